@@ -1,0 +1,60 @@
+"""The errors this library raises: each says what happened, on which op and shapes, and what to write instead.
+
+Every error derives from `TinygradError` and from the builtin that a NumPy user would catch for it.
+"""
+
+
+class TinygradError(Exception):
+    """Base of every error raised by tinygrad_nn."""
+
+
+class ShapeError(TinygradError, ValueError):
+    """Operand shapes do not fit the op."""
+
+
+class LabelError(TinygradError, ValueError, IndexError):
+    """A class label lies outside the classes that the logits have."""
+
+
+class IndexingError(TinygradError, IndexError):
+    """An index does not fit the shape it is applied to."""
+
+
+class DtypeError(TinygradError, TypeError):
+    """A dtype or kind of array is not supported by the operation."""
+
+
+class GraphFreed(TinygradError, RuntimeError):
+    """The arrays saved for backward have already been released."""
+
+
+class GraphError(TinygradError, RuntimeError):
+    """The graph does not allow the operation, for example a backward pass from a tensor without one."""
+
+
+class StaleValue(TinygradError, RuntimeError):
+    """A value was overwritten between the forward and the backward pass."""
+
+
+class NoGradientRule(TinygradError, TypeError):
+    """An op, or a keyword of it, has no derivative rule."""
+
+
+class BadRule(TinygradError, TypeError):
+    """A derivative rule is declared wrongly or returned something that cannot be a gradient."""
+
+
+class CaptureError(TinygradError, RuntimeError):
+    """Something happened during capture that a replay could not repeat."""
+
+
+class DatasetError(TinygradError, ValueError):
+    """A data file is missing, damaged or not what it should be."""
+
+
+class CheckpointError(TinygradError, ValueError):
+    """A checkpoint is damaged, foreign or does not match the model."""
+
+
+class RendererNotFound(TinygradError, RuntimeError):
+    """No program that turns DOT into the wanted picture is installed."""
