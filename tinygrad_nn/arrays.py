@@ -1,0 +1,83 @@
+"""From what a user hands in to the arrays that ops compute with: dtypes, byte order, promotion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.errors import DtypeError, ShapeError
+
+Array = np.ndarray[Any, Any]
+DEFAULT_DTYPE = np.dtype(np.float32)
+_KINDS = "fiub"
+
+
+def as_array(data: Any, dtype: Any = None) -> Array:
+    """Return `data` as a plain, native array of a supported dtype, sharing memory where that is possible.
+
+    Arrays and NumPy scalars keep their dtype; Python floats, alone or in lists, become float32; Python ints and
+    bools stay int64 and bool.
+
+    Raises:
+        DtypeError: complex, object, string, date or masked data.
+        ShapeError: nested lists of unequal length.
+    """
+    if isinstance(data, np.ma.MaskedArray):
+        raise DtypeError("masked arrays are not supported\n  hint   data.filled(0), and np.where(mask, ...) afterwards")
+    if isinstance(data, (np.ndarray, np.generic)):
+        array = np.asarray(data)
+    else:
+        try:
+            array = np.asarray(data)
+        except ValueError as error:
+            raise ShapeError(f"this is no rectangular array: {error}") from None
+        if dtype is None and array.dtype == np.float64 and not _holds_arrays(data):
+            dtype = DEFAULT_DTYPE
+    if array.dtype.kind not in _KINDS:
+        what = "complex numbers are" if array.dtype.kind == "c" else f"dtype {array.dtype} is"
+        raise DtypeError(
+            f"{what} not supported; tensors hold floats, integers and bools\n"
+            "  hint   convert first, for example data.astype(np.float32)"
+        )
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return array if dtype is None else array.astype(dtype, copy=False)
+
+
+def _holds_arrays(data: Any) -> bool:
+    """Tell whether nested lists contain NumPy values, which keep their dtype, and not Python floats alone."""
+    while isinstance(data, (list, tuple)) and data:
+        data = data[0]
+    return isinstance(data, (np.ndarray, np.generic)) or hasattr(data, "__array__")
+
+
+def as_operand(x: Any) -> Any:
+    """Return a non-Tensor operand of an op: Python scalars stay as they are, everything else becomes an array."""
+    kind = type(x)
+    if kind is np.ndarray and x.dtype.kind in _KINDS and x.dtype.isnative:
+        return x
+    if kind is float or kind is int or kind is bool:
+        return x
+    if isinstance(x, (np.ndarray, np.generic)):
+        return as_array(x)
+    return as_array(x, None if _holds_arrays(x) else np.asarray(x).dtype)
+
+
+def promote(arrays: list[Any], tensors: int) -> None:
+    """Cast in place of the list what must not widen the others: scalars, 0-d operands and integer arrays.
+
+    Beyond that the promotion is NumPy's. `tensors` is the bit mask of the operands that are Tensors; among 0-d
+    operands these decide.
+    """
+    wide = [a.dtype for a in arrays if isinstance(a, np.ndarray) and a.ndim and a.dtype.kind == "f"]
+    if not wide:
+        wide = [a.dtype for k, a in enumerate(arrays) if tensors >> k & 1 and a.dtype.kind == "f"]
+        if not wide or any(isinstance(a, np.ndarray) and a.ndim for a in arrays):
+            # Only integer arrays have dimensions: a float scalar makes them float, as in NumPy.
+            if not wide:
+                return
+    target = np.result_type(*wide)
+    for k, a in enumerate(arrays):
+        if isinstance(a, np.ndarray) and a.dtype != target and (a.dtype.kind in "iu" or not a.ndim):
+            arrays[k] = a.astype(target)

@@ -1,0 +1,182 @@
+"""The backward pass: from a cotangent of one node to the gradients of all it was computed from.
+
+It runs the derivative rules on arrays; given `wrap`, which makes a tensor of an array and its node, it runs the
+same rules on tensors, and the result can be differentiated again. The duties that no rule has to know are here:
+shapes, dtypes, sums of several contributions, and who owns which buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn import context
+from tinygrad_nn.errors import BadRule, GraphFreed, StaleValue
+from tinygrad_nn.node import Leaf, Node, reachable
+from tinygrad_nn.ops.reduction import sum_to
+from tinygrad_nn.primitive import Rule
+
+Wrap = Callable[[Any, Any], Any]
+
+
+def backward(
+    root: Node,
+    cotangent: Any,
+    *,
+    wanted: Collection[Node | Leaf] | None = None,
+    wrap: Wrap | None = None,
+    retain: bool = False,
+) -> dict[Node | Leaf, Any]:
+    """Return the gradients of `wanted` (by default of all leaves that require one), none shared with anything.
+
+    Raises:
+        GraphFreed: an earlier pass has released what this one needs.
+        StaleValue: a leaf was changed after it had been used.
+        BadRule: a rule returned something that cannot be a gradient.
+    """
+    order = reachable(root)
+    useful = None if wanted is None else _leading_to(wanted, order)
+    watchers = context.current().watchers
+    totals: dict[Any, tuple[Any, bool]] = {root: (cotangent, False)}
+    gradients: dict[Node | Leaf, Any] = {}
+    with np.errstate(all="ignore"):
+        for node in order:
+            entry = totals.pop(node, None)
+            if entry is None:
+                continue
+            g = entry[0]
+            if wanted is not None and node in wanted:
+                gradients[node] = _own(g, entry[1], wrap)
+                if useful is not None and node not in useful:
+                    continue
+            if node.saved is None:
+                raise GraphFreed(
+                    f"{node.op.name}: the values saved for the backward pass have been released by an earlier one\n"
+                    "  hint   call backward(retain_graph=True) the first time, or compute the loss again"
+                )
+            for watcher in watchers:
+                watcher.before_rules(node, g)
+            _check_fresh(node)
+            operands = node.operands
+            values = node.saved if wrap is None else _as_tensors(node, wrap)
+            shapes = None
+            for index, rule, places in node.plan.calls:
+                parent = operands[index]
+                if not parent.requires_grad if useful is None else parent not in useful and parent not in wanted:  # type: ignore[operator]
+                    continue
+                keywords = {}
+                if rule.keywords or rule.wants_shapes or rule.wants_index:
+                    if rule.wants_shapes and shapes is None:
+                        shapes = tuple(np.shape(x) if not hasattr(x, "shape") else x.shape for x in operands)
+                    keywords = _keywords(rule, node.params, index, shapes)
+                r = rule.function(g, *[values[k] for k in places], **keywords)
+                if type(r) is not np.ndarray or r.shape != parent.shape or r.dtype != parent.dtype:
+                    r = fit(r, parent.shape, parent.dtype, node, index)
+                for watcher in watchers:
+                    watcher.on_gradient(node, index, r)
+                # A fresh result of the rule has no base and no other owner than this variable.
+                owned = wrap is None and r.base is None and getrefcount(r) <= 2
+                before = totals.get(parent)
+                if before is None:
+                    totals[parent] = (r, owned)
+                elif before[1]:
+                    total = before[0]
+                    total += r
+                elif owned:
+                    r += before[0]
+                    totals[parent] = (r, True)
+                else:
+                    totals[parent] = (before[0] + r, True)
+            del values
+            if not retain:
+                node.release()
+    for parent, (g, owned) in totals.items():
+        if wanted is None or parent in wanted:
+            gradients[parent] = _own(g, owned, wrap)
+    return gradients
+
+
+def fit(r: Any, shape: tuple[int, ...], dtype: Any, node: Node, index: int) -> Any:
+    """Bring what a rule returned to the shape and dtype of its operand: sum, broadcast, cast."""
+    if not isinstance(r, (np.ndarray, np.generic)) and not hasattr(type(r), "__primitive__"):
+        raise BadRule(
+            f"{node.op.name}: the rule of operand {index} returned {type(r).__name__}, expected an array that "
+            f"broadcasts with {shape}"
+        )
+    if r.dtype.kind not in "fiub":
+        raise BadRule(f"{node.op.name}: the rule of operand {index} returned dtype {r.dtype}, expected {dtype}")
+    if r.shape != shape:
+        try:
+            full = np.broadcast_shapes(r.shape, shape)
+        except ValueError:
+            raise BadRule(
+                f"{node.op.name}: the rule of operand {index} returned shape {r.shape}, which neither sums nor "
+                f"broadcasts to the operand's {shape}"
+            ) from None
+        if full != r.shape:
+            r = np.broadcast_to(r, full)
+        if full != shape:
+            r = sum_to(r, shape=shape)
+    if r.dtype != dtype:
+        r = r.astype(dtype)
+    return np.asarray(r) if isinstance(r, np.generic) else r
+
+
+def _keywords(rule: Rule, params: dict[str, Any], index: int, shapes: Any) -> dict[str, Any]:
+    keywords = {name: params[name] for name in rule.keywords if name in params}
+    if rule.wants_shapes:
+        keywords["shapes"] = shapes
+    if rule.wants_index:
+        keywords["i"] = index
+    return keywords
+
+
+def _own(g: Any, owned: bool, wrap: Wrap | None) -> Any:
+    return g if owned or wrap is not None else g.copy()
+
+
+def _leading_to(wanted: Collection[Node | Leaf], order: list[Node]) -> set[Node]:
+    """Return the nodes of `order` that were computed from one of `wanted`."""
+    useful: set[Node] = set()
+    for node in reversed(order):
+        if any(parent in wanted or parent in useful for parent in node.operands if type(parent) in (Node, Leaf)):
+            useful.add(node)
+    return useful
+
+
+def _check_fresh(node: Node) -> None:
+    for operand in node.operands:
+        if type(operand) is Leaf and operand.number > node.number:
+            raise StaleValue(
+                f"{node.op.name}: its operand {operand.name or 'a leaf'} {operand.shape} was changed after the "
+                "forward pass, so the gradient would belong to another value\n"
+                "  hint   call backward() before step(), or compute the loss again"
+            )
+
+
+def _as_tensors(node: Node, wrap: Wrap) -> list[Any]:
+    """Return the saved values as tensors that know where they came from; residuals are computed from these."""
+    op, operands = node.op, node.operands
+    values: dict[str, Any] = {}
+
+    def tensor(index: int, array: Any) -> Any:
+        if not op.variadic and op.rules[index] is None:
+            return array
+        operand = operands[index]
+        return wrap(array, operand) if type(operand) in (Node, Leaf) else array
+
+    saved = node.saved or []
+    for (name, place), value in zip(node.plan.sources, saved, strict=True):
+        if isinstance(place, slice):
+            values[name] = tuple(tensor(k, array) for k, array in enumerate(value))
+        elif place < len(operands):
+            values[name] = tensor(place, value)
+        elif place == len(operands):
+            values[name] = wrap(value, node)
+    for name, sources in op.residual_operands.items():
+        if any(name == wanted for wanted, _ in node.plan.sources):
+            values[name] = op.residuals[name](*(values[source] for source in sources))
+    return [values[name] for name, _ in node.plan.sources]

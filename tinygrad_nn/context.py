@@ -1,0 +1,165 @@
+"""What holds for the code that runs right now: is a graph recorded, who watches, in which module are we.
+
+One immutable `State` lives in a context variable, so threads and asyncio tasks have their own. It is always
+restored by setting the previous value back: resetting with a token fails when a generator or a task closes
+in another context than it was opened in.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Scope:
+    """One call of a module: the module, and the call it happened in."""
+
+    __slots__ = ("module", "parent")
+
+    def __init__(self, module: Any, parent: Scope | None) -> None:
+        self.module = module
+        self.parent = parent
+
+
+class State:
+    """`recording`: results remember how they were made; `watchers`: told of every op; `scope`: module call."""
+
+    __slots__ = ("recording", "scope", "watchers")
+
+    def __init__(self, recording: bool, watchers: tuple[Watcher, ...], scope: Scope | None) -> None:
+        self.recording = recording
+        self.watchers = watchers
+        self.scope = scope
+
+
+class Watcher:
+    """Sees every op and every derivative rule while it is installed; capture, debugging and profiling are watchers.
+
+    `traces` says that backward passes must run their rules on tensors, so that the watcher sees their ops too.
+    """
+
+    traces = False
+
+    def on_op(self, op: Any, operands: Any, params: Any, result: Any) -> None:
+        """Called after `op` made `result` from `operands` (arrays as NumPy saw them)."""
+
+    def on_record(self, node: Any) -> None:
+        """Called after `node` was recorded with its saved arrays."""
+
+    def before_rules(self, node: Any, cotangent: Any) -> None:
+        """Called when the backward pass reaches `node`, before its rules run."""
+
+    def on_gradient(self, node: Any, index: int, gradient: Any) -> None:
+        """Called with the gradient that a rule of `node` returned for its operand `index`."""
+
+    def on_update(self, update: Any, operands: Any, params: Any) -> bool:
+        """Called instead of a kernel that writes its operands; True says that it has been dealt with."""
+        return False
+
+    def on_host(self, prepare: Callable[[], None]) -> None:
+        """Called with plain Python work that a replay has to repeat, such as setting a learning rate."""
+
+    def on_read(self, tensor: Any, how: str) -> None:
+        """Called when the value of a tensor leaves the graph, by `.data`, `float(t)` and the like."""
+
+
+STATE: ContextVar[State] = ContextVar("tinygrad_nn")
+STATE.set(State(True, (), None))
+_DEFAULT = STATE.get()
+
+
+def current() -> State:
+    """Return the state of the running context; a new thread starts with recording on and nobody watching."""
+    return STATE.get(_DEFAULT)
+
+
+@contextmanager
+def changed(**fields: Any) -> Iterator[None]:
+    """Run the body with some fields of the state replaced."""
+    previous = current()
+    kept = {"recording": previous.recording, "watchers": previous.watchers, "scope": previous.scope}
+    STATE.set(State(**(kept | fields)))
+    try:
+        yield
+    finally:
+        STATE.set(previous)
+
+
+@contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Run the body with `watcher` told of every op."""
+    with changed(watchers=(*current().watchers, watcher)):
+        yield
+
+
+class _Recording:
+    """Context manager and decorator that turns recording on or off."""
+
+    def __init__(self, recording: bool) -> None:
+        self._recording = recording
+        self._previous: list[State] = []
+
+    def __enter__(self) -> None:
+        previous = current()
+        self._previous.append(previous)
+        STATE.set(State(self._recording, previous.watchers, previous.scope))
+
+    def __exit__(self, *_: object) -> None:
+        STATE.set(self._previous.pop())
+
+    def __call__(self, function: F) -> F:
+        """Decorate a function; of a generator function each step is covered, never the code of its consumer."""
+        recording = self._recording
+
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def generator(*args: Any, **kwargs: Any) -> Any:
+                steps = function(*args, **kwargs)
+                value, advance = None, steps.send
+                while True:
+                    try:
+                        with _Recording(recording):
+                            item = advance(value)
+                    except StopIteration as stop:
+                        return stop.value
+                    try:
+                        value, advance = (yield item), steps.send
+                    except GeneratorExit:
+                        steps.close()
+                        raise
+                    except BaseException as error:  # handed on to the generator it was meant for
+                        value, advance = error, steps.throw
+
+            return generator  # type: ignore[return-value]
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with _Recording(recording):
+                return function(*args, **kwargs)
+
+        return wrapped  # type: ignore[return-value]
+
+
+def no_grad() -> _Recording:
+    """Record no graph: inside `with no_grad():`, or in a function decorated with `@no_grad()`.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> w = tn.tensor([1.0, 2.0], requires_grad=True)
+        >>> with tn.no_grad():
+        ...     print((w * 2).requires_grad)
+        False
+    """
+    return _Recording(False)
+
+
+def enable_grad() -> _Recording:
+    """Record a graph again inside `no_grad`."""
+    return _Recording(True)

@@ -1,0 +1,98 @@
+"""Errors that teach: what went wrong in an op, on which tensors, in which module, and what to write instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn import context
+from tinygrad_nn.errors import DtypeError, IndexingError, LabelError, ShapeError, TinygradError
+from tinygrad_nn.primitive import Primitive
+
+_SIDES = ("left", "right")
+
+
+def explain(op: Primitive, operands: Any, arrays: Any, params: dict[str, Any], error: Exception) -> Exception:
+    """Return the error to raise instead of NumPy's: one line of summary, then operands, module and a hint."""
+    if isinstance(error, TinygradError):
+        return error
+    kinds: dict[type, type[TinygradError]] = {IndexError: IndexingError, TypeError: DtypeError}
+    kind = next((kinds[base] for base in kinds if isinstance(error, base)), ShapeError)
+    if isinstance(error, np.exceptions.AxisError):
+        kind = ShapeError
+    shapes = [np.shape(a) for a in arrays]
+    lines = [f"{op.name}: {_summary(op, shapes, error)}"]
+    for k, (x, shape) in enumerate(zip(operands, shapes, strict=True)):
+        label = _SIDES[k] if len(shapes) == 2 else f"operand {k}"
+        dtype = getattr(arrays[k], "dtype", type(arrays[k]).__name__)
+        lines.append(f"  {label:<6} {shape!s:<11} {dtype!s:<8} {_name(x)}".rstrip())
+    if params:
+        lines.append("  with   " + ", ".join(f"{name}={value!r}" for name, value in params.items()))
+    path = _path(context.current().scope)
+    if path:
+        lines.append(f"  in     {path}")
+    hint = _hint(op, shapes)
+    if hint:
+        lines.append(f"  hint   {hint}")
+    return kind("\n".join(lines))
+
+
+def _summary(op: Primitive, shapes: list[tuple[int, ...]], error: Exception) -> str:
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if op.name == "matmul" and len(shapes) == 2:
+        return f"inner dimensions differ: {shapes[0]} @ {shapes[1]}" if all(shapes) else f"{shapes[0]} @ {shapes[1]}: 0-d"
+    if "broadcast" in text:
+        return "shapes do not broadcast: " + " and ".join(map(str, shapes))
+    return text
+
+
+def _hint(op: Primitive, shapes: list[tuple[int, ...]]) -> str:
+    if op.name == "matmul" and len(shapes) == 2:
+        if not all(shapes):
+            return "a 0-d operand is multiplied with *"
+        left, right = shapes
+        if context.current().scope is not None and len(right) == 2:
+            return f"this layer expects {right[0]} features per row, got {left[-1]}"
+        if len(left) == len(right) == 2 and left[1] == right[1]:
+            return f"{left} @ {right[::-1]} works: x @ w.T"
+    return ""
+
+
+def _name(x: Any) -> str:
+    name = getattr(x, "name", None)
+    if name:
+        return str(name)
+    scope = context.current().scope
+    while scope is not None and scope.parent is not None:
+        scope = scope.parent
+    if scope is not None and hasattr(scope.module, "named_parameters"):
+        return next((path for path, parameter in scope.module.named_parameters() if parameter is x), "")
+    return ""
+
+
+def _path(scope: context.Scope | None) -> str:
+    """Spell a call of nested modules: Sequential / 2: Dense(128 -> 10)."""
+    chain = []
+    while scope is not None:
+        chain.append(scope.module)
+        scope = scope.parent
+    parts = []
+    for depth, module in enumerate(reversed(chain)):
+        text = repr(module) if module is chain[0] else type(module).__name__
+        if depth:
+            parent = chain[len(chain) - depth]
+            children = parent.named_children() if hasattr(parent, "named_children") else ()
+            key = next((key for key, child in children if child is module), "?")
+            text = f"{key}: {text}"
+        parts.append(text.splitlines()[0])
+    return " / ".join(parts)
+
+
+def label_error(labels: Any, classes: int) -> LabelError:
+    """Return the error for the first label outside of [0, classes)."""
+    position = int(np.argmax((labels < 0) | (labels >= classes)))
+    return LabelError(
+        f"cross_entropy: label {labels.ravel()[position]} at position {position} is outside of the {classes} classes "
+        f"0 to {classes - 1}"
+    )

@@ -1,0 +1,85 @@
+"""Initialisers: factories of functions `f(shape, rng, dtype)` that return the first values of a parameter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Initializer = Callable[[tuple[int, ...], np.random.Generator, Any], Array]
+Seed = int | np.random.Generator | np.random.SeedSequence | None
+
+
+def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    if len(shape) < 2:
+        raise ValueError(f"this initialiser needs a shape of at least two axes (in, out), got {shape}")
+    receptive = math.prod(shape[2:])
+    return shape[0] * receptive, shape[1] * receptive
+
+
+def constant(value: float) -> Initializer:
+    """Return an initialiser that fills with one value."""
+    return lambda shape, rng, dtype: np.full(shape, value, dtype)
+
+
+def zeros() -> Initializer:
+    """Return an initialiser that fills with zeros."""
+    return constant(0.0)
+
+
+def ones() -> Initializer:
+    """Return an initialiser that fills with ones."""
+    return constant(1.0)
+
+
+def normal(std: float = 1.0, mean: float = 0.0) -> Initializer:
+    """Return an initialiser that draws from N(mean, std**2)."""
+    return lambda shape, rng, dtype: rng.normal(mean, std, shape).astype(dtype)
+
+
+def uniform(low: float = -0.05, high: float = 0.05) -> Initializer:
+    """Return an initialiser that draws from U(low, high)."""
+    return lambda shape, rng, dtype: rng.uniform(low, high, shape).astype(dtype)
+
+
+def _scaled_uniform(variance: Callable[[int, int], float]) -> Initializer:
+    def draw(shape: tuple[int, ...], rng: np.random.Generator, dtype: Any) -> Array:
+        limit = math.sqrt(3 * variance(*_fans(shape)))
+        return rng.uniform(-limit, limit, shape).astype(dtype)
+
+    return draw
+
+
+def _scaled_normal(variance: Callable[[int, int], float]) -> Initializer:
+    def draw(shape: tuple[int, ...], rng: np.random.Generator, dtype: Any) -> Array:
+        return rng.normal(0.0, math.sqrt(variance(*_fans(shape))), shape).astype(dtype)
+
+    return draw
+
+
+def glorot_uniform() -> Initializer:
+    """Return U(-r, r) with r = sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    return _scaled_uniform(lambda fan_in, fan_out: 2 / max(fan_in + fan_out, 1))
+
+
+def glorot_normal() -> Initializer:
+    """Return N(0, 2 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    return _scaled_normal(lambda fan_in, fan_out: 2 / max(fan_in + fan_out, 1))
+
+
+def he_uniform() -> Initializer:
+    """Return U(-r, r) with r = sqrt(6 / fan_in), for relu (He et al. 2015)."""
+    return _scaled_uniform(lambda fan_in, _: 2 / max(fan_in, 1))
+
+
+def he_normal() -> Initializer:
+    """Return N(0, 2 / fan_in), for relu (He et al. 2015)."""
+    return _scaled_normal(lambda fan_in, _: 2 / max(fan_in, 1))
+
+
+def lecun_normal() -> Initializer:
+    """Return N(0, 1 / fan_in) (LeCun et al. 1998)."""
+    return _scaled_normal(lambda fan_in, _: 1 / max(fan_in, 1))

@@ -1,0 +1,165 @@
+"""Layers: Dense, Sequential, and activations, which are modules without bodies around functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, overload
+
+import numpy as np
+
+from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, zeros
+from tinygrad_nn.nn.module import Module, cast_input
+from tinygrad_nn.ops import activation
+from tinygrad_nn.tensor import Tensor, as_tensor
+
+
+class Dense(Module):
+    """A fully connected layer, x @ weight + bias.
+
+    Args:
+        in_features: features per row of the input, of shape (..., in_features).
+        out_features: features per row of the result, of shape (..., out_features).
+        bias: whether to add a bias, which starts at zero.
+        init: initialiser of `weight`, of shape (in_features, out_features); Glorot uniform by default.
+        bias_init: initialiser of `bias`, of shape (out_features,).
+        rng: a seed or generator; the same seed gives the same layer bit for bit.
+        dtype: of the parameters; plain floating inputs are cast to it.
+
+    Raises:
+        ValueError: a width that is not a positive integer.
+
+    Example:
+        >>> Dense(2, 3, rng=0)(np.ones((4, 2))).shape
+        (4, 3)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = True,
+        init: Initializer | None = None,
+        bias_init: Initializer | None = None,
+        rng: Seed = None,
+        dtype: Any = np.float32,
+    ) -> None:
+        for label, width in (("in_features", in_features), ("out_features", out_features)):
+            if not isinstance(width, (int, np.integer)) or isinstance(width, bool) or width < 1:
+                raise ValueError(f"Dense: {label} is a positive integer, got {width!r}")
+        rng = np.random.default_rng(rng)
+        self.in_features, self.out_features = int(in_features), int(out_features)
+        first = (init or glorot_uniform())((self.in_features, self.out_features), rng, dtype)
+        self.weight = Tensor(first, requires_grad=True)
+        self.bias: Tensor | None = None
+        if bias:
+            self.bias = Tensor((bias_init or zeros())((self.out_features,), rng, dtype), requires_grad=True)
+
+    def forward(self, x: Any) -> Tensor:
+        y = cast_input(x, self.weight.dtype) @ self.weight
+        return y if self.bias is None else y + self.bias
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features} -> {self.out_features}" + ("" if self.bias is not None else ", bias=False")
+
+
+class Sequential(Module):
+    """Modules (or plain functions) applied one after the other; indexes, slices and iterates like a list.
+
+    Example:
+        >>> model = Sequential(Dense(2, 3, rng=0), Tanh(), Dense(3, 2, rng=1))
+        >>> len(model), model[0]
+        (3, Dense(2 -> 3))
+    """
+
+    def __init__(self, *modules: Callable[..., Any]) -> None:
+        for k, module in enumerate(modules):
+            if not callable(module):
+                raise TypeError(f"Sequential: item {k} is {type(module).__name__}, expected modules or functions")
+        self.modules = list(modules)
+
+    def attributes(self) -> Mapping[Any, Any]:
+        return dict(enumerate(self.modules))
+
+    def forward(self, x: Any) -> Any:
+        for module in self.modules:
+            x = module(x)
+        return x
+
+    def __len__(self) -> int:
+        return len(self.modules)
+
+    def __iter__(self) -> Iterator[Callable[..., Any]]:
+        return iter(self.modules)
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequential: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        return Sequential(*self.modules[index]) if isinstance(index, slice) else self.modules[index]
+
+    def append(self, module: Callable[..., Any]) -> Sequential:
+        """Add a module at the end; return the model."""
+        self.modules.append(module)
+        return self
+
+
+class _Activation(Module):
+    """A module without parameters around a function of one tensor."""
+
+    function: Callable[..., Any]
+
+    def forward(self, x: Any) -> Any:
+        return type(self).function(as_tensor(x))
+
+
+class Sigmoid(_Activation):
+    """1 / (1 + exp(-x)), element by element."""
+
+    function = staticmethod(activation.sigmoid)
+
+
+class Tanh(_Activation):
+    """tanh(x), element by element."""
+
+    function = staticmethod(np.tanh)
+
+
+class ReLU(_Activation):
+    """max(x, 0), element by element."""
+
+    function = staticmethod(activation.relu)
+
+
+class _AlongAxis(Module):
+    function: Callable[..., Any]
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, x: Any) -> Any:
+        return type(self).function(as_tensor(x), axis=self.axis)
+
+    def extra_repr(self) -> str:
+        return "" if self.axis == -1 else f"axis={self.axis}"
+
+
+class Softmax(_AlongAxis):
+    """exp(x) / sum(exp(x)) along an axis, the last by default."""
+
+    function = staticmethod(activation.softmax)
+
+
+class LogSoftmax(_AlongAxis):
+    """log(softmax(x)) along an axis, the last by default."""
+
+    function = staticmethod(activation.log_softmax)
+
+
+class Flatten(Module):
+    """Every axis but the first becomes one: (N, ...) to (N, features)."""
+
+    def forward(self, x: Any) -> Tensor:
+        x = as_tensor(x)
+        return x.reshape(len(x), -1) if len(x) else x.reshape(0, int(np.prod(x.shape[1:])))

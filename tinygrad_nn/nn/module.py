@@ -1,0 +1,178 @@
+"""Module: a plain class whose attributes are its parameters, buffers and children."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.context import STATE, Scope, State, current
+from tinygrad_nn.errors import CheckpointError
+from tinygrad_nn.tensor import Tensor
+
+Array = np.ndarray[Any, Any]
+
+
+class Module:
+    """Base of layers and models: define `forward`, and assign tensors, arrays and modules as attributes.
+
+    A Tensor that requires grad is a parameter, an ndarray is a buffer, a Module is a child; lists, tuples and
+    dicts of them are looked into. Names are dotted paths in the order of definition; what is shared is listed
+    once, under its first name. No `super().__init__()` is needed.
+
+    Example:
+        >>> class Scale(Module):
+        ...     def __init__(self):
+        ...         self.factor = Tensor(2.0, requires_grad=True)
+        ...     def forward(self, x):
+        ...         return x * self.factor
+        >>> model = Scale()
+        >>> model(np.float32(3)), [name for name, _ in model.named_parameters()]
+        (Tensor(6., op=multiply), ['factor'])
+    """
+
+    training = True
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the result; every module defines its own."""
+        raise TypeError(f"{type(self).__name__} does not define forward(self, x)")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        previous = current()
+        STATE.set(State(previous.recording, previous.watchers, Scope(self, previous.scope)))
+        try:
+            return self.forward(*args, **kwargs)
+        finally:
+            STATE.set(previous)
+
+    def attributes(self) -> Mapping[Any, Any]:
+        """Return what is looked through for parameters, buffers and children: all attributes, by name."""
+        return vars(self)
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield the modules directly inside, with their names."""
+        for name, value in _flat(self.attributes()):
+            if isinstance(value, Module):
+                yield name, value
+
+    def named_modules(self) -> Iterator[tuple[str, Module]]:
+        """Yield this module (its name is empty) and all inside, each once, outermost first."""
+        seen: set[int] = set()
+        stack: list[tuple[str, Module]] = [("", self)]
+        while stack:
+            path, module = stack.pop()
+            if id(module) in seen:
+                continue
+            seen.add(id(module))
+            yield path, module
+            prefix = f"{path}." if path else ""
+            stack.extend(reversed([(prefix + name, child) for name, child in module.named_children()]))
+
+    def _named_values(self) -> Iterator[tuple[str, Any]]:
+        """Yield every tensor and array inside, each once, in the order of definition."""
+        seen: set[int] = set()
+        stack: list[tuple[str, Any]] = [("", self)]
+        while stack:
+            path, value = stack.pop()
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+            if isinstance(value, Module):
+                prefix = f"{path}." if path else ""
+                stack.extend(reversed([(prefix + name, inner) for name, inner in _flat(value.attributes())]))
+            elif isinstance(value, (Tensor, np.ndarray)):
+                yield path, value
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the tensors that require grad, with their dotted names."""
+        for name, value in self._named_values():
+            if isinstance(value, Tensor) and value.requires_grad:
+                yield name, value
+
+    def parameters(self) -> list[Tensor]:
+        """Return the tensors that require grad, in the order of definition."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return copies of all parameters, other tensors and buffers by their dotted names."""
+        return {name: _array(value).copy() for name, value in self._named_values()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Copy arrays into the parameters and buffers of the same names; all of them, or none.
+
+        Raises:
+            CheckpointError: lists every missing and unexpected name and every wrong shape and dtype at once.
+        """
+        targets = dict(self._named_values())
+        arrays = {name: _array(value) if isinstance(value, Tensor) else np.asarray(value) for name, value in state.items()}
+        problems = [f"missing     {name}" for name in targets if name not in arrays]
+        problems += [f"unexpected  {name}" for name in arrays if name not in targets]
+        for name in [name for name in targets if name in arrays]:
+            own, new = _array(targets[name]), arrays[name]
+            if own.shape != new.shape:
+                problems.append(f"shape       {name}: {new.shape}, expected {own.shape}")
+            if own.dtype != new.dtype:
+                problems.append(f"dtype       {name}: {new.dtype}, expected {own.dtype}")
+        if problems:
+            raise CheckpointError(
+                f"the state does not fit this {type(self).__name__}; nothing was changed\n  " + "\n  ".join(problems)
+            )
+        for name, value in targets.items():
+            _array(value)[...] = arrays[name]
+            if isinstance(value, Tensor):
+                value.data = value._data  # tells graphs that used it that it has changed
+
+    def train(self, mode: bool = True) -> Module:
+        """Switch this module and all inside to training behaviour; return the module."""
+        for _, module in self.named_modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Module:
+        """Switch this module and all inside to evaluation behaviour; return the module."""
+        return self.train(False)
+
+    def extra_repr(self) -> str:
+        """What stands between the parentheses of the representation of a layer without children."""
+        return ""
+
+    def __repr__(self) -> str:
+        children = list(self.named_children())
+        if not children:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        lines = [f"  {name}: {child!r}".replace("\n", "\n  ") for name, child in children]
+        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+
+def _flat(items: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the values of a mapping, those of lists, tuples and dicts in it one by one under dotted names."""
+    stack = [(str(key), value) for key, value in reversed(list(items.items()))]
+    inside: set[int] = set()
+    while stack:
+        name, value = stack.pop()
+        if isinstance(value, (list, tuple, dict)):
+            if id(value) in inside:
+                continue
+            inside.add(id(value))
+            inner = value.items() if isinstance(value, dict) else enumerate(value)
+            stack.extend(reversed([(f"{name}.{key}", item) for key, item in inner]))
+        else:
+            yield name, value
+
+
+def _array(value: Any) -> Array:
+    return value._data if isinstance(value, Tensor) else value  # type: ignore[no-any-return]
+
+
+def cast_input(x: Any, dtype: np.dtype[Any]) -> Any:
+    """Return a plain floating array in the dtype of a layer's parameters; tensors and integers stay as they are."""
+    if isinstance(x, Tensor):
+        return x
+    array = np.asarray(x)
+    return array.astype(dtype, copy=False) if array.dtype.kind == "f" else array

@@ -1,0 +1,153 @@
+"""Choosing elements: indexing of every NumPy kind, its adjoint, and where.
+
+Index arrays are operands, so that a captured graph gets fresh labels on every run; slices, integers, None and
+Ellipsis are parameters. `HOLE` marks in the parameter where an array goes.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.primitive import kernel, op
+
+
+class _Hole:
+    def __repr__(self) -> str:
+        return "..array.."
+
+
+HOLE = _Hole()
+
+
+def split_index(index: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Split an index into its arrays and a template with holes where they go.
+
+    Example:
+        >>> arrays, template = split_index((slice(1, 3), [0, 0]))
+        >>> arrays, template
+        ((array([0, 0]),), (slice(1, 3, None), ..array..))
+    """
+    parts = index if type(index) is tuple else (index,)
+    arrays: list[Any] = []
+    template: list[Any] = []
+    for part in parts:
+        if part is None or part is Ellipsis or isinstance(part, (slice, int, np.integer)):
+            template.append(part)
+        else:
+            part = part if hasattr(part, "dtype") else np.asarray(part, None if np.size(part) else np.intp)
+            arrays.append(part)
+            template.append(HOLE)
+    return tuple(arrays), tuple(template)
+
+
+def _filled(index: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not arrays:
+        return index
+    rest = iter(arrays)
+    return tuple(next(rest) if part is HOLE else part for part in index)
+
+
+def _distinct(arrays: tuple[Any, ...]) -> bool:
+    return all(array.dtype == bool for array in arrays)
+
+
+def _index_samples(rng: np.random.Generator) -> list[Any]:
+    x = rng.normal(size=(4, 3))
+    indices: list[Any] = [
+        1,
+        slice(None, None, -2),
+        (Ellipsis, None, 1),
+        np.array([0, 0, 3]),
+        (np.array([0, 0, 2]), np.array([1, 1, 0])),
+        (slice(1, 3), np.array([2, 2])),
+        x > 0,
+        np.array([True, False, True, True]),
+    ]
+    parts = [split_index(index) for index in indices]
+    return [((x, *arrays), {"index": template}) for arrays, template in parts]
+
+
+@kernel(
+    lambda g, xs, *, shapes, i, index: scatter(g, *xs[1:], index=index, shape=shapes[0]),
+    variadic=True,
+    linear=True,
+    samples=_index_samples,
+    reference=lambda x, *arrays, index: x[_filled(index, arrays)],
+    internal=True,
+    promotes=False,
+    onnx="GatherND",
+)
+def getitem(x: Any, *arrays: Any, index: tuple[Any, ...]) -> Any:
+    """x[index], with the arrays of the index as operands."""
+    return x[_filled(index, arrays)]
+
+
+def _scatter_samples(rng: np.random.Generator) -> list[Any]:
+    calls = []
+    for (x, *arrays), params in _index_samples(rng):
+        g = rng.normal(size=x[_filled(params["index"], tuple(arrays))].shape)
+        calls.append(((g, *arrays), {"index": params["index"], "shape": x.shape}))
+    return calls
+
+
+@kernel(
+    lambda g, xs, *, i, index, shape: getitem(g, *xs[1:], index=index),
+    variadic=True,
+    linear=True,
+    samples=_scatter_samples,
+    internal=True,
+    promotes=False,
+    onnx="ScatterND",
+)
+def scatter(g_: Any, *arrays: Any, index: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
+    """Zeros of `shape` with g added at the index, as often as the index names a place: the adjoint of getitem."""
+    out = np.zeros(shape, g_.dtype)
+    place = _filled(index, arrays)
+    if _distinct(arrays):
+        out[place] = g_
+    else:
+        np.add.at(out, place, g_)
+    return out
+
+
+def _where_samples(rng: np.random.Generator) -> list[Any]:
+    mask = rng.normal(size=(3, 4)) > 0
+    return [
+        ((mask, rng.normal(size=(3, 4)), rng.normal(size=(3, 4))), {}),
+        ((mask, rng.normal(size=4), rng.normal(size=(3, 1))), {}),
+        ((mask[0], rng.normal(size=(3, 4)), rng.normal(size=())), {}),
+    ]
+
+
+where = op(
+    np.where,
+    None,
+    lambda g, a: np.where(a, g, 0),
+    lambda g, a: np.where(a, 0, g),
+    linear=True,
+    samples=_where_samples,
+    method=False,
+    onnx="Where",
+)
+
+take = op(
+    np.take,
+    lambda g, b, *, shapes, axis=None: _put(g, b, shapes[0], axis),
+    None,
+    linear=True,
+    samples=lambda rng: [
+        ((rng.normal(size=(3, 4)), np.array([0, 2, 2])), {"axis": 0}),
+        ((rng.normal(size=(3, 4)), np.array([[0, -1], [1, 1]])), {"axis": -1}),
+        ((rng.normal(size=(3, 4)), np.array([0, 11, 11])), {}),
+    ],
+    method=True,
+    onnx="Gather",
+)
+
+
+def _put(g: Any, indices: Any, shape: tuple[int, ...], axis: int | None) -> Any:
+    if axis is None:
+        flat = scatter(g, indices, index=(HOLE,), shape=(int(np.prod(shape)),))
+        return np.reshape(flat, shape)
+    place = (slice(None),) * (axis % len(shape)) + (HOLE,)
+    return scatter(g, indices, index=place, shape=shape)

@@ -1,0 +1,125 @@
+"""Sums, means and extrema along axes. The rules undo the reduction; the engine broadcasts to the operand's shape."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.primitive import kernel, op
+
+
+def restore(g: Any, axis: Any, keepdims: bool) -> Any:
+    """Put the reduced axes of `g` back, with length one."""
+    return g if keepdims or axis is None else np.expand_dims(g, axis)
+
+
+def count(shape: tuple[int, ...], axis: Any) -> int:
+    """Return how many elements a reduction of `shape` over `axis` brings together."""
+    if axis is None:
+        return math.prod(shape)
+    return math.prod(shape[k] for k in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+def _samples(rng: np.random.Generator) -> list[Any]:
+    x = rng.normal(size=(2, 3, 4))
+    choices: list[dict[str, Any]] = [
+        {},
+        {"axis": 0},
+        {"axis": -1, "keepdims": True},
+        {"axis": (0, 2)},
+        {"axis": (-1, 0), "keepdims": True},
+    ]
+    return [((x,), choice) for choice in choices] + [((rng.normal(size=()),), {})]
+
+
+def _sum(x: Any, axis: Any = None, keepdims: bool = False, **other: Any) -> Any:
+    return np.add.reduce(x, axis, keepdims=keepdims, **other)
+
+
+sum_ = op(
+    np.sum,
+    lambda g, *, axis=None, keepdims=False: restore(g, axis, keepdims),
+    call=_sum,
+    linear=True,
+    samples=_samples,
+    onnx="ReduceSum",
+)
+mean = op(
+    np.mean,
+    lambda g, *, shapes, axis=None, keepdims=False: restore(g, axis, keepdims) / count(shapes[0], axis),
+    linear=True,
+    samples=_samples,
+    onnx="ReduceMean",
+)
+
+
+def _share(g: Any, x: Any, y: Any, axis: Any, keepdims: bool) -> Any:
+    """Give the gradient to the entries that are the extremum, evenly; to the NaN where there is one."""
+    winners = (x == restore(y, axis, keepdims)) | (x != x)  # NumPy's maximum is NaN when an entry is
+    ties = np.sum(winners, axis=axis, keepdims=True, dtype=g.dtype)
+    return np.where(winners, restore(g, axis, keepdims) / ties, 0)
+
+
+def _extremum(function: Any, other: Any, name: str) -> Any:
+    return op(
+        function,
+        lambda g, x, y, *, axis=None, keepdims=False: _share(g, x, y, axis, keepdims),
+        name=name,
+        also=(other,),
+        analytic=False,
+        samples=_samples,
+        onnx=f"Reduce{name.capitalize()}",
+    )
+
+
+max_ = _extremum(np.max, np.amax, "max")
+min_ = _extremum(np.min, np.amin, "min")
+
+
+@kernel(
+    lambda g, x, y, *, axis=None, keepdims=False: (
+        restore(g, axis, keepdims) * np.exp(x - restore(y, axis, keepdims))
+    ),
+    reference=lambda x, axis=None, keepdims=False: np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims)),
+    samples=_samples,
+    onnx="ReduceLogSumExp",
+)
+def logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """log(sum(exp(x))) over `axis` (all axes by default), shifted by the largest entry.
+
+    Example:
+        >>> logsumexp(np.array([1000.0, 1000.0])) - 1000
+        np.float64(0.6931471805599454)
+    """
+    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, 0)
+    with np.errstate(divide="ignore"):
+        y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return y if keepdims else np.squeeze(y, axis=axis if axis is not None else tuple(range(np.ndim(x))))
+
+
+def _sum_to_samples(rng: np.random.Generator) -> list[Any]:
+    x = rng.normal(size=(2, 3, 4))
+    return [((x,), {"shape": shape}) for shape in ((3, 4), (4,), (1, 1, 4), (2, 1, 1), (), (3, 1))]
+
+
+def _by_hand(x: Any, shape: tuple[int, ...]) -> Any:
+    total = np.zeros(shape)
+    for index in np.ndindex(x.shape):
+        tail = index[len(index) - len(shape) :]
+        total[tuple(0 if n == 1 else k for k, n in zip(tail, shape, strict=True))] += x[index]
+    return total
+
+
+@kernel(
+    lambda g, *, shape: g, reference=_by_hand, linear=True, samples=_sum_to_samples, method=False, onnx="ReduceSum"
+)
+def sum_to(x: Any, *, shape: tuple[int, ...]) -> Any:
+    """Sum out the axes that broadcasting `shape` to the shape of x has added or stretched.
+
+    Sums of float32 and float16 accumulate in double precision; the result keeps the dtype.
+    """
+    lead = x.ndim - len(shape)
+    axes = tuple(k for k in range(x.ndim) if k < lead or shape[k - lead] == 1 != x.shape[k])
+    total = np.add.reduce(x, axes, dtype=np.float64 if x.dtype.kind == "f" else None)
+    return np.asarray(total, x.dtype).reshape(shape)

@@ -1,0 +1,288 @@
+"""Optimizers: one update rule each, in place on every parameter's array, with reused scratch memory.
+
+A rule is registered as a kernel that declares what it writes, so that a captured step contains it. Its learning
+rate and step count are 0-d arrays, set before each step, so that they are inputs and never constants of a capture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn import context
+from tinygrad_nn.errors import CheckpointError
+from tinygrad_nn.primitive import kernel
+
+Array = np.ndarray[Any, Any]
+Schedule = Callable[[int], float]
+
+
+@kernel(*[None] * 5, writes=(0, 2, 3), differentiable=False, method=False, internal=True)
+def sgd_update(
+    parameter: Any,
+    gradient: Any,
+    velocity: Any,
+    scratch: Any,
+    rate: Any,
+    *,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+) -> None:
+    """v = momentum * v + g, w -= rate * v; with Nesterov's momentum, w -= rate * (g + momentum * v)."""
+    if weight_decay:
+        np.multiply(parameter, weight_decay, out=scratch)
+        gradient = np.add(scratch, gradient, out=scratch)
+    if momentum:
+        velocity *= momentum
+        velocity += gradient
+        if nesterov:
+            step = velocity * momentum
+            step += gradient
+            gradient = step
+        else:
+            gradient = velocity
+    np.multiply(gradient, float(rate), out=scratch)
+    np.subtract(parameter, scratch, out=parameter)
+
+
+@kernel(*[None] * 7, writes=(0, 2, 3, 4), differentiable=False, method=False, internal=True)
+def adam_update(
+    parameter: Any,
+    gradient: Any,
+    first: Any,
+    second: Any,
+    scratch: Any,
+    rate: Any,
+    count: Any,
+    *,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+) -> None:
+    """m and v are running means of g and g * g; w -= rate * m_hat / (sqrt(v_hat) + eps) (Kingma and Ba 2015)."""
+    b1, b2 = betas
+    lr, t = float(rate), int(count)
+    if weight_decay and decoupled:
+        parameter *= 1 - lr * weight_decay
+    elif weight_decay:
+        gradient = gradient + weight_decay * parameter
+    np.subtract(gradient, first, out=scratch)
+    scratch *= 1 - b1
+    first += scratch
+    second *= b2
+    np.multiply(gradient, gradient, out=scratch)
+    scratch *= 1 - b2
+    second += scratch
+    np.sqrt(second, out=scratch)
+    scratch *= 1 / math.sqrt(1 - b2**t)
+    scratch += eps
+    np.divide(first, scratch, out=scratch)
+    scratch *= lr / (1 - b1**t)
+    parameter -= scratch
+
+
+class Optimizer:
+    """Base of optimizers: holds the parameters, the step count, the learning rate and the state of each parameter.
+
+    Subclasses say which state arrays they keep (`slots`) and how to update one parameter (`_update`).
+    """
+
+    slots: tuple[str, ...] = ()
+
+    def __init__(self, parameters: Iterable[Any], lr: float | Schedule) -> None:
+        self.parameters = list(parameters)
+        who = type(self).__name__
+        if not self.parameters:
+            raise ValueError(f"{who}: the list of parameters is empty\n  hint   {who}(model.parameters(), lr=...)")
+        for k, parameter in enumerate(self.parameters):
+            if not getattr(parameter, "requires_grad", False) or not parameter.is_leaf:
+                raise ValueError(f"{who}: parameter {k} is not a leaf tensor that requires grad: {type(parameter).__name__}")
+        if len({id(parameter) for parameter in self.parameters}) < len(self.parameters):
+            raise ValueError(f"{who}: a parameter is listed more than once")
+        if not callable(lr):
+            _check(who, "lr", lr, 0, math.inf)
+        self.lr = lr
+        self.steps = np.zeros((), np.int64)
+        self._rate = np.zeros(())
+        self._scratch = [np.empty_like(parameter._data) for parameter in self.parameters]
+        self.state: list[dict[str, Array]] = [
+            {slot: np.zeros_like(parameter._data) for slot in self.slots} for parameter in self.parameters
+        ]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters:
+            parameter._node.grad = None
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        for watcher in context.current().watchers:
+            watcher.on_host(self._prepare)
+        self._prepare()
+        for parameter, state, scratch in zip(self.parameters, self.state, self._scratch, strict=True):
+            gradient = parameter._node.grad
+            if gradient is not None:
+                self._update(parameter._data, gradient, state, scratch)
+                parameter._touch()
+
+    def _prepare(self) -> None:
+        """Count the step and set the rate; plain Python work that a replay of a captured step repeats."""
+        rate = self.lr(int(self.steps)) if callable(self.lr) else self.lr
+        self._rate[...] = rate
+        self.steps += 1
+
+    def _update(self, parameter: Array, gradient: Array, state: dict[str, Array], scratch: Array) -> None:
+        raise TypeError(f"{type(self).__name__} does not define its update")
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return copies of the step count and of every state array, by name."""
+        named = {f"{k}.{slot}": array.copy() for k, state in enumerate(self.state) for slot, array in state.items()}
+        return {"steps": self.steps.copy(), **named}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, exactly; all of it, or nothing.
+
+        Raises:
+            CheckpointError: lists missing and unexpected names and wrong shapes and dtypes.
+        """
+        own = {"steps": self.steps}
+        own |= {f"{k}.{slot}": array for k, kept in enumerate(self.state) for slot, array in kept.items()}
+        given = {name: np.asarray(value) for name, value in state.items()}
+        problems = [f"missing     {name}" for name in own if name not in given]
+        problems += [f"unexpected  {name}" for name in given if name not in own]
+        problems += [
+            f"different   {name}: {given[name].dtype} {given[name].shape}, expected {array.dtype} {array.shape}"
+            for name, array in own.items()
+            if name in given and (given[name].shape, given[name].dtype) != (array.shape, array.dtype)
+        ]
+        if problems:
+            raise CheckpointError(
+                f"the state does not fit this {type(self).__name__}; nothing was changed\n  " + "\n  ".join(problems)
+            )
+        for name, array in own.items():
+            array[...] = given[name]
+
+
+def _check(who: str, name: str, value: Any, low: float, high: float, open_end: bool = False) -> None:
+    good = isinstance(value, (int, float, np.floating, np.integer)) and low <= value <= high
+    if not good or (open_end and value == high) or math.isinf(value):
+        bound = f"[{low}, {high}{')' if open_end or math.isinf(high) else ']'}"
+        raise ValueError(f"{who}: {name} is a number in {bound}, got {value!r}")
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum, Nesterov's momentum and weight decay.
+
+    Args:
+        parameters: leaf tensors that require grad, for example `model.parameters()`.
+        lr: the learning rate, or a function of the number of steps taken so far.
+        momentum: share of the previous step that is kept, in [0, 1).
+        nesterov: look ahead along the momentum (Sutskever et al. 2013).
+        weight_decay: factor of the L2 penalty (weight_decay / 2) * |w|**2.
+
+    Raises:
+        ValueError: a negative, infinite or NaN rate, momentum outside of [0, 1), no or repeated parameters, a non-leaf.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: float | Schedule,
+        *,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        _check("SGD", "momentum", momentum, 0, 1, open_end=True)
+        _check("SGD", "weight_decay", weight_decay, 0, math.inf)
+        if nesterov and not momentum:
+            raise ValueError("SGD: nesterov=True needs a momentum, for example momentum=0.9")
+        self.slots = ("velocity",) if momentum else ()
+        super().__init__(parameters, lr)
+        self._options: dict[str, Any] = {"momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
+        self._options = {name: value for name, value in self._options.items() if value}
+
+    def _update(self, parameter: Array, gradient: Array, state: dict[str, Array], scratch: Array) -> None:
+        sgd_update(parameter, gradient, state.get("velocity", scratch), scratch, self._rate, **self._options)
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015), with L2 regularisation through `weight_decay`.
+
+    Args:
+        parameters: leaf tensors that require grad.
+        lr: the learning rate, or a function of the number of steps taken so far.
+        betas: decay of the running means of the gradient and of its square, each in [0, 1).
+        eps: added to the root of the second mean.
+        weight_decay: factor of the L2 penalty, added to the gradient.
+
+    Raises:
+        ValueError: a bad rate, beta, eps or decay, no or repeated parameters, a non-leaf.
+    """
+
+    slots = ("first", "second")
+    _decoupled = False
+
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: float | Schedule = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        who = type(self).__name__
+        for k, beta in enumerate(betas):
+            _check(who, f"betas[{k}]", beta, 0, 1, open_end=True)
+        _check(who, "eps", eps, 0, math.inf)
+        _check(who, "weight_decay", weight_decay, 0, math.inf)
+        super().__init__(parameters, lr)
+        self._options: dict[str, Any] = {"betas": (float(betas[0]), float(betas[1])), "eps": float(eps)}
+        if weight_decay:
+            self._options |= {"weight_decay": weight_decay, "decoupled": self._decoupled}
+
+    def _update(self, parameter: Array, gradient: Array, state: dict[str, Array], scratch: Array) -> None:
+        adam_update(
+            parameter, gradient, state["first"], state["second"], scratch, self._rate, self.steps, **self._options
+        )
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay, w -= lr * weight_decay * w (Loshchilov and Hutter 2019); decay 0.01 by default."""
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: float | Schedule = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+
+def clip_grad_norm(parameters: Iterable[Any], max_norm: float, *, error_if_nonfinite: bool = True) -> float:
+    """Scale all gradients together so that their norm is at most `max_norm`; return the norm they had.
+
+    Raises:
+        ValueError: `max_norm` is not positive, or the norm is infinite or NaN (unless `error_if_nonfinite=False`).
+    """
+    if not max_norm > 0:
+        raise ValueError(f"clip_grad_norm: max_norm is positive, got {max_norm!r}")
+    with_gradient = [parameter for parameter in parameters if parameter.grad is not None]
+    total = math.sqrt(sum(float(np.sum(np.square(p.grad, dtype=np.float64))) for p in with_gradient))
+    if not math.isfinite(total) and error_if_nonfinite:
+        raise ValueError(f"clip_grad_norm: the norm of the gradients is {total}; nothing was changed")
+    if total > max_norm:
+        for parameter in with_gradient:
+            parameter.grad = parameter.grad * (max_norm / total)
+    return total

@@ -1,0 +1,318 @@
+"""What an op is: a NumPy function or a kernel, one derivative rule per operand, and the data its checks need.
+
+Declaring an op is one statement, `op(...)` for a function NumPy has and `@kernel(...)` for one it lacks. A rule is
+plain NumPy and asks for what it needs by parameter name:
+
+    g        the cotangent of the result, always first
+    y        the result
+    x        the operand, where there is one; a, b, c, ... where there are several; a kernel's own names
+    xs       all operands of a variadic op
+    others   residuals: values named in the declaration, saved at first order and recomputed for higher orders
+    *, ...   after the star: parameters of the call, and `shapes` (of the operands) and `i` (which operand)
+
+The signature is therefore the exact list of what an op saves for its backward pass.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+import numpy as np
+
+from tinygrad_nn import context
+from tinygrad_nn.errors import BadRule, NoGradientRule
+
+REGISTRY: dict[Any, Primitive | Composite] = {}
+"""Everything that has a derivative, by NumPy function (aliases too) and by name."""
+
+LISTENERS: list[Callable[[Any], None]] = []
+"""Told of every record that is registered; Tensor listens and makes a method of it."""
+
+_LETTERS = "abcdef"
+_PLAIN = frozenset({np.ndarray, float, int, bool})
+
+
+class Rule:
+    """A derivative rule: the function, the values it asks for after `g`, and the keywords it names."""
+
+    __slots__ = ("defaults", "function", "keywords", "values", "wants_index", "wants_shapes")
+
+    def __init__(self, function: Callable[..., Any], known: Iterable[str], owner: str) -> None:
+        parameters = list(inspect.signature(function).parameters.values())
+        positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+        if len(positional) + len(keywords) != len(parameters):
+            raise BadRule(f"{owner}: a rule names everything it asks for; *args and **kwargs are not allowed")
+        if not positional or positional[0] != "g":
+            raise BadRule(f"{owner}: the first parameter of a rule is g, the cotangent of the result")
+        unknown = [name for name in positional[1:] if name not in set(known)]
+        if unknown:
+            raise BadRule(
+                f"{owner}: the rule asks for {', '.join(unknown)}; known here are g, {', '.join(known)}\n"
+                "  hint   parameters of the call come after a star: lambda g, x, *, axis=None: ..."
+            )
+        self.function = function
+        self.values = tuple(positional[1:])
+        self.keywords = tuple(p.name for p in keywords if p.name not in ("i", "shapes"))
+        self.defaults = {p.name: p.default for p in keywords if p.default is not p.empty}
+        self.wants_index = any(p.name == "i" for p in keywords)
+        self.wants_shapes = any(p.name == "shapes" for p in keywords)
+
+
+class Plan:
+    """For one choice of operands whose gradient is wanted: what to save, and how to call each rule with it.
+
+    `sources` index into (*operands, result, *residuals); `calls` holds (operand index, rule, positions in saved).
+    """
+
+    __slots__ = ("calls", "sources")
+
+    def __init__(self, op: Primitive, needs: int, count: int) -> None:
+        wanted = [(i, op.rule(i)) for i in range(count) if needs >> i & 1]
+        places: dict[str, int | slice] = {name: k for k, name in enumerate(op.operand_names)}
+        places |= {"xs": slice(0, count), "y": count}
+        places |= {name: count + 1 + k for k, name in enumerate(op.residuals)}
+        names: dict[str, None] = {}
+        for _, rule in wanted:
+            for name in rule.values:
+                names[name] = None
+                for source in op.residual_operands.get(name, ()):  # so that higher orders can recompute it
+                    names[source] = None
+        order = {name: k for k, name in enumerate(names)}
+        self.sources = tuple((name, places[name]) for name in names)
+        self.calls = tuple((i, rule, tuple(order[name] for name in rule.values)) for i, rule in wanted)
+
+
+class Primitive:
+    """An op with its derivative rules; call it like the function it stands for, on arrays or on Tensors."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        rules: tuple[Callable[..., Any] | None, ...],
+        *,
+        name: str,
+        key: Any,
+        operand_names: tuple[str, ...] | None = None,
+        variadic: bool = False,
+        adapt: Callable[..., tuple[tuple[Any, ...], dict[str, Any]]] | None = None,
+        residuals: Mapping[str, Callable[..., Any]] | None = None,
+        method: bool | None = None,
+        also: tuple[Any, ...] = (),
+        reference: Callable[..., Any] | None = None,
+        domain: tuple[float, float] | tuple[tuple[float, float], ...] | None = None,
+        kinks: tuple[float, ...] = (),
+        samples: Callable[[np.random.Generator], list[tuple[tuple[Any, ...], dict[str, Any]]]] | None = None,
+        signature: str | None = None,
+        analytic: bool = True,
+        linear: bool = False,
+        zero_gradient: bool = False,
+        differentiable: bool = True,
+        writes: tuple[int, ...] = (),
+        internal: bool = False,
+        promotes: bool | None = None,
+        onnx: str | None = None,
+    ) -> None:
+        self.function = function
+        self.name = name
+        self.key = key
+        self.also = also
+        self.variadic = variadic
+        self.adapt = adapt
+        self.reference = reference
+        self.domain = domain
+        self.kinks = kinks
+        self.samples = samples
+        self.signature = signature
+        self.analytic = analytic
+        self.linear = linear
+        self.zero_gradient = zero_gradient
+        self.differentiable = differentiable
+        self.writes = writes
+        self.internal = internal
+        self.onnx = onnx
+        self.residuals = dict(residuals or {})
+        count = len(rules)
+        self.operand_names = operand_names or (("x",) if count == 1 else tuple(_LETTERS[:count]))
+        self.method = count == 1 and not variadic and not internal if method is None else method
+        reserved = {"g", "y", "i", "xs", "shapes"} & {*self.operand_names, *self.residuals}
+        if reserved:
+            raise BadRule(f"{name}: {', '.join(sorted(reserved))} has a meaning in rules; rename the operand")
+        self.residual_operands = {
+            residual: tuple(inspect.signature(definition).parameters)
+            for residual, definition in self.residuals.items()
+        }
+        known = ("xs", "y") if variadic else (*self.operand_names, "y", *self.residuals)
+        self.rules = tuple(None if rule is None else Rule(rule, known, name) for rule in rules)
+        self.promotes = promotes if promotes is not None else variadic or sum(r is not None for r in rules) > 1
+        self._plans: dict[tuple[int, int], Plan] = {}
+        self._parameters, self._defaults = _call_signature(key, function)
+        self.__doc__ = getattr(function, "__doc__", None) or f"{name}, as in NumPy."
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return _by_name, (self.name,)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the op; Tensors among the operands record it, anything else is plain NumPy."""
+        operands, params = self.bind(args, kwargs)
+        for x in operands:
+            if type(x) not in _PLAIN and (record := getattr(type(x), "__primitive__", None)) is not None:
+                return record(self, operands, params)
+        if self.writes:
+            for watcher in context.current().watchers:
+                if watcher.on_update(self, operands, params):
+                    return None
+        result = self.function(*operands, **params)
+        return result[0] if self.residuals else result
+
+    def rule(self, index: int) -> Rule:
+        """Return the rule of operand `index`; raise `NoGradientRule` where there is none."""
+        rule = self.rules[0 if self.variadic else index]
+        if rule is None:
+            raise NoGradientRule(
+                f"{self.name}: operand {index} ({self.operand_names[index]}) has no derivative rule\n"
+                "  hint   pass it as a plain array, or t.detach() to say that it is a constant"
+            )
+        return rule
+
+    def plan(self, needs: int, count: int) -> Plan:
+        """Return what to save when the operands in the bit mask `needs`, of `count`, want a gradient."""
+        key = (needs, count)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = Plan(self, needs, count)
+        return plan
+
+    def check_keywords(self, needs: int, count: int, params: Mapping[str, Any]) -> None:
+        """Raise `NoGradientRule` for a keyword of the call that a wanted rule does not name."""
+        for _, rule, _ in self.plan(needs, count).calls:
+            for keyword in params:
+                if keyword not in rule.keywords:
+                    raise NoGradientRule(
+                        f"{self.name}: there is no derivative rule for the keyword {keyword}={params[keyword]!r}\n"
+                        f"  hint   keywords with a derivative: {', '.join(rule.keywords) or 'none'}; "
+                        "np.where on operand or result says the same with a gradient"
+                    )
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Split a call written as NumPy writes it into operands and parameters other than their defaults."""
+        if self.adapt is not None:
+            return self.adapt(*args, **kwargs)
+        if self.variadic:
+            return args, kwargs
+        count = len(self.rules)
+        if len(args) == count and not kwargs:
+            return args, kwargs
+        params = dict(kwargs)
+        names = self._parameters
+        operands = args[:count]
+        for name in names[len(operands) : count]:
+            if name not in params:
+                raise TypeError(f"{self.name}() needs {count} operands ({', '.join(names[:count])}), got {len(args)}")
+            operands = (*operands, params.pop(name))
+        if len(operands) < count:
+            raise TypeError(f"{self.name}() needs {count} operands, got {len(operands)}")
+        if len(args) > count:
+            if len(args) > len(names):
+                raise TypeError(f"{self.name}() takes at most {len(names)} arguments, got {len(args)}")
+            params.update(zip(names[count:], args[count:], strict=False))
+        return operands, {k: v for k, v in params.items() if k not in self._defaults or v is not self._defaults[k]}
+
+
+class Composite:
+    """A NumPy function written with other ops: it needs no rule of its own and is checked as a whole."""
+
+    def __init__(self, function: Callable[..., Any], name: str, method: bool) -> None:
+        self.function = function
+        self.name = name
+        self.method = method
+        self.__doc__ = function.__doc__
+
+    def __repr__(self) -> str:
+        return f"<composite {self.name}>"
+
+
+def _call_signature(key: Any, function: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
+    for candidate in (key, function):
+        try:
+            parameters = inspect.signature(candidate).parameters.values()
+        except (TypeError, ValueError):  # functions written in C do not always have one
+            continue
+        named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        return tuple(p.name for p in named), {p.name: p.default for p in named if p.default is not p.empty}
+    return (), {}
+
+
+def _by_name(name: str) -> Primitive:
+    return cast(Primitive, REGISTRY[name])
+
+
+def _register(record: Primitive | Composite, keys: Iterable[Any]) -> None:
+    for key in dict.fromkeys([record.name, *keys]):
+        if key in REGISTRY:
+            raise BadRule(f"{record.name}: {key!r} is registered already, as {REGISTRY[key]!r}")
+        REGISTRY[key] = record
+    for listener in LISTENERS:
+        listener(record)
+
+
+def op(function: Callable[..., Any], *rules: Callable[..., Any] | None, **options: Any) -> Primitive:
+    """Declare the derivative of a function NumPy has: one rule per operand, None for an operand without one.
+
+    Options: `call` computes it instead of `function`; `adapt` turns a call as NumPy writes it into
+    `(operands, parameters)`; `variadic` gives one rule to any number of operands; `also` lists NumPy's other names
+    for it; `domain`, `kinks`, `samples`, `analytic`, `linear`, `zero_gradient` and `differentiable` describe it
+    for the automatic checks. `residual=definition` saves a named value besides.
+
+    Raises:
+        BadRule: a rule asks for a name that does not exist, or the op is registered already.
+    """
+    call = options.pop("call", function)
+    name = options.pop("name", None) or function.__name__
+    also = options.get("also", ())
+    record = Primitive(call, rules, name=name, key=function, **_with_residuals(options))
+    _register(record, (function, *also))
+    return record
+
+
+def kernel(*rules: Callable[..., Any] | None, **options: Any) -> Callable[[Callable[..., Any]], Primitive]:
+    """Decorate a plain NumPy function to declare it as an op; operands go by its own parameter names.
+
+    `reference` is an obviously right version of it that the checks compare it with. With residuals
+    (`p=lambda x: softmax(x)`) the function returns `(result, p)`. Other options as for `op`.
+    """
+
+    def declare(function: Callable[..., Any]) -> Primitive:
+        name = options.pop("name", None) or function.__name__.rstrip("_")
+        if not options.get("variadic"):
+            names = tuple(inspect.signature(function).parameters)[: len(rules)]
+            options.setdefault("operand_names", names)
+        record = Primitive(function, rules, name=name, key=function, **_with_residuals(options))
+        _register(record, options.get("also", ()))
+        return record
+
+    return declare
+
+
+def composite(*functions: Any, name: str | None = None, method: bool = False) -> Callable[[Any], Any]:
+    """Declare how a NumPy function (or, without one, a function of ours) is made of other ops."""
+
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        record = Composite(function, name or function.__name__.rstrip("_"), method)
+        _register(record, functions)
+        return function
+
+    return declare
+
+
+_OPTIONS = frozenset(inspect.signature(Primitive.__init__).parameters)
+
+
+def _with_residuals(options: dict[str, Any]) -> dict[str, Any]:
+    residuals = {name: options[name] for name in options if name not in _OPTIONS}
+    return {k: v for k, v in options.items() if k in _OPTIONS} | ({"residuals": residuals} if residuals else {})

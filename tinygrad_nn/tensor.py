@@ -1,0 +1,619 @@
+"""Tensor: a handle on an array and on how it came about, with NumPy's protocols around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from tinygrad_nn import context
+from tinygrad_nn.arrays import Array, as_array, as_operand, promote
+from tinygrad_nn.backward import backward as run_backward
+from tinygrad_nn.commit import commit
+from tinygrad_nn.context import STATE
+from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError, TinygradError
+from tinygrad_nn.explain import explain
+from tinygrad_nn.node import Leaf, Node, tick
+from tinygrad_nn.ops.indexing import getitem, split_index
+from tinygrad_nn.primitive import LISTENERS, REGISTRY, Composite, Primitive
+
+NO_PARAMS: dict[str, Any] = {}
+
+
+def apply(op: Primitive, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS) -> Tensor:
+    """Compute `op` on operands of which at least one is a Tensor, and record it if someone may differentiate it."""
+    state = STATE.get(context._DEFAULT)
+    arrays: list[Any] = []
+    needs = tensors = 0
+    bit = 1
+    for x in operands:
+        if type(x) is Tensor:
+            arrays.append(x._data)
+            tensors |= bit
+            node = x._node
+            if node is not None and node.requires_grad:
+                needs |= bit
+        else:
+            arrays.append(x if type(x) is float else as_operand(x))
+        bit <<= 1
+    if op.promotes and len(arrays) > 1:
+        first = arrays[0].dtype if tensors & 1 else None
+        for a in arrays:
+            if type(a) is not float and (first is None or type(a) is int or a.dtype != first):
+                promote(arrays, tensors)
+                break
+    try:
+        out = op.function(*arrays, **params)
+    except (ValueError, TypeError, IndexError) as error:
+        raise explain(op, operands, arrays, params, error) from error
+    extra: tuple[Any, ...] = ()
+    if op.residuals:
+        out, *rest = out
+        extra = tuple(rest)
+    if type(out) is not np.ndarray:
+        out = np.asarray(out)
+    result = Tensor.__new__(Tensor)
+    result._data = out
+    result._node = None
+    if state.watchers:
+        for watcher in state.watchers:
+            watcher.on_op(op, arrays, params, out)
+    if needs and state.recording and op.differentiable and out.dtype.kind == "f":
+        count = len(arrays)
+        plan = op.plan(needs, count)
+        if params:
+            op.check_keywords(needs, count, params)
+        values = (*arrays, out, *extra)
+        saved = [values[k] for _, k in plan.sources]
+        links = tuple(
+            [a if type(x) is not Tensor or x._node is None else x._node for x, a in zip(operands, arrays, strict=True)]
+        )
+        result._node = node = Node(op, links, params, plan, saved, out.shape, out.dtype, state.scope)
+        for watcher in state.watchers:
+            watcher.on_record(node)
+    return result
+
+
+class Tensor:
+    """An n-dimensional array that remembers how it was computed, so that gradients can be found.
+
+    `data` is copied, as `np.array` does; `tn.as_tensor` shares memory instead. Arrays and NumPy scalars keep their
+    dtype; Python floats, alone or in lists, become float32; Python ints and bools stay int64 and bool.
+
+    Args:
+        data: anything `np.array` takes.
+        requires_grad: whether `backward` finds a gradient for this tensor; floating dtypes only.
+        dtype: the dtype to convert to.
+        name: how graphs and error messages call it.
+
+    Raises:
+        DtypeError: complex, object, string or masked data; an integer tensor that requires grad.
+
+    Example:
+        >>> x = Tensor([1.0, 2.0], requires_grad=True)
+        >>> (x * x).sum().backward()
+        >>> x.grad
+        array([2., 4.], dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "_data", "_node")
+    __array_priority__ = 1000
+    __hash__ = object.__hash__
+    _data: Array
+    _node: Node | Leaf | None
+
+    def __init__(
+        self, data: Any, *, requires_grad: bool = False, dtype: Any = None, name: str | None = None
+    ) -> None:
+        if isinstance(data, Tensor):
+            data = data._data
+        self._data = np.array(as_array(data, dtype), copy=True, order="K")
+        self._node = None
+        _make_leaf(self, requires_grad, name)
+
+    # What a tensor is
+
+    @property
+    def data(self) -> Array:
+        """The array itself, without a graph; assigning a new one makes older results refuse to go back."""
+        _tell_watchers(self, ".data")
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        if type(self._node) is Node:
+            raise GraphError("the data of a result cannot be replaced\n  hint   make a new tensor: tn.tensor(array)")
+        array = as_array(value._data if isinstance(value, Tensor) else value)
+        if isinstance(self._node, Leaf):
+            if self._node.requires_grad and array.dtype.kind != "f":
+                raise DtypeError(f"a tensor that requires grad needs floating data, got {array.dtype}")
+            if self._node.grad is not None and (self._node.grad.shape, self._node.grad.dtype) != (
+                array.shape,
+                array.dtype,
+            ):
+                self._node.grad = None
+            self._node.data = array
+            self._node.number = tick()
+        self._data = array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        return self._data.size
+
+    @property
+    def nbytes(self) -> int:
+        return self._data.nbytes
+
+    @property
+    def itemsize(self) -> int:
+        return self._data.itemsize
+
+    @property
+    def T(self) -> Tensor:
+        """The tensor with its axes reversed."""
+        return apply(_TRANSPOSE, (self,))
+
+    @property
+    def name(self) -> str | None:
+        """How graphs and error messages call it."""
+        return None if self._node is None else self._node.name
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        if self._node is None:
+            self._node = Leaf(self._data, False, value)
+        self._node.name = value
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients are found for it; assignable on tensors that no op made."""
+        return self._node is not None and self._node.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if type(self._node) is Node:
+            raise GraphError("whether a result requires grad follows from its operands\n  hint   t.detach() cuts it off")
+        _make_leaf(self, bool(value), self.name)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded op made it."""
+        return type(self._node) is not Node
+
+    @property
+    def grad(self) -> Array | None:
+        """The gradient that `backward` found, an array of this tensor's shape and dtype, or None."""
+        return self._node.grad if isinstance(self._node, Leaf) else None
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if not isinstance(self._node, Leaf) or not self._node.requires_grad:
+            raise GraphError("only a leaf that requires grad has a gradient\n  hint   t.requires_grad = True")
+        if value is not None:
+            if not isinstance(value, np.ndarray) or value.dtype != self.dtype:
+                got = f"{type(value).__name__} of dtype {getattr(value, 'dtype', None)}"
+                raise DtypeError(f"a gradient is an array of dtype {self.dtype}, got {got}")
+            if value.shape != self.shape:
+                raise ShapeError(f"the gradient of a tensor of shape {self.shape} cannot have shape {value.shape}")
+        self._node.grad = value
+
+    def _touch(self) -> None:
+        """Note that the values were changed in place, so that older results refuse to go back."""
+        if self._node is not None:
+            self._node.number = tick()
+
+    # Going back
+
+    def backward(self, cotangent: Any = None, *, retain_graph: bool = False) -> None:
+        """Add to `.grad` of every leaf the gradient of this tensor, weighted with `cotangent`.
+
+        Args:
+            cotangent: the gradient of something with respect to this tensor, of its shape; 1 for a single element.
+            retain_graph: keep the saved values, so that `backward` can be called again.
+
+        Raises:
+            GraphError: nothing here requires grad, or no cotangent for more than one element.
+            ShapeError, DtypeError: the cotangent does not fit.
+            GraphFreed: an earlier backward pass has released the graph.
+            StaleValue: a value was changed since.
+        """
+        node = self._node
+        if node is None or not node.requires_grad:
+            raise GraphError(
+                "backward: nothing that this tensor was computed from requires grad\n"
+                "  hint   tn.tensor(data, requires_grad=True), and compute outside of no_grad()"
+            )
+        seed = seed_like(self, cotangent)
+        if isinstance(node, Leaf):
+            commit({node: seed.copy()})
+            return
+        traces = any(watcher.traces for watcher in context.current().watchers)
+        if not traces:
+            commit(run_backward(node, seed, retain=retain_graph))
+            return
+        with context.changed(recording=False):
+            found = run_backward(node, wrap(seed, None), wrap=lambda a, _: wrap(a, None), retain=retain_graph)
+            commit(found, add=lambda a, b: (wrap(a, None) + b)._data, unwrap=lambda g: getattr(g, "_data", g))
+
+    def detach(self) -> Tensor:
+        """Return the same values, sharing memory, without the graph."""
+        return wrap(self._data, None)
+
+    def numpy(self) -> Array:
+        """Return the array; a tensor that requires grad asks for `detach()` first."""
+        return np.asarray(self)
+
+    def item(self) -> Any:
+        """Return the single element as a Python number."""
+        _tell_watchers(self, ".item()")
+        if self.size != 1:
+            raise ShapeError(f"item() is for one element, this tensor has shape {self.shape}")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists."""
+        _tell_watchers(self, ".tolist()")
+        return self._data.tolist()
+
+    def copy(self) -> Tensor:
+        """Return a differentiable copy, as `np.copy` does for arrays."""
+        return apply(_ASTYPE, (self,), {"dtype": self.dtype})
+
+    def astype(self, dtype: Any) -> Tensor:
+        """Return a copy with another dtype; the gradient comes back in this tensor's dtype."""
+        dtype = np.dtype(dtype)
+        if dtype.kind not in "fiub":
+            raise DtypeError(f"astype: dtype {dtype} is not supported; tensors hold floats, integers and bools")
+        return apply(_ASTYPE, (self,), {"dtype": dtype})
+
+    def reshape(self, *shape: Any, order: str = "C") -> Tensor:
+        """Return the same elements in another shape; one length may be -1."""
+        target = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], (int, np.integer)) else shape
+        params = {"shape": target} if order == "C" else {"shape": target, "order": order}
+        return apply(_RESHAPE, (self,), params)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """Return the tensor with its axes in another order, reversed by default."""
+        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], (int, np.integer)) else axes
+        return apply(_TRANSPOSE, (self,), {"axes": tuple(order)} if order else {})
+
+    def flatten(self) -> Tensor:
+        """Return the elements in one dimension."""
+        return self.reshape(-1)
+
+    ravel = flatten
+
+    # Indexing, iteration, conversion
+
+    def __getitem__(self, index: Any) -> Tensor:
+        arrays, template = split_index(index)
+        return apply(getitem, (self, *arrays), {"index": template})
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "a tensor does not support item assignment\n"
+            "  hint   np.where(mask, new, t), np.concatenate([...]), or t.data[...] = value outside of a graph"
+        )
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[k] for k in range(len(self._data)))
+
+    def __contains__(self, value: Any) -> bool:
+        _tell_watchers(self, "in")
+        return bool((self._data == (value._data if isinstance(value, Tensor) else value)).any())
+
+    def __bool__(self) -> bool:
+        _tell_watchers(self, "bool(t)")
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        _tell_watchers(self, "float(t)")
+        return float(self._data.item())
+
+    def __int__(self) -> int:
+        _tell_watchers(self, "int(t)")
+        return int(self._data.item())
+
+    def __index__(self) -> int:
+        _tell_watchers(self, "use as an index")
+        return self._data.__index__()
+
+    def __format__(self, spec: str) -> str:
+        if spec and self.size == 1:
+            _tell_watchers(self, "formatting")
+            return format(self._data.item(), spec)
+        return format(repr(self), spec)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if self.requires_grad:
+            raise NoGradientRule(
+                "NumPy asked for the plain array of a tensor that requires grad, which would lose its gradient\n"
+                "  hint   differentiable: X @ t, np.dot(X, t), np.stack([...]), np.concatenate([...])\n"
+                "         without gradient: t.data, t.detach()"
+            )
+        _tell_watchers(self, "np.asarray(t)")
+        return np.array(self._data, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        body = np.array2string(self._data, separator=", ", prefix="Tensor(", threshold=100, edgeitems=3)
+        notes = []
+        if self._data.size > 100:
+            notes.append(f"shape={self.shape}")
+        if self.dtype.name not in ("float32", "int64", "bool"):
+            notes.append(f"dtype={self.dtype}")
+        if self.name:
+            notes.append(f"name={self.name!r}")
+        if type(self._node) is Node:
+            notes.append(f"op={self._node.op.name}")
+        elif self.requires_grad:
+            notes.append("requires_grad=True")
+        return f"Tensor({', '.join([body, *notes])})"
+
+    # Copies: a leaf travels with its name and gradient, a result would need its graph
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if type(self._node) is Node:
+            raise GraphError(
+                f"the result of {self._node.op.name} cannot be copied or pickled with its graph\n"
+                "  hint   t.detach() for the values alone"
+            )
+        return _restore, (self._data, self.requires_grad, self.name, self.grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        rebuild, (data, requires_grad, name, grad) = self.__reduce__()
+        copied = rebuild(data.copy(), requires_grad, name, None if grad is None else grad.copy())
+        memo[id(self)] = copied
+        return copied  # type: ignore[no-any-return]
+
+    # NumPy's protocols
+
+    @staticmethod
+    def __primitive__(op: Primitive, operands: tuple[Any, ...], params: dict[str, Any]) -> Tensor:
+        return apply(op, operands, params)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if "out" in kwargs:
+            raise NoGradientRule(
+                f"{ufunc.__name__}: out= would write a tensor into a plain array and lose its gradient\n"
+                "  hint   assign the result: y = y + t instead of y += t"
+            )
+        op = REGISTRY.get(ufunc)
+        if op is None or method != "__call__":
+            name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+            return _without_rule(name, getattr(ufunc, method), inputs, kwargs)
+        if kwargs:
+            inputs, kwargs = op.bind(inputs, kwargs)  # type: ignore[union-attr]
+        return apply(op, inputs, kwargs)  # type: ignore[arg-type]
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        record = REGISTRY.get(function)
+        if record is None:
+            if function in _PROPERTIES:
+                return function(*(x._data if isinstance(x, Tensor) else x for x in args), **kwargs)
+            return _without_rule(function.__name__, function, args, kwargs)
+        if isinstance(record, Composite):
+            return record.function(*args, **kwargs)
+        operands, params = record.bind(args, kwargs)
+        return apply(record, operands, params)
+
+    # In-place operators: on a result they make a new tensor, on a leaf they write, where that is allowed
+
+    def _inplace(self, op: Primitive, other: Any) -> Tensor:
+        if type(self._node) is Node or not self.requires_grad:
+            return apply(op, (self, other))
+        if context.current().recording:
+            raise GraphError(
+                f"{op.name}: an in-place change of a leaf that requires grad has no gradient\n"
+                f"  hint   {self.name or 'w'} = {self.name or 'w'} + ... for a new tensor; inside `with no_grad():` it writes"
+            )
+        value = other._data if isinstance(other, Tensor) else other
+        op.key(self._data, value, out=self._data)
+        self._touch()
+        return self
+
+    if TYPE_CHECKING:  # operators and methods are generated below, from the registry
+
+        def __getattr__(self, name: str) -> Callable[..., Tensor]: ...
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __rpow__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __rmatmul__(self, other: Any) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __pos__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def __gt__(self, other: Any) -> Tensor: ...
+        def __ge__(self, other: Any) -> Tensor: ...
+        def __lt__(self, other: Any) -> Tensor: ...
+        def __le__(self, other: Any) -> Tensor: ...
+        def __eq__(self, other: object) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: object) -> Tensor: ...  # type: ignore[override]
+
+
+def wrap(array: Array, node: Node | Leaf | None) -> Tensor:
+    """Return a Tensor for an array and the node it belongs to, without copying or checking."""
+    tensor = Tensor.__new__(Tensor)
+    tensor._data = array
+    tensor._node = node
+    return tensor
+
+
+def tensor(data: Any, *, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> Tensor:
+    """Return a Tensor with a copy of `data`; see `Tensor`."""
+    return Tensor(data, requires_grad=requires_grad, dtype=dtype, name=name)
+
+
+def as_tensor(data: Any, *, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> Tensor:
+    """Return a Tensor that shares memory with `data` where possible, as `np.asarray` does; a Tensor is returned as is."""
+    if isinstance(data, Tensor):
+        return data if dtype is None or data.dtype == dtype else data.astype(dtype)
+    result = wrap(as_array(data, dtype), None)
+    _make_leaf(result, requires_grad, name)
+    return result
+
+
+def seed_like(y: Tensor, cotangent: Any) -> Array:
+    """Return the cotangent for `y` as an array of its shape and dtype."""
+    if cotangent is None:
+        if y.size != 1:
+            raise GraphError(
+                f"backward of a tensor of shape {y.shape} needs a cotangent of that shape\n"
+                "  hint   loss.sum().backward(), or y.backward(cotangent)"
+            )
+        return np.ones(y.shape, y.dtype)
+    seed = as_array(cotangent._data if isinstance(cotangent, Tensor) else cotangent)
+    if seed.shape != y.shape:
+        raise ShapeError(f"backward: the tensor has shape {y.shape}, its cotangent has shape {seed.shape}")
+    if seed.dtype.kind != "f":
+        raise DtypeError(f"backward: a cotangent is floating, got dtype {seed.dtype}\n  hint   cotangent.astype({y.dtype})")
+    return seed.astype(y.dtype, copy=False)
+
+
+def _make_leaf(tensor: Tensor, requires_grad: bool, name: str | None) -> None:
+    if requires_grad and tensor.dtype.kind != "f":
+        raise DtypeError(
+            f"only floating tensors can require grad, this one has dtype {tensor.dtype}\n"
+            "  hint   tn.tensor(data, dtype=np.float32, requires_grad=True)"
+        )
+    if isinstance(tensor._node, Leaf):
+        tensor._node.requires_grad, tensor._node.name = requires_grad, name
+    elif requires_grad or name is not None:
+        tensor._node = Leaf(tensor._data, requires_grad, name)
+
+
+def _restore(data: Array, requires_grad: bool, name: str | None, grad: Array | None) -> Tensor:
+    restored = as_tensor(data, requires_grad=requires_grad, name=name)
+    if grad is not None:
+        restored.grad = grad
+    return restored
+
+
+def _tell_watchers(tensor: Tensor, how: str) -> None:
+    for watcher in context.current().watchers:
+        watcher.on_read(tensor, how)
+
+
+def _without_rule(name: str, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Run a NumPy function we know nothing of on the plain arrays, if no gradient is lost by that."""
+
+    def plain(x: Any) -> Any:
+        if isinstance(x, Tensor):
+            if x.requires_grad:
+                raise NoGradientRule(
+                    f"np.{name} has no derivative rule\n"
+                    "  hint   without gradient: t.detach(); to add the rule: tn.op(np."
+                    f"{name}, lambda g, x: ...)"
+                )
+            _tell_watchers(x, f"np.{name}")
+            return x._data
+        return type(x)(map(plain, x)) if type(x) in (list, tuple) else x
+
+    return function(*map(plain, args), **{key: plain(value) for key, value in kwargs.items()})
+
+
+_PROPERTIES = frozenset({np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type})
+_ASTYPE: Any = REGISTRY["astype"]
+_RESHAPE: Any = REGISTRY["reshape"]
+_TRANSPOSE: Any = REGISTRY["transpose"]
+
+_BINARY = {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+    "pow": "power",
+    "matmul": "matmul",
+    "mod": "remainder",
+    "floordiv": "floor_divide",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+}
+_COMPARE = {
+    "gt": "greater",
+    "ge": "greater_equal",
+    "lt": "less",
+    "le": "less_equal",
+    "eq": "equal",
+    "ne": "not_equal",
+}
+_UNARY = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}
+
+
+def _binary(op: Primitive) -> tuple[Callable[..., Tensor], ...]:
+    def forward(self: Tensor, other: Any) -> Tensor:
+        return apply(op, (self, other))
+
+    def reflected(self: Tensor, other: Any) -> Tensor:
+        return apply(op, (other, self))
+
+    def inplace(self: Tensor, other: Any) -> Tensor:
+        return self._inplace(op, other)
+
+    return forward, reflected, inplace
+
+
+def _unary(op: Primitive) -> Callable[[Tensor], Tensor]:
+    return lambda self: apply(op, (self,))
+
+
+def _method(record: Primitive | Composite) -> Callable[..., Any]:
+    if isinstance(record, Composite):
+        call = record.function
+    else:
+
+        def call(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+            if not args and not kwargs:
+                return apply(record, (self,))
+            return apply(record, *record.bind((self, *args), kwargs))
+
+    call.__name__ = record.name
+    call.__doc__ = record.__doc__
+    return call
+
+
+def _attach(record: Primitive | Composite) -> None:
+    """Give Tensor the method of an op, if it has one and the name is free."""
+    if record.method and record.name not in Tensor.__dict__:
+        setattr(Tensor, record.name, _method(record))
+
+
+for _symbol, _name in _BINARY.items():
+    if _name in REGISTRY:
+        _forward, _reflected, _in_place = _binary(REGISTRY[_name])  # type: ignore[arg-type]
+        setattr(Tensor, f"__{_symbol}__", _forward)
+        setattr(Tensor, f"__r{_symbol}__", _reflected)
+        setattr(Tensor, f"__i{_symbol}__", _in_place)
+for _symbol, _name in _COMPARE.items():
+    setattr(Tensor, f"__{_symbol}__", _binary(REGISTRY[_name])[0])  # type: ignore[arg-type]
+for _symbol, _name in _UNARY.items():
+    if _name in REGISTRY:
+        setattr(Tensor, f"__{_symbol}__", _unary(REGISTRY[_name]))  # type: ignore[arg-type]
+for _record in dict.fromkeys(REGISTRY.values()):
+    _attach(_record)
+LISTENERS.append(_attach)
