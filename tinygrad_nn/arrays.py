@@ -55,29 +55,36 @@ def _holds_arrays(data: Any) -> bool:
 def as_operand(x: Any) -> Any:
     """Return a non-Tensor operand of an op: Python scalars stay as they are, everything else becomes an array."""
     kind = type(x)
-    if kind is np.ndarray and x.dtype.kind in _KINDS and x.dtype.isnative:
-        return x
     if kind is float or kind is int or kind is bool:
+        return x
+    if kind is np.ndarray and x.dtype.kind in _KINDS and x.dtype.isnative:
         return x
     if isinstance(x, (np.ndarray, np.generic)):
         return as_array(x)
     return as_array(x, None if _holds_arrays(x) else np.asarray(x).dtype)
 
 
-def promote(arrays: list[Any], tensors: int) -> None:
-    """Cast in place of the list what must not widen the others: scalars, 0-d operands and integer arrays.
+def promote(arrays: list[Any], tensors: int) -> bool:
+    """Cast, in the list, what must not widen the others: scalars, 0-d operands and integer arrays.
 
-    Beyond that the promotion is NumPy's. `tensors` is the bit mask of the operands that are Tensors; among 0-d
-    operands these decide.
+    Beyond that the promotion is NumPy's. `tensors` is the bit mask of the operands that are Tensors: among 0-d
+    operands these decide. Returns whether anything was cast.
     """
-    wide = [a.dtype for a in arrays if isinstance(a, np.ndarray) and a.ndim and a.dtype.kind == "f"]
-    if not wide:
-        wide = [a.dtype for k, a in enumerate(arrays) if tensors >> k & 1 and a.dtype.kind == "f"]
-        if not wide or any(isinstance(a, np.ndarray) and a.ndim for a in arrays):
-            # Only integer arrays have dimensions: a float scalar makes them float, as in NumPy.
-            if not wide:
-                return
-    target = np.result_type(*wide)
+    first = None
+    for a in arrays:
+        if type(a) is not float and type(a) is not int and type(a) is not bool:
+            if first is None:
+                first = a.dtype
+            elif a.dtype is not first:
+                break
+    else:
+        return False
+    real = [a for a in arrays if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    deciding = [a for a in real if a.ndim] or [a for k, a in enumerate(arrays) if tensors >> k & 1 and a.dtype.kind == "f"]
+    if not deciding:
+        return False
+    target = np.result_type(*[a.dtype for a in deciding])
     for k, a in enumerate(arrays):
         if isinstance(a, np.ndarray) and a.dtype != target and (a.dtype.kind in "iu" or not a.ndim):
             arrays[k] = a.astype(target)
+    return True

@@ -70,13 +70,13 @@ class Watcher:
 
 
 STATE: ContextVar[State] = ContextVar("tinygrad_nn")
-STATE.set(State(True, (), None))
-_DEFAULT = STATE.get()
+DEFAULT = State(True, (), None)
+"""The state of a thread that has set none."""
 
 
 def current() -> State:
     """Return the state of the running context; a new thread starts with recording on and nobody watching."""
-    return STATE.get(_DEFAULT)
+    return STATE.get(DEFAULT)
 
 
 @contextmanager

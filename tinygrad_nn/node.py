@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
@@ -22,7 +23,6 @@ class Leaf:
 
     __slots__ = ("data", "grad", "name", "number", "requires_grad")
     op = None
-    operands: tuple[Any, ...] = ()
 
     def __init__(self, data: np.ndarray[Any, Any], requires_grad: bool, name: str | None) -> None:
         self.data = data
@@ -53,10 +53,10 @@ class Node:
     def __init__(
         self,
         op: Primitive,
-        operands: tuple[Any, ...],
+        operands: list[Any],
         params: dict[str, Any],
         plan: Plan,
-        saved: list[Any],
+        saved: Sequence[Any],
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
         scope: Scope | None,
@@ -65,7 +65,7 @@ class Node:
         self.operands = operands
         self.params = params
         self.plan = plan
-        self.saved: list[Any] | None = saved
+        self.saved: Sequence[Any] | None = saved
         self.shape = shape
         self.dtype = dtype
         self.scope = scope
@@ -75,7 +75,7 @@ class Node:
     def release(self) -> None:
         """Let go of the saved arrays and of the way back."""
         self.saved = None
-        self.operands = ()
+        self.operands = []
 
 
 def reachable(root: Node) -> list[Node]:

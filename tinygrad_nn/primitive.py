@@ -16,7 +16,8 @@ The signature is therefore the exact list of what an op saves for its backward p
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, cast
 
 import numpy as np
@@ -37,7 +38,7 @@ _PLAIN = frozenset({np.ndarray, float, int, bool})
 class Rule:
     """A derivative rule: the function, the values it asks for after `g`, and the keywords it names."""
 
-    __slots__ = ("defaults", "function", "keywords", "values", "wants_index", "wants_shapes")
+    __slots__ = ("defaults", "function", "keywords", "plain", "values", "wants_index", "wants_shapes")
 
     def __init__(self, function: Callable[..., Any], known: Iterable[str], owner: str) -> None:
         parameters = list(inspect.signature(function).parameters.values())
@@ -57,6 +58,7 @@ class Rule:
         self.values = tuple(positional[1:])
         self.keywords = tuple(p.name for p in keywords if p.name not in ("i", "shapes"))
         self.defaults = {p.name: p.default for p in keywords if p.default is not p.empty}
+        self.plain = not keywords
         self.wants_index = any(p.name == "i" for p in keywords)
         self.wants_shapes = any(p.name == "shapes" for p in keywords)
 
@@ -64,10 +66,11 @@ class Rule:
 class Plan:
     """For one choice of operands whose gradient is wanted: what to save, and how to call each rule with it.
 
-    `sources` index into (*operands, result, *residuals); `calls` holds (operand index, rule, positions in saved).
+    `sources` index into (*operands, result, *residuals) and `names` says what stands there; `calls` holds
+    (operand index, rule, positions in saved).
     """
 
-    __slots__ = ("calls", "sources")
+    __slots__ = ("calls", "names", "save", "sources")
 
     def __init__(self, op: Primitive, needs: int, count: int) -> None:
         wanted = [(i, op.rule(i)) for i in range(count) if needs >> i & 1]
@@ -81,8 +84,20 @@ class Plan:
                 for source in op.residual_operands.get(name, ()):  # so that higher orders can recompute it
                     names[source] = None
         order = {name: k for k, name in enumerate(names)}
-        self.sources = tuple((name, places[name]) for name in names)
+        self.names = tuple(names)
+        self.sources = tuple(places[name] for name in names)
+        self.save = _picker(self.sources)
         self.calls = tuple((i, rule, tuple(order[name] for name in rule.values)) for i, rule in wanted)
+
+
+def _picker(places: tuple[Any, ...]) -> Callable[[list[Any]], Sequence[Any]]:
+    """Return the function that picks `places` out of a list, quickly."""
+    if not places:
+        return lambda values: ()
+    if len(places) == 1:
+        (place,) = places
+        return lambda values: (values[place],)
+    return itemgetter(*places)
 
 
 class Primitive:
@@ -147,7 +162,7 @@ class Primitive:
         known = ("xs", "y") if variadic else (*self.operand_names, "y", *self.residuals)
         self.rules = tuple(None if rule is None else Rule(rule, known, name) for rule in rules)
         self.promotes = promotes if promotes is not None else variadic or sum(r is not None for r in rules) > 1
-        self._plans: dict[tuple[int, int], Plan] = {}
+        self.plans: dict[int | tuple[int, int], Plan] = {}
         self._parameters, self._defaults = _call_signature(key, function)
         self.__doc__ = getattr(function, "__doc__", None) or f"{name}, as in NumPy."
 
@@ -182,15 +197,15 @@ class Primitive:
 
     def plan(self, needs: int, count: int) -> Plan:
         """Return what to save when the operands in the bit mask `needs`, of `count`, want a gradient."""
-        key = (needs, count)
-        plan = self._plans.get(key)
+        key = (needs, count) if self.variadic else needs
+        plan = self.plans.get(key)
         if plan is None:
-            plan = self._plans[key] = Plan(self, needs, count)
+            plan = self.plans[key] = Plan(self, needs, count)
         return plan
 
-    def check_keywords(self, needs: int, count: int, params: Mapping[str, Any]) -> None:
+    def check_keywords(self, plan: Plan, params: Mapping[str, Any]) -> None:
         """Raise `NoGradientRule` for a keyword of the call that a wanted rule does not name."""
-        for _, rule, _ in self.plan(needs, count).calls:
+        for _, rule, _ in plan.calls:
             for keyword in params:
                 if keyword not in rule.keywords:
                     raise NoGradientRule(

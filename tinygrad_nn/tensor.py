@@ -11,7 +11,7 @@ from tinygrad_nn import context
 from tinygrad_nn.arrays import Array, as_array, as_operand, promote
 from tinygrad_nn.backward import backward as run_backward
 from tinygrad_nn.commit import commit
-from tinygrad_nn.context import STATE
+from tinygrad_nn.context import DEFAULT, STATE
 from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError, TinygradError
 from tinygrad_nn.explain import explain
 from tinygrad_nn.node import Leaf, Node, tick
@@ -23,53 +23,51 @@ NO_PARAMS: dict[str, Any] = {}
 
 def apply(op: Primitive, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS) -> Tensor:
     """Compute `op` on operands of which at least one is a Tensor, and record it if someone may differentiate it."""
-    state = STATE.get(context._DEFAULT)
+    state = STATE.get(DEFAULT)
     arrays: list[Any] = []
+    links: list[Any] = []
     needs = tensors = 0
     bit = 1
     for x in operands:
         if type(x) is Tensor:
-            arrays.append(x._data)
+            a = x._data
+            arrays.append(a)
             tensors |= bit
             node = x._node
-            if node is not None and node.requires_grad:
-                needs |= bit
+            if node is None:
+                links.append(a)
+            else:
+                links.append(node)
+                if node.requires_grad:
+                    needs |= bit
         else:
-            arrays.append(x if type(x) is float else as_operand(x))
+            a = as_operand(x)
+            arrays.append(a)
+            links.append(a)
         bit <<= 1
-    if op.promotes and len(arrays) > 1:
-        first = arrays[0].dtype if tensors & 1 else None
-        for a in arrays:
-            if type(a) is not float and (first is None or type(a) is int or a.dtype != first):
-                promote(arrays, tensors)
-                break
+    if op.promotes and (len(arrays) != 2 or type(a) is not float) and promote(arrays, tensors):
+        links = [a if type(link) not in (Node, Leaf) else link for a, link in zip(arrays, links, strict=True)]
     try:
         out = op.function(*arrays, **params)
     except (ValueError, TypeError, IndexError) as error:
         raise explain(op, operands, arrays, params, error) from error
-    extra: tuple[Any, ...] = ()
+    extra: Any = ()
     if op.residuals:
-        out, *rest = out
-        extra = tuple(rest)
+        out, *extra = out
     if type(out) is not np.ndarray:
         out = np.asarray(out)
     result = Tensor.__new__(Tensor)
     result._data = out
     result._node = None
-    if state.watchers:
-        for watcher in state.watchers:
-            watcher.on_op(op, arrays, params, out)
+    for watcher in state.watchers:
+        watcher.on_op(op, arrays, params, out)
     if needs and state.recording and op.differentiable and out.dtype.kind == "f":
-        count = len(arrays)
-        plan = op.plan(needs, count)
+        plan = op.plans.get(needs) or op.plan(needs, len(arrays))
         if params:
-            op.check_keywords(needs, count, params)
-        values = (*arrays, out, *extra)
-        saved = [values[k] for _, k in plan.sources]
-        links = tuple(
-            [a if type(x) is not Tensor or x._node is None else x._node for x, a in zip(operands, arrays, strict=True)]
-        )
-        result._node = node = Node(op, links, params, plan, saved, out.shape, out.dtype, state.scope)
+            op.check_keywords(plan, params)
+        arrays.append(out)
+        arrays.extend(extra)
+        result._node = node = Node(op, links, params, plan, plan.save(arrays), out.shape, out.dtype, state.scope)
         for watcher in state.watchers:
             watcher.on_record(node)
     return result

@@ -8,20 +8,24 @@ import numpy as np
 
 from tinygrad_nn.errors import DtypeError, LabelError, ShapeError
 from tinygrad_nn.explain import label_error
-from tinygrad_nn.ops.loss import binary_cross_entropy_elements, cross_entropy_rows
-from tinygrad_nn.tensor import Tensor, as_tensor
+from tinygrad_nn.ops import loss
+from tinygrad_nn.tensor import Tensor, apply, as_tensor
 
 Reduction = Literal["mean", "sum", "none"]
 
 
+def _check_reduction(reduction: str) -> None:
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f'reduction is "mean", "sum" or "none", got {reduction!r}')
+
+
 def _reduce(losses: Tensor, reduction: Reduction) -> Tensor:
+    _check_reduction(reduction)
     if reduction == "mean":
         return losses.mean() if losses.size else losses.sum() / 0.0
     if reduction == "sum":
         return losses.sum()
-    if reduction == "none":
-        return losses
-    raise ValueError(f'reduction is "mean", "sum" or "none", got {reduction!r}')
+    return losses
 
 
 def _targets(who: str, predictions: Tensor, targets: Any) -> Any:
@@ -65,9 +69,10 @@ def cross_entropy(logits: Any, labels: Any, *, reduction: Reduction = "mean") ->
     count, classes = logits.shape
     if given.shape != (count,):
         raise ShapeError(f"cross_entropy: {count} rows of logits {logits.shape} but labels of shape {given.shape}")
-    if count and (given.min() < 0 or given.max() >= classes):
+    if count and np.maximum.reduce(given.view(f"u{given.itemsize}")) >= classes:  # negative ones are huge there
         raise label_error(given, classes)
-    return _reduce(cross_entropy_rows(logits, labels if isinstance(labels, Tensor) else given), reduction)
+    _check_reduction(reduction)
+    return apply(loss.cross_entropy, (logits, labels if isinstance(labels, Tensor) else given), {"reduction": reduction})
 
 
 def mse(predictions: Any, targets: Any, *, reduction: Reduction = "mean") -> Tensor:
@@ -101,4 +106,4 @@ def binary_cross_entropy(logits: Any, targets: Any, *, reduction: Reduction = "m
     values = targets._data if isinstance(targets, Tensor) else targets
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise LabelError("binary_cross_entropy: targets are probabilities from 0 to 1")
-    return _reduce(binary_cross_entropy_elements(logits, targets), reduction)
+    return _reduce(loss.binary_cross_entropy_elements(logits, targets), reduction)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_nn.context import STATE, Scope, State, current
 from tinygrad_nn.errors import CheckpointError
-from tinygrad_nn.tensor import Tensor
+from tinygrad_nn.tensor import Tensor, as_tensor, wrap
 
 Array = np.ndarray[Any, Any]
 
@@ -170,9 +170,9 @@ def _array(value: Any) -> Array:
     return value._data if isinstance(value, Tensor) else value  # type: ignore[no-any-return]
 
 
-def cast_input(x: Any, dtype: np.dtype[Any]) -> Any:
-    """Return a plain floating array in the dtype of a layer's parameters; tensors and integers stay as they are."""
-    if isinstance(x, Tensor):
+def cast_input(x: Any, dtype: np.dtype[Any]) -> Tensor:
+    """Return `x` as a tensor; a plain floating array comes in the dtype of a layer's parameters."""
+    if type(x) is Tensor:
         return x
-    array = np.asarray(x)
-    return array.astype(dtype, copy=False) if array.dtype.kind == "f" else array
+    x = as_tensor(x)
+    return wrap(x._data.astype(dtype), None) if x.dtype.kind == "f" and x.dtype != dtype else x

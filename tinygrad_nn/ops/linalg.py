@@ -9,21 +9,25 @@ from tinygrad_nn.primitive import op
 
 def _left(g: Any, b: Any, *, shapes: Any) -> Any:
     """The gradient for the left factor: g @ b.T, whatever the ranks."""
-    left, right = map(len, shapes)
+    left, right = len(shapes[0]), len(shapes[1])
+    if left == right == 2:
+        return g @ b.T
     if right == 1:
-        return g * b if left == 1 else np.expand_dims(g, -1) * b
+        return g * b if left == 1 else g[..., None] * b
     if left == 1:
-        return np.squeeze(b @ np.expand_dims(g, -1), -1)
+        return np.squeeze(b @ g[..., None], -1)
     return g @ np.swapaxes(b, -1, -2)
 
 
 def _right(g: Any, a: Any, *, shapes: Any) -> Any:
     """The gradient for the right factor: a.T @ g, whatever the ranks."""
-    left, right = map(len, shapes)
+    left, right = len(shapes[0]), len(shapes[1])
+    if left == right == 2:
+        return a.T @ g
     if left == 1:
-        return g * a if right == 1 else np.expand_dims(a, -1) * np.expand_dims(g, -2)
+        return g * a if right == 1 else a[..., None] * g[..., None, :]
     if right == 1:
-        return np.sum(a * np.expand_dims(g, -1), axis=tuple(range(left - 1)))
+        return np.sum(a * g[..., None], axis=tuple(range(left - 1)))
     if right == 2 < left:  # one product of tall matrices instead of a batch of products, summed
         a, g = np.reshape(a, (-1, shapes[0][-1])), np.reshape(g, (-1, shapes[1][-1]))
         return a.T @ g

@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.ops.activation import log_softmax, sigmoid, softmax
-from tinygrad_nn.ops.indexing import HOLE, scatter
+from tinygrad_nn.ops.activation import sigmoid, softmax
 from tinygrad_nn.primitive import kernel
 
 
@@ -13,29 +12,49 @@ def _samples(rng: np.random.Generator) -> list[Any]:
     return [((rng.normal(size=(n, c)), rng.integers(c, size=n)), {}) for n, c in ((4, 3), (1, 5), (3, 3))]
 
 
-def _cross_entropy_rule(g: Any, labels: Any, p: Any, *, shapes: Any) -> Any:
-    """(p - one_hot(labels)) * g, row by row."""
-    rows = np.arange(shapes[0][0])
-    return p * np.expand_dims(g, -1) - scatter(g, rows, labels, index=(HOLE, HOLE), shape=shapes[0])
+def _reduction_samples(rng: np.random.Generator) -> list[Any]:
+    return [(operands, {"reduction": how}) for operands, _ in _samples(rng) for how in ("mean", "sum", "none")]
+
+
+@kernel(lambda g: g, None, linear=True, samples=_samples, method=False)
+def minus_one_hot(p: Any, labels: Any) -> Any:
+    """Subtract 1 from the entry of each row of p that its label names."""
+    d = p.copy()
+    d[np.arange(len(labels)), labels] -= 1
+    return d
+
+
+def _plain_cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Any:
+    rows = -np.log(np.exp(logits) / np.sum(np.exp(logits), axis=1, keepdims=True))[np.arange(len(labels)), labels]
+    return {"mean": np.mean, "sum": np.sum, "none": np.positive}[reduction](rows)
 
 
 @kernel(
-    _cross_entropy_rule,
+    lambda g, d, *, shapes, reduction="mean": (
+        d * (g / shapes[0][0] if reduction == "mean" else g if reduction == "sum" else g[:, None])
+    ),
     None,
-    p=lambda logits: softmax(logits),
-    reference=lambda logits, labels: -log_softmax(logits)[np.arange(len(labels)), labels],
-    samples=_samples,
+    d=lambda logits, labels: minus_one_hot(softmax(logits), labels),
+    reference=_plain_cross_entropy,
+    samples=_reduction_samples,
     method=False,
     onnx="SoftmaxCrossEntropyLoss",
 )
-def cross_entropy_rows(logits: Any, labels: Any) -> Any:
-    """-log(softmax(logits)[label]) for each row of (N, C) logits and each of N integer labels."""
-    shifted = logits - np.max(logits, axis=1, keepdims=True)
-    chosen = shifted[np.arange(len(labels)), labels]
-    p = np.exp(shifted, out=shifted)
-    total = np.sum(p, axis=1, keepdims=True)
-    p /= total
-    return np.log(total[:, 0]) - chosen, p
+def cross_entropy(logits: Any, labels: Any, *, reduction: str = "mean") -> Any:
+    """-log(softmax(logits)[label]) for (N, C) logits and N integer labels: their mean, their sum, or each."""
+    rows = np.arange(len(labels))
+    d = logits - np.maximum.reduce(logits, axis=1, keepdims=True)
+    chosen = d[rows, labels]
+    np.exp(d, out=d)
+    total = np.add.reduce(d, axis=1, keepdims=True)
+    d /= total
+    d[rows, labels] -= 1
+    losses = np.log(total[:, 0])
+    losses -= chosen
+    if reduction == "none":
+        return losses, d
+    loss = np.add.reduce(losses)
+    return loss / len(labels) if reduction == "mean" else loss, d
 
 
 @kernel(

@@ -36,6 +36,12 @@ def _sum(x: Any, axis: Any = None, keepdims: bool = False, **other: Any) -> Any:
     return np.add.reduce(x, axis, keepdims=keepdims, **other)
 
 
+def _mean(x: Any, axis: Any = None, keepdims: bool = False, **other: Any) -> Any:
+    if other or x.dtype.kind != "f" or x.dtype.itemsize < 4 or not x.size:
+        return np.mean(x, axis, keepdims=keepdims, **other)
+    return np.add.reduce(x, axis, keepdims=keepdims) / count(x.shape, axis)  # np.mean, without its overhead
+
+
 sum_ = op(
     np.sum,
     lambda g, *, axis=None, keepdims=False: restore(g, axis, keepdims),
@@ -47,6 +53,7 @@ sum_ = op(
 mean = op(
     np.mean,
     lambda g, *, shapes, axis=None, keepdims=False: restore(g, axis, keepdims) / count(shapes[0], axis),
+    call=_mean,
     linear=True,
     samples=_samples,
     onnx="ReduceMean",
@@ -120,6 +127,7 @@ def sum_to(x: Any, *, shape: tuple[int, ...]) -> Any:
     Sums of float32 and float16 accumulate in double precision; the result keeps the dtype.
     """
     lead = x.ndim - len(shape)
-    axes = tuple(k for k in range(x.ndim) if k < lead or shape[k - lead] == 1 != x.shape[k])
-    total = np.add.reduce(x, axes, dtype=np.float64 if x.dtype.kind == "f" else None)
-    return np.asarray(total, x.dtype).reshape(shape)
+    axes = (*range(lead), *[k for k in range(lead, x.ndim) if shape[k - lead] == 1 != x.shape[k]])
+    if x.dtype.kind != "f" or x.dtype.itemsize == 8:
+        return np.add.reduce(x, axes).reshape(shape)
+    return np.add.reduce(x, axes, dtype=np.float64).astype(x.dtype).reshape(shape)

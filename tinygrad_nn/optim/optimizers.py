@@ -121,7 +121,8 @@ class Optimizer:
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
-        for watcher in context.current().watchers:
+        watchers = context.current().watchers
+        for watcher in watchers:
             watcher.on_host(self._prepare)
         self._prepare()
         for parameter, state, scratch in zip(self.parameters, self.state, self._scratch, strict=True):
