@@ -46,8 +46,8 @@ class Watcher:
 
     traces = False
 
-    def on_op(self, op: Any, operands: Any, params: Any, result: Any) -> None:
-        """Called after `op` made `result` from `operands` (arrays as NumPy saw them)."""
+    def on_op(self, op: Any, links: Any, arrays: Any, params: Any, result: Any) -> None:
+        """Called after `op` made the array `result` from `arrays`; `links` has the node of each that has one."""
 
     def on_record(self, node: Any) -> None:
         """Called after `node` was recorded with its saved arrays."""

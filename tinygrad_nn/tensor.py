@@ -46,7 +46,7 @@ def apply(op: Primitive, operands: tuple[Any, ...], params: dict[str, Any] = NO_
             links.append(a)
         bit <<= 1
     if op.promotes and (len(arrays) != 2 or type(a) is not float) and promote(arrays, tensors):
-        links = [a if type(link) not in (Node, Leaf) else link for a, link in zip(arrays, links, strict=True)]
+        links = _after_casts(links, arrays, operands, state)
     try:
         out = op.function(*arrays, **params)
     except (ValueError, TypeError, IndexError) as error:
@@ -60,7 +60,7 @@ def apply(op: Primitive, operands: tuple[Any, ...], params: dict[str, Any] = NO_
     result._data = out
     result._node = None
     for watcher in state.watchers:
-        watcher.on_op(op, arrays, params, out)
+        watcher.on_op(op, links, arrays, params, out)
     if needs and state.recording and op.differentiable and out.dtype.kind == "f":
         plan = op.plans.get(needs) or op.plan(needs, len(arrays))
         if params:
@@ -71,6 +71,17 @@ def apply(op: Primitive, operands: tuple[Any, ...], params: dict[str, Any] = NO_
         for watcher in state.watchers:
             watcher.on_record(node)
     return result
+
+
+def _after_casts(links: list[Any], arrays: list[Any], operands: tuple[Any, ...], state: context.State) -> list[Any]:
+    """Return the links with constants as they are after promotion; watchers see the casts as ops."""
+    if state.watchers:
+        for x, link, array in zip(operands, links, arrays, strict=True):
+            before = x._data if type(x) is Tensor else link
+            for watcher in state.watchers:
+                if before is not array:
+                    watcher.on_op(_ASTYPE, [link], [before], {"dtype": array.dtype}, array)
+    return [link if type(link) in (Node, Leaf) else array for link, array in zip(links, arrays, strict=True)]
 
 
 class Tensor:
