@@ -1,6 +1,7 @@
 """Data sets to learn on, and minibatches to feed them in: plain NumPy arrays throughout."""
 
+from tinygrad_nn.data.idx import read_idx
 from tinygrad_nn.data.minibatches import Batches, batches, batches_forever, batches_with_replacement
 from tinygrad_nn.data.synthetic import moons
 
-__all__ = ["Batches", "batches", "batches_forever", "batches_with_replacement", "moons"]
+__all__ = ["Batches", "batches", "batches_forever", "batches_with_replacement", "moons", "read_idx"]
