@@ -2,6 +2,16 @@
 
 from tinygrad_nn.data.idx import read_idx
 from tinygrad_nn.data.minibatches import Batches, batches, batches_forever, batches_with_replacement
+from tinygrad_nn.data.mnist_files import Mnist, mnist
 from tinygrad_nn.data.synthetic import moons
 
-__all__ = ["Batches", "batches", "batches_forever", "batches_with_replacement", "moons", "read_idx"]
+__all__ = [
+    "Batches",
+    "Mnist",
+    "batches",
+    "batches_forever",
+    "batches_with_replacement",
+    "mnist",
+    "moons",
+    "read_idx",
+]

@@ -1,0 +1,196 @@
+"""MNIST: finding its four files in a folder, in the cache or on a mirror, and making arrays of them."""
+
+import hashlib
+import io
+import math
+import os
+import tempfile
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinygrad_nn.data import idx
+from tinygrad_nn.errors import DatasetError
+
+
+class Mnist(NamedTuple):
+    """The arrays that `mnist` returns."""
+
+    x_train: NDArray[np.float32]
+    y_train: NDArray[np.int64]
+    x_test: NDArray[np.float32]
+    y_test: NDArray[np.int64]
+
+
+class _File(NamedTuple):
+    name: str
+    shape: tuple[int, ...]
+    sha256: str
+    """Of the decompressed contents, which are the same on every mirror; the compressed ones are not."""
+
+
+_OVERHEAD = 1024
+"""Bytes by which a gzip file of incompressible data may exceed them, header and block marks included."""
+
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "https://systemds.apache.org/assets/datasets/mnist/",
+)
+FILES = (
+    _File(
+        "train-images-idx3-ubyte",
+        (60000, 28, 28),
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    ),
+    _File(
+        "train-labels-idx1-ubyte",
+        (60000,),
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    ),
+    _File(
+        "t10k-images-idx3-ubyte",
+        (10000, 28, 28),
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    ),
+    _File(
+        "t10k-labels-idx1-ubyte",
+        (10000,),
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+)
+
+
+def mnist(folder: str | os.PathLike[str] | None = None) -> Mnist:
+    """The MNIST database of handwritten digits: 60,000 training and 10,000 test images with their labels.
+
+    Images are flattened rows of 28 * 28 pixels, float32 in [0, 1] (0 is background), shapes (60000, 784)
+    and (10000, 784); labels are int64, shapes (60000,) and (10000,). The files store pixels as uint8, in
+    which 0 - 1 is 255; they are converted, pixel / 255, before anyone can calculate with them.
+
+    The four files, gzip-compressed or not, are looked for in `folder`; without one, in the folder that the
+    environment variable TINYGRAD_NN_DATA names. Such a folder is yours: it must hold all four, structure,
+    sizes and labels are checked, and nothing in it is written, removed or replaced. (Fashion-MNIST's files,
+    which have the same names and sizes, load too.) Without either, the files are downloaded on first use,
+    12 MB, and kept in `tinygrad_nn` under XDG_CACHE_HOME or ~/.cache; their SHA-256 is verified at each
+    load, and a damaged file is downloaded again, with a warning. If the cache cannot be written, a warning
+    says so, and nothing is kept.
+
+    Raises DatasetError, which names the file or the mirrors and what is wrong with each.
+
+    Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits", CC BY-SA 3.0.
+    """
+    own = (os.environ.get("TINYGRAD_NN_DATA") or None) if folder is None else folder
+    contents = _from_cache() if own is None else _from_folder(_expanded(own))
+    x_train, y_train, x_test, y_test = (idx.to_array(content) for content in contents)
+    return Mnist(_scaled(x_train), y_train.astype(np.int64), _scaled(x_test), y_test.astype(np.int64))
+
+
+def _scaled(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.divide(images.reshape(len(images), -1), np.float32(255), dtype=np.float32)
+
+
+def _from_folder(folder: Path) -> list[bytearray]:
+    """The contents of the user's own files, each as it is or not at all."""
+    found = {file: _candidates(folder, file) for file in FILES}
+    if missing := [file.name for file, paths in found.items() if not paths]:
+        raise DatasetError(f"{folder} does not contain {', '.join(missing)} (with or without .gz)")
+    return [_read(paths[0], file) for file, paths in found.items()]
+
+
+def _from_cache() -> list[bytearray]:
+    folder = _cache_folder()
+    mirrors = list(MIRRORS)
+    return [_cached(folder, file, mirrors) for file in FILES]
+
+
+def _cached(folder: Path, file: _File, mirrors: list[str]) -> bytearray:
+    for path in _candidates(folder, file):
+        try:
+            return _read(path, file, verify=True)
+        except DatasetError as fault:
+            with suppress(OSError):
+                path.unlink()
+            warnings.warn(f"ignoring and removing a damaged file: {fault}", stacklevel=2)
+    packed, contents = _downloaded(folder, file, mirrors)
+    _keep(folder / f"{file.name}.gz", packed)
+    return contents
+
+
+def _downloaded(folder: Path, file: _File, mirrors: list[str]) -> tuple[bytes, bytearray]:
+    """The true file as a mirror sends it, and its contents; mirrors that fail move to the end of the list."""
+    # http and TLS take longer to import than the rest of this package, and are needed once
+    from tinygrad_nn.data import download
+
+    faults = []
+    for mirror in tuple(mirrors):
+        url = f"{mirror}{file.name}.gz"
+        try:
+            packed = download.fetch(url, limit=math.prod(file.shape) + _OVERHEAD)
+            return packed, _contents(io.BytesIO(packed), file, verify=True)
+        except DatasetError as fault:
+            faults.append(f"\n  {url}: {fault}")
+            mirrors.remove(mirror)
+            mirrors.append(mirror)
+    raise DatasetError(
+        f"no mirror of MNIST served {file.name}:{''.join(faults)}\n"
+        f"Without a network, put {', '.join(each.name for each in FILES)}\n"
+        f"(with or without .gz) into {folder},\n"
+        "or into any folder that mnist(folder=...) or the environment variable TINYGRAD_NN_DATA names."
+    )
+
+
+def _keep(path: Path, packed: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # written elsewhere and moved, so that no process, killed or concurrent, shows another one half a file
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix="partial-") as scratch:
+            complete = Path(scratch, path.name)
+            complete.write_bytes(packed)
+            complete.replace(path)
+    except OSError as fault:
+        warnings.warn(
+            f"MNIST is not kept in {path.parent}, and will be downloaded again: {fault}", stacklevel=2
+        )
+
+
+def _read(path: Path, file: _File, *, verify: bool = False) -> bytearray:
+    try:
+        with path.open("rb") as packed:
+            return _contents(packed, file, verify=verify)
+    except (OSError, DatasetError) as fault:
+        raise DatasetError(f"{path}: {fault}") from fault
+
+
+def _contents(packed: BinaryIO, file: _File, *, verify: bool) -> bytearray:
+    """Unpack one of MNIST's files and check everything that is known about it."""
+    contents = idx.unpack(packed, file.shape)
+    array = idx.to_array(contents)
+    if array.dtype != np.uint8:
+        raise DatasetError(f"its elements are {array.dtype}, expected uint8")
+    if array.ndim == 1 and array.max() > 9:
+        raise DatasetError(f"label {array.max()} at index {array.argmax()}, expected digits")
+    if verify and hashlib.sha256(contents).hexdigest() != file.sha256:
+        raise DatasetError(f"the SHA-256 of its contents is not {file.sha256}")
+    return contents
+
+
+def _candidates(folder: Path, file: _File) -> list[Path]:
+    return [path for suffix in ("", ".gz") if os.path.isfile(path := folder / (file.name + suffix))]
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # the XDG specification has relative paths ignored
+    return (Path(base) if os.path.isabs(base) else _expanded("~/.cache")) / "tinygrad_nn"
+
+
+def _expanded(folder: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as fault:
+        raise DatasetError(f"{os.fspath(folder)}: {fault}") from fault
