@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tinygrad_nn import data
+from tinygrad_nn.data import idx
 from tinygrad_nn.errors import DatasetError
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
@@ -153,6 +154,8 @@ def test_H162_huge_sizes_are_refused_before_anything_is_allocated(read, code, si
 def test_H162_no_items_are_an_empty_array_but_items_without_content_are_refused(read):
     assert read(header(0x0D, 0)).shape == (0,)
     assert read(gzip.compress(header(0x08, 0, 28, 28))).shape == (0, 28, 28)
+    with pytest.raises(DatasetError, match="more than an array can hold"):
+        read(header(0x08, 0, *[2**32 - 1] * 3))
     for sizes in [(3, 0), (60000, 0, 28), (0, 0)]:
         with pytest.raises(DatasetError, match="without content"):
             read(header(0x08, *sizes))
@@ -186,7 +189,11 @@ def test_H165_wrong_checksum_and_length_are_refused(read):
             read(damaged)
 
 
-@pytest.mark.parametrize("rest", [b"\0", bytes(600_000), b"garbage", PACKED, gzip.compress(b"")])
+@pytest.mark.parametrize(
+    "rest",
+    [b"\0", bytes(600_000), b"garbage", PACKED, gzip.compress(b"", mtime=0)],
+    ids=["zero", "zeros", "garbage", "member", "empty-member"],
+)
 def test_H165_anything_after_the_gzip_member_is_refused(read, rest):
     with pytest.raises(DatasetError, match="left over after the gzip data"):
         read(PACKED + rest)
@@ -195,6 +202,13 @@ def test_H165_anything_after_the_gzip_member_is_refused(read, rest):
 def test_H165_a_file_split_over_two_gzip_members_is_refused(read):
     with pytest.raises(DatasetError, match="left over after the gzip data"):
         read(gzip.compress(GOOD[:20]) + gzip.compress(GOOD[20:]))
+
+
+def test_H165_anything_after_the_gzip_member_is_refused_where_a_chunk_ends_with_it(read, monkeypatch):
+    monkeypatch.setattr(idx, "_CHUNK", 1)
+    np.testing.assert_array_equal(read(PACKED), IMAGES)
+    with pytest.raises(DatasetError, match="left over after the gzip data"):
+        read(PACKED + b"\0")
 
 
 def test_gzip_data_of_many_chunks_are_read_whole(read):
