@@ -73,12 +73,13 @@ def mnist(folder: str | os.PathLike[str] | None = None) -> Mnist:
     which 0 - 1 is 255; they are converted, pixel / 255, before anyone can calculate with them.
 
     The four files, gzip-compressed or not, are looked for in `folder`; without one, in the folder that the
-    environment variable TINYGRAD_NN_DATA names. Such a folder is yours: it must hold all four, structure,
-    sizes and labels are checked, and nothing in it is written, removed or replaced. (Fashion-MNIST's files,
-    which have the same names and sizes, load too.) Without either, the files are downloaded on first use,
-    12 MB, and kept in `tinygrad_nn` under XDG_CACHE_HOME or ~/.cache; their SHA-256 is verified at each
-    load, and a damaged file is downloaded again, with a warning. If the cache cannot be written, a warning
-    says so, and nothing is kept.
+    environment variable TINYGRAD_NN_DATA names. Such a folder is yours: it must hold all four, and nothing
+    in it is written, removed or replaced. Without either, the files are downloaded on first use, 12 MB, and
+    kept in `tinygrad_nn` under XDG_CACHE_HOME or ~/.cache; a damaged file there is downloaded again, with a
+    warning. If the cache cannot be written, a warning says so, and nothing is kept.
+
+    Wherever the files come from, the SHA-256 of their decompressed contents is verified at each load. Files
+    of your own in the same format, Fashion-MNIST's for example, are read with `read_idx`.
 
     Raises DatasetError, which names the file or the mirrors and what is wrong with each.
 
@@ -111,7 +112,7 @@ def _from_cache() -> list[bytearray]:
 def _cached(folder: Path, file: _File, mirrors: list[str]) -> bytearray:
     for path in _candidates(folder, file):
         try:
-            return _read(path, file, verify=True)
+            return _read(path, file)
         except DatasetError as fault:
             with suppress(OSError):
                 path.unlink()
@@ -131,7 +132,7 @@ def _downloaded(folder: Path, file: _File, mirrors: list[str]) -> tuple[bytes, b
         url = f"{mirror}{file.name}.gz"
         try:
             packed = download.fetch(url, limit=math.prod(file.shape) + _OVERHEAD)
-            return packed, _contents(io.BytesIO(packed), file, verify=True)
+            return packed, _contents(io.BytesIO(packed), file)
         except DatasetError as fault:
             faults.append(f"\n  {url}: {fault}")
             mirrors.remove(mirror)
@@ -158,15 +159,15 @@ def _keep(path: Path, packed: bytes) -> None:
         )
 
 
-def _read(path: Path, file: _File, *, verify: bool = False) -> bytearray:
+def _read(path: Path, file: _File) -> bytearray:
     try:
         with path.open("rb") as packed:
-            return _contents(packed, file, verify=verify)
+            return _contents(packed, file)
     except (OSError, DatasetError) as fault:
         raise DatasetError(f"{path}: {fault}") from fault
 
 
-def _contents(packed: BinaryIO, file: _File, *, verify: bool) -> bytearray:
+def _contents(packed: BinaryIO, file: _File) -> bytearray:
     """Unpack one of MNIST's files and check everything that is known about it."""
     contents = idx.unpack(packed, file.shape)
     array = idx.to_array(contents)
@@ -174,7 +175,7 @@ def _contents(packed: BinaryIO, file: _File, *, verify: bool) -> bytearray:
         raise DatasetError(f"its elements are {array.dtype}, expected uint8")
     if array.ndim == 1 and array.max() > 9:
         raise DatasetError(f"label {array.max()} at index {array.argmax()}, expected digits")
-    if verify and hashlib.sha256(contents).hexdigest() != file.sha256:
+    if hashlib.sha256(contents).hexdigest() != file.sha256:
         raise DatasetError(f"the SHA-256 of its contents is not {file.sha256}")
     return contents
 
