@@ -1,6 +1,6 @@
 """Reverse-mode automatic differentiation and small neural networks on NumPy."""
 
-from tinygrad_nn import errors, nn, optim
+from tinygrad_nn import data, errors, nn, optim
 from tinygrad_nn.autodiff import grad, gradients, hessian, jacobian, jvp, value_and_grad, vjp
 from tinygrad_nn.context import enable_grad, no_grad
 from tinygrad_nn.errors import TinygradError
@@ -15,6 +15,7 @@ __all__ = [
     "Tensor",
     "TinygradError",
     "as_tensor",
+    "data",
     "enable_grad",
     "errors",
     "grad",
