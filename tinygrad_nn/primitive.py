@@ -242,10 +242,26 @@ class Primitive:
 class Composite:
     """A NumPy function written with other ops: it needs no rule of its own and is checked as a whole."""
 
-    def __init__(self, function: Callable[..., Any], name: str, method: bool) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        method: bool,
+        *,
+        reference: Callable[..., Any] | None = None,
+        domain: tuple[float, float] | tuple[tuple[float, float], ...] | None = None,
+        samples: Callable[[np.random.Generator], list[tuple[tuple[Any, ...], dict[str, Any]]]] | None = None,
+        analytic: bool = True,
+        differentiable: bool = True,
+    ) -> None:
         self.function = function
         self.name = name
         self.method = method
+        self.reference = reference
+        self.domain = domain
+        self.samples = samples
+        self.analytic = analytic
+        self.differentiable = differentiable
         self.__doc__ = function.__doc__
 
     def __repr__(self) -> str:
@@ -314,11 +330,18 @@ def kernel(*rules: Callable[..., Any] | None, **options: Any) -> Callable[[Calla
     return declare
 
 
-def composite(*functions: Any, name: str | None = None, method: bool = False) -> Callable[[Any], Any]:
-    """Declare how a NumPy function (or, without one, a function of ours) is made of other ops."""
+def composite(
+    *functions: Any, name: str | None = None, method: bool = False, **options: Any
+) -> Callable[[Any], Any]:
+    """Declare how a NumPy function (or, without one, a function of ours) is made of other ops.
+
+    Options describe it for the automatic checks, as for `op`: `samples`, `domain`, `analytic`, `differentiable`,
+    and `reference`, which is the first NumPy function unless it is given.
+    """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        record = Composite(function, name or function.__name__.rstrip("_"), method)
+        options.setdefault("reference", functions[0] if functions else None)
+        record = Composite(function, name or function.__name__.rstrip("_"), method, **options)
         _register(record, functions)
         return function
 
