@@ -94,6 +94,8 @@ def backward(
                 else:
                     totals[parent] = (before[0] + r, True)
             del values
+            for watcher in watchers:
+                watcher.after_rules(node)
             if not retain:
                 node.release()
     for parent, (g, owned) in totals.items():
@@ -175,7 +177,9 @@ def _as_tensors(node: Node, wrap: Wrap) -> list[Any]:
         if not op.variadic and op.rules[index] is None:
             return array
         operand = operands[index]
-        return wrap(array, operand) if type(operand) in (Node, Leaf) else array
+        if type(operand) in (Node, Leaf):
+            return wrap(array, operand)
+        return wrap(array, None) if isinstance(array, np.ndarray) else array  # so that watchers see what uses it
 
     saved = node.saved or []
     for name, place, value in zip(node.plan.names, node.plan.sources, saved, strict=True):

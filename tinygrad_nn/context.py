@@ -26,6 +26,18 @@ class Scope:
         self.module = module
         self.parent = parent
 
+    def chain(self) -> list[Scope]:
+        """Return the calls from the outermost to this one."""
+        calls = [self]
+        while (parent := calls[-1].parent) is not None:
+            calls.append(parent)
+        return calls[::-1]
+
+    def key(self) -> str:
+        """Return the name of the module in the one that called it; ? where it is no child of that."""
+        children: Any = getattr(self.parent and self.parent.module, "named_children", tuple)()
+        return next((str(name) for name, child in children if child is self.module), "?")
+
 
 class State:
     """`recording`: results remember how they were made; `watchers`: told of every op; `scope`: module call."""
@@ -54,6 +66,9 @@ class Watcher:
 
     def before_rules(self, node: Any, cotangent: Any) -> None:
         """Called when the backward pass reaches `node`, before its rules run."""
+
+    def after_rules(self, node: Any) -> None:
+        """Called when the rules of `node` have run."""
 
     def on_gradient(self, node: Any, index: int, gradient: Any) -> None:
         """Called with the gradient that a rule of `node` returned for its operand `index`."""

@@ -3,9 +3,14 @@
 Every error derives from `TinygradError` and from the builtin that a NumPy user would catch for it.
 """
 
+from typing import Any
+
 
 class TinygradError(Exception):
     """Base of every error raised by tinygrad_nn."""
+
+    call: tuple[Any, ...] | None = None
+    """Where an op failed: (op, operands, parameters, scope), from which a picture of the way there is drawn."""
 
 
 class ShapeError(TinygradError, ValueError):

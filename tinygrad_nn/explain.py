@@ -35,7 +35,9 @@ def explain(op: Primitive, operands: Any, arrays: Any, params: dict[str, Any], e
     hint = _hint(op, shapes)
     if hint:
         lines.append(f"  hint   {hint}")
-    return kind("\n".join(lines))
+    failure = kind("\n".join(lines))
+    failure.call = (op, tuple(operands), params, context.current().scope)
+    return failure
 
 
 def _summary(op: Primitive, shapes: list[tuple[int, ...]], error: Exception) -> str:
@@ -73,19 +75,10 @@ def _name(x: Any) -> str:
 
 def _path(scope: context.Scope | None) -> str:
     """Spell a call of nested modules: Sequential / 2: Dense(128 -> 10)."""
-    chain = []
-    while scope is not None:
-        chain.append(scope.module)
-        scope = scope.parent
     parts = []
-    for depth, module in enumerate(reversed(chain)):
-        text = repr(module) if module is chain[0] else type(module).__name__
-        if depth:
-            parent = chain[len(chain) - depth]
-            children = parent.named_children() if hasattr(parent, "named_children") else ()
-            key = next((key for key, child in children if child is module), "?")
-            text = f"{key}: {text}"
-        parts.append(text.splitlines()[0])
+    for call in scope.chain() if scope is not None else ():
+        text = repr(call.module) if call is scope else type(call.module).__name__
+        parts.append(f"{call.key()}: {text}".splitlines()[0] if call.parent is not None else text.splitlines()[0])
     return " / ".join(parts)
 
 
