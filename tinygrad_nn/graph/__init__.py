@@ -1,0 +1,1 @@
+"""Graphs as data: capture, text, pictures."""

@@ -1,0 +1,242 @@
+"""A captured computation as plain data: a list of values in the order in which they were made.
+
+What is printed, drawn, exported and compiled is this list. It knows ops and arrays, and nothing of Tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.context import Scope
+from tinygrad_nn.errors import GraphError
+from tinygrad_nn.primitive import Primitive
+
+KINDS = ("input", "parameter", "constant", "state", "op", "error")
+PHASES = ("forward", "backward", "update")
+
+
+@dataclass(slots=True, eq=False)
+class Value:
+    """One value of a graph; `index` is its place in the list, and operands come before it.
+
+    Attributes:
+        kind: `input` (given anew on each run), `parameter` (a leaf that requires grad), `constant`, `state` (an
+            array that an update kernel reads or writes), `op`, or `error` (an op that failed, always last).
+        op: the primitive that makes it; `op.writes` names the operands that an update kernel writes instead.
+        operands: one index per operand; x * x has the same one twice.
+        params: keywords of the call.
+        shape, dtype: of the result. A Python number keeps its type in `data`, and is weak in promotion.
+        name: its own name, its dotted parameter name, or None.
+        scope: the call of a module in which it was made.
+        data: the array or number behind a value that no op makes, by reference.
+        phase: forward, backward (made by derivative rules, or from their results) or update.
+        of: the value whose derivative rule made it.
+
+    """
+
+    index: int
+    kind: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    op: Primitive | None = None
+    operands: tuple[int, ...] = ()
+    params: dict[str, Any] = field(default_factory=dict)
+    name: str | None = None
+    scope: Scope | None = None
+    data: Any = None
+    phase: str = "forward"
+    of: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Graph:
+    """A computation: its values, which of them are given and returned, and what the reader has to know of it.
+
+    `host` holds plain Python work, such as setting a learning rate, that comes before a replay.
+    """
+
+    values: list[Value] = field(default_factory=list)
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+    host: list[Callable[[], None]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def ops(self) -> list[Value]:
+        """The values that ops make."""
+        return [value for value in self.values if value.op is not None]
+
+    def labels(self) -> list[str]:
+        """Return how each value is called: its name, its number as a literal, or %k for the k-th op."""
+        labels: list[str] = []
+        taken: dict[str, int] = {}
+        count = 0
+        roles = self._roles()
+        for value in self.values:
+            count += value.op is not None
+            text = value.name or (
+                f"%{count}" if value.op is not None else literal(value.data) or roles[value.index]
+            )
+            if value.name or text[0].isalpha():
+                taken[text] = taken.get(text, 0) + 1
+                text = text if taken[text] == 1 else f"{text} ({taken[text]})"
+            labels.append(text)
+        return labels
+
+    def _roles(self) -> list[str]:
+        """Return for values without a name what the first op that uses them calls them: labels, targets, ..."""
+        roles = ["array"] * len(self.values)
+        for value in reversed(self.values):
+            if value.op is not None and not value.op.variadic:
+                for name, k in zip(value.op.operand_names, value.operands, strict=False):
+                    roles[k] = name if len(name) > 1 else "array"
+        return roles
+
+    def text(self, last: int | None = None) -> str:
+        """Return one line an op: what it is called, the call, the shape, and the module it happened in.
+
+        Args:
+            last: only so many ops, the last ones; the first line says how many were left out.
+
+        """
+        labels, ops = self.labels(), self.ops
+        shown = ops if last is None else ops[len(ops) - min(last, len(ops)) :]
+        rows = [(f"{labels[v.index]} = {call(v, labels)}", size(v), where(v, labels)) for v in shown]
+        if not rows and self.outputs:
+            rows = [(labels[k], size(self.values[k]), self.values[k].kind) for k in self.outputs]
+        widths = [max((len(row[k]) for row in rows), default=0) for k in (0, 1)]
+        lines = [f"{a:<{widths[0]}}   {b:<{widths[1]}}   {c}".rstrip() for a, b, c in rows]
+        if len(shown) < len(ops):
+            lines.insert(0, f"... {len(ops) - len(shown)} earlier ops are left out")
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def check(self) -> Graph:
+        """Return the graph if it is valid.
+
+        Raises:
+            GraphError: lists everything that is wrong with it.
+
+        """
+        problems = [
+            problem for k, value in enumerate(self.values) for problem in _problems(k, value, self.values)
+        ]
+        count = len(self.values)
+        problems += [f"output {k} does not exist" for k in self.outputs if not 0 <= k < count]
+        problems += [
+            f"input {k} is not a value of kind input"
+            for k in self.inputs
+            if not 0 <= k < count or self.values[k].kind != "input"
+        ]
+        if problems:
+            raise GraphError("the graph is not valid\n  " + "\n  ".join(problems))
+        return self
+
+    def evaluate(self, inputs: Sequence[Any] | None = None) -> list[Any]:
+        """Return every value, in order, by running the ops again; nothing outside of the result is written.
+
+        Args:
+            inputs: arrays for `self.inputs`, in their order; by default those of the capture.
+
+        Raises:
+            GraphError: another number of inputs than the graph has.
+
+        """
+        if inputs is not None and len(inputs) != len(self.inputs):
+            raise GraphError(f"the graph has {len(self.inputs)} inputs, got {len(inputs)}")
+        given = {} if inputs is None else dict(zip(self.inputs, inputs, strict=True))
+        results: list[Any] = []
+        copied: set[int] = set()
+        for value in self.values:
+            if value.kind == "error":
+                results.append(None)
+            elif value.op is None:
+                results.append(given.get(value.index, value.data))
+            else:
+                for place in value.op.writes:
+                    k = value.operands[place]
+                    if k not in copied:
+                        copied.add(k)
+                        results[k] = np.array(results[k])
+                out = value.op.function(*[results[k] for k in value.operands], **value.params)
+                if value.op.residuals:
+                    out = out[0]
+                results.append(None if out is None else np.asarray(out))
+        return results
+
+
+def _problems(k: int, value: Value, values: list[Value]) -> list[str]:
+    problems = []
+    if value.index != k:
+        problems.append(f"value {k} says that its index is {value.index}")
+    if value.kind not in KINDS or value.phase not in PHASES:
+        problems.append(f"value {k} has kind {value.kind!r} and phase {value.phase!r}")
+    if (value.op is not None) != (value.kind in ("op", "error")):
+        problems.append(f"value {k} of kind {value.kind} {'has an' if value.op else 'lacks its'} op")
+    if value.kind == "error" and k != len(values) - 1:
+        problems.append(f"value {k} failed, but others come after it")
+    if value.op is None:
+        if value.operands:
+            problems.append(f"value {k} has operands but no op")
+        if np.shape(value.data) != value.shape:
+            problems.append(f"value {k} has shape {value.shape}, its array {np.shape(value.data)}")
+        return problems
+    if not value.op.variadic and len(value.operands) != len(value.op.rules):
+        problems.append(
+            f"value {k}: {value.op.name} takes {len(value.op.rules)} operands, got {len(value.operands)}"
+        )
+    problems += [f"value {k}: operand {i} does not come before it" for i in value.operands if not 0 <= i < k]
+    return problems
+
+
+def literal(data: Any) -> str:
+    """Return a number as it is written in Python, and nothing for an array."""
+    if isinstance(data, (float, int, bool)):
+        return repr(data)
+    return repr(data.item()) if isinstance(data, np.ndarray) and not data.ndim else ""
+
+
+def call(value: Value, labels: Sequence[str]) -> str:
+    """Return the call that makes a value: sum(%3, axis=0)."""
+    parts = [labels[k] for k in value.operands] + [
+        f"{name}={setting_text(setting)}" for name, setting in value.params.items()
+    ]
+    return f"{value.op.name if value.op else value.kind}({', '.join(parts)})"
+
+
+def setting_text(setting: Any) -> str:
+    """Return a parameter of a call as it is shown: dtypes by name, everything else as Python writes it."""
+    return str(setting) if isinstance(setting, np.dtype) else repr(setting)
+
+
+def size(value: Value) -> str:
+    """Return the shape, and the dtype where it is not float32."""
+    if value.kind == "error":
+        return "failed"
+    if value.op is not None and value.op.writes:
+        return "in place"
+    return f"{value.shape}" if value.dtype == np.float32 else f"{value.shape} {value.dtype}"
+
+
+def where(value: Value, labels: Sequence[str]) -> str:
+    """Return the path of module calls, or whose derivative it is part of."""
+    if value.of is not None:
+        return f"gradient of {labels[value.of]}"
+    return path(value.scope) if value.scope is not None else "" if value.phase == "forward" else value.phase
+
+
+def path(scope: Scope | None) -> str:
+    """Spell a call of nested modules: Sequential / 0: Dense."""
+    return "" if scope is None else " / ".join(map(title, scope.chain()))
+
+
+def title(scope: Scope) -> str:
+    """Return the name of a called module in the one around it, and its class: `0: Dense`."""
+    kind = type(scope.module).__name__
+    return f"{scope.key()}: {kind}" if scope.parent is not None else kind
