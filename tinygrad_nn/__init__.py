@@ -1,5 +1,8 @@
 """Reverse-mode automatic differentiation and small neural networks on NumPy."""
 
+from importlib import import_module
+from typing import Any
+
 from tinygrad_nn import data, errors, nn, optim
 from tinygrad_nn.autodiff import grad, gradients, hessian, jacobian, jvp, value_and_grad, vjp
 from tinygrad_nn.context import enable_grad, no_grad
@@ -36,6 +39,21 @@ __all__ = [
     "sigmoid",
     "softmax",
     "tensor",
+    "train",
     "value_and_grad",
     "vjp",
 ]
+
+_ON_FIRST_USE = {
+    "train": "tinygrad_nn.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what not every program needs when it is first asked for."""
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module 'tinygrad_nn' has no attribute {name!r}")
+    module = import_module(_ON_FIRST_USE[name])
+    value = module if module.__name__.endswith(f".{name}") else getattr(module, name)
+    globals()[name] = value
+    return value

@@ -63,3 +63,9 @@ class CheckpointError(TinygradError, ValueError):
 
 class RendererNotFound(TinygradError, RuntimeError):
     """No program that turns DOT into the wanted picture is installed."""
+
+
+class NonFinite(TinygradError, FloatingPointError):
+    """A NaN or an infinity appeared; `history` is what training had recorded by then."""
+
+    history: Any = None

@@ -29,7 +29,7 @@ def explain(op: Primitive, operands: Any, arrays: Any, params: dict[str, Any], e
         lines.append(f"  {label:<6} {shape!s:<11} {dtype!s:<8} {_name(x)}".rstrip())
     if params:
         lines.append("  with   " + ", ".join(f"{name}={value!r}" for name, value in params.items()))
-    path = _path(context.current().scope)
+    path = module_path(context.current().scope)
     if path:
         lines.append(f"  in     {path}")
     hint = _hint(op, shapes)
@@ -73,7 +73,7 @@ def _name(x: Any) -> str:
     return ""
 
 
-def _path(scope: context.Scope | None) -> str:
+def module_path(scope: context.Scope | None) -> str:
     """Spell a call of nested modules: Sequential / 2: Dense(128 -> 10)."""
     parts = []
     for call in scope.chain() if scope is not None else ():

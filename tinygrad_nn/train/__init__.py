@@ -1,0 +1,22 @@
+"""Training: `fit`, `evaluate`, `predict`, and the callbacks that watch over them."""
+
+from tinygrad_nn.train.callbacks import Callback, EarlyStopping, LearningRate, ReduceOnPlateau
+from tinygrad_nn.train.history import Best, History
+from tinygrad_nn.train.loop import Run, evaluate, fit, predict
+from tinygrad_nn.train.metrics import accuracy
+from tinygrad_nn.train.progress import Progress
+
+__all__ = [
+    "Best",
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "LearningRate",
+    "Progress",
+    "ReduceOnPlateau",
+    "Run",
+    "accuracy",
+    "evaluate",
+    "fit",
+    "predict",
+]

@@ -1,0 +1,178 @@
+"""Callbacks: what happens around the steps of `fit`. small classes, or any function of the run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_nn.train.history import Mode, better, number
+
+if TYPE_CHECKING:
+    from tinygrad_nn.train.loop import Run
+
+
+class Callback:
+    """Base of callbacks: override what you need; `run` knows the model, the optimizer, the history and
+    `stop(why)`.
+
+    What a callback remembers from epoch to epoch it returns from `state_dict`, so that a checkpoint contains
+    it. Callbacks are told in the order given, those of a higher `rank` after all others.
+    """
+
+    rank = 0
+
+    def on_start(self, run: Run) -> None:
+        """Called once, before the first step."""
+
+    def on_step(self, run: Run) -> None:
+        """Called after every step of the optimizer."""
+
+    def on_epoch(self, run: Run) -> None:
+        """Called after every epoch, when its row stands in the history."""
+
+    def on_interrupt(self, run: Run) -> None:
+        """Called after Ctrl-C between two steps, when everything is whole."""
+
+    def on_end(self, run: Run) -> None:
+        """Called once at the end, also after Ctrl-C or an error."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint has to keep."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+
+
+class EachEpoch(Callback):
+    """Calls a plain function of the run after every epoch."""
+
+    def __init__(self, function: Callable[[Run], object]) -> None:
+        self._function = function
+
+    def on_epoch(self, run: Run) -> None:
+        self._function(run)
+
+
+class EarlyStopping(Callback):
+    """Stops when a column has not improved for a while, and puts the weights of its best epoch back.
+
+    Args:
+        monitor: a column of the history.
+        patience: epochs without improvement that are allowed.
+        min_delta: an improvement is larger than this.
+        mode: "min" or "max"; by default "min" for losses and errors.
+
+    Raises:
+        ValueError: a patience below 0, a negative delta, an unknown mode.
+        KeyError: while training, if the history has no such column.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        *,
+        patience: int = 5,
+        min_delta: float = 0.0,
+        mode: Mode | None = None,
+    ) -> None:
+        if patience < 0 or min_delta < 0:
+            raise ValueError(f"EarlyStopping: patience={patience} and min_delta={min_delta} are not negative")
+        self.monitor, self.patience, self.min_delta = monitor, patience, min_delta
+        self._sign = 1.0 if better(monitor, mode) == "min" else -1.0
+        self.on_start(None)
+
+    def on_start(self, run: Run | None) -> None:
+        self._least = math.inf
+        self._waited = 0
+        self._best: dict[str, Any] = {}
+
+    def on_epoch(self, run: Run) -> None:
+        value = self._sign * run.history[self.monitor][-1]
+        if value < self._least - self.min_delta:
+            self._least, self._waited, self._best = value, 0, run.model.state_dict()
+            return
+        self._waited += 1
+        if self._waited > self.patience:
+            best = number(self._sign * self._least)
+            run.stop(f"{self.monitor} has not improved on {best} for {self._waited} epochs")
+
+    def on_end(self, run: Run) -> None:
+        if self._best:
+            run.model.load_state_dict(self._best)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"least": self._least, "waited": self._waited, "best": self._best}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._least, self._waited, self._best = state["least"], state["waited"], dict(state["best"])
+
+
+class LearningRate(Callback):
+    """Sets the learning rate of each epoch to `schedule(epoch)`, the first epoch being 0; see
+    `tn.optim.schedules`.
+
+    For a rate that changes with every step, give the schedule to the optimizer: `SGD(parameters,
+    lr=schedule)`.
+    """
+
+    def __init__(self, schedule: Callable[[int], float]) -> None:
+        self._schedule = schedule
+
+    def on_start(self, run: Run) -> None:
+        run.optimizer.lr = self._schedule(run.epoch)
+
+    def on_epoch(self, run: Run) -> None:
+        run.optimizer.lr = self._schedule(run.epoch)
+
+
+class ReduceOnPlateau(Callback):
+    """Multiplies the learning rate by `factor` when a column has not improved for `patience` epochs.
+
+    Args:
+        monitor: a column of the history.
+        factor: between 0 and 1.
+        patience: epochs without improvement that are allowed.
+        lowest: the rate is not made smaller than this.
+        mode: "min" or "max"; by default "min" for losses and errors.
+
+    Raises:
+        ValueError: a factor outside of (0, 1); while training, if the optimizer's rate is a schedule.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        *,
+        factor: float = 0.1,
+        patience: int = 5,
+        lowest: float = 0.0,
+        mode: Mode | None = None,
+    ) -> None:
+        if not 0 < factor < 1:
+            raise ValueError(f"ReduceOnPlateau: factor lies between 0 and 1, got {factor}")
+        self.monitor, self.factor, self.patience, self.lowest = monitor, factor, patience, lowest
+        self._sign = 1.0 if better(monitor, mode) == "min" else -1.0
+        self._least, self._waited = math.inf, 0
+
+    def on_start(self, run: Run) -> None:
+        if callable(run.optimizer.lr):
+            raise ValueError("ReduceOnPlateau: the optimizer's learning rate follows a schedule already")
+        self._least, self._waited = math.inf, 0
+
+    def on_epoch(self, run: Run) -> None:
+        value = self._sign * run.history[self.monitor][-1]
+        if value < self._least:
+            self._least, self._waited = value, 0
+            return
+        self._waited += 1
+        if self._waited > self.patience:
+            run.optimizer.lr = max(float(run.optimizer.lr) * self.factor, self.lowest)  # type: ignore[arg-type]
+            self._waited = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"least": self._least, "waited": self._waited}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._least, self._waited = state["least"], state["waited"]

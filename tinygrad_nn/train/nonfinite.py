@@ -1,0 +1,67 @@
+"""Finding out where a loss that is infinite or NaN came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_nn.context import Watcher, current, no_grad, watching
+from tinygrad_nn.errors import NonFinite
+from tinygrad_nn.explain import module_path
+from tinygrad_nn.nn.module import Module
+from tinygrad_nn.tensor import Tensor
+
+if TYPE_CHECKING:
+    from tinygrad_nn.train.loop import Run
+
+
+class _FirstBad(Watcher):
+    """Remembers the first op whose result is not finite although everything it was computed from was."""
+
+    def __init__(self) -> None:
+        self.found: str | None = None
+
+    def on_op(self, op: Any, links: Any, arrays: Any, params: Any, result: Any) -> None:
+        if self.found is None and not _finite(result) and all(map(_finite, arrays)):
+            shapes = ", ".join(str(np.shape(array)) for array in arrays)
+            path = module_path(current().scope)
+            self.found = f"{op.name} of {shapes}: {_census(result)}" + (f"\n  in     {path}" if path else "")
+
+
+def not_finite(run: Run, inputs: Sequence[Any], targets: Any, value: Tensor) -> NonFinite:
+    """Return the error that says in which epoch and batch a loss is not finite, and what made it so."""
+    lines = [
+        f"the loss is {value.item()} in epoch {run.epoch + 1}, batch {run.batch + 1}; this step was not taken"
+    ]
+    lines += [f"  {source}" for source in _sources(run, inputs, targets)]
+    lines += ["  hint   a smaller learning rate, optim.clip_grad_norm, or look at the batch named here"]
+    error = NonFinite("\n".join(lines))
+    error.history = run.history
+    return error
+
+
+def _sources(run: Run, inputs: Sequence[Any], targets: Any) -> list[str]:
+    named = {f"input {k}": x for k, x in enumerate(inputs)} | {"targets": targets}
+    if isinstance(run.model, Module):
+        named |= {f"parameter {name}": value for name, value in run.model.named_parameters()}
+    arrays = {name: x._data if isinstance(x, Tensor) else np.asarray(x) for name, x in named.items()}
+    bad = [f"{name} {array.shape}: {_census(array)}" for name, array in arrays.items() if not _finite(array)]
+    if bad:
+        return [f"not finite before the first op: {text}" for text in bad]
+    first = _FirstBad()
+    with no_grad(), watching(first), np.errstate(all="ignore"):
+        run.loss(run.model(*inputs), targets)
+    return [f"first bad op: {first.found}"] if first.found else []
+
+
+def _finite(x: Any) -> bool:
+    array = np.asarray(x)
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
+def _census(array: Any) -> str:
+    nans, infinities = int(np.isnan(array).sum()), int(np.isinf(array).sum())
+    counts = [f"{count} {what}" for count, what in ((nans, "NaN"), (infinities, "infinite")) if count]
+    return f"{' and '.join(counts)} of {np.size(array)} values"

@@ -1,0 +1,81 @@
+"""Progress: one line that is rewritten on a terminal, one plain line per epoch anywhere else."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TextIO
+
+from tinygrad_nn.train.callbacks import Callback
+from tinygrad_nn.train.history import number
+
+if TYPE_CHECKING:
+    from tinygrad_nn.train.loop import Run
+
+UPDATES_PER_SECOND = 10
+
+
+class Progress(Callback):
+    """Writes how training goes.
+
+    On a terminal one line is rewritten at most ten times a second, with the rate and the time left in the
+    epoch. In a file, a pipe or a notebook there is one line per epoch, without control characters.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._out = stream
+        self._terminal = stream.isatty()
+        self._shown = 0
+        self._next = 0.0
+
+    def on_start(self, run: Run) -> None:
+        if run.resumed:
+            self._out.write(f"{run.resumed}\n")
+
+    def on_step(self, run: Run) -> None:
+        if not self._terminal:
+            return
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + 1 / UPDATES_PER_SECOND
+        rate = run.rate()
+        left = (run.steps_per_epoch - run.batch) / rate if run.steps_per_epoch else None
+        share = f"{run.batch}/{run.steps_per_epoch}" if run.steps_per_epoch else f"{run.batch}"
+        tail = f"{rate:.0f} steps/s" + (f"  {_clock(left)} left" if left is not None else "")
+        self._rewrite(f"{_line(run, run.epoch + 1, run.means())}  {share}  {tail}")
+
+    def on_epoch(self, run: Run) -> None:
+        row = {name: column[-1] for name, column in run.history.history.items() if name != "seconds"}
+        line = f"{_line(run, run.epoch, row)}  {run.history['seconds'][-1]:.1f}s"
+        if self._terminal:
+            self._rewrite(line)
+            self._shown = 0
+        else:
+            self._out.write(line)
+        self._out.write("\n")
+        self._out.flush()
+
+    def on_end(self, run: Run) -> None:
+        if self._terminal and self._shown:
+            self._out.write("\n")
+        if run.history.stopped:
+            self._out.write(f"stopped: {run.history.stopped}\n")
+        self._out.flush()
+
+    def _rewrite(self, line: str) -> None:
+        line = line[: shutil.get_terminal_size().columns - 1]  # a line that wraps could not be rewritten
+        self._out.write("\r" + line.ljust(self._shown))
+        self._out.flush()
+        self._shown = len(line)
+
+
+def _line(run: Run, epoch: int, row: Mapping[str, float]) -> str:
+    columns = "".join(f"  {name} {number(value)}" for name, value in row.items())
+    return f"epoch {epoch:>{len(str(run.epochs))}}/{run.epochs}{columns}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
