@@ -27,6 +27,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "kernel",
+    "load",
     "log_softmax",
     "logsumexp",
     "nn",
@@ -36,6 +37,7 @@ __all__ = [
     "product",
     "quotient",
     "relu",
+    "save",
     "sigmoid",
     "softmax",
     "tensor",
@@ -45,6 +47,8 @@ __all__ = [
 ]
 
 _ON_FIRST_USE = {
+    "load": "tinygrad_nn.checkpoint",
+    "save": "tinygrad_nn.checkpoint",
     "train": "tinygrad_nn.train",
 }
 

@@ -1,13 +1,14 @@
 """Data sets to learn on, and minibatches to feed them in: plain NumPy arrays throughout."""
 
 from tinygrad_nn.data.idx import read_idx
-from tinygrad_nn.data.minibatches import Batches, batches, batches_forever, batches_with_replacement
+from tinygrad_nn.data.minibatches import Batches, Stream, batches, batches_forever, batches_with_replacement
 from tinygrad_nn.data.mnist_files import Mnist, mnist
 from tinygrad_nn.data.synthetic import moons
 
 __all__ = [
     "Batches",
     "Mnist",
+    "Stream",
     "batches",
     "batches_forever",
     "batches_with_replacement",

@@ -1,14 +1,13 @@
 """Minibatches: the same rows of several arrays, gathered when asked for; the whole set is never copied."""
 
-import itertools
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.errors import CheckpointError, ShapeError
 
 Rng = int | np.random.Generator | None
 Batch = tuple[NDArray[Any], ...]
@@ -26,15 +25,89 @@ class Batches:
         self._rng = np.random.default_rng(rng)
         self._shuffle = shuffle
         self._stop = self._rows - self._rows % self._size if drop_last else self._rows
+        self._taken = 0
+        self._drawn_from: Any = None
+        self._pending: tuple[NDArray[Any] | None, int] | None = None
 
     def __len__(self) -> int:
         return -(-self._stop // self._size)
 
     def __iter__(self) -> Iterator[Batch]:
-        order = self._rng.permutation(self._rows) if self._shuffle else None
-        for start in range(0, self._stop, self._size):
-            rows = slice(start, min(start + self._size, self._stop))
+        order, first = self._pending or (self._draw(), 0)
+        self._pending = None
+        for k in range(first, len(self)):
+            self._taken = k + 1
+            rows = slice(k * self._size, min((k + 1) * self._size, self._stop))
             yield tuple(array[rows if order is None else order[rows]] for array in self._arrays)
+        self._taken = 0
+
+    def _draw(self) -> NDArray[Any] | None:
+        self._drawn_from = self._rng.bit_generator.state
+        return self._rng.permutation(self._rows) if self._shuffle else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the latest iteration stands: how many batches it gave, in which order, and the generator."""
+        state = {"rows": self._rows, "size": self._size, "taken": self._taken}
+        return {**state, "drawn_from": self._drawn_from, "now": self._rng.bit_generator.state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next iteration go on where another one stood when `state_dict` was called.
+
+        Raises CheckpointError for a state of batches of another size, or of another number of rows.
+        """
+        if (state["rows"], state["size"]) != (self._rows, self._size):
+            raise CheckpointError(
+                f"the state is of {state['rows']} rows in batches of {state['size']}, "
+                f"these are {self._rows} in batches of {self._size}"
+            )
+        self._taken, self._drawn_from, self._pending = state["taken"], state["drawn_from"], None
+        if self._taken:
+            self._rng.bit_generator.state = self._drawn_from
+            self._pending = self._draw(), self._taken
+        self._rng.bit_generator.state = state["now"]
+
+
+class Stream(Iterator[Batch]):
+    """What `batches_forever` and `batches_with_replacement` return: batches without end."""
+
+    def __init__(self, arrays: tuple[ArrayLike, ...], *, size: int, rng: Rng) -> None:
+        self._arrays, self._rows, self._size = _checked(arrays, size)
+        self._rng = np.random.default_rng(rng)
+        self._order: NDArray[Any] = np.empty(0, np.int64)
+
+    def _next_rows(self) -> NDArray[Any]:
+        raise NotImplementedError
+
+    def __next__(self) -> Batch:
+        rows = self._next_rows()
+        return tuple(array[rows] for array in self._arrays)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows that are still to come of the epoch begun, and the generator."""
+        return {"rows": self._rows, "order": self._order.copy(), "now": self._rng.bit_generator.state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where another stream stood when `state_dict` was called.
+
+        Raises CheckpointError for the state of a stream of another number of rows.
+        """
+        if state["rows"] != self._rows:
+            raise CheckpointError(f"the state is of {state['rows']} rows, this stream has {self._rows}")
+        self._order = np.array(state["order"])
+        self._rng.bit_generator.state = state["now"]
+
+
+class _Epochs(Stream):
+    def _next_rows(self) -> NDArray[Any]:
+        while len(self._order) < self._size:
+            self._order = np.concatenate([self._order, self._rng.permutation(self._rows)])
+        rows, self._order = self._order[: self._size], self._order[self._size :]
+        return rows
+
+
+class _Draws(Stream):
+    def _next_rows(self) -> NDArray[Any]:
+        return self._rng.integers(self._rows, size=self._size)
 
 
 def batches(
@@ -63,7 +136,7 @@ def batches(
     return Batches(arrays, size=size, rng=rng, shuffle=shuffle, drop_last=drop_last)
 
 
-def batches_forever(*arrays: ArrayLike, size: int, rng: Rng = None) -> Iterator[Batch]:
+def batches_forever(*arrays: ArrayLike, size: int, rng: Rng = None) -> Stream:
     """Shuffled epochs without end, cut into batches of exactly `size`, which may span two epochs or more.
 
     For training that is counted in steps; zip with a range to stop. Arrays, `rng` and errors are those of
@@ -75,11 +148,10 @@ def batches_forever(*arrays: ArrayLike, size: int, rng: Rng = None) -> Iterator[
     1 ['b' 'c']
     2 ['b' 'a']
     """
-    columns, rows, size = _checked(arrays, size)
-    return _endless(columns, rows, size, np.random.default_rng(rng))
+    return _Epochs(arrays, size=size, rng=rng)
 
 
-def batches_with_replacement(*arrays: ArrayLike, size: int, rng: Rng = None) -> Iterator[Batch]:
+def batches_with_replacement(*arrays: ArrayLike, size: int, rng: Rng = None) -> Stream:
     """Batches of `size` rows without end, every row drawn uniformly and independently of all others.
 
     Arrays, `rng` and errors are those of `batches`.
@@ -90,19 +162,7 @@ def batches_with_replacement(*arrays: ArrayLike, size: int, rng: Rng = None) -> 
     1 ['b' 'a']
     2 ['a' 'a']
     """
-    columns, rows, size = _checked(arrays, size)
-    random = np.random.default_rng(rng)
-    draws = (random.integers(rows, size=size) for _ in itertools.count())
-    return (tuple(column[draw] for column in columns) for draw in draws)
-
-
-def _endless(arrays: Batch, rows: int, size: int, random: np.random.Generator) -> Iterator[Batch]:
-    order = random.permutation(rows)
-    while True:
-        while len(order) < size:
-            order = np.concatenate([order, random.permutation(rows)])
-        yield tuple(array[order[:size]] for array in arrays)
-        order = order[size:]
+    return _Draws(arrays, size=size, rng=rng)
 
 
 def _checked(arrays: tuple[ArrayLike, ...], size: int) -> tuple[Batch, int, int]:

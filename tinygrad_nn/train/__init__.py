@@ -1,6 +1,6 @@
 """Training: `fit`, `evaluate`, `predict`, and the callbacks that watch over them."""
 
-from tinygrad_nn.train.callbacks import Callback, EarlyStopping, LearningRate, ReduceOnPlateau
+from tinygrad_nn.train.callbacks import Callback, Checkpoint, EarlyStopping, LearningRate, ReduceOnPlateau
 from tinygrad_nn.train.history import Best, History
 from tinygrad_nn.train.loop import Run, evaluate, fit, predict
 from tinygrad_nn.train.metrics import accuracy
@@ -9,6 +9,7 @@ from tinygrad_nn.train.progress import Progress
 __all__ = [
     "Best",
     "Callback",
+    "Checkpoint",
     "EarlyStopping",
     "History",
     "LearningRate",

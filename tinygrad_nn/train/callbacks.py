@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -176,3 +177,55 @@ class ReduceOnPlateau(Callback):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._least, self._waited = state["least"], state["waited"]
+
+
+class Checkpoint(Callback):
+    """Saves everything that training needs to go on, and goes on from it when the file is there.
+
+    Model, optimizer, learning rate, data order, random states, history and the other callbacks are saved
+    after every epoch, and after Ctrl-C; a run that is started again continues bit for bit as if it had never
+    stopped. The file is replaced in one stroke: at any moment it is a whole one. To start over, remove it.
+    `tn.load(path, model=model)` takes the weights alone.
+
+    Args:
+        path: of the checkpoint, in a folder that exists.
+        every: save after so many steps besides.
+        parts: more to save and restore: random generators, anything with `state_dict` and `load_state_dict`.
+
+    Raises:
+        ValueError: `every` below 1.
+        CheckpointError: at the start, if the file is damaged or belongs to another model; nothing is changed
+            then.
+    """
+
+    rank = 1
+
+    def __init__(self, path: str | os.PathLike[str], *, every: int | None = None, **parts: Any) -> None:
+        if every is not None and every < 1:
+            raise ValueError(f"Checkpoint: every is a number of steps from 1, got {every}")
+        self.path, self.every, self._parts = path, every, parts
+        self._steps = 0
+
+    def on_start(self, run: Run) -> None:
+        from tinygrad_nn import checkpoint
+
+        self._steps = 0
+        if os.path.lexists(self.path):
+            checkpoint.load(self.path, **run.parts(), **self._parts)
+            run.resumed = f"resumed from {os.fspath(self.path)} after epoch {run.epoch}, batch {run.batch}"
+
+    def on_step(self, run: Run) -> None:
+        self._steps += 1
+        if self.every is not None and self._steps % self.every == 0:
+            self._save(run)
+
+    def on_epoch(self, run: Run) -> None:
+        self._save(run)
+
+    def on_interrupt(self, run: Run) -> None:
+        self._save(run)
+
+    def _save(self, run: Run) -> None:
+        from tinygrad_nn import checkpoint
+
+        checkpoint.save(self.path, **run.parts(), **self._parts)

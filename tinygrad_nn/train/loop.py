@@ -243,9 +243,8 @@ class Run:
     def parts(self) -> dict[str, Any]:
         """Return what a checkpoint consists of, by name."""
         stateful = {"model": self.model, "optimizer": self.optimizer, "data": self.data, "run": self}
-        stateful |= {
-            f"callback{k}": callback for k, callback in enumerate(self.callbacks) if callback.state_dict()
-        }
+        remembering = [callback for callback in self.callbacks if callback.state_dict()]
+        stateful |= {f"{type(callback).__name__}{k}": callback for k, callback in enumerate(remembering)}
         return {name: part for name, part in stateful.items() if hasattr(part, "load_state_dict")}
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,0 +1,346 @@
+"""save and load: exact, verified byte by byte, all or nothing."""
+
+import hashlib
+import io
+import json
+import pickle
+import struct
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import tinygrad_nn as tn
+from tinygrad_nn import checkpoint, nn, optim
+from tinygrad_nn.data import batches, batches_forever, batches_with_replacement
+from tinygrad_nn.errors import CheckpointError, DtypeError
+
+
+def network(seed=0, hidden=3):
+    return nn.Sequential(nn.Dense(2, hidden, rng=seed), nn.Tanh(), nn.Dense(hidden, 2, rng=seed + 1))
+
+
+def digest(module):
+    return hashlib.sha256(b"".join(a.tobytes() for a in module.state_dict().values())).hexdigest()
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "model.safetensors"
+    tn.save(path, model=network(5), epoch=7)
+    return path
+
+
+def refused(path, match=".", **parts):
+    """Check that loading raises CheckpointError and leaves the parts alone."""
+    model = parts.setdefault("model", network(1))
+    before = digest(model)
+    with pytest.raises(CheckpointError, match=match):
+        tn.load(path, **parts)
+    assert digest(model) == before
+
+
+def test_everything_that_has_a_state_comes_back_exactly(tmp_path):
+    path = tmp_path / "all.safetensors"
+    model = network()
+    optimizer = optim.Adam(model.parameters())
+    rng = np.random.default_rng(3)
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(rng.normal(size=(5, 2))).sum().backward()
+        optimizer.step()
+    plain = {"name": "run ü", "losses": [0.1, float("nan"), float("inf")], "seeds": (1, 2**70), "no": None}
+    arrays = [
+        np.arange(6).reshape(2, 3)[:, ::2],
+        np.float64(0.1),
+        np.array(3, ">i4"),
+        np.zeros((0, 3), np.float16),
+    ]
+    tn.save(path, model=model, optimizer=optimizer, rng=rng, plain=plain, arrays=arrays)
+    other = network(9)
+    again = optim.Adam(other.parameters())
+    random = np.random.default_rng()
+    returned = tn.load(path, allow_nonfinite=True, model=other, optimizer=again, rng=random)
+    assert digest(other) == digest(model)
+    assert int(again.steps) == 3
+    for mine, its in zip(optimizer.state_dict().values(), again.state_dict().values(), strict=True):
+        np.testing.assert_array_equal(mine, its)
+    assert random.random() == rng.random()
+    assert set(returned) == {"plain", "arrays"}
+    assert returned["plain"]["name"] == "run ü"
+    assert returned["plain"]["seeds"] == [1, 2**70]
+    np.testing.assert_array_equal(returned["plain"]["losses"], plain["losses"])
+    for mine, its in zip(arrays, returned["arrays"], strict=True):
+        np.testing.assert_array_equal(mine, its, strict=isinstance(mine, np.ndarray) and mine.dtype.isnative)
+
+
+def test_other_programs_can_read_the_arrays(saved):
+    arrays = safetensors.numpy.load_file(saved)
+    assert {f"model.{name}" for name in network().state_dict()} == set(arrays)
+    np.testing.assert_array_equal(arrays["model.0.weight"], network(5)[0].weight.data)
+
+
+def test_the_same_state_gives_the_same_bytes(tmp_path, saved):
+    again = tmp_path / "again.safetensors"
+    tn.save(again, model=network(5), epoch=7)
+    assert again.read_bytes() == saved.read_bytes()
+
+
+@pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64])
+def test_every_kind_of_generator_goes_on_where_it_was(tmp_path, kind):
+    rng = np.random.Generator(kind(5))
+    rng.normal(size=3)
+    tn.save(tmp_path / "rng.safetensors", rng=rng)
+    expected = rng.normal(size=5)
+    tn.load(tmp_path / "rng.safetensors", rng=rng)
+    np.testing.assert_array_equal(rng.normal(size=5), expected)
+
+
+def test_generators_inside_a_module_are_saved_with_it(tmp_path):
+    class Noise(nn.Module):
+        def __init__(self, seed):
+            self.rng = np.random.default_rng(seed)
+
+        def forward(self, x):
+            return x + self.rng.normal(size=x.shape)
+
+    model, other = (
+        nn.Sequential(Noise(1), nn.Dense(2, 2, rng=0)),
+        nn.Sequential(Noise(2), nn.Dense(2, 2, rng=3)),
+    )
+    tn.save(tmp_path / "noise.safetensors", model=model)
+    tn.load(tmp_path / "noise.safetensors", model=other)
+    np.testing.assert_array_equal(model(np.ones((3, 2))).data, other(np.ones((3, 2))).data)
+    refused(
+        tmp_path / "noise.safetensors",
+        "1 random generators saved, but the module has 0",
+        model=nn.Sequential(np.tanh, nn.Dense(2, 2)),
+    )
+
+
+@pytest.mark.parametrize("taken", [0, 1, 4, 7, 10, 13])
+def test_the_order_of_batches_goes_on_where_it_was(tmp_path, taken):
+    path = tmp_path / "data.safetensors"
+    rows = np.arange(20)
+
+    def stream(data):
+        while True:
+            yield from data
+
+    whole, other = batches(rows, size=3, rng=4), batches(rows, size=3, rng=99)
+    running = stream(whole)
+    for _ in range(taken):
+        next(running)
+    tn.save(path, data=whole)
+    expected = [next(running)[0].tolist() for _ in range(20)]
+    tn.load(path, data=other)
+    resumed = stream(other)
+    assert [next(resumed)[0].tolist() for _ in range(20)] == expected
+
+
+@pytest.mark.parametrize("make", [batches_forever, batches_with_replacement])
+def test_endless_streams_go_on_where_they_were(tmp_path, make):
+    running, other = make(np.arange(10), size=4, rng=0), make(np.arange(10), size=4, rng=1)
+    for _ in range(6):
+        next(running)
+    tn.save(tmp_path / "stream.safetensors", data=running)
+    expected = [next(running)[0].tolist() for _ in range(9)]
+    tn.load(tmp_path / "stream.safetensors", data=other)
+    assert [next(other)[0].tolist() for _ in range(9)] == expected
+
+
+def test_batches_of_other_data_are_refused(tmp_path):
+    tn.save(tmp_path / "data.safetensors", data=batches(np.arange(20), size=3))
+    for other in (batches(np.arange(21), size=3), batches(np.arange(20), size=4)):
+        with pytest.raises(CheckpointError, match="the state is of 20 rows in batches of 3"):
+            tn.load(tmp_path / "data.safetensors", data=other)
+
+
+def test_a_part_that_does_not_fit_changes_no_other(tmp_path):
+    path = tmp_path / "both.safetensors"
+    model = network(5)
+    tn.save(path, model=model, optimizer=optim.Adam(model.parameters()))
+    other = network(1)
+    before = digest(other)
+    with pytest.raises(CheckpointError, match=r"both\.safetensors: the state does not fit this SGD"):
+        tn.load(path, model=other, optimizer=optim.SGD(other.parameters(), lr=0.1))
+    assert digest(other) == before
+    refused(path, r"shape +0\.weight: \(2, 3\), expected \(2, 4\)", model=network(1, hidden=4))
+    refused(path, "no sheep to restore in it; there is model, optimizer", sheep=batches(np.arange(3), size=1))
+
+
+def test_a_state_of_another_form_is_refused(tmp_path):
+    class Counter:
+        def __init__(self):
+            self.count = 3
+
+        def state_dict(self):
+            return {"count": self.count}
+
+        def load_state_dict(self, state):
+            self.count = 99
+            self.count = state["number"]
+
+    path = tmp_path / "counter.safetensors"
+    counter = Counter()
+    tn.save(path, counter=counter)
+    with pytest.raises(CheckpointError, match="does not fit this Counter; nothing was changed"):
+        tn.load(
+            path, counter=type("Counter", (Counter,), {"state_dict": lambda self: {"number": self.count}})()
+        )
+
+
+def test_what_cannot_be_saved_is_named_and_nothing_written(tmp_path):
+    path = tmp_path / "bad.safetensors"
+    for value, error in (
+        (object(), TypeError),
+        ({1: 2}, TypeError),
+        (np.array(["a"]), DtypeError),
+        ({"a": [{3}]}, TypeError),
+    ):
+        with pytest.raises(error, match=r"extra"):
+            tn.save(path, extra=value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_h154_every_flipped_bit_is_found(saved):
+    blob = saved.read_bytes()
+    for position in range(len(blob)):
+        for bit in range(8):
+            damaged = bytearray(blob)
+            damaged[position] ^= 1 << bit
+            with pytest.raises(CheckpointError):
+                checkpoint._verified(checkpoint._checked_head("x", bytes(damaged)))
+    saved.write_bytes(bytes(damaged))
+    refused(saved, "damaged")
+
+
+def test_h154_truncation_insertion_and_swaps_are_found(saved):
+    blob = saved.read_bytes()
+    for position in range(len(blob)):
+        swapped = (
+            blob[:position]
+            + blob[position + 1 : position + 2]
+            + blob[position : position + 1]
+            + blob[position + 2 :]
+        )
+        for damaged in (
+            blob[:position],
+            blob[:position] + b"\0" + blob[position:],
+            blob[:position] + b" " + blob[position:],
+            swapped,
+        ):
+            if damaged != blob:
+                with pytest.raises(CheckpointError):
+                    checkpoint._verified(checkpoint._checked_head("x", damaged))
+    saved.write_bytes(blob[:-1])
+    refused(saved, "damaged")
+    saved.write_bytes(blob + b"\0")
+    refused(saved, "damaged")
+    saved.write_bytes(b"")
+    refused(saved, "not a checkpoint")
+
+
+def forged(tensors, content, data=b""):
+    """Return a file with a header of the forger's choice, and a digest that is right."""
+    note = json.dumps(f"1 {'0' * 64} {content}")
+    header = f'{{"__metadata__":{{"tinygrad_nn":{note}}}{"," if tensors else ""}{tensors}}}'.encode()
+    blob = struct.pack("<Q", len(header)) + header + data
+    right = hashlib.sha256(blob).hexdigest().encode()
+    return blob.replace(b"0" * 64, right, 1)
+
+
+EMPTY = json.dumps({"model": {"restored": True, "state": {}}})
+ENTRY = '"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+ATTACKS = {
+    "duplicate keys": (f"{ENTRY},{ENTRY}", b"abcd"),
+    "overlapping": (f'{ENTRY},"b":{{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}', b"abcdef"),
+    "hole": (f'{ENTRY},"b":{{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}', bytes(12)),
+    "negative offset": (ENTRY.replace("[0,4]", "[-4,0]"), b"abcd"),
+    "offset past the end": (ENTRY.replace("[0,4]", "[0,4000000000]").replace("[1]", "[1000000000]"), b"abcd"),
+    "unreferenced bytes": (ENTRY, b"abcdefgh"),
+    "huge shape": (ENTRY.replace("[1]", "[4611686018427387904,4]").replace("[0,4]", "[0,0]"), b""),
+    "shape true": (ENTRY.replace("[1]", "[true]"), b"abcd"),
+    "shape 1.0": (ENTRY.replace("[1]", "[1.0]"), b"abcd"),
+    "object dtype": (ENTRY.replace("F32", "O"), b"abcd"),
+    "NaN": (ENTRY.replace("[1]", "[NaN]"), b"abcd"),
+    "5000 digits": (ENTRY.replace("[1]", f"[{'9' * 5000}]"), b"abcd"),
+    "deep": (f'"a":{"[" * 100_000}', b""),
+    "path": (ENTRY.replace('"a"', '"../../x"'), b"abcd"),
+    "bfloat": (ENTRY.replace("F32", "BF16").replace("[0,4]", "[0,2]"), b"ab"),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_h155_hostile_headers_are_refused_quickly(tmp_path, attack):
+    path = tmp_path / "hostile.safetensors"
+    path.write_bytes(forged(ATTACKS[attack][0], EMPTY, ATTACKS[attack][1]))
+    refused(path)
+    tracemalloc.start()
+    start = time.perf_counter()
+    with pytest.raises(CheckpointError):
+        tn.load(path, model=nn.Sequential())
+    seconds, (_, peak) = time.perf_counter() - start, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * path.stat().st_size + 1_000_000
+    assert seconds < 5  # a hang, not a slow machine
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[" * 100_000, "{}", "[]", "3", "NaN", '{"model":3}', '{"model":{"restored":true}}', "9" * 5000,
+     '{"model":{"restored":true,"state":{}},"model":{"restored":true,"state":{}}}',
+     '{"model":{"restored":true,"state":{"0.weight":{"$array":"../../x"}}}}', "{"],
+)  # fmt: skip
+def test_h155_hostile_notes_are_refused(tmp_path, content):
+    path = tmp_path / "hostile.safetensors"
+    path.write_bytes(forged("", content))
+    refused(path)
+
+
+def test_h155_a_header_longer_than_the_file(tmp_path, saved):
+    blob = saved.read_bytes()
+    for size in (2**63, 2**64 - 1, len(blob) - 7, 0):
+        (tmp_path / "long.safetensors").write_bytes(struct.pack("<Q", size) + blob[8:])
+        refused(tmp_path / "long.safetensors")
+
+
+def test_h156_foreign_files_are_named_and_never_executed(tmp_path):
+    path = tmp_path / "foreign"
+    archive = io.BytesIO()
+    np.savez(archive, a=np.array([{}], dtype=object))
+    plain = safetensors.numpy.save({"0.weight": np.zeros((2, 3), np.float32)})
+    kinds = {
+        "pickle": pickle.dumps(network()),
+        "zip archive": archive.getvalue(),
+        "safetensors file of another program(.|\n)*load_file": plain,
+        "not a checkpoint": b"hello",
+    }
+    for match, blob in kinds.items():
+        path.write_bytes(blob)
+        refused(path, match)
+    refused(tmp_path, "is not a file")
+    refused("nul\0name", "is not a file")
+    with pytest.raises(FileNotFoundError):
+        tn.load(tmp_path / "absent", model=network())
+
+
+def test_h157_nan_and_infinity_load_only_when_wanted(tmp_path):
+    path = tmp_path / "nan.safetensors"
+    model = network()
+    model[0].weight.data[0, 0] = np.nan
+    tn.save(path, model=model)
+    refused(
+        path, r"NaN or infinities in model\.0\.weight \(2, 3\)\n  hint   load\(\.\.\., allow_nonfinite=True\)"
+    )
+    other = network(3)
+    tn.load(path, allow_nonfinite=True, model=other)
+    assert digest(other) == digest(model)
+
+
+def test_without_safetensors_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "safetensors.numpy", None)
+    with pytest.raises(ImportError, match=r"pip install 'tinygrad_nn\[io\]'"):
+        tn.save(tmp_path / "x", model=network())

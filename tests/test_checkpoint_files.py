@@ -1,0 +1,199 @@
+"""Writing in one stroke: whatever goes wrong, there is the old file or the new one."""
+
+import ast
+import errno
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tinygrad_nn import files, nn
+
+OLD, NEW = b"old" * 1000, b"new" * 2000
+posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and signals")
+
+
+@pytest.fixture
+def target(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(OLD)
+    return path
+
+
+def in_a_child(work):
+    """Run `work` in a forked process; return its exit status."""
+    child = os.fork()
+    if not child:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return os.waitpid(child, 0)[1]
+
+
+CALLS = ["os.open", "os.fsync", "os.replace", "fcntl.flock", "secrets.token_hex"]
+FAULTS = [
+    OSError(errno.ENOSPC, "no space"),
+    OSError(errno.EIO, "i/o"),
+    PermissionError(errno.EPERM, "no"),
+    MemoryError(),
+    KeyboardInterrupt(),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=repr)
+@pytest.mark.parametrize("call", CALLS)
+def test_h158_a_fault_at_any_call_keeps_the_old_file(target, monkeypatch, call, fault):
+    def fail(*_, **__):
+        raise fault
+
+    monkeypatch.setattr(f"tinygrad_nn.files.{call}", fail)
+    with pytest.raises(type(fault)):
+        files.write_atomically(target, [NEW])
+    monkeypatch.undo()
+    assert target.read_bytes() == OLD
+    assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=repr)
+def test_h158_a_fault_between_pieces_keeps_the_old_file(target, fault):
+    def pieces():
+        yield NEW
+        raise fault
+
+    with pytest.raises(type(fault)):
+        files.write_atomically(target, pieces())
+    assert target.read_bytes() == OLD
+    assert list(target.parent.iterdir()) == [target]
+
+
+@posix
+def test_h158_a_disk_that_takes_only_part_of_the_file(target):
+    import resource
+
+    def work():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        with pytest.raises(OSError, match="too large"):
+            files.write_atomically(target, [NEW])
+
+    assert in_a_child(work) == 0
+    assert target.read_bytes() == OLD
+    assert list(target.parent.iterdir()) == [target]
+
+
+@posix
+@pytest.mark.parametrize("call", ["os.fsync", "os.replace"])
+def test_h158_what_a_killed_process_leaves_is_removed_by_the_next(target, monkeypatch, call):
+    def work():
+        setattr(files.os, call.split(".")[1], lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        files.write_atomically(target, [NEW])
+
+    assert in_a_child(work) == signal.SIGKILL
+    assert target.read_bytes() == OLD
+    assert len(list(target.parent.iterdir())) == 2
+    files.write_atomically(target, [NEW])
+    assert target.read_bytes() == NEW
+    assert list(target.parent.iterdir()) == [target]
+
+
+@posix
+def test_partial_files_of_a_living_process_and_of_other_files_stay(target):
+    other = target.with_name(".model.safetensors2.0a1b2c3d.partial")
+    other.write_bytes(b"another file's")
+
+    def pieces():
+        yield NEW
+        files.write_atomically(target, [OLD])  # a second writer, while the first is at it
+        assert len(list(target.parent.glob(".model.safetensors.*.partial"))) == 1
+
+    files.write_atomically(target, pieces())
+    assert target.read_bytes() == NEW
+    assert set(target.parent.iterdir()) == {target, other}
+
+
+def test_h159_impossible_targets_are_named_and_nothing_is_left(target):
+    folder = target.parent
+    (folder / "link").symlink_to(target)
+    for path, kind in (
+        (folder / "link", errno.ELOOP),
+        (folder, errno.EISDIR),
+        (folder / "absent" / "model", errno.ENOENT),
+        (target / "model", errno.ENOTDIR),
+        (f"{folder}/a\0b", errno.EINVAL),
+    ):
+        with pytest.raises(OSError, match=r"\[Errno") as caught:
+            files.write_atomically(path, [NEW])
+        assert caught.value.errno == kind
+    assert target.read_bytes() == OLD
+    assert set(folder.iterdir()) == {target, folder / "link"}
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_h159_a_folder_that_cannot_be_written(target):
+    target.parent.chmod(0o500)
+    try:
+        with pytest.raises(PermissionError):
+            tn.save(target.parent / "new.safetensors", model=nn.Dense(2, 2))
+    finally:
+        target.parent.chmod(0o700)
+
+
+@posix
+def test_new_files_have_the_usual_permissions(tmp_path):
+    before = os.umask(0o027)
+    try:
+        files.write_atomically(tmp_path / "file", [NEW])
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+def test_h156_no_module_of_the_package_can_load_a_pickle():
+    for path in Path(tn.__file__).parent.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        names = [
+            alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+        ]
+        names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        assert not {"pickle", "marshal", "shelve", "joblib", "dill"} & {
+            name.split(".")[0] for name in names
+        }, path
+        keywords = [
+            keyword.arg
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call)
+            for keyword in node.keywords
+            if getattr(keyword.value, "value", None) is True
+        ]
+        assert "allow_pickle" not in keywords, path
+
+
+@posix
+def test_h158_killed_while_saving_over_and_over(tmp_path):
+    path = tmp_path / "state.safetensors"
+    rng = np.random.default_rng(0)
+    states = [np.full(20_000, k, np.int64) for k in range(2)]
+    tn.save(path, state=states[0])
+
+    def work():
+        while True:
+            for state in states:
+                tn.save(path, state=state)
+
+    for _ in range(30):
+        child = os.fork()
+        if not child:
+            work()
+        time.sleep(rng.uniform(0, 0.02))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        state = tn.load(path)["state"]
+        assert (state == state[0]).all()
+    tn.save(path, state=states[0])
+    assert list(tmp_path.iterdir()) == [path]
