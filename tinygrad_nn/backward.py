@@ -92,7 +92,7 @@ def backward(
                     r += before[0]
                     totals[parent] = (r, True)
                 else:
-                    totals[parent] = (before[0] + r, True)
+                    totals[parent] = (before[0] + r, wrap is None)
             del values
             for watcher in watchers:
                 watcher.after_rules(node)
