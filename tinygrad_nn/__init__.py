@@ -41,6 +41,7 @@ __all__ = [
     "sigmoid",
     "softmax",
     "tensor",
+    "testing",
     "train",
     "value_and_grad",
     "vjp",
@@ -49,6 +50,7 @@ __all__ = [
 _ON_FIRST_USE = {
     "load": "tinygrad_nn.checkpoint",
     "save": "tinygrad_nn.checkpoint",
+    "testing": "tinygrad_nn.testing",
     "train": "tinygrad_nn.train",
 }
 
