@@ -92,7 +92,8 @@ def backward(
                     r += before[0]
                     totals[parent] = (r, True)
                 else:
-                    totals[parent] = (before[0] + r, wrap is None)
+                    total = before[0] + r  # for 0-d arrays a NumPy scalar, which cannot be added to in place
+                    totals[parent] = (total, False) if wrap else (np.asarray(total), True)
             del values
             for watcher in watchers:
                 watcher.after_rules(node)
