@@ -15,6 +15,7 @@ The signature is therefore the exact list of what an op saves for its backward p
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
@@ -118,7 +119,7 @@ class Primitive:
         also: tuple[Any, ...] = (),
         reference: Callable[..., Any] | None = None,
         domain: tuple[float, float] | tuple[tuple[float, float], ...] | None = None,
-        kinks: tuple[float, ...] = (),
+        kinks: tuple[float, ...] | Callable[..., Any] = (),
         samples: Callable[[np.random.Generator], list[tuple[tuple[Any, ...], dict[str, Any]]]] | None = None,
         signature: str | None = None,
         analytic: bool = True,
@@ -247,6 +248,7 @@ class Composite:
         function: Callable[..., Any],
         name: str,
         method: bool,
+        functions: tuple[Callable[..., Any], ...] = (),
         *,
         reference: Callable[..., Any] | None = None,
         domain: tuple[float, float] | tuple[tuple[float, float], ...] | None = None,
@@ -254,10 +256,10 @@ class Composite:
         analytic: bool = True,
         differentiable: bool = True,
     ) -> None:
-        self.function = function
+        self.function = _refusing_other_keywords(function, name, functions)
         self.name = name
         self.method = method
-        self.reference = reference
+        self.reference = reference if reference is not None or not functions else functions[0]
         self.domain = domain
         self.samples = samples
         self.analytic = analytic
@@ -266,6 +268,27 @@ class Composite:
 
     def __repr__(self) -> str:
         return f"<composite {self.name}>"
+
+
+def _refusing_other_keywords(
+    function: Callable[..., Any], name: str, functions: Sequence[Any]
+) -> Callable[..., Any]:
+    """Return a composite that takes NumPy's keywords at their defaults and refuses those it has no rule for."""
+    named = tuple(inspect.signature(function).parameters)
+    defaults = _call_signature(functions[0], function)[1] if functions else {}
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        for keyword in [keyword for keyword in kwargs if keyword not in named]:
+            value = kwargs.pop(keyword)
+            if keyword not in defaults or value is not defaults[keyword]:
+                raise NoGradientRule(
+                    f"{name}: there is no derivative rule for the keyword {keyword}={value!r}\n"
+                    f"  hint   keywords with a derivative: {', '.join(named[1:]) or 'none'}"
+                )
+        return function(*args, **kwargs)
+
+    return call
 
 
 def _call_signature(key: Any, function: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -298,7 +321,8 @@ def op(function: Callable[..., Any], *rules: Callable[..., Any] | None, **option
     Options: `call` computes it instead of `function`; `adapt` turns a call as NumPy writes it into
     `(operands, parameters)`; `variadic` gives one rule to any number of operands; `also` lists NumPy's other names
     for it; `domain`, `kinks`, `samples`, `analytic`, `linear`, `zero_gradient` and `differentiable` describe it
-    for the automatic checks. `residual=definition` saves a named value besides.
+    for the automatic checks. Kinks are the values of the operand where the derivative jumps, or a function of
+    the operands and parameters that is zero there. `residual=definition` saves a named value besides.
 
     Raises:
         BadRule: a rule asks for a name that does not exist, or the op is registered already.
@@ -340,8 +364,7 @@ def composite(
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        options.setdefault("reference", functions[0] if functions else None)
-        record = Composite(function, name or function.__name__.rstrip("_"), method, **options)
+        record = Composite(function, name or function.__name__.rstrip("_"), method, functions, **options)
         _register(record, functions)
         return function
 
