@@ -7,7 +7,21 @@ from tinygrad_nn import data, errors, nn, optim
 from tinygrad_nn.autodiff import grad, gradients, hessian, jacobian, jvp, value_and_grad, vjp
 from tinygrad_nn.context import enable_grad, no_grad
 from tinygrad_nn.errors import TinygradError
-from tinygrad_nn.ops.activation import log_softmax, relu, sigmoid, softmax
+from tinygrad_nn.ops.activation import (
+    elu,
+    erf,
+    gelu,
+    gelu_tanh,
+    leaky_relu,
+    log_sigmoid,
+    log_softmax,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    xlogy,
+)
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.reduction import logsumexp
 from tinygrad_nn.primitive import kernel, op
@@ -19,15 +33,21 @@ __all__ = [
     "TinygradError",
     "as_tensor",
     "data",
+    "elu",
     "enable_grad",
+    "erf",
     "errors",
+    "gelu",
+    "gelu_tanh",
     "grad",
     "gradients",
     "hessian",
     "jacobian",
     "jvp",
     "kernel",
+    "leaky_relu",
     "load",
+    "log_sigmoid",
     "log_softmax",
     "logsumexp",
     "nn",
@@ -39,18 +59,19 @@ __all__ = [
     "relu",
     "save",
     "sigmoid",
+    "silu",
     "softmax",
+    "softplus",
     "tensor",
-    "testing",
     "train",
     "value_and_grad",
     "vjp",
+    "xlogy",
 ]
 
 _ON_FIRST_USE = {
     "load": "tinygrad_nn.checkpoint",
     "save": "tinygrad_nn.checkpoint",
-    "testing": "tinygrad_nn.testing",
     "train": "tinygrad_nn.train",
 }
 

@@ -1,5 +1,39 @@
 """The ops: NumPy's functions and a few kernels, each declared with its derivative in one statement."""
 
-from tinygrad_nn.ops import activation, arithmetic, comparison, elementwise, indexing, linalg, loss, reduction, shape
+from tinygrad_nn.ops import (
+    activation,
+    arithmetic,
+    comparison,
+    cumulative,
+    einsum,
+    elementwise,
+    extrema,
+    indexing,
+    joining,
+    linalg,
+    loss,
+    reduction,
+    rounding,
+    shape,
+    statistics,
+    trigonometric,
+)
 
-__all__ = ["activation", "arithmetic", "comparison", "elementwise", "indexing", "linalg", "loss", "reduction", "shape"]
+__all__ = [
+    "activation",
+    "arithmetic",
+    "comparison",
+    "cumulative",
+    "einsum",
+    "elementwise",
+    "extrema",
+    "indexing",
+    "joining",
+    "linalg",
+    "loss",
+    "reduction",
+    "rounding",
+    "shape",
+    "statistics",
+    "trigonometric",
+]

@@ -1,10 +1,12 @@
 """The nonlinearities of neural networks, in formulas that neither overflow nor warn."""
 
+import math
 from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.ops.reduction import logsumexp
+from tinygrad_nn.ops.arithmetic import product, quotient
+from tinygrad_nn.ops.reduction import logsumexp, sum_
 from tinygrad_nn.primitive import kernel
 
 
@@ -23,15 +25,166 @@ def sigmoid(x: Any) -> Any:
 
 
 @kernel(
-    lambda g, y: np.where(y > 0, g, 0), reference=lambda x: np.maximum(x, 0), kinks=(0.0,), analytic=False, onnx="Relu"
+    lambda g, y: np.where(y > 0, g, 0),
+    reference=lambda x: np.maximum(x, 0),
+    kinks=(0.0,),
+    analytic=False,
+    onnx="Relu",
 )
 def relu(x: Any) -> Any:
     """max(x, 0), with derivative 0 at 0."""
     return np.maximum(x, 0)
 
 
+@kernel(lambda g, x: g * sigmoid(x), reference=lambda x: np.log(1 + np.exp(x)), onnx="Softplus")
+def softplus(x: Any) -> Any:
+    """log(1 + exp(x)), a smooth relu.
+
+    Example:
+        >>> softplus(np.array([-1000.0, 0.0, 1000.0]))
+        array([0.00000000e+00, 6.93147181e-01, 1.00000000e+03])
+    """
+    return np.maximum(x, 0) + np.log1p(np.exp(np.minimum(x, -x)))
+
+
+@kernel(lambda g, x: g * sigmoid(-x), reference=lambda x: -np.log(1 + np.exp(-x)))
+def log_sigmoid(x: Any) -> Any:
+    """log(sigmoid(x)) = -softplus(-x), which does not lose small probabilities."""
+    return np.minimum(x, 0) - np.log1p(np.exp(np.minimum(x, -x)))
+
+
+def _variants(name: str, *values: Any) -> Any:
+    """Return samples: an activation with several values of its parameter, on arrays of several ranks."""
+    return lambda rng: [
+        ((rng.normal(scale=3, size=shape),), params)
+        for params in ({}, *[{name: value} for value in values])
+        for shape in ((3, 4), (5,), (), (0, 2), (1, 1))
+    ]
+
+
+@kernel(
+    lambda g, x, *, negative_slope=0.01: np.where(x > 0, g, g * float(negative_slope)),
+    reference=lambda x, negative_slope=0.01: np.maximum(x, 0) + negative_slope * np.minimum(x, 0),
+    kinks=(0.0,),
+    analytic=False,
+    samples=_variants("negative_slope", 0.1, 0.0, 2.0),
+    onnx="LeakyRelu",
+)
+def leaky_relu(x: Any, *, negative_slope: float = 0.01) -> Any:
+    """X where it is positive, negative_slope * x elsewhere, with derivative negative_slope at 0."""
+    return np.where(x > 0, x, x * float(negative_slope))
+
+
+@kernel(
+    lambda g, x, *, alpha=1.0: np.where(x > 0, g, product(g, np.exp(x) * float(alpha))),
+    reference=lambda x, alpha=1.0: np.where(x > 0, x, alpha * (np.exp(x) - 1)),
+    kinks=(0.0,),
+    analytic=False,
+    samples=_variants("alpha", 0.5, 2.0),
+    onnx="Elu",
+)
+def elu(x: Any, *, alpha: float = 1.0) -> Any:
+    """X where it is positive, alpha * (exp(x) - 1) elsewhere (Clevert et al., 2015, arXiv:1511.07289)."""
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)) * float(alpha))
+
+
+@kernel(
+    lambda g, x, s: g * (s * (1 + x * (1 - s))),
+    s=lambda x: sigmoid(x),
+    reference=lambda x: x / (1 + np.exp(-x)),
+)
+def silu(x: Any) -> Any:
+    """X * sigmoid(x), also called swish (Elfwing et al., 2017, arXiv:1702.03118)."""
+    s = sigmoid.function(x)
+    return x * s, s
+
+
+_ERF = np.frompyfunc(math.erf, 1, 1)
+
+
+@kernel(
+    lambda g, x: g * (np.exp(-x * x) * (2 / math.sqrt(math.pi))),
+    reference=np.vectorize(math.erf, otypes=[float]),
+    analytic=False,
+    onnx="Erf",
+)
+def erf(x: Any) -> Any:
+    """The error function, 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to x."""
+    return np.asarray(_ERF(x)).astype(np.result_type(x, np.float16))
+
+
+def _normal_cdf(x: Any) -> Any:
+    return 0.5 + 0.5 * erf(x * math.sqrt(0.5))
+
+
+def _normal_pdf(x: Any) -> Any:
+    return np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
+
+
+@kernel(
+    lambda g, x, p: g * (p + x * _normal_pdf(x)),
+    p=_normal_cdf,
+    reference=lambda x: x * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2))) / 2,
+    analytic=False,
+    name="gelu",
+    onnx="Gelu",
+)
+def gelu(x: Any) -> Any:
+    """X * P(X <= x) for a standard normal X (Hendrycks and Gimpel, 2016, arXiv:1606.08415)."""
+    p = _normal_cdf(x)
+    return x * p, p
+
+
+_CUBIC = 0.044715
+_SCALE = math.sqrt(2 / math.pi)
+
+
+def _tanh_cdf(x: Any) -> Any:
+    z = np.clip(x, -10, 10)  # beyond, tanh is 1 to the last bit, and the cube would overflow
+    return 0.5 + 0.5 * np.tanh(_SCALE * (z + _CUBIC * z * z * z))
+
+
+def _tanh_slope(x: Any) -> Any:
+    z = np.clip(x, -10, 10)
+    return _SCALE * (1 + 3 * _CUBIC * z * z)
+
+
+@kernel(
+    lambda g, x, p: g * (p + x * (2 * p * (1 - p) * _tanh_slope(x))),
+    p=_tanh_cdf,
+    reference=lambda x: x / 2 * (1 + np.tanh(_SCALE * (x + _CUBIC * x**3))),
+    onnx="Gelu",
+)
+def gelu_tanh(x: Any) -> Any:
+    """gelu with a tanh in place of the normal distribution: faster, and less than 0.0005 away."""
+    p = _tanh_cdf(x)
+    return x * p, p
+
+
+@kernel(
+    lambda g, a, b: product(g, np.log(np.where((a == 0) & (b == 0), np.ones_like(b), b))),
+    lambda g, a, b: product(g, quotient(a, b)),
+    reference=lambda a, b: np.where(a == 0, 0, a * np.log(np.where(a == 0, 1, b))),
+    domain=((-3, 3), (0.1, 9)),
+    operand_names=("a", "b"),
+    method=False,
+)
+def xlogy(a: Any, b: Any) -> Any:
+    """A * log(b), and 0 where a is 0, whatever b is (but NaN)."""
+    return a * np.log(np.where((a == 0) & (b == b), 1, b))
+
+
 def _axis_samples(rng: np.random.Generator) -> list[Any]:
-    return [((rng.normal(size=(3, 4)),), {"axis": axis}) for axis in (0, -1)] + [((rng.normal(size=5),), {})]
+    calls = [
+        ((3, 4), 0),
+        ((3, 4), -1),
+        ((3, 3), 1),
+        ((2, 3, 4), (0, -1)),
+        ((5,), -1),
+        ((1, 1), -1),
+        ((0, 3), -1),
+    ]
+    return [((rng.normal(size=shape),), {} if axis == -1 else {"axis": axis}) for shape, axis in calls]
 
 
 @kernel(
@@ -47,8 +200,8 @@ def softmax(x: Any, *, axis: Any = -1) -> Any:
         >>> softmax(np.array([1000.0, 1000.0]))
         array([0.5, 0.5])
     """
-    y = np.exp(x - np.max(x, axis=axis, keepdims=True))
-    y /= np.sum(y, axis=axis, keepdims=True)
+    y = np.exp(x - np.maximum.reduce(x, axis, keepdims=True))
+    y /= sum_.function(y, axis, keepdims=True)
     return y
 
 

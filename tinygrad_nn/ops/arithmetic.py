@@ -52,16 +52,71 @@ negative = op(np.negative, lambda g: -g, linear=True, onnx="Neg")
 positive = op(np.positive, lambda g: g, linear=True, onnx="Identity")
 
 
-def _safe_log(a: Any, b: Any) -> Any:
+def _log_of_base(a: Any, b: Any, y: Any) -> Any:
     """Log of a base; 0 where 0**b is 0 or 1 and does not change with the exponent."""
-    return np.log(np.where((a == 0) & (b >= 0), 1, a))
+    return np.log(np.where((a == 0) & (b >= 0), np.ones_like(y), a))
 
 
-power = op(
-    np.power,
-    lambda g, a, b: product(g, product(b, a ** (b - 1))),
-    lambda g, a, b, y: product(g, y * _safe_log(a, b)),
-    call=operator.pow,  # faster than np.power for small constant exponents
-    domain=((0.3, 3), (-2, 2)),
-    onnx="Pow",
+def _power(function: Any, call: Any, **options: Any) -> Any:
+    return op(
+        function,
+        lambda g, a, b: product(g, product(b, a ** (b - 1))),
+        lambda g, a, b, y: product(g, product(y, _log_of_base(a, b, y))),
+        call=call,
+        domain=((0.3, 3), (-2, 2)),
+        **options,
+    )
+
+
+def _float_power(a: Any, b: Any) -> Any:
+    y = np.float_power(a, b)  # always in double precision; the result goes back to the operands' own
+    dtype = np.result_type(a, b)
+    return y.astype(dtype) if dtype.kind == "f" else y
+
+
+power = _power(np.power, operator.pow, onnx="Pow")  # faster than np.power for small constant exponents
+float_power = _power(np.float_power, _float_power, reference=np.float_power)
+hypot = op(
+    np.hypot,
+    lambda g, a, y: product(g, quotient(a, y)),
+    lambda g, b, y: product(g, quotient(b, y)),
+    analytic=False,
+    kinks=lambda a, b: np.hypot(a, b),
+)
+arctan2 = op(
+    np.arctan2,
+    lambda g, a, b: product(g, quotient(quotient(b, np.hypot(a, b)), np.hypot(a, b))),
+    lambda g, a, b: -product(g, quotient(quotient(a, np.hypot(a, b)), np.hypot(a, b))),
+    analytic=False,
+    domain=((0.3, 3), (-3, 3)),
+)
+logaddexp = op(
+    np.logaddexp,
+    lambda g, a, b: quotient(g, 1 + np.exp(b - a)),
+    lambda g, a, b: quotient(g, 1 + np.exp(a - b)),
+    analytic=False,
+)
+logaddexp2 = op(
+    np.logaddexp2,
+    lambda g, a, b: quotient(g, 1 + np.exp2(b - a)),
+    lambda g, a, b: quotient(g, 1 + np.exp2(a - b)),
+    analytic=False,
+)
+vecdot = op(
+    np.vecdot,
+    lambda g, b: g[..., None] * b,
+    lambda g, a: g[..., None] * a,
+    analytic=False,  # it conjugates complex operands
+    samples=lambda rng: [
+        ((rng.normal(size=a), rng.normal(size=b)), {})
+        for a, b in (
+            ((3,), (3,)),
+            ((2, 3), (3,)),
+            ((2, 3), (2, 3)),
+            ((4, 1, 3), (2, 3)),
+            ((0, 3), (3,)),
+            ((2, 0), (0,)),
+        )
+    ],
+    signature="(k),(k)->()",
 )

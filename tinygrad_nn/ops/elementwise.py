@@ -1,13 +1,39 @@
 """Functions of one array, element by element. Start reading here: a derivative rule is one line of NumPy."""
 
+import math
+from typing import Any
+
 import numpy as np
 
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.primitive import op
 
+_POSITIVE = (0.1, 9)
+
 exp = op(np.exp, lambda g, y: product(g, y), onnx="Exp")
-log = op(np.log, lambda g, x: quotient(g, x), domain=(0.1, 9), onnx="Log")
-sqrt = op(np.sqrt, lambda g, y: quotient(g, 2 * y), domain=(0.1, 9), onnx="Sqrt")
-tanh = op(np.tanh, lambda g, y: g * (1 - y * y), onnx="Tanh")
-sin = op(np.sin, lambda g, x: g * np.cos(x), onnx="Sin")
-cos = op(np.cos, lambda g, x: -g * np.sin(x), onnx="Cos")
+exp2 = op(np.exp2, lambda g, y: product(g, y * math.log(2)))
+expm1 = op(np.expm1, lambda g, x: product(g, np.exp(x)))
+log = op(np.log, lambda g, x: quotient(g, x), domain=_POSITIVE, onnx="Log")
+log2 = op(np.log2, lambda g, x: quotient(g, x * math.log(2)), domain=_POSITIVE)
+log10 = op(np.log10, lambda g, x: quotient(g, x * math.log(10)), domain=_POSITIVE)
+log1p = op(np.log1p, lambda g, x: quotient(g, 1 + x), domain=(-0.9, 9))
+sqrt = op(np.sqrt, lambda g, y: quotient(g, 2 * y), domain=_POSITIVE, onnx="Sqrt")
+cbrt = op(np.cbrt, lambda g, y: quotient(g, 3 * y * y), domain=_POSITIVE, analytic=False)
+square = op(np.square, lambda g, x: 2 * x * g)
+reciprocal = op(np.reciprocal, lambda g, y: -product(g, y * y), domain=_POSITIVE, onnx="Reciprocal")
+
+
+def _absolute(function: Any, **options: Any) -> Any:
+    return op(function, lambda g, x: product(g, np.sign(x)), kinks=(0.0,), analytic=False, **options)
+
+
+absolute = _absolute(np.absolute, onnx="Abs")
+fabs = _absolute(np.fabs)
+conjugate = op(np.conjugate, lambda g: g, linear=True, analytic=False)
+nan_to_num = op(
+    np.nan_to_num,
+    lambda g, x, *, copy=True, nan=0.0, posinf=None, neginf=None: np.where(np.isfinite(x), g, 0),
+    call=lambda x, copy=True, **values: np.nan_to_num(x, **values),  # copy=False would overwrite the operand
+    linear=True,
+    analytic=False,
+)

@@ -4,6 +4,7 @@ Index arrays are operands, so that a captured graph gets fresh labels on every r
 Ellipsis are parameters. `HOLE` marks in the parameter where an array goes.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def _filled(index: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _distinct(arrays: tuple[Any, ...]) -> bool:
-    return all(np.asarray(array).dtype == bool for array in arrays)  # np.take(t, 1) has a plain integer
+    return all(array.dtype == bool for array in arrays)
 
 
 def _index_samples(rng: np.random.Generator) -> list[Any]:
@@ -90,26 +91,17 @@ def _scatter_samples(rng: np.random.Generator) -> list[Any]:
     return calls
 
 
-def _one_by_one(g_: Any, *arrays: Any, index: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
-    places = np.arange(np.prod(shape, dtype=int)).reshape(shape)[_filled(index, arrays)]
-    out = np.zeros(shape, g_.dtype)
-    for place, value in zip(np.ravel(places), g_.ravel(), strict=True):
-        out.flat[place] += value
-    return out
-
-
 @kernel(
     lambda g, xs, *, i, index, shape: getitem(g, *xs[1:], index=index),
     variadic=True,
     linear=True,
     samples=_scatter_samples,
-    reference=_one_by_one,
     internal=True,
     promotes=False,
     onnx="ScatterND",
 )
 def scatter(g_: Any, *arrays: Any, index: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
-    """Zeros of `shape` with g added at the index, as often as the index names a place: the adjoint of getitem."""
+    """Zeros of `shape` with g added wherever the index points, repeats too: the adjoint of getitem."""
     out = np.zeros(shape, g_.dtype)
     place = _filled(index, arrays)
     if _distinct(arrays):
@@ -125,6 +117,8 @@ def _where_samples(rng: np.random.Generator) -> list[Any]:
         ((mask, rng.normal(size=(3, 4)), rng.normal(size=(3, 4))), {}),
         ((mask, rng.normal(size=4), rng.normal(size=(3, 1))), {}),
         ((mask[0], rng.normal(size=(3, 4)), rng.normal(size=())), {}),
+        ((mask[0, 0], rng.normal(size=()), rng.normal(size=(1, 2))), {}),
+        ((mask[:0], rng.normal(size=(0, 4)), rng.normal(size=4)), {}),
     ]
 
 
@@ -141,22 +135,79 @@ where = op(
 
 take = op(
     np.take,
-    lambda g, b, *, shapes, axis=None: _put(g, b, shapes[0], axis),
+    lambda g, b, *, shapes, axis=None: put(g, b, shapes[0], axis),
     None,
     linear=True,
     samples=lambda rng: [
         ((rng.normal(size=(3, 4)), np.array([0, 2, 2])), {"axis": 0}),
         ((rng.normal(size=(3, 4)), np.array([[0, -1], [1, 1]])), {"axis": -1}),
         ((rng.normal(size=(3, 4)), np.array([0, 11, 11])), {}),
+        ((rng.normal(size=(2, 3, 4)), np.array(1)), {"axis": 1}),
+        ((rng.normal(size=(3,)), np.zeros(0, np.int64)), {"axis": 0}),
     ],
     method=True,
     onnx="Gather",
 )
 
 
-def _put(g: Any, indices: Any, shape: tuple[int, ...], axis: int | None) -> Any:
+def put(g: Any, indices: Any, shape: tuple[int, ...], axis: int | None) -> Any:
     if axis is None:
         flat = scatter(g, indices, index=(HOLE,), shape=(int(np.prod(shape)),))
         return np.reshape(flat, shape)
     place = (slice(None),) * (axis % len(shape)) + (HOLE,)
     return scatter(g, indices, index=place, shape=shape)
+
+
+def _along_samples(rng: np.random.Generator) -> list[Any]:
+    cases = [
+        ((3, 4), (2, 4), 0),
+        ((3, 4), (3, 6), -1),
+        ((2, 3, 4), (2, 1, 4), 1),
+        ((1, 4), (3, 2), 1),
+        ((5,), (3,), 0),
+        ((1, 2), (1, 0), 1),
+    ]
+    return [
+        ((rng.normal(size=shape), rng.integers(-shape[axis], shape[axis], size=indices)), {"axis": axis})
+        for shape, indices, axis in cases
+    ]
+
+
+take_along_axis = op(
+    np.take_along_axis,
+    lambda g, b, *, shapes, axis=-1: (
+        np.reshape(add_along_axis(g, b, length=math.prod(shapes[0]), axis=0), shapes[0])
+        if axis is None
+        else add_along_axis(g, b, length=shapes[0][axis], axis=axis)
+    ),
+    None,
+    linear=True,
+    samples=_along_samples,
+    method=True,
+    onnx="GatherElements",
+)
+
+
+def _add_along_samples(rng: np.random.Generator) -> list[Any]:
+    calls = []
+    for (x, indices), params in _along_samples(rng):
+        g = rng.normal(size=np.take_along_axis(x, indices, **params).shape)
+        calls.append(((g, indices), params | {"length": x.shape[params["axis"]]}))
+    return calls
+
+
+@kernel(
+    lambda g, indices, *, length, axis: np.take_along_axis(g, indices, axis=axis),
+    None,
+    linear=True,
+    samples=_add_along_samples,
+    method=False,
+    internal=True,
+)
+def add_along_axis(values: Any, indices: Any, *, length: int, axis: int) -> Any:
+    """Zeros with the values added where the indices say: the adjoint of take_along_axis."""
+    out = np.zeros((*values.shape[:axis], length, *values.shape[axis:][1:]), values.dtype)
+    rows = np.moveaxis(np.broadcast_to(indices, values.shape), axis, 0)
+    places = np.ogrid[tuple(slice(k) for k in rows.shape)]
+    np.add.at(np.moveaxis(out, axis, 0), (rows, *places[1:]), np.moveaxis(values, axis, 0))
+    return out

@@ -1,10 +1,14 @@
-"""Matrix products in all of NumPy's ranks."""
+"""Matrix products in all of NumPy's ranks, diagonals, and the solution of linear systems."""
 
+import math
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
-from tinygrad_nn.primitive import op
+from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.ops.arithmetic import quotient
+from tinygrad_nn.primitive import composite, kernel, op
 
 
 def _left(g: Any, b: Any, *, shapes: Any) -> Any:
@@ -46,8 +50,249 @@ def _samples(rng: np.random.Generator) -> list[Any]:
         ((5, 2, 3), (3, 4)),
         ((5, 1, 2, 3), (2, 3, 4)),
         ((2, 3), (4, 3, 2)),
+        ((2, 0), (0, 3)),
+        ((0, 2), (2, 3)),
+        ((1, 1), (1, 1)),
     ]
     return [((rng.normal(size=a), rng.normal(size=b)), {}) for a, b in ranks]
 
 
 matmul = op(np.matmul, _left, _right, samples=_samples, signature="(n?,k),(k,m?)->(n?,m?)", onnx="MatMul")
+
+
+def _pairs(*shapes: Any, **params: Any) -> Any:
+    return lambda rng: [((rng.normal(size=a), rng.normal(size=b)), params) for a, b in shapes]
+
+
+@composite(
+    np.dot,
+    samples=_pairs(
+        ((3,), (3,)), ((2, 3), (3,)), ((2, 3), (3, 4)), ((2, 3), ()), ((2, 3), (5, 3, 4)), ((2, 4, 3), (3,))
+    ),
+    method=True,
+)
+def dot(a: Any, b: Any) -> Any:
+    """Sum of products over the last axis of a and the last but one of b; with a 0-d operand, the product."""
+    if not np.ndim(a) or not np.ndim(b):
+        return np.multiply(a, b)
+    return np.matmul(a, b) if np.ndim(b) <= 2 else np.tensordot(a, b, axes=(-1, -2))
+
+
+@composite(np.vdot, samples=_pairs(((3,), (3,)), ((2, 3), (3, 2)), ((), ())))
+def vdot(a: Any, b: Any) -> Any:
+    """Sum of products of all elements."""
+    return np.matmul(np.reshape(a, -1), np.reshape(b, -1))
+
+
+@composite(np.inner, samples=_pairs(((3,), (3,)), ((2, 3), (3,)), ((2, 3), (4, 3)), ((), (2, 3))))
+def inner(a: Any, b: Any) -> Any:
+    """Sum of products over the last axes."""
+    return np.tensordot(a, b, axes=(-1, -1)) if np.ndim(a) and np.ndim(b) else np.multiply(a, b)
+
+
+@composite(np.outer, samples=_pairs(((3,), (4,)), ((2, 3), (2,)), ((), (3,)), ((0,), (2,))))
+def outer(a: Any, b: Any) -> Any:
+    """All products of an element of a with one of b."""
+    return np.multiply(np.reshape(a, (-1, 1)), np.reshape(b, -1))
+
+
+@composite(
+    np.tensordot,
+    samples=lambda rng: [
+        *_pairs(((2, 3, 4), (3, 4, 5)))(rng),
+        *_pairs(((2, 3), (4, 5)), axes=0)(rng),
+        *_pairs(((2, 3, 4), (5, 4, 3)), axes=((1, 2), (2, 1)))(rng),
+        *_pairs(((3, 2), (4, 3)), axes=(0, -1))(rng),
+        *_pairs(((3,), (3,)), axes=1)(rng),
+        *_pairs(((2, 0), (0, 3)), axes=1)(rng),
+    ],
+)
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    """Sum of products over the last `axes` axes of a and the first of b, or over given pairs of axes."""
+    left, right = (range(-axes, 0), range(axes)) if isinstance(axes, (int, np.integer)) else axes
+    left, right = normalize_axis_tuple(left, np.ndim(a)), normalize_axis_tuple(right, np.ndim(b))
+    if [np.shape(a)[k] for k in left] != [np.shape(b)[k] for k in right]:
+        raise ShapeError(
+            f"tensordot: axes {left} of {np.shape(a)} and {right} of {np.shape(b)} have different lengths"
+        )
+    rows = [k for k in range(np.ndim(a)) if k not in left]
+    columns = [k for k in range(np.ndim(b)) if k not in right]
+    kept = [np.shape(a)[k] for k in rows] + [np.shape(b)[k] for k in columns]
+    inner = math.prod(np.shape(a)[k] for k in left)
+    m, n = (math.prod(kept[: len(rows)]), math.prod(kept[len(rows) :]))
+    product = np.matmul(
+        np.reshape(np.transpose(a, (*rows, *left)), (m, inner)),
+        np.reshape(np.transpose(b, (*right, *columns)), (inner, n)),
+    )
+    return np.reshape(product, kept)
+
+
+def _diagonal_samples(rng: np.random.Generator) -> list[Any]:
+    choices: list[tuple[tuple[int, ...], dict[str, Any]]] = [
+        ((3, 4), {}),
+        ((3, 3), {"offset": 1}),
+        ((4, 2), {"offset": -2}),
+        ((2, 3, 4), {"axis1": -1, "axis2": 0}),
+        ((2, 3, 3), {"offset": -1, "axis1": 1, "axis2": 2}),
+        ((1, 1), {}),
+        ((0, 2), {}),
+    ]
+    return [((rng.normal(size=shape),), params) for shape, params in choices]
+
+
+diagonal = op(
+    np.diagonal,
+    lambda g, *, shapes, offset=0, axis1=0, axis2=1: on_diagonal(
+        g, shape=shapes[0], offset=offset, axis1=axis1, axis2=axis2
+    ),
+    linear=True,
+    samples=_diagonal_samples,
+)
+
+
+def _on_diagonal_samples(rng: np.random.Generator) -> list[Any]:
+    return [
+        ((rng.normal(size=np.diagonal(x, **params).shape),), params | {"shape": x.shape})
+        for (x,), params in _diagonal_samples(rng)
+    ]
+
+
+@kernel(
+    lambda g, *, shape, offset=0, axis1=0, axis2=1: np.diagonal(g, offset, axis1, axis2),
+    linear=True,
+    samples=_on_diagonal_samples,
+    method=False,
+    internal=True,
+)
+def on_diagonal(x: Any, *, shape: tuple[int, ...], offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """Zeros of `shape` with x on a diagonal: the adjoint of diagonal."""
+    out = np.zeros(shape, x.dtype)
+    view = np.diagonal(out, offset, axis1, axis2)
+    view.flags.writeable = True
+    view[...] = x
+    return out
+
+
+@composite(np.trace, samples=_diagonal_samples, method=True)
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """The sum along a diagonal."""
+    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1)
+
+
+@composite(
+    np.diag,
+    samples=lambda rng: [
+        ((rng.normal(size=shape),), {"k": k})
+        for shape, k in (((3,), 0), ((3,), -2), ((3, 4), 1), ((3, 3), 0), ((1,), 1))
+    ],
+)
+def diag(v: Any, k: int = 0) -> Any:
+    """The diagonal of a matrix, or the matrix with a given diagonal."""
+    if np.ndim(v) != 1:
+        return np.diagonal(v, k)
+    n = np.shape(v)[0] + abs(k)
+    return on_diagonal(v, shape=(n, n), offset=k)
+
+
+def _regular(rng: np.random.Generator, *batch: int, n: int = 3) -> Any:
+    return rng.normal(size=(*batch, n, n)) + 3 * np.eye(n)
+
+
+def _matrices(rng: np.random.Generator) -> list[Any]:
+    return [
+        ((x,), {})
+        for x in (
+            _regular(rng),
+            _regular(rng, 2),
+            _regular(rng, 2, 1, n=2),
+            _regular(rng, n=1),
+            _regular(rng, 0),
+        )
+    ]
+
+
+def _turned(x: Any) -> Any:
+    return np.swapaxes(x, -1, -2)
+
+
+inv = op(
+    np.linalg.inv, lambda g, y: -(_turned(y) @ g @ _turned(y)), samples=_matrices, signature="(n,n)->(n,n)"
+)
+
+
+def _solved(a: Any, g: Any, shape: tuple[int, ...]) -> Any:
+    """Solve the transposed system for the cotangent, a vector where the right side was one."""
+    return (
+        np.linalg.solve(_turned(a), g[..., None])[..., 0]
+        if len(shape) == 1
+        else np.linalg.solve(_turned(a), g)
+    )
+
+
+def _solve_left(g: Any, a: Any, y: Any, *, shapes: Any) -> Any:
+    columns = _solved(a, g, shapes[1])
+    if len(shapes[1]) == 1:
+        return -columns[..., None] * y[..., None, :]
+    return -(columns @ _turned(y))
+
+
+solve = op(
+    np.linalg.solve,
+    _solve_left,
+    lambda g, a, *, shapes: _solved(a, g, shapes[1]),
+    samples=lambda rng: [
+        ((_regular(rng, *batch), rng.normal(size=shape)), {})
+        for batch, shape in (
+            ((), (3,)),
+            ((), (3, 2)),
+            ((), (3, 3)),
+            ((2,), (3,)),
+            ((2,), (3, 1)),
+            ((), (2, 3, 4)),
+            ((2, 1), (4, 3, 2)),
+            ((), (3, 0)),
+        )
+    ],
+    signature="(n,n),(n,m?)->(n,m?)",
+)
+
+
+def _cofactor_rule(g: Any, a: Any, y: Any) -> Any:
+    inner = np.sum(g * y, axis=(-2, -1), keepdims=True) * y - y @ _turned(g) @ y
+    return quotient(inner, np.linalg.det(a)[..., None, None])
+
+
+def _minors(a: Any) -> Any:
+    n = a.shape[-1]
+    y = np.empty_like(a)
+    for i, j in np.ndindex(n, n):
+        minor = np.delete(np.delete(a, i, -2), j, -1)
+        y[..., i, j] = (-1) ** (i + j) * np.linalg.det(minor)
+    return y
+
+
+@kernel(
+    _cofactor_rule,
+    reference=_minors,
+    analytic=False,
+    samples=_matrices,
+    method=False,
+    signature="(n,n)->(n,n)",
+)
+def cofactors(a: Any) -> Any:
+    """The derivative of det: det(a) * inv(a).T, and its limit where a is singular."""
+    u, s, v = np.linalg.svd(a)
+    n = s.shape[-1]
+    rest = np.where(np.eye(n, dtype=bool), np.ones((), s.dtype), s[..., None, :])
+    others = np.multiply.reduce(rest, axis=-1) * (np.linalg.det(u) * np.linalg.det(v))[..., None]
+    return (u * others[..., None, :]) @ v
+
+
+det = op(
+    np.linalg.det,
+    lambda g, a: g[..., None, None] * cofactors(a),
+    operand_names=("a",),
+    samples=_matrices,
+    signature="(n,n)->()",
+    onnx="Det",
+)

@@ -1,0 +1,257 @@
+"""Spread and order: var, std, sort, median, and the norm of vectors, which has the derivative 0 at 0."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+from tinygrad_nn.errors import NoGradientRule
+from tinygrad_nn.ops.arithmetic import product, quotient
+from tinygrad_nn.ops.reduction import count, restore, sum_
+from tinygrad_nn.primitive import composite, kernel, op
+
+
+def _freedom(shape: tuple[int, ...], axis: Any, ddof: float) -> float:
+    return max(count(shape, axis) - ddof, 0)
+
+
+def _share(shape: tuple[int, ...], axis: Any, ddof: float) -> float:
+    """One over the degrees of freedom; infinite where there are none: 0 * inf is NaN, like the value."""
+    free = _freedom(shape, axis, ddof)
+    return 1 / free if free else math.inf
+
+
+def _var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, **other: Any) -> Any:
+    free = _freedom(x.shape, axis, ddof)
+    if other or x.dtype.kind not in "fc" or x.dtype.itemsize < 4 or not free or not x.size:
+        return np.var(x, axis, ddof=ddof, keepdims=keepdims, **other)
+    d = x - np.add.reduce(x, axis, keepdims=True) / count(x.shape, axis)  # np.var, without its overhead
+    d *= d
+    return np.add.reduce(d, axis, keepdims=keepdims) / free
+
+
+def _std(x: Any, *args: Any, **params: Any) -> Any:
+    return np.sqrt(_var(x, *args, **params))
+
+
+def _deviation(x: Any, axis: Any) -> Any:
+    return x - np.mean(x, axis=axis, keepdims=True)
+
+
+def _spread_samples(rng: np.random.Generator) -> list[Any]:
+    choices: list[tuple[tuple[int, ...], dict[str, Any]]] = [
+        ((2, 3, 4), {}),
+        ((3, 4), {"axis": 0}),
+        ((3, 3), {"axis": -1, "keepdims": True}),
+        ((2, 3, 4), {"axis": (0, 2), "ddof": 1}),
+        ((2, 3, 4), {"axis": (-1, 0), "keepdims": True, "ddof": 2}),
+        ((2, 5), {"axis": 1, "ddof": 0.5}),
+        ((0, 3), {"axis": 1}),
+    ]
+    return [((rng.normal(size=shape),), params) for shape, params in choices]
+
+
+var = op(
+    np.var,
+    lambda g, x, *, shapes, axis=None, ddof=0, keepdims=False: product(
+        restore(g, axis, keepdims), _deviation(x, axis) * (2 * _share(shapes[0], axis, ddof))
+    ),
+    call=_var,
+    reference=np.var,
+    samples=lambda rng: [
+        *_spread_samples(rng),
+        ((rng.normal(size=()),), {}),
+        ((rng.normal(size=(1, 2)),), {"axis": 0}),
+    ],
+)
+std = op(
+    np.std,
+    lambda g, x, y, *, shapes, axis=None, ddof=0, keepdims=False: product(
+        restore(g, axis, keepdims),
+        quotient(_deviation(x, axis), restore(y, axis, keepdims)) * _share(shapes[0], axis, ddof),
+    ),
+    call=_std,
+    reference=np.std,
+    samples=_spread_samples,
+)
+
+
+@composite(np.sort, samples=lambda rng: _sorted_samples(rng), analytic=False)
+def sort(a: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Any:  # noqa: ARG001
+    """The elements in ascending order along an axis; equal ones keep their order, always."""
+    if axis is None:
+        a, axis = np.reshape(a, -1), 0
+    return np.take_along_axis(a, np.argsort(a, axis=axis, kind="stable"), axis=axis)
+
+
+def _sorted_samples(rng: np.random.Generator) -> list[Any]:
+    choices: list[tuple[tuple[int, ...], dict[str, Any]]] = [
+        ((3, 4), {}),
+        ((3, 4), {"axis": 0}),
+        ((2, 3, 4), {"axis": -2}),
+        ((2, 3), {"axis": None}),
+        ((5,), {}),
+        ((1,), {}),
+        ((0, 3), {"axis": 0}),
+    ]
+    return [((rng.normal(size=shape),), params) for shape, params in choices]
+
+
+def _median_samples(rng: np.random.Generator) -> list[Any]:
+    choices: list[tuple[tuple[int, ...], dict[str, Any]]] = [
+        ((3, 4), {}),
+        ((3, 4), {"axis": 0}),
+        ((3, 4), {"axis": -1, "keepdims": True}),
+        ((2, 3, 4), {"axis": (0, -1)}),
+        ((2, 3, 4), {"axis": (-1, 1), "keepdims": True}),
+        ((5,), {}),
+        ((), {}),
+        ((1, 1), {"axis": 0}),
+    ]
+    return [((rng.normal(size=shape),), params) for shape, params in choices]
+
+
+@composite(np.median, samples=_median_samples, analytic=False, method=True)
+def median(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """The middle of the sorted elements; of two in the middle, their mean. NaN where one of them is."""
+    rank = np.ndim(a)
+    reduced = tuple(range(rank)) if axis is None else normalize_axis_tuple(axis, rank)
+    if not np.size(a):
+        return np.mean(a, axis=axis, keepdims=keepdims)
+    kept = [k for k in range(rank) if k not in reduced]
+    rows = np.reshape(np.transpose(a, (*kept, *reduced)), (*[np.shape(a)[k] for k in kept], -1))
+    rows = np.sort(rows, axis=-1)
+    n = np.shape(rows)[-1]
+    middle = np.mean(rows[..., (n - 1) // 2 : n // 2 + 1], axis=-1)
+    middle = np.where(np.isnan(rows[..., -1]), rows[..., -1], middle)
+    return np.expand_dims(middle, reduced) if keepdims else middle
+
+
+@composite(np.ptp, samples=_median_samples, analytic=False)
+def ptp(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """The largest element minus the smallest."""
+    return np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims)
+
+
+def _norm_samples(rng: np.random.Generator) -> list[Any]:
+    choices: list[tuple[tuple[int, ...], dict[str, Any]]] = [
+        ((5,), {}),
+        ((2, 3), {}),
+        ((3, 4), {"axis": 0}),
+        ((3, 4), {"axis": -1, "keepdims": True}),
+        ((2, 3, 4), {"axis": (0, 2)}),
+        ((2, 3, 4), {"axis": (-1, 0), "keepdims": True}),
+        ((1,), {}),
+        ((), {}),
+        ((0, 3), {"axis": 1}),
+    ]
+    return [((rng.normal(size=shape),), params) for shape, params in choices]
+
+
+@kernel(
+    lambda g, x, y, *, axis=None, keepdims=False: product(
+        restore(g, axis, keepdims), quotient(x, restore(y, axis, keepdims))
+    ),
+    reference=lambda x, axis=None, keepdims=False: np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims)),
+    samples=_norm_samples,
+    onnx="ReduceL2",
+)
+def euclidean_norm(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """sqrt(sum(x**2)) over `axis` (all axes by default), with derivative 0 at 0."""
+    return np.sqrt(sum_.function(x * x, axis, keepdims))
+
+
+@kernel(
+    lambda g, x, y, *, ord, axis=None, keepdims=False: product(
+        restore(g, axis, keepdims),
+        product(np.sign(x), quotient(np.absolute(x), restore(y, axis, keepdims)) ** (ord - 1)),
+    ),
+    reference=lambda x, ord, axis=None, keepdims=False: (
+        np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
+    ),
+    analytic=False,
+    kinks=(0.0,),
+    samples=lambda rng: [(x, params | {"ord": ord}) for x, params in _norm_samples(rng) for ord in (3, 1.5)],
+)
+def p_norm(x: Any, *, ord: float, axis: Any = None, keepdims: bool = False) -> Any:
+    """sum(|x|**ord)**(1/ord) over `axis` (all axes by default), with derivative 0 at 0."""
+    return sum_.function(np.absolute(x) ** float(ord), axis, keepdims) ** (1 / float(ord))
+
+
+def _vector_norm_samples(rng: np.random.Generator) -> list[Any]:
+    orders = (2, 1, 3, np.inf, -np.inf, 0, 1.5, -1)
+    calls = [(x, params | {"ord": ord}) for x, params in _norm_samples(rng) for ord in orders]
+    return [(x, params) for x, params in calls if x[0].size]
+
+
+@composite(np.linalg.vector_norm, samples=_vector_norm_samples, analytic=False, method=True)
+def vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
+    """The norm of order `ord` of vectors, which lie along one axis or are spread over several."""
+    if ord == 2:
+        return euclidean_norm(x, axis=axis, keepdims=keepdims)
+    if ord == np.inf:
+        return np.max(np.absolute(x), axis=axis, keepdims=keepdims)
+    if ord == -np.inf:
+        return np.min(np.absolute(x), axis=axis, keepdims=keepdims)
+    if ord == 1:
+        return np.sum(np.absolute(x), axis=axis, keepdims=keepdims)
+    if ord == 0:
+        return np.sum(np.absolute(np.sign(x)), axis=axis, keepdims=keepdims)
+    return p_norm(x, ord=ord, axis=axis, keepdims=keepdims)
+
+
+def _matrix_norm_samples(rng: np.random.Generator) -> list[Any]:
+    return [
+        ((rng.normal(size=shape),), {"ord": ord, "keepdims": keepdims})
+        for shape in ((3, 4), (2, 3, 3))
+        for ord in ("fro", 1, -1, np.inf, -np.inf)
+        for keepdims in (False, True)
+    ]
+
+
+@composite(np.linalg.matrix_norm, samples=_matrix_norm_samples, analytic=False, method=True)
+def matrix_norm(x: Any, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    """The norm of matrices in the last two axes: Frobenius, or extreme sums of absolute rows or columns."""
+    return _matrix_norm(x, ord, (-2, -1), keepdims)
+
+
+def _matrix_norm(x: Any, ord: Any, axes: tuple[int, int], keepdims: bool) -> Any:
+    if ord in ("fro", "f"):
+        return euclidean_norm(x, axis=axes, keepdims=keepdims)
+    sums = {1: (0, np.max), -1: (0, np.min), np.inf: (1, np.max), -np.inf: (1, np.min)}
+    if ord not in sums:
+        raise NoGradientRule(
+            f"norm: there is no derivative rule for the matrix norm ord={ord!r}\n"
+            "  hint   with a derivative: 'fro', 1, -1, inf, -inf"
+        )
+    along, extremum = sums[ord]
+    columns = np.sum(np.absolute(x), axis=axes[along], keepdims=True)
+    y = extremum(columns, axis=axes[1 - along], keepdims=True)
+    return y if keepdims else np.squeeze(y, axis=axes)
+
+
+@composite(
+    np.linalg.norm,
+    samples=lambda rng: [
+        *_norm_samples(rng),
+        *[((rng.normal(size=4),), {"ord": ord}) for ord in (1, 2, 3, np.inf, -np.inf, 0)],
+        *[((rng.normal(size=(3, 4)),), {"ord": ord, "axis": 1}) for ord in (1, 2, 1.5)],
+        *[((rng.normal(size=(3, 4)),), {"ord": ord}) for ord in ("fro", 1, -1, np.inf, -np.inf)],
+        ((rng.normal(size=(2, 3, 4)),), {"ord": 1, "axis": (2, 0), "keepdims": True}),
+    ],
+    analytic=False,
+    method=True,
+)
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """The norm of vectors or matrices, as `np.linalg.norm`; its derivative at 0 is 0."""
+    axes = axis if axis is None or isinstance(axis, tuple) else (axis,)
+    if ord is None:
+        return euclidean_norm(x, axis=axis, keepdims=keepdims)
+    if axes is None and np.ndim(x) <= 2:
+        axes = tuple(range(np.ndim(x)))
+    if axes is not None and len(axes) == 1:
+        return vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
+    if axes is not None and len(axes) == 2:
+        return _matrix_norm(x, ord, axes, keepdims)
+    raise ValueError(f"norm: ord={ord!r} is for vectors and matrices; shape {np.shape(x)} needs axis=")
