@@ -63,6 +63,7 @@ __all__ = [
     "softmax",
     "softplus",
     "tensor",
+    "testing",
     "train",
     "value_and_grad",
     "vjp",
@@ -72,6 +73,7 @@ __all__ = [
 _ON_FIRST_USE = {
     "load": "tinygrad_nn.checkpoint",
     "save": "tinygrad_nn.checkpoint",
+    "testing": "tinygrad_nn.testing",
     "train": "tinygrad_nn.train",
 }
 

@@ -69,3 +69,11 @@ class NonFinite(TinygradError, FloatingPointError):
     """A NaN or an infinity appeared; `history` is what training had recorded by then."""
 
     history: Any = None
+
+
+class CheckFailed(TinygradError, AssertionError):
+    """An op, a module or an optimizer does not do what every one of its kind has to."""
+
+
+class GradientMismatch(CheckFailed):
+    """A derivative rule and the numerical derivative disagree."""

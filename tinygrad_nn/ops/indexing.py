@@ -49,7 +49,7 @@ def _filled(index: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _distinct(arrays: tuple[Any, ...]) -> bool:
-    return all(array.dtype == bool for array in arrays)
+    return all(np.asarray(array).dtype == bool for array in arrays)  # np.take(t, 1) has a plain integer
 
 
 def _index_samples(rng: np.random.Generator) -> list[Any]:
@@ -91,11 +91,20 @@ def _scatter_samples(rng: np.random.Generator) -> list[Any]:
     return calls
 
 
+def _one_by_one(g_: Any, *arrays: Any, index: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
+    places = np.arange(np.prod(shape, dtype=int)).reshape(shape)[_filled(index, arrays)]
+    out = np.zeros(shape, g_.dtype)
+    for place, value in zip(np.ravel(places), g_.ravel(), strict=True):
+        out.flat[place] += value
+    return out
+
+
 @kernel(
     lambda g, xs, *, i, index, shape: getitem(g, *xs[1:], index=index),
     variadic=True,
     linear=True,
     samples=_scatter_samples,
+    reference=_one_by_one,
     internal=True,
     promotes=False,
     onnx="ScatterND",

@@ -16,7 +16,14 @@ def _reduction_samples(rng: np.random.Generator) -> list[Any]:
     return [(operands, {"reduction": how}) for operands, _ in _samples(rng) for how in ("mean", "sum", "none")]
 
 
-@kernel(lambda g: g, None, linear=True, samples=_samples, method=False)
+@kernel(
+    lambda g: g,
+    None,
+    linear=True,
+    samples=_samples,
+    reference=lambda p, labels: p - np.eye(p.shape[1])[labels],
+    method=False,
+)
 def minus_one_hot(p: Any, labels: Any) -> Any:
     """Subtract 1 from the entry of each row of p that its label names."""
     d = p.copy()

@@ -1,0 +1,22 @@
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tinygrad_nn import context
+
+_COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
+settings.register_profile("dev", max_examples=25, **_COMMON)
+settings.register_profile("ci", max_examples=200, derandomize=True, **_COMMON)
+settings.register_profile("thorough", max_examples=2000, **_COMMON)
+settings.load_profile("ci" if os.environ.get("CI") == "true" else os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture(autouse=True)
+def _state_is_restored():
+    """A test that leaves recording off, a watcher installed or a module scope open fails."""
+    yield
+    state = context.current()
+    left = (state.recording, state.watchers, state.scope)
+    context.STATE.set(context.DEFAULT)
+    assert left == (True, (), None), f"the test has left recording, watchers, scope = {left}"

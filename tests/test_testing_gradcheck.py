@@ -1,0 +1,177 @@
+"""gradcheck and its numerical side: right answers, planted bugs, kinks, and what a failure says."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tinygrad_nn.testing import (
+    GradientMismatch,
+    directional_derivative,
+    gradcheck,
+    numerical_gradient,
+    numerical_jacobian,
+)
+
+X = np.array([[0.3, -1.2, 2.0], [1.1, 0.7, -0.4]])
+
+
+def test_numerical_gradient_is_good_to_nine_digits():
+    x = np.array([0.3, 1.2, 2.0])
+    found = numerical_gradient(lambda x: np.exp(np.sin(x) * x).sum(), x)
+    expected = np.exp(np.sin(x) * x) * (np.cos(x) * x + np.sin(x))
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_numerical_gradient_takes_plain_functions_and_several_inputs():
+    a, b = numerical_gradient(lambda x, y: float(x) * math.sin(float(y)), 2.0, 0.5)
+    np.testing.assert_allclose([a, b], [math.sin(0.5), 2 * math.cos(0.5)], rtol=1e-10)
+
+
+def test_numerical_jacobian_has_the_shape_of_result_and_input():
+    W = np.arange(12.0).reshape(3, 4)
+    J = numerical_jacobian(lambda x: x @ W, X)
+    assert J.shape == (2, 4, 2, 3)
+    np.testing.assert_allclose(J[1, :, 1, :], W.T, atol=1e-9)
+
+
+def test_directional_derivative_is_the_jacobian_times_the_direction():
+    v = np.ones_like(X)
+    np.testing.assert_allclose(directional_derivative(np.tanh, X, v), 1 - np.tanh(X) ** 2, rtol=1e-9)
+
+
+@pytest.mark.parametrize("check", [numerical_gradient, gradcheck])
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_only_float64_is_taken(check, dtype):
+    with pytest.raises(tn.errors.DtypeError, match="float64"):
+        check(lambda x: x.sum(), X.astype(dtype))
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_right_gradients_pass_at_every_order(order):
+    report = gradcheck(lambda x, y: np.exp(x) * np.tanh(y) / (y * y + 1), X, X[0], order=order)
+    assert report.method == "complex step"
+    assert report.nonzero
+    assert report.inconclusive == 0
+
+
+def test_a_module_is_checked_in_its_inputs_and_its_parameters():
+    model = tn.nn.Sequential(
+        tn.nn.Dense(3, 4, rng=0, dtype=np.float64), tn.nn.Tanh(), tn.nn.Dense(4, 2, rng=1, dtype=np.float64)
+    )
+    before = model.state_dict()
+    report = gradcheck(model, X, order=2)
+    assert report.entries == 4 * (6 + 26) + (6 + 26) ** 2
+    assert all(np.array_equal(before[name], array) for name, array in model.state_dict().items())
+
+
+def test_large_jacobians_are_projected():
+    report = gradcheck(np.sin, np.linspace(-1, 1, 100), order=2)
+    assert report.mode == "directions"
+    with pytest.raises(GradientMismatch):
+        gradcheck(lambda x: _one_entry_off(x), np.linspace(-1, 1, 100))
+
+
+def _one_entry_off(x):
+    mask = np.arange(100) == 37
+    return np.where(mask, x.detach() * 0.5 + x * 0.5, x)
+
+
+@pytest.mark.parametrize(
+    ("function", "gradient"),
+    [
+        (lambda x: (x**3).sum(), lambda x: 3 * x * x * (1 + 1e-8)),
+        (lambda x: (x**3).sum(), lambda x: -3 * x * x),
+        (lambda x: np.abs(x).sum(), lambda x: np.ones_like(x)),
+        (lambda x: np.log(np.cosh(x)).sum(), lambda x: np.tanh(x) + 1e-6),
+        (lambda x: np.max(x), lambda x: np.full_like(x, 1 / x.size)),
+    ],
+    ids=["scaled", "sign", "abs", "offset", "max"],
+)
+def test_planted_bugs_in_hand_written_gradients_are_found(function, gradient):
+    with pytest.raises(GradientMismatch, match="the gradient is wrong"):
+        gradcheck((function, gradient), X)
+
+
+def test_hand_written_gradients_pass_when_they_are_right():
+    assert gradcheck((lambda x: (x**3).sum(), lambda x: 3 * x * x), X).method == "complex step"
+    assert gradcheck((lambda x: np.abs(x).sum(), np.sign), X).method == "central differences"
+    assert gradcheck((lambda a, b: float(a @ b), lambda a, b: (b, a)), X[0], X[1]).nonzero
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        lambda x: x * x.detach(),
+        lambda x: x * np.sin(x.detach()),
+        lambda x: tn.tensor(x.detach().numpy()) + x,
+        lambda x: np.where(x > 0.5, x, x.detach()),
+    ],
+)
+def test_a_value_that_was_cut_from_the_graph_is_found(bug):
+    with pytest.raises(GradientMismatch):
+        gradcheck(bug, X)
+
+
+def test_ones_as_cotangent_would_hide_this_one():
+    """The gradient of softmax(x).sum() is zero whatever the rule does; the whole Jacobian is not."""
+    assert gradcheck(tn.softmax, X).nonzero
+    assert not gradcheck(lambda x: tn.softmax(x).sum(), X).nonzero
+
+
+def test_at_a_kink_any_slope_between_the_two_sides_is_right():
+    function = lambda x: np.maximum(x, 0).sum()
+    at_kink = np.array([0.0, 1.0, -1.0])
+    for slope in (0.0, 0.5, 1.0):
+        assert gradcheck((function, lambda x, s=slope: np.where(x == 0, s, x > 0)), at_kink).kinks == 1
+    for slope in (-0.1, 1.1):
+        with pytest.raises(GradientMismatch):
+            gradcheck((function, lambda x, s=slope: np.where(x == 0, s, x > 0)), at_kink)
+
+
+def test_a_cotangent_picks_one_combination_of_results():
+    cotangent = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    assert gradcheck(np.exp, X, cotangent=cotangent).entries == X.size
+
+
+def test_the_methods_can_be_chosen():
+    assert gradcheck(np.exp, X, method="central").method == "central differences"
+    assert gradcheck(np.exp, X, method="complex").method == "complex step"
+    with pytest.raises(tn.errors.GraphError, match="central"):
+        gradcheck(tn.relu, X, method="complex")
+
+
+def test_a_failure_names_the_worst_entry_and_reproduces_itself():
+    def gradient(x):
+        wrong = 3 * x * x
+        wrong[1, 2] += 0.25
+        return wrong
+
+    pair = (lambda x: (x**3).sum(), gradient)
+    with pytest.raises(GradientMismatch) as failure:
+        gradcheck(pair, X)
+    text = str(failure.value)
+    assert "input 0[1, 2]" in text
+    assert "0.25" in text
+    snippet = text.partition("  reproduce\n")[2]
+    assert 1 <= len(snippet.splitlines()) <= 10
+    with pytest.raises(GradientMismatch):
+        exec("\n".join(line.strip() for line in snippet.splitlines()), {"fn": pair})
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: gradcheck(np.exp), ValueError, "nothing to differentiate"),
+        (lambda: gradcheck(np.exp, X, order=0), ValueError, "order"),
+        (lambda: gradcheck((np.exp, np.exp), X), tn.errors.ShapeError, "one number"),
+        (lambda: gradcheck((np.sum, lambda x: x.T), X), tn.errors.ShapeError, "shape"),
+        (lambda: gradcheck(lambda x: 3.0, X), tn.errors.GraphError, "expected Tensors"),
+        (lambda: numerical_gradient(np.exp, X), tn.errors.ShapeError, "numerical_jacobian"),
+        (lambda: directional_derivative(np.exp, X, X[0]), tn.errors.ShapeError, "direction"),
+    ],
+)
+def test_wrong_calls_say_what_is_wrong(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

@@ -1,0 +1,21 @@
+"""Checks of derivatives, for this library's ops and for yours."""
+
+from tinygrad_nn.errors import CheckFailed, GradientMismatch
+from tinygrad_nn.testing import battery, strategies
+from tinygrad_nn.testing.checks import OpReport, check_op
+from tinygrad_nn.testing.gradcheck import GradcheckReport, gradcheck
+from tinygrad_nn.testing.numerical import directional_derivative, numerical_gradient, numerical_jacobian
+
+__all__ = [
+    "CheckFailed",
+    "GradcheckReport",
+    "GradientMismatch",
+    "OpReport",
+    "battery",
+    "check_op",
+    "directional_derivative",
+    "gradcheck",
+    "numerical_gradient",
+    "numerical_jacobian",
+    "strategies",
+]
