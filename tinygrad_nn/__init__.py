@@ -54,6 +54,7 @@ __all__ = [
     "no_grad",
     "op",
     "optim",
+    "plot",
     "product",
     "quotient",
     "relu",
@@ -72,6 +73,7 @@ __all__ = [
 
 _ON_FIRST_USE = {
     "load": "tinygrad_nn.checkpoint",
+    "plot": "tinygrad_nn.plot",
     "save": "tinygrad_nn.checkpoint",
     "testing": "tinygrad_nn.testing",
     "train": "tinygrad_nn.train",

@@ -97,6 +97,12 @@ class History:
         choose = min if better(name, mode) == "min" else max
         return choose(rows, key=lambda row: row.value)
 
+    def plot(self, *columns: str, ax: Any = None) -> Any:
+        """Draw columns over the epochs, training solid and validation dashed; see `tn.plot.history`."""
+        from tinygrad_nn import plot
+
+        return plot.history(self, *columns, ax=ax)
+
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
         """Return the table as comma-separated values, a line per epoch; write it to `path` if given."""
         out = io.StringIO()

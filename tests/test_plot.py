@@ -1,0 +1,155 @@
+"""Pictures: what they show, on the axes they are given, without showing anything."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tinygrad_nn import nn
+from tinygrad_nn.data import moons
+from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.nn.losses import cross_entropy
+from tinygrad_nn.train import History
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+plt = pytest.importorskip("matplotlib.pyplot")
+
+X, Y = moons(60)
+RECORD = History(
+    {"loss": [3.0, 2.0, 2.5], "acc": [0.1, 0.5, 0.4], "val_loss": [3.0, 2.5, 2.4], "seconds": [1.0, 1, 1]}
+)
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def network():
+    return nn.Sequential(nn.Dense(2, 8, rng=0), nn.ReLU(), nn.Dense(8, 2, rng=1), nn.Tanh())
+
+
+def after_backward():
+    model = network()
+    cross_entropy(model(X), Y).backward()
+    return model
+
+
+PLOTS = {
+    "history": lambda **o: RECORD.plot(**o),
+    "decision_boundary": lambda **o: tn.plot.decision_boundary(network(), X, Y, resolution=20, **o),
+    "scatter": lambda **o: tn.plot.scatter(X, Y, **o),
+    "images": lambda **o: tn.plot.images(np.random.default_rng(0).random((5, 64)), **o),
+    "weights": lambda **o: tn.plot.weights(nn.Dense(49, 6, rng=0), **o),
+    "activations": lambda **o: tn.plot.activations(network(), X, **o),
+    "gradient_flow": lambda **o: tn.plot.gradient_flow(after_backward(), **o),
+    "confusion": lambda **o: tn.plot.confusion(Y, Y[::-1], **o),
+}
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_every_plot_draws_on_the_axes_it_is_given_and_shows_nothing(name, monkeypatch, tmp_path):
+    monkeypatch.setattr(plt, "show", lambda *_: pytest.fail("show was called"))
+    figure, ax = plt.subplots()
+    assert PLOTS[name](ax=ax) is ax
+    assert plt.get_fignums() == [figure.number]
+    figure.savefig(tmp_path / "given.png")
+    own = PLOTS[name]()
+    assert own.figure is not figure
+    own.figure.savefig(tmp_path / "own.png")
+
+
+def test_history_pairs_training_and_validation_and_marks_the_best_epoch():
+    ax = RECORD.plot("loss", "val_loss")
+    loss, best, val_loss, val_best = ax.lines
+    assert loss.get_color() == val_loss.get_color()
+    assert (loss.get_linestyle(), val_loss.get_linestyle()) == ("-", "--")
+    assert best.get_xydata().tolist() == [[2, 2.0]]
+    assert val_best.get_xydata().tolist() == [[3, 2.4]]
+    with pytest.raises(ValueError, match="no epoch"):
+        History().plot()
+
+
+def test_metrics_have_an_axis_of_their_own():
+    ax = RECORD.plot()
+    assert [axes.get_ylabel() for axes in ax.figure.axes] == ["loss", "acc"]
+
+
+def test_the_boundary_is_where_the_model_says():
+    half_plane = lambda points: np.stack([0 * points[:, 0], points[:, 0] - 0.5], axis=1)
+    for model in (half_plane, lambda points: half_plane(points)[:, 1:]):
+        ax = tn.plot.decision_boundary(model, X, resolution=50)
+        regions = ax.collections[0].get_array().reshape(50, 50)
+        across = np.linspace(*ax.get_xlim(), 50)
+        np.testing.assert_array_equal(regions.astype(bool), np.broadcast_to(across > 0.5, (50, 50)))
+    with pytest.raises(ShapeError, match=r"\(N, 2\) are needed, got \(60, 1\)"):
+        tn.plot.decision_boundary(half_plane, X[:, :1])
+
+
+def test_wrong_predictions_are_framed_and_written_out():
+    ax = tn.plot.images(np.zeros((4, 5, 5)), labels=[1, 2, 3, 4], predictions=[1, 2, 8, 4])
+    assert texts(ax) == ["1", "2", "3, not 8", "4"]
+    assert len(ax.patches) == 1
+    with pytest.raises(ShapeError, match="4 images, but 3 labels"):
+        tn.plot.images(np.zeros((4, 5, 5)), labels=[1, 2, 3])
+    with pytest.raises(ShapeError, match="shape="):
+        tn.plot.images(np.zeros((4, 6)))
+    tn.plot.images(np.zeros((4, 6)), shape=(2, 3))
+
+
+def test_every_column_of_the_weights_is_drawn():
+    matrix = np.arange(12.0).reshape(4, 3)
+    shown = tn.plot.weights(matrix, columns=3).images[0]
+    canvas = np.asarray(shown.get_array())
+    for k in range(3):
+        np.testing.assert_array_equal(canvas[:, 3 * k : 3 * k + 2], matrix[:, k].reshape(2, 2))
+    assert shown.get_clim() == (-11, 11)
+
+
+def test_dead_units_are_counted():
+    model = network()
+    model[0].weight.data[:, :3] = 0
+    model[0].bias.data[:3] = -1
+    dead = int((np.ptp(model[1](model[0](X)).data, axis=0) == 0).sum())
+    assert dead >= 3
+    words = texts(tn.plot.activations(model, X))
+    assert f"1: ReLU\n{dead} of 8 dead" in words
+    assert "3: Tanh\n0 of 2 dead" in words
+    with pytest.raises(ValueError, match="no layer without parameters"):
+        tn.plot.activations(nn.Dense(2, 2), X)
+
+
+def test_no_gradient_and_a_zero_one_are_spelled_out():
+    model = after_backward()
+    model[0].bias.grad = None
+    model[2].bias.grad = np.zeros(2, np.float32)
+    ax = tn.plot.gradient_flow(model)
+    assert texts(ax) == ["no grad", "zero"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == [
+        "0.weight",
+        "0.bias",
+        "2.weight",
+        "2.bias",
+    ]
+
+
+def test_confusion_counts():
+    ax = tn.plot.confusion([0, 0, 1, 2], [0, 1, 1, 1], classes=["a", "b", "c"])
+    written = {tuple(map(round, text.get_position())): text.get_text() for text in ax.texts}
+    assert written == {(0, 0): "1", (1, 0): "1", (1, 1): "1", (1, 2): "1"}
+    assert ax.get_title() == "2 of 4 right"
+    with pytest.raises(ShapeError):
+        tn.plot.confusion([0], [0, 1])
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r"pip install 'tinygrad_nn\[plot\]'"):
+        RECORD.plot()
