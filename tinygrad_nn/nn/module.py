@@ -138,6 +138,27 @@ class Module:
         """Switch this module and all inside to evaluation behaviour; return the module."""
         return self.train(False)
 
+    def summary(self, input_shape: tuple[int, ...] | None = None, *, dtype: Any = np.float32) -> Any:
+        """Return the table of the modules inside: their names, output shapes and numbers of parameters.
+
+        Args:
+            input_shape: shape of one input, without the batch axis; without it there are no output shapes.
+            dtype: of the input.
+
+        Example:
+            >>> from tinygrad_nn import nn
+            >>> nn.Sequential(nn.Dense(784, 10), nn.Softmax()).summary((784,))
+            name  layer             output   parameters
+            ----------------------------------------------
+            0     Dense(784 -> 10)  (N, 10)       7,850
+            1     Softmax()         (N, 10)
+            ----------------------------------------------
+            Sequential: 7,850 parameters, float32, 31.4 kB
+        """
+        from tinygrad_nn.nn.summary import Summary
+
+        return Summary(self, input_shape, dtype)
+
     def extra_repr(self) -> str:
         """What stands between the parentheses of the representation of a layer without children."""
         return ""

@@ -1,0 +1,67 @@
+"""model.summary: nothing left out, nothing counted twice."""
+
+import numpy as np
+
+import tinygrad_nn as tn
+from tinygrad_nn import nn
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        self.inner = nn.Dense(4, 4, rng=0)
+        self.scale = tn.tensor(np.ones(4, np.float32), requires_grad=True)
+        self.seen = np.zeros(3)
+
+    def forward(self, x):
+        return x + self.inner(x) * self.scale
+
+
+def test_rows_shapes_and_parameters():
+    shared = nn.Dense(4, 4, rng=0)
+    model = nn.Sequential(shared, nn.Tanh(), shared, Residual(), nn.Dense(4, 10, bias=False, rng=1))
+    summary = model.summary((4,))
+    assert summary.rows == [
+        ("0", "Dense(4 -> 4)", "(N, 4)", "20"),
+        ("1", "Tanh()", "(N, 4)", ""),
+        ("3", "Residual", "(N, 4)", "4"),
+        ("3.inner", "Dense(4 -> 4)", "(N, 4)", "20"),
+        ("4", "Dense(4 -> 10, bias=False)", "(N, 10)", "40"),
+    ]
+    assert summary.parameters == 84 == sum(p.size for p in model.parameters())
+    assert repr(summary).endswith("Sequential: 84 parameters, float32, 336 bytes, 3 in buffers")
+
+
+def test_a_shared_parameter_is_counted_once():
+    first, second = nn.Dense(4, 4, rng=0), nn.Dense(4, 4, rng=1)
+    second.weight = first.weight
+    summary = nn.Sequential(first, second).summary()
+    assert [row[3] for row in summary.rows] == ["20", "4 (shared)"]
+    assert summary.parameters == 24
+
+
+def test_nothing_is_truncated():
+    model = nn.Sequential(*[nn.Dense(3, 3, rng=k) for k in range(200)])
+    assert len(repr(model.summary((3,))).splitlines()) == 204
+
+
+def test_a_single_layer_and_html():
+    summary = nn.Dense(3, 4, rng=0).summary((3,))
+    assert summary.rows == [("", "Dense(3 -> 4)", "(N, 4)", "16")]
+    assert "<td>Dense(3 -&gt; 4)</td>" in summary._repr_html_()
+
+
+def test_looking_changes_nothing():
+    class Sensitive(nn.Module):
+        def forward(self, x):
+            assert not self.training
+            return x
+
+    model = nn.Sequential(Sensitive(), nn.Dense(2, 2, rng=0))
+    names = [dict(vars(module)) for _, module in model.named_modules()]
+    model.summary((2,))
+    assert model.training
+    assert [module.training for module in model] == [True, True]
+    assert all("forward" not in vars(module) for _, module in model.named_modules())
+    assert [list(before) for before in names] == [
+        [key for key in vars(module) if key != "training"] for _, module in model.named_modules()
+    ]
