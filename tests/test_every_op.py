@@ -1,4 +1,4 @@
-"""Every registered op goes through the whole battery: a new op needs no new test, only the data in its record."""
+"""Every registered op goes through the whole battery: a new op needs no new test, only data in its record."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,12 @@ def test_op_passes_every_check(record):
 
 
 def test_every_record_is_of_a_kind_that_is_checked():
-    assert {kind_of(record) for record in RECORDS} <= {"differentiable", "zero gradient", "constant", "update"}
+    assert {kind_of(record) for record in RECORDS} <= {
+        "differentiable",
+        "zero gradient",
+        "constant",
+        "update",
+    }
 
 
 def test_every_check_applies_to_some_op():
@@ -90,7 +95,11 @@ def power_of(x, *, n):
     ("function", "rule", "text"),
     [
         (cube, lambda g, x: g * (3 * x * x), "reference=lambda x: ..."),
-        (power_of, lambda g, x, *, n: g * n * x ** (n - 1), 'samples=lambda rng: [((rng.normal(size=(2, 3)),), {"n": ...})],'),
+        (
+            power_of,
+            lambda g, x, *, n: g * n * x ** (n - 1),
+            'samples=lambda rng: [((rng.normal(size=(2, 3)),), {"n": ...})],',
+        ),
         (cube, None, "differentiable=False,"),
     ],
     ids=["reference", "samples", "rule"],

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_nn.autodiff import gradients
 from tinygrad_nn.errors import CheckFailed
-from tinygrad_nn.primitive import Primitive
+from tinygrad_nn.primitive import Composite, Primitive
 from tinygrad_nn.tensor import Tensor, apply, as_tensor
 from tinygrad_nn.testing.gradcheck import away_from_zero
 from tinygrad_nn.testing.numerical import (
@@ -138,7 +138,7 @@ class Call:
 
     def plain(self, xs: Sequence[Any]) -> Array:
         """Return the result on plain arrays."""
-        return compute(self.op, self.with_operands(xs), self.params)[0]
+        return np.asarray(compute(self.op, self.with_operands(xs), self.params)[0])
 
     def plain_gradient(self, xs: Sequence[Any], cotangent: Any) -> list[Any]:
         """Return what the rules themselves return on plain arrays, as they return it, without the engine."""
@@ -153,7 +153,7 @@ class Call:
         ]
 
     def gradient_at(self, xs: Sequence[Any]) -> Array:
-        """Return the gradients for the call's cotangent, flat, from the rules on plain arrays, complex ones too."""
+        """Return the gradients, flat, from the rules on plain arrays, complex ones too."""
         found = self.plain_gradient(xs, self.cotangent)
         return np.concatenate([home(r, np.shape(x)).ravel() for r, x in zip(found, xs, strict=True)])
 
@@ -169,8 +169,8 @@ class Call:
             except (TypeError, ValueError):
                 continue
         raise CheckFailed(
-            f"{self.op.name}: the record says analytic, but neither function nor reference takes complex numbers; "
-            "paste\n    analytic=False,"
+            f"{self.op.name}: the record says analytic, but neither function nor reference takes complex "
+            "numbers; paste\n    analytic=False,"
         )
 
     def _reference(self, xs: Sequence[Any]) -> Array:
@@ -185,7 +185,7 @@ class Call:
 
     @cached_property
     def agrees(self) -> bool:
-        """Whether the complex step agrees with central differences, along a direction that overlooks no operand."""
+        """Whether the complex step agrees with central differences along a random direction."""
         return self.exact is not None and agree(self.plain, self.xs, self.exact, self.rng)
 
     @cached_property
@@ -203,7 +203,7 @@ def _is_float(x: Any) -> bool:
 
 
 def agree(f: Function, xs: Sequence[Array], exact: Array, rng: np.random.Generator) -> bool:
-    """Tell whether a Jacobian agrees with central differences along a random direction, within their error."""
+    """Tell whether a Jacobian agrees with central differences along a random direction."""
     vs = [away_from_zero(rng, x.shape) for x in xs]
     estimate = central_jacobian(along(f, xs, vs), [np.zeros(())])
     expected = exact @ flat_result(vs)[:, None]
@@ -269,32 +269,33 @@ def _fits_kinks(distance: Callable[..., Any], operands: Any, params: dict[str, A
     return bool(np.any(d == 0)) if at_kink else not np.any(d < 0.02)
 
 
-def domains(op: Primitive, count: int) -> list[tuple[float, float]]:
+def domains(op: Primitive | Composite, count: int) -> list[tuple[float, float]]:
     """Return the domain of each operand."""
     if op.domain is None:
         return [DOMAIN] * count
     several = isinstance(op.domain[0], (tuple, list))
-    return [op.domain[min(k, len(op.domain) - 1)] if several else op.domain for k in range(count)]  # type: ignore[misc, list-item]
+    return [op.domain[min(k, len(op.domain) - 1)] if several else op.domain for k in range(count)]  # type: ignore[misc]
 
 
 def draw_values(
-    op: Primitive, shapes: Sequence[tuple[int, ...]], rng: np.random.Generator, at_kink: bool
+    op: Primitive | Composite, shapes: Sequence[tuple[int, ...]], rng: np.random.Generator, at_kink: bool
 ) -> tuple[Array, ...]:
-    """Return operands inside of the domain, far from kinks and ties, or with some entries exactly on a kink."""
+    """Return operands inside of the domain, far from kinks and ties, or with some on a kink."""
     total = sum(math.prod(shape) for shape in shapes)
     # Evenly spread and shuffled rather than drawn: no two values are close, also not across operands.
     places = (rng.permutation(total) + rng.uniform(0.3, 0.7, total)) / max(total, 1)
+    kinks = op.kinks if isinstance(op, Primitive) else ()
     operands = []
     for shape, (low, high) in zip(shapes, domains(op, len(shapes)), strict=True):
         size = math.prod(shape)
         x = low + (high - low) * places[:size]
         places = places[size:]
-        for kink in () if callable(op.kinks) else op.kinks:
+        for kink in () if callable(kinks) else kinks:
             near = np.abs(x - kink) < 0.05
             x = np.where(near, kink + np.copysign(0.05 + np.abs(x - kink), x - kink), x)
-        if at_kink and callable(op.kinks):
+        if at_kink and callable(kinks):
             x = np.clip(np.round(x), low, high)
         elif at_kink:
-            x = np.where(rng.random(size) < 0.5, rng.choice(list(op.kinks), size), x)
+            x = np.where(rng.random(size) < 0.5, rng.choice(list(kinks), size), x)
         operands.append(x.reshape(shape))
     return tuple(operands)

@@ -34,14 +34,14 @@ class OpReport:
         if self.kind == "differentiable":
             if 2 * self.nonzero < self.examples:
                 raise CheckFailed(
-                    f"{self.name}: vacuous, only {self.nonzero} of {self.examples} examples have a gradient other than "
-                    "zero; if that is right, declare it:\n    zero_gradient=True,"
+                    f"{self.name}: vacuous, only {self.nonzero} of {self.examples} examples have a gradient "
+                    "other than zero; if that is right, declare it:\n    zero_gradient=True,"
                 )
             if 20 * self.inconclusive > self.examples:
                 raise CheckFailed(
-                    f"{self.name}: in {self.inconclusive} of {self.examples} examples the numerical derivatives are too "
-                    "uncertain to judge the rule; a narrower domain=(low, high), kinks=(...) or, where the function is "
-                    "not what it seems on complex numbers, analytic=False helps"
+                    f"{self.name}: in {self.inconclusive} of {self.examples} examples the numerical "
+                    "derivatives are too uncertain; a narrower domain=(low, high), kinks=(...) or, where the "
+                    "function is another one on complex numbers, analytic=False helps"
                 )
         return self
 
@@ -58,7 +58,7 @@ def kind_of(record: Primitive | Composite) -> str:
 
 
 def find_record(op: Any) -> Primitive | Composite:
-    """Return the record of an op, given itself, the NumPy function, the function of a composite, or the name."""
+    """Return the record of an op, given itself, the function it stands for, or its name."""
     if isinstance(op, (Primitive, Composite)):
         return op
     record = REGISTRY.get(op)
@@ -74,7 +74,7 @@ def find_record(op: Any) -> Primitive | Composite:
 
 
 def check_op(op: Any, max_examples: int | None = None) -> OpReport:
-    """Put an op through every check that this library's own ops pass; raise `CheckFailed` at the first failure.
+    """Put an op through every check that this library's own ops pass; the first failure raises.
 
     Args:
         op: what `tn.op` or `tn.kernel` returned, a NumPy function that has a rule, or a name.

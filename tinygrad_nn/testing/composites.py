@@ -1,4 +1,4 @@
-"""Functions made of other ops have no rules of their own: value, dtype and derivatives are checked as a whole."""
+"""Functions made of other ops have no rules: value, dtype and derivatives are checked as a whole."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 def draw_arguments(
     record: Composite, integer: Callable[[int, int], int]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return arguments for a composite: one of its samples, or as many arrays as it has positional parameters."""
+    """Return arguments for a composite: one of its samples, or an array for each positional parameter."""
     rng = np.random.default_rng(integer(0, 2**32 - 1))
     which = integer(0, 10**6)
     if record.samples is not None:
@@ -89,7 +89,8 @@ def check_composite_call(
     for y in _parts(function(*[as_tensor(x.astype(np.float32), requires_grad=True) for x in xs])):
         if not y.requires_grad or y.dtype != np.float32:
             raise CheckFailed(
-                f"{record.name}: float32 tensors that require grad give dtype {y.dtype}, requires_grad={y.requires_grad}"
+                f"{record.name}: float32 tensors that require grad give {y.dtype}, "
+                f"requires_grad={y.requires_grad}"
             )
     if not sum(x.size for x in xs) or not sum(y.size for y in _parts(function(*map(as_tensor, xs)))):
         return GradcheckReport(1, "jacobian", "empty", 0, 0, 0, 0.0, True)

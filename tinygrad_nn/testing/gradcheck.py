@@ -1,4 +1,4 @@
-"""gradcheck: are the gradients of this function right? Two numerical methods must agree before it is judged."""
+"""gradcheck: are the gradients of this function right? Two numerical methods have to agree first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_nn.autodiff import gradients
 from tinygrad_nn.errors import GraphError, ShapeError
 from tinygrad_nn.nn.module import Module
-from tinygrad_nn.tensor import Tensor, seed_like, tensor, wrap
+from tinygrad_nn.tensor import Tensor, seed_like, tensor
 from tinygrad_nn.testing.numerical import (
     Estimate,
     Function,
@@ -32,8 +32,9 @@ LARGEST_JACOBIAN = 4096
 class GradcheckReport:
     """What a passed check has looked at.
 
-    `entries` of Jacobians (or projections) were compared, of which `kinks` lay on a kink and `inconclusive` could
-    not be judged because the numerical derivative was too uncertain; `largest_error` is the largest difference.
+    `entries` of Jacobians (or projections) were compared, of which `kinks` lay on a kink and `inconclusive`
+    could not be judged because the numerical derivative was too uncertain; `largest_error` is the largest
+    difference.
     """
 
     order: int
@@ -47,7 +48,7 @@ class GradcheckReport:
 
 
 class Subject:
-    """Something with a derivative, at some inputs: its value, its gradients by rules, and its complex value."""
+    """Something with a derivative: its value, its gradients by rules, and its value on complex arrays."""
 
     name: str
 
@@ -65,7 +66,7 @@ class Subject:
 
 
 class _OfTensors(Subject):
-    """A function of Tensors, or its gradient of order - 1 for fixed cotangents, as a function of the same inputs."""
+    """A function of Tensors, or its derivative of order - 1 for fixed cotangents."""
 
     def __init__(self, fn: Callable[..., Any], xs: list[Array], order: int, rng: np.random.Generator) -> None:
         self.name = getattr(fn, "__name__", type(fn).__name__)
@@ -83,7 +84,8 @@ class _OfTensors(Subject):
     def _gradient(lower: Callable[..., Tensor], cotangent: Array) -> Callable[..., Tensor]:
         def first(*ts: Tensor) -> Tensor:
             found = gradients(lower(*ts), list(ts), cotangent=cotangent, create_graph=True)
-            return np.concatenate([g.reshape(-1) for g in found])  # type: ignore[call-overload, no-any-return]
+            joined: Any = np.concatenate([g.reshape(-1) for g in found])
+            return joined  # type: ignore[no-any-return]
 
         return first
 
@@ -169,16 +171,16 @@ def gradcheck(
     """Compare the gradients of `fn` with numerical derivatives; raise where they differ.
 
     Args:
-        fn: a function of Tensors; a Module, whose parameters are checked too; or a pair (NumPy function with a
-            scalar result, hand-written gradient with one array per input).
+        fn: a function of Tensors; a Module, whose parameters are checked too; or a pair (NumPy function
+            with a scalar result, hand-written gradient with one array per input).
         inputs: float64 arrays, Tensors or floats.
         order: highest order of derivative to check; all lower ones are checked first.
         cotangent: check only the gradient of `(cotangent * fn(...)).sum()`.
         method: the complex step, central differences, or both where the ops allow it.
         mode: the whole Jacobian (the default up to 4,096 entries), or random projections.
         directions: number of projections.
-        rtol: tolerance relative to the largest entry; by default 1e-9 against the complex step, and 1e-8 plus 20
-            times the estimated error against central differences.
+        rtol: tolerance relative to the largest entry; by default 1e-9 against the complex step, and 1e-8
+            plus 20 times the estimated error against central differences.
         atol: absolute tolerance; 1e-13 by default.
         seed: of the random directions and cotangents.
 
@@ -234,7 +236,8 @@ def _subject(fn: Any, xs: list[Array], order: int, rng: np.random.Generator) -> 
     if isinstance(fn, tuple):
         if order > 1:
             raise ValueError("gradcheck: a (function, gradient) pair has one order only")
-        return _Pair(*fn, xs)
+        function, gradient = fn
+        return _Pair(function, gradient, xs)
     return _OfTensors(fn, xs, order, rng)
 
 
@@ -254,13 +257,13 @@ def _derivatives(
     directions: int,
     rng: np.random.Generator,
 ) -> tuple[Array | None, Estimate | None, Array]:
-    """Return the Jacobian (or projections of it) by the complex step, by central differences, and by the rules."""
+    """Return the Jacobian, or projections of it, by complex step, central differences and rules."""
     results = subject.value(xs).size
     inputs = sum(x.size for x in xs)
     complex_value = None if method == "central" else subject.on_complex()
     if method == "complex" and complex_value is None:
         raise GraphError(
-            f"gradcheck: {subject.name} has no complex step, because one of its ops is not analytic or not NumPy\n"
+            f"gradcheck: {subject.name} has no complex step: one of its ops is not analytic or not NumPy\n"
             '  hint   method="central"'
         )
     values: list[Function | None] = [complex_value, None if method == "complex" else subject.value]
@@ -315,7 +318,8 @@ def _joined(y: Any, name: str) -> Tensor:
             raise GraphError(f"gradcheck: {name} returned {type(part).__name__}, expected Tensors")
     if not isinstance(y, (tuple, list)):
         return parts[0]  # type: ignore[no-any-return]
-    return np.concatenate([part.reshape(-1) for part in parts])  # type: ignore[call-overload, no-any-return]
+    joined: Any = np.concatenate([part.reshape(-1) for part in parts])
+    return joined  # type: ignore[no-any-return]
 
 
 def _with_parameters(module: Module, parameters: list[Tensor]) -> Callable[..., Any]:

@@ -48,7 +48,7 @@ def _largest(a: Array) -> float:
 def central_jacobian(f: Function, xs: Sequence[Array]) -> Estimate:
     """Return the Jacobian of `f` by central differences at six steps, extrapolated (Ridders 1982).
 
-    Of all entries of the Richardson table the one with the smallest estimated error counts, rounding included.
+    Of all entries of the Richardson table the one with the smallest estimated error counts.
     """
     xs = [np.array(x) for x in xs]
     with np.errstate(all="ignore"):
@@ -96,7 +96,7 @@ def _one_sided(rise: Array, h: Array) -> Array:
 
 
 def complex_jacobian(f: Function, xs: Sequence[Array]) -> Array:
-    """Return the Jacobian of `f` by the complex step Im f(x + ih) / h, exact to rounding (Squire and Trapp 1998)."""
+    """Return the Jacobian by the complex step Im f(x + ih) / h, exact to rounding (Squire, Trapp 1998)."""
     zs = [np.array(x, dtype=complex) for x in xs]
     columns = []
     with np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for arrays, calls and graphs; Hypothesis is imported when the first one is asked for."""
+"""Hypothesis strategies for arrays, calls and graphs; the first one asked for imports Hypothesis."""
 
 from __future__ import annotations
 
@@ -34,7 +34,11 @@ def run_examples(test: Callable[[Any], None], max_examples: int | None) -> int:
 
     count = h.settings.default.max_examples if max_examples is None else max_examples
     settings = h.settings(
-        max_examples=count, report_multiple_bugs=False, deadline=None, database=None, suppress_health_check=list(h.HealthCheck)
+        max_examples=count,
+        report_multiple_bugs=False,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(h.HealthCheck),
     )
 
     def run(data: Any) -> None:

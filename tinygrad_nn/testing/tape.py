@@ -1,7 +1,7 @@
-"""A recorded computation, run again on other arrays: complex ones too, which is what the complex step needs.
+"""A recorded computation, run again on other arrays: complex ones too, as the complex step needs them.
 
-It shares nothing with the engine but the ops and their rules: no Tensor, no backward pass, no un-broadcasting of
-the engine's. What it computes is therefore evidence about them.
+It shares nothing with the engine but the ops and their rules: no Tensor, no backward pass, no un-broadcasting
+of the engine's. What it computes is therefore evidence about them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Tape:
-    """The ops behind a tensor, oldest first; `run` computes them on arrays, `pull` goes back through the rules."""
+    """The ops behind a tensor, oldest first; `run` computes them, `pull` goes back through the rules."""
 
     def __init__(self, result: Tensor, inputs: Sequence[Tensor]) -> None:
         self.root = result._node
@@ -93,7 +93,7 @@ def home(r: Any, shape: tuple[int, ...]) -> Array:
     r = np.broadcast_to(r, np.broadcast_shapes(r.shape, shape))
     lead = r.ndim - len(shape)
     stretched = tuple(lead + k for k, n in enumerate(shape) if n == 1 != r.shape[lead + k])
-    return r.sum(axis=(*range(lead), *stretched)).reshape(shape)
+    return np.asarray(r.sum(axis=(*range(lead), *stretched))).reshape(shape)
 
 
 def _value(x: Any, values: dict[Any, Any], otherwise: Any = None) -> Any:

@@ -47,8 +47,8 @@ def judge(
 ) -> Verdict:
     """Compare the Jacobian of the rules with the complex step (`exact`), central differences, or both.
 
-    Where both exist they must agree first. Where they do not, central differences decide within their own error,
-    which does not conclude anything about the rule if it passes. At a kink the rule has to lie between the slopes.
+    Where both exist they must agree first. Where they do not, central differences decide within their own
+    error, which is inconclusive if the rule passes. At a kink the rule has to lie between the slopes.
     """
     numerical = exact if exact is not None else estimate.value  # type: ignore[union-attr]
     finite = np.abs(numerical[np.isfinite(numerical)])
@@ -124,8 +124,8 @@ def mismatch(what: str, verdict: Verdict, where: Sequence[str], script: Sequence
         f"  worst      {' with respect to '.join(where)}",
         f"  rule       {verdict.rule!r}",
         f"  numerical  {verdict.numerical!r}   ({verdict.method}, {step})",
-        f"  error      {abs(verdict.rule - verdict.numerical):.3g}, allowed {verdict.allowed:.3g}; the numerical "
-        f"derivative itself is good to {verdict.estimated_error:.1g}",
+        f"  error      {abs(verdict.rule - verdict.numerical):.3g}, allowed {verdict.allowed:.3g}; the "
+        f"numerical derivative itself is good to {verdict.estimated_error:.1g}",
         "  reproduce",
         *[f"    {line}" for line in script],
     ]

@@ -1,0 +1,48 @@
+"""The checks are checked: each rule is broken in some thirty ways, and every way has to be noticed."""
+
+import numpy as np
+import pytest
+
+from tinygrad_nn.primitive import REGISTRY, Primitive
+from tinygrad_nn.testing.calls import missing_data
+from tinygrad_nn.testing.mutants import MUTATORS, calls_for, is_caught, mutation_test
+
+OPS = [
+    record
+    for record in dict.fromkeys(REGISTRY.values())
+    if isinstance(record, Primitive) and record.differentiable and not (record.writes or missing_data(record))
+]
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_every_mutant_that_is_not_equivalent_is_caught(op):
+    report = mutation_test([op])
+    assert report.survivors == []
+    assert report.made == report.caught + report.equivalent
+    # An op whose gradient is zero has few ways to be wrong: only those that are not zero.
+    assert report.caught >= (5 if op.zero_gradient else len(MUTATORS) / 2)
+
+
+def test_there_are_at_least_a_thousand_mutants():
+    assert len(MUTATORS) * sum(rule is not None for op in OPS for rule in op.rules) >= 1000
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_the_unbroken_rules_pass(op):
+    assert not is_caught(calls_for(op))
+
+
+def test_every_mutator_is_caught_on_some_op():
+    """A mutator that changes nothing anywhere would be no test."""
+    useful = {"matmul", "multiply", "softmax", "cross_entropy", "power"}
+    caught = dict.fromkeys(MUTATORS, 0)
+    for op in [op for op in OPS if op.name in useful]:
+        for name, mutator in MUTATORS.items():
+            caught[name] += mutation_test([op], {name: mutator}).caught
+    assert [name for name, count in caught.items() if not count] == []
+
+
+def test_the_calls_of_an_op_are_the_same_every_time():
+    for op in OPS[:5]:
+        for a, b in zip(calls_for(op), calls_for(op), strict=True):
+            assert all(map(np.array_equal, a.operands, b.operands))
