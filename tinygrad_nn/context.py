@@ -77,8 +77,13 @@ class Watcher:
         """Called instead of a kernel that writes its operands; True says that it has been dealt with."""
         return False
 
-    def on_host(self, prepare: Callable[[], None]) -> None:
-        """Called with plain Python work that a replay has to repeat, such as setting a learning rate."""
+    def on_host(self, prepare: Callable[[], None]) -> bool:
+        """Called with plain Python work that a replay has to repeat; True says that it will be done then, not now."""
+        return False
+
+    def is_plain(self, tensor: Any) -> bool:
+        """Tell whether `tensor` stands for a plain array that the user gave, which layers and losses may cast."""
+        return False
 
     def on_read(self, tensor: Any, how: str) -> None:
         """Called when the value of a tensor leaves the graph, by `.data`, `float(t)` and the like."""

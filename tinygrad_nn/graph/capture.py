@@ -259,8 +259,9 @@ class Recorder(context.Watcher, Builder):
         self.add_op(update, places, params, first.shape, first.dtype, phase="update")
         return True
 
-    def on_host(self, prepare: Callable[[], None]) -> None:
+    def on_host(self, prepare: Callable[[], None]) -> bool:
         self.graph.host.append(prepare)
+        return False
 
     def on_read(self, tensor: Any, how: str) -> None:
         index = self.known.get(id(tensor._data))

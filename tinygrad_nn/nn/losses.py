@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygrad_nn.errors import DtypeError, LabelError, ShapeError
 from tinygrad_nn.explain import label_error
+from tinygrad_nn.nn.module import stands_for_plain
 from tinygrad_nn.ops import loss
 from tinygrad_nn.tensor import Tensor, apply, as_tensor
 
@@ -34,6 +35,8 @@ def _targets(who: str, predictions: Tensor, targets: Any) -> Any:
         targets = np.asarray(targets)
         if targets.dtype.kind in "fiub":
             targets = targets.astype(predictions.dtype, copy=False)
+    elif targets.dtype != predictions.dtype and stands_for_plain(targets):
+        targets = targets.astype(predictions.dtype)
     if targets.shape != predictions.shape:
         raise ShapeError(
             f"{who}: predictions have shape {predictions.shape}, targets have shape {targets.shape}\n"

@@ -194,6 +194,13 @@ def _array(value: Any) -> Array:
 def cast_input(x: Any, dtype: np.dtype[Any]) -> Tensor:
     """Return `x` as a tensor; a plain floating array comes in the dtype of a layer's parameters."""
     if type(x) is Tensor:
-        return x
+        if x._data.dtype == dtype or not stands_for_plain(x):
+            return x
+        return x.astype(dtype) if x.dtype.kind == "f" else x
     x = as_tensor(x)
     return wrap(x._data.astype(dtype), None) if x.dtype.kind == "f" and x.dtype != dtype else x
+
+
+def stands_for_plain(x: Tensor) -> bool:
+    """Tell whether a tensor stands for a plain array among the arguments of a function that is being captured."""
+    return any(watcher.is_plain(x) for watcher in current().watchers)

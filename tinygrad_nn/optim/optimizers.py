@@ -122,9 +122,8 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         watchers = context.current().watchers
-        for watcher in watchers:
-            watcher.on_host(self._prepare)
-        self._prepare()
+        if not any([watcher.on_host(self._prepare) for watcher in watchers]):
+            self._prepare()
         for parameter, state, scratch in zip(self.parameters, self.state, self._scratch, strict=True):
             gradient = parameter._node.grad
             if gradient is not None:
