@@ -7,6 +7,7 @@ from tinygrad_nn import data, errors, nn, optim
 from tinygrad_nn.autodiff import grad, gradients, hessian, jacobian, jvp, value_and_grad, vjp
 from tinygrad_nn.context import enable_grad, no_grad
 from tinygrad_nn.errors import TinygradError
+from tinygrad_nn.graph.compile import compile
 from tinygrad_nn.ops.activation import (
     elu,
     erf,
@@ -32,6 +33,7 @@ __all__ = [
     "Tensor",
     "TinygradError",
     "as_tensor",
+    "compile",
     "data",
     "elu",
     "enable_grad",

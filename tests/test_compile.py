@@ -1,0 +1,434 @@
+"""A compiled step does what the step does: same numbers, same effects, same errors, and nothing else."""
+
+import threading
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tests.benchmarks.by_hand import by_hand
+from tests.benchmarks.contestants import _our_step
+from tests.benchmarks.workloads import WORKLOADS, Workload
+from tinygrad_nn import errors
+
+BACKENDS = ["numpy"]
+SMALL = Workload("small", (6, 5, 4, 3), 16, "tanh", "adam", 0.01)
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    return request.param
+
+
+def problem(n=12, features=4, classes=3, seed=0, dtype=np.float32):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, features)).astype(dtype), rng.integers(classes, size=n)
+
+
+def network(seed=0, activation=tn.nn.Tanh):
+    return tn.nn.Sequential(tn.nn.Dense(4, 5, rng=seed), activation(), tn.nn.Dense(5, 3, rng=seed + 1))
+
+
+def training_step(model, optimizer):
+    def step(x, labels):
+        optimizer.zero_grad()
+        loss = tn.nn.losses.cross_entropy(model(x), labels)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def pair(make, backend):
+    """Return an eager and a compiled twin of what `make()` returns: (model, optimizer, step)."""
+    eager, compiled = make(), make()
+    return eager, (*compiled[:2], tn.compile(compiled[2], backend=backend))
+
+
+def assert_twins(eager, compiled, rtol=1e-5):
+    for a, b in zip(eager.parameters(), compiled.parameters(), strict=True):
+        np.testing.assert_allclose(b.data, a.data, rtol=rtol, atol=1e-6)
+        assert (a.grad is None) == (b.grad is None)
+        if a.grad is not None:
+            np.testing.assert_allclose(b.grad, a.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("workload", [*WORKLOADS, SMALL], ids=lambda workload: workload.name)
+def test_twenty_steps_equal_the_eager_ones(workload, backend):
+    x, labels = workload.batch_of_data()
+    eager, compiled = _our_step(workload), tn.compile(_our_step(workload), backend=backend)
+    rtol = 1e-10 if workload.dtype == "float64" else 2e-3
+    for _ in range(20):
+        np.testing.assert_allclose(compiled(x, labels).item(), eager(x, labels).item(), rtol=rtol)
+
+
+OPTIMIZERS = {
+    "sgd": lambda p: tn.optim.SGD(p, lr=0.1),
+    "sgd with a schedule": lambda p: tn.optim.SGD(p, lr=lambda step: 0.5 / (1 + step)),
+    "momentum": lambda p: tn.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
+    "nesterov": lambda p: tn.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+    "adam": lambda p: tn.optim.Adam(p, lr=0.01),
+    "adam with decay": lambda p: tn.optim.Adam(p, lr=0.01, weight_decay=0.1),
+    "adamw": lambda p: tn.optim.AdamW(p, lr=0.01, weight_decay=0.1),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("activation", [tn.nn.Tanh, tn.nn.Sigmoid, tn.nn.ReLU])
+def test_every_optimizer_is_replayed(name, activation, backend):
+    def make():
+        model = network(activation=activation)
+        optimizer = OPTIMIZERS[name](model.parameters())
+        return model, optimizer, training_step(model, optimizer)
+
+    eager, compiled = pair(make, backend)
+    x, labels = problem()
+    for _ in range(7):
+        expected, got = eager[2](x, labels), compiled[2](x, labels)
+        np.testing.assert_allclose(got.item(), expected.item(), rtol=1e-5)
+    assert_twins(eager[0], compiled[0])
+    assert int(compiled[1].steps) == 7
+    for a, b in zip(eager[1].state, compiled[1].state, strict=True):
+        for slot in a:
+            np.testing.assert_allclose(b[slot], a[slot], rtol=1e-4, atol=1e-7)
+
+
+def test_gradients_accumulate_over_calls_as_eagerly(backend):
+    def make():
+        model = network()
+        optimizer = tn.optim.SGD(model.parameters(), lr=0.1)
+        return model, optimizer, lambda x, labels: tn.nn.losses.cross_entropy(model(x), labels).backward()
+
+    eager, compiled = pair(make, backend)
+    for k in range(6):
+        x, labels = problem(seed=k)
+        for model, optimizer, accumulate in (eager, compiled):
+            accumulate(x, labels)
+            if k % 3 == 2:
+                optimizer.step()
+                optimizer.zero_grad()
+        assert_twins(eager[0], compiled[0])
+    assert len(compiled[2].programs) <= 2
+
+
+def test_gradients_accumulate_inside_one_step(backend):
+    def make():
+        model = network()
+        optimizer = tn.optim.SGD(model.parameters(), lr=0.1)
+
+        def step(batches):
+            optimizer.zero_grad()
+            for x, labels in batches:
+                tn.nn.losses.cross_entropy(model(x), labels).backward()
+            optimizer.step()
+
+        return model, optimizer, step
+
+    eager, compiled = pair(make, backend)
+    for k in range(3):
+        batches = [problem(seed=k), problem(seed=k + 10)]
+        assert eager[2](batches) is None
+        assert compiled[2](batches) is None
+        assert_twins(eager[0], compiled[0])
+
+
+def test_several_updates_in_one_step_see_their_own_rate_and_count(backend):
+    def make():
+        model = network()
+        optimizer = tn.optim.Adam(model.parameters(), lr=lambda step: 0.1 / (1 + step))
+        once = training_step(model, optimizer)
+        return model, optimizer, lambda x, labels: [once(x, labels), once(x, labels)]
+
+    eager, compiled = pair(make, backend)
+    x, labels = problem()
+    for _ in range(3):
+        expected, got = eager[2](x, labels), compiled[2](x, labels)
+        assert isinstance(got, list)
+        np.testing.assert_allclose([t.item() for t in got], [t.item() for t in expected], rtol=1e-5)
+    assert_twins(eager[0], compiled[0])
+    assert int(compiled[1].steps) == 6
+
+
+def test_a_step_that_only_updates(backend):
+    def make():
+        model = network()
+        optimizer = tn.optim.SGD(model.parameters(), lr=0.1)
+        return model, optimizer, optimizer.step
+
+    eager, compiled = pair(make, backend)
+    x, labels = problem()
+    for _ in range(3):
+        for model, optimizer, update in (eager, compiled):
+            optimizer.zero_grad()
+            tn.nn.losses.cross_entropy(model(x), labels).backward()
+            update()
+        assert_twins(eager[0], compiled[0])
+
+
+def test_two_models_in_one_step(backend):
+    def make():
+        first, second = network(0), network(10)
+        optimizers = [tn.optim.SGD(first.parameters(), lr=0.1), tn.optim.Adam(second.parameters(), lr=0.01)]
+        both = tn.nn.Sequential(first, second)
+
+        def step(x, labels):
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            loss = tn.nn.losses.cross_entropy(first(x) + second(x), labels)
+            loss.backward()
+            for optimizer in optimizers:
+                optimizer.step()
+            return {"loss": loss, "logits": first(x)}
+
+        return both, optimizers, step
+
+    eager, compiled = pair(make, backend)
+    for k in range(4):
+        x, labels = problem(seed=k)
+        expected, got = eager[2](x, labels), compiled[2](x, labels)
+        np.testing.assert_allclose(got["loss"].item(), expected["loss"].item(), rtol=1e-5)
+        np.testing.assert_allclose(got["logits"].data, expected["logits"].data, rtol=1e-4, atol=1e-6)
+    assert_twins(eager[0], compiled[0])
+
+
+def test_a_pure_function_and_its_derivatives(backend):
+    def f(x):
+        return (np.tanh(x) * x).sum()
+
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    np.testing.assert_allclose(tn.compile(f, backend)(x).data, f(tn.tensor(x)).data, rtol=1e-12)
+    value, gradient = tn.compile(tn.value_and_grad(f), backend)(x)
+    expected_value, expected = tn.value_and_grad(f)(x)
+    np.testing.assert_allclose(value.data, expected_value.data, rtol=1e-12)
+    np.testing.assert_allclose(gradient.data, expected.data, rtol=1e-12)
+
+
+def test_results_are_fresh_arrays(backend):
+    double = tn.compile(lambda x: (x * 2, x), backend)
+    x = np.arange(3.0)
+    first, same = double(x)
+    double(np.ones(3))
+    np.testing.assert_array_equal(first.data, [0, 2, 4])
+    assert not np.shares_memory(same.data, x)
+
+
+def test_new_shapes_dtypes_and_structures_are_captured_again(backend):
+    double = tn.compile(lambda x, factor=2: x * factor, backend)
+    np.testing.assert_array_equal(double(np.ones(3)).data, [2, 2, 2])
+    assert double(np.ones((2, 3))).shape == (2, 3)
+    assert double(np.ones(3, np.float32)).dtype == np.float32
+    np.testing.assert_array_equal(double(np.ones(3), factor=3).data, [3, 3, 3])
+    np.testing.assert_array_equal(double(np.ones(3) * 5).data, [10, 10, 10])
+    np.testing.assert_array_equal(double(np.ones((3, 2)).T * 5).data, np.full((2, 3), 10))
+    assert len(double.programs) == 4
+
+
+def test_a_replaced_parameter_and_a_switch_to_eval_are_noticed(backend):
+    model = tn.nn.Dense(2, 2, rng=0)
+    run = tn.compile(model, backend)
+    x = np.ones((1, 2), np.float32)
+    run(x)
+    model.weight.data = np.zeros((2, 2), np.float32)
+    np.testing.assert_array_equal(run(x).data, [[0, 0]])
+
+    class Switch(tn.nn.Module):
+        def forward(self, x):
+            return x * (2 if self.training else 3)
+
+    switch = Switch()
+    run = tn.compile(switch, backend)
+    assert run(np.ones(1)).item() == 2
+    switch.eval()
+    assert run(np.ones(1)).item() == 3
+
+
+def test_capture_has_no_side_effects(backend):
+    model = network()
+    optimizer = tn.optim.Adam(model.parameters(), lr=0.01)
+    calls = []
+
+    def step(x, labels):
+        calls.append(1)
+        return training_step(model, optimizer)(x, labels)
+
+    twin = network()
+    twin_step = training_step(twin, tn.optim.Adam(twin.parameters(), lr=0.01))
+    generator = np.random.default_rng(3)
+    state = generator.bit_generator.state
+    x, labels = problem()
+    compiled = tn.compile(step, backend)
+    compiled(x, labels)
+    twin_step(x, labels)
+    assert_twins(twin, model)
+    assert int(optimizer.steps) == 1
+    assert generator.bit_generator.state == state
+    captures = len(calls)
+    compiled(x, labels)
+    assert len(calls) == captures
+
+
+def test_a_failed_capture_changes_nothing():
+    model = network()
+    optimizer = tn.optim.SGD(model.parameters(), lr=0.1)
+    model.parameters()[0].grad = np.ones((4, 5), np.float32)
+    before = model.state_dict()
+
+    def step(x, labels):
+        training_step(model, optimizer)(x, labels)
+        return float(model(x).sum())
+
+    with pytest.raises(errors.CaptureError, match=r"float\(t\)"):
+        tn.compile(step)(*problem())
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    np.testing.assert_array_equal(model.parameters()[0].grad, 1)
+    assert int(optimizer.steps) == 0
+
+
+@pytest.mark.parametrize(
+    ("read", "how"),
+    [
+        (lambda t: float(t.sum()), "float"),
+        (lambda t: bool(t.sum() > 0), "bool"),
+        (lambda t: t.data, "data"),
+        (lambda t: t.sum().item(), "item"),
+        (lambda t: np.asarray(t), "asarray"),
+    ],
+)
+def test_reading_a_value_is_refused(read, how):
+    with pytest.raises(errors.CaptureError, match=how):
+        tn.compile(lambda x: x * 2 if read(x) is not None else x)(np.ones(3))
+
+
+def test_a_constant_that_changes_is_refused():
+    count = iter(range(1000))
+    with pytest.raises(errors.CaptureError, match="differed between two runs"):
+        tn.compile(lambda x: x * float(next(count)))(np.ones(3))
+    rng = np.random.default_rng(0)
+    state = rng.bit_generator.state
+    with pytest.raises(errors.CaptureError, match="differed between two runs"):
+        tn.compile(lambda x: x * rng.random(3))(np.ones(3))
+    assert rng.bit_generator.state == state
+
+
+def test_a_gradient_from_plain_numpy_is_refused():
+    model = network()
+    optimizer = tn.optim.SGD(model.parameters(), lr=0.1)
+
+    def step(x, labels):
+        optimizer.zero_grad()
+        tn.nn.losses.cross_entropy(model(x), labels).backward()
+        for parameter in model.parameters():
+            parameter.grad = np.clip(parameter.grad, -1, 1)
+        optimizer.step()
+
+    with pytest.raises(errors.CaptureError, match="plain NumPy"):
+        tn.compile(step)(*problem())
+
+
+def test_an_argument_that_requires_grad_is_refused():
+    with pytest.raises(errors.CaptureError, match="requires grad"):
+        tn.compile(lambda x: x * 2)(tn.tensor([1.0], requires_grad=True))
+
+
+def test_bad_labels_are_refused_on_every_replay_and_change_nothing(backend):
+    model = network()
+    optimizer = tn.optim.Adam(model.parameters(), lr=0.1)
+    step = tn.compile(training_step(model, optimizer), backend)
+    x, labels = problem()
+    step(x, labels)
+    before = model.state_dict()
+    for bad in (-1, 3):
+        wrong = labels.copy()
+        wrong[5] = bad
+        with pytest.raises(errors.LabelError, match=str(bad)):
+            step(x, wrong)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    assert int(optimizer.steps) == 1
+
+
+def test_wide_arrays_are_cast_as_eagerly(backend):
+    def make():
+        model = network()
+        optimizer = tn.optim.SGD(model.parameters(), lr=0.1)
+        return model, optimizer, training_step(model, optimizer)
+
+    eager, compiled = pair(make, backend)
+    x, labels = problem(dtype=np.float64)
+    for _ in range(3):
+        expected, got = eager[2](x, labels), compiled[2](x, labels.astype(np.uint8))
+        assert got.dtype == expected.dtype == np.float32
+        np.testing.assert_allclose(got.item(), expected.item(), rtol=1e-6)
+    error = tn.compile(lambda p, t: tn.nn.losses.mse(model_free(p), t), backend)
+    assert error(np.ones(3, np.float32), np.zeros(3)).dtype == np.float32
+
+
+def model_free(p):
+    return p * 1.5
+
+
+def test_a_leaf_is_newer_after_a_replay(backend):
+    model = network()
+    optimizer = tn.optim.SGD(model.parameters(), lr=0.1)
+    step = tn.compile(training_step(model, optimizer), backend)
+    x, labels = problem()
+    step(x, labels)
+    pending = tn.nn.losses.cross_entropy(model(x), labels)
+    step(x, labels)
+    with pytest.raises(errors.StaleValue):
+        pending.backward()
+
+
+def test_compiled_functions_nest_and_run_under_watchers(backend):
+    inner = tn.compile(lambda x: x * 2, backend)
+    outer = tn.compile(lambda x: inner(x) + 1, backend)
+    np.testing.assert_array_equal(outer(np.ones(2)).data, [3, 3])
+    np.testing.assert_array_equal(outer(np.zeros(2)).data, [1, 1])
+
+
+def test_threads_take_turns(backend):
+    square = tn.compile(lambda x: (x * x).sum(), backend)
+    wrong = []
+
+    def work(k):
+        for _ in range(50):
+            if square(np.full(100, k)).item() != 100 * k * k:
+                wrong.append(k)
+
+    threads = [threading.Thread(target=work, args=(float(k),)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("workload", WORKLOADS[:5], ids=lambda workload: workload.name)
+def test_a_replay_allocates_nothing_large_and_needs_no_more_than_by_hand(workload, backend):
+    x, labels = workload.batch_of_data()
+    step, hand = tn.compile(_our_step(workload), backend=backend), by_hand(workload)
+    for run in (step, hand):
+        run(x, labels)
+        run(x, labels)
+
+    def peak(run):
+        tracemalloc.start()
+        try:
+            run(x, labels)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    # With NumPy, up to 8,192 elements at a time pass through the buffers of its own iterators where it broadcasts.
+    assert peak(step) < (48 if backend == "numpy" else 4) * 1024
+    assert step.programs[0].nbytes <= 1.1 * peak(hand) + 64 * 1024
+
+
+def test_bad_backends_and_steps_are_refused():
+    with pytest.raises(ValueError, match="backend"):
+        tn.compile(lambda x: x, backend="cuda")
+    with pytest.raises(TypeError, match="function"):
+        tn.compile(3)

@@ -1,0 +1,221 @@
+"""The NumPy backend: one Python function of `out=` calls, written out as text, for a compiled graph.
+
+Another backend replaces some of the tasks by its own; everything it does not take is done here, op by op.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.explain import label_error
+from tinygrad_nn.graph.compile_kernels import BUILD
+from tinygrad_nn.graph.compile_passes import RESIDUAL, Draft
+from tinygrad_nn.graph.compile_plan import Plan, Shapes, Task
+from tinygrad_nn.graph.ir import Value
+
+Array = np.ndarray[Any, Any]
+IN_PLACE = frozenset({"sigmoid", "relu", "softmax", "where", "minus_one_hot"})
+
+
+class Writer:
+    """Gives every value a name in the text of a replay, and every object the text uses."""
+
+    def __init__(self, draft: Draft, places: Plan) -> None:
+        self.draft = draft
+        self.plan = places
+        self.objects: dict[str, Any] = {}
+        self._names: dict[int, str] = {}
+
+    def bind(self, name: str, thing: Any) -> str:
+        """Make an object known to the text; return its name there."""
+        base, k = name, 1
+        while name in self.objects and self.objects[name] is not thing:
+            k += 1
+            name = f"{base}_{k}"
+        self.objects[name] = thing
+        return name
+
+    def name(self, index: int) -> str:
+        """Return what a value is called in the text."""
+        k = self.draft.now(index)
+        if k not in self._names:
+            value = self.draft.graph.values[k]
+            if k in self.plan.arrays:
+                prefix = {"parameter": "p", "constant": "c", "state": "s"}.get(value.kind, "v")
+                self._names[k] = self.bind(f"{prefix}{k}", self.plan.arrays[k])
+            elif k in self.draft.dynamic or k in self.plan.views:
+                self._names[k] = f"x{k}"
+            elif isinstance(value.data, (bool, int)) or (
+                isinstance(value.data, float) and math.isfinite(value.data)
+            ):
+                self._names[k] = repr(value.data)
+            else:
+                self._names[k] = self.bind(f"c{k}", value.data)
+        return self._names[k]
+
+    def function(self, value: Value) -> str:
+        """Return the name of the function of an op."""
+        return self.bind(value.op.name if value.op else "", value.op.function if value.op else None)
+
+
+def task_of(draft: Draft, index: int, companion: int | None) -> Task:
+    """Return the task that runs one op with NumPy.
+
+    Args:
+        companion: the value that is the residual of this one, if that is wanted.
+    """
+    values = draft.graph.values
+    value = values[index]
+    assert value.op is not None
+    reads = draft.operands(value)
+    operands = [values[k] for k in reads]
+    function = value.op.function
+    if value.op.writes:
+        return Task(index, reads, (), lambda w: [_call(w, value, reads)])
+    if value.op.residuals and companion is not None:
+        return _with_residual(value, companion, reads, operands)
+    build = BUILD.get(value.op.name)
+    run = None if build is None or value.op.residuals else build(value, operands)
+    if run is None and isinstance(function, np.ufunc) and function.nout == 1 and not value.params:
+        run = function
+    if run is None:
+        run = _copied(function, value)
+    alone = isinstance(run, np.ufunc) or value.op.name in IN_PLACE
+    over = {index: tuple(k for k in reads if k not in draft.dynamic)} if alone else {}
+    if value.op.name == "where":
+        over = {index: reads[1:2]}
+    if function is np.matmul:
+        over = {}
+    name = value.op.name
+    out = "out=" if run in (np.maximum, np.minimum) else ""  # NumPy wants the word there
+
+    def emit(w: Writer) -> list[str]:
+        return [f"{w.bind(name, run)}({', '.join([*map(w.name, reads), out + w.name(index)])})"]
+
+    at = index if index < draft.captured else reads[0]  # a copy that was added later
+    return Task(at, reads, (index,), emit, over)
+
+
+def _call(w: Writer, value: Value, reads: Iterable[int]) -> str:
+    settings = [f"{key}={w.bind(f'{key}_', setting)}" for key, setting in value.params.items()]
+    return f"{w.function(value)}({', '.join([*map(w.name, reads), *settings])})"
+
+
+def _copied(function: Callable[..., Any], value: Value) -> Callable[..., None]:
+    """Return a function that computes anew and copies: for ops that know no `out=`."""
+    params = value.params
+    pick = bool(value.op and value.op.residuals)
+
+    def run(*arrays: Any) -> None:
+        result = function(*arrays[:-1], **params)
+        arrays[-1][...] = result[0] if pick else result
+
+    return run
+
+
+def _with_residual(value: Value, companion: int, reads: tuple[int, ...], operands: list[Value]) -> Task:
+    assert value.op is not None
+    name, index = value.op.name, value.index
+    build = BUILD.get(name)
+    run = build(value, operands) if build is not None and len(value.op.residuals) == 1 else None
+    if run is None:
+        function, params = value.op.function, value.params
+
+        def run(*arrays: Any) -> None:
+            result, residual = function(*arrays[:-2], **params)
+            arrays[-2][...] = result
+            arrays[-1][...] = residual
+
+    def emit(w: Writer) -> list[str]:
+        return [f"{w.bind(name, run)}({', '.join(map(w.name, (*reads, index, companion)))})"]
+
+    return Task(index, reads, (index, companion), emit, {companion: reads[:1]})
+
+
+def tasks_of(draft: Draft, shapes: Shapes) -> list[Task]:
+    """Return a task for every op that is more than a view."""
+    values = draft.graph.values
+    companions = {draft.operands(values[k])[0]: k for k in draft.order if values[k].op is RESIDUAL}
+    tasks = []
+    for k in draft.order:
+        if values[k].op is not RESIDUAL and k not in shapes.parent:
+            companion = companions.get(k)
+            if companion is None and values[k].op.residuals and _wants_residual_buffer(values[k]):  # type: ignore[union-attr]
+                companion = _spare(draft, values[k])
+            tasks.append(task_of(draft, k, companion))
+    return tasks
+
+
+def _wants_residual_buffer(value: Value) -> bool:
+    return bool(value.op and value.op.name == "cross_entropy")
+
+
+def _spare(draft: Draft, value: Value) -> int:
+    """Return a new value for a residual that nobody asked for but whose memory the kernel computes in."""
+    logits = draft.graph.values[draft.operands(value)[0]]
+    spare = Value(
+        len(draft.graph.values), "op", logits.shape, value.dtype, RESIDUAL, (value.index,), {"name": "spare"}
+    )
+    draft.graph.values.append(spare)
+    return spare.index
+
+
+def label_checks(draft: Draft) -> list[tuple[int, int]]:
+    """Return the label arrays that losses take, each with its number of classes."""
+    values = draft.graph.values
+    found = []
+    for k in draft.order:
+        if values[k].op.name == "cross_entropy":  # type: ignore[union-attr]
+            logits, labels = draft.operands(values[k])
+            found.append((labels, values[logits].shape[1]))
+    return found
+
+
+def check_labels(labels: Array, classes: int) -> None:
+    """Raise `LabelError` for a label outside of the classes."""
+    if (
+        labels.size and np.maximum.reduce(labels.view(f"u{labels.itemsize}")) >= classes
+    ):  # negative ones are huge
+        raise label_error(labels, classes)
+
+
+def write(
+    draft: Draft,
+    shapes: Shapes,
+    tasks: list[Task],
+    places: Plan,
+    hosts: list[tuple[int, Callable[[], None]]],
+    outputs: list[int],
+) -> tuple[Callable[..., Any], str]:
+    """Return the replay, a function of the dynamic arrays, and its text."""
+    w = Writer(draft, places)
+    values = draft.graph.values
+    dynamic = sorted(draft.dynamic)
+    lines = []
+    for labels, classes in label_checks(draft):
+        if labels in draft.dynamic:
+            lines.append(f"{w.bind('check_labels', check_labels)}({w.name(labels)}, {classes})")
+    for k, source in places.views.items():
+        value = values[k]
+        if value.op is not None and value.op.name == "transpose" and not value.params:
+            lines.append(f"{w.name(k)} = {w.name(source)}.T")
+        else:
+            settings = ", ".join(f"{key}={w.bind(f'{key}_', s)}" for key, s in value.params.items())
+            lines.append(f"{w.name(k)} = {w.function(value)}({w.name(source)}, {settings})")
+    pending = sorted(hosts, key=lambda host: host[0])
+    for task in tasks:
+        while pending and pending[0][0] <= task.at:
+            lines.append(f"{w.bind('prepare', pending.pop(0)[1])}()")
+        lines += task.emit(w)
+    lines += [f"{w.bind('prepare', prepare)}()" for _, prepare in pending]
+    results = [f"{w.bind('array', np.array)}({w.name(k)})" for k in outputs]
+    lines.append(f"return {''.join(f'{result}, ' for result in results)}" if results else "return ()")
+    arguments = ", ".join(w.name(k) for k in dynamic)
+    text = f"def replay({arguments}):\n    " + "\n    ".join(lines) + "\n"
+    scope = dict(w.objects)
+    exec(compile(text, "<tinygrad_nn replay>", "exec"), scope)
+    return scope["replay"], text
