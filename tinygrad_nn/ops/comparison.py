@@ -43,7 +43,11 @@ for _function in (np.zeros_like, np.ones_like, np.empty_like, np.count_nonzero, 
     _constant(_function, 1)
 
 
-@composite(np.allclose, differentiable=False)
+@composite(
+    np.allclose,
+    differentiable=False,
+    samples=lambda rng: [((x, x + gap), {}) for x in (rng.normal(size=(2, 3)),) for gap in (0.0, 1e-9, 1.0)],
+)
 def allclose(a: Any, b: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
     """Whether all elements are equal within a tolerance."""
     return np.all(np.isclose(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan))

@@ -50,6 +50,16 @@ def _shifted(x: Any, axis: int, first: Any) -> Any:
     return np.concatenate([first(x[_at(axis, slice(0, 1))]), x[_at(axis, slice(0, -1))]], axis=axis)
 
 
+def _term_by_term(a: Any, b: Any, axis: int) -> Any:
+    """Sum for each element all earlier ones times the product of the factors in between."""
+    a, b = np.moveaxis(a, axis, -1), np.moveaxis(b, axis, -1)
+    y = np.zeros_like(a)
+    for k in range(a.shape[-1]):
+        for j in range(k + 1):
+            y[..., k] += a[..., j] * np.prod(b[..., j + 1 : k + 1], axis=-1)
+    return np.moveaxis(y, -1, axis)
+
+
 @kernel(
     lambda g, b, *, axis: _from_the_end(recurrence, axis, g, np.roll(b, -1, axis)),
     lambda g, b, y, *, axis: (
@@ -59,11 +69,12 @@ def _shifted(x: Any, axis: int, first: Any) -> Any:
         ((rng.normal(size=shape), rng.normal(size=shape)), {"axis": axis})
         for shape, axis in (((5,), 0), ((3, 4), 0), ((3, 4), 1), ((1, 2), 0), ((0, 2), 0), ((3, 3), 1))
     ],
+    reference=lambda a, b, axis: _term_by_term(a, b, axis),
     method=False,
 )
 def recurrence(a: Any, b: Any, *, axis: int) -> Any:
     """y[k] = a[k] + b[k] * y[k - 1] along an axis, from y[0] = a[0]: cumsum and cumprod are special cases."""
-    y = a.copy()
+    y = a.astype(np.result_type(a, b))
     rows, factors = np.moveaxis(y, axis, 0), np.moveaxis(b, axis, 0)
     for k in range(1, len(rows)):
         rows[k] += factors[k] * rows[k - 1]

@@ -197,6 +197,11 @@ take_along_axis = op(
 )
 
 
+def _one_hot_sum(values: Any, indices: Any, length: int, axis: int) -> Any:
+    rows, places = np.moveaxis(values, axis, -1), np.moveaxis(np.broadcast_to(indices, values.shape), axis, -1)
+    return np.moveaxis((rows[..., None] * np.eye(length)[places]).sum(axis=-2), -1, axis)
+
+
 def _add_along_samples(rng: np.random.Generator) -> list[Any]:
     calls = []
     for (x, indices), params in _along_samples(rng):
@@ -210,6 +215,7 @@ def _add_along_samples(rng: np.random.Generator) -> list[Any]:
     None,
     linear=True,
     samples=_add_along_samples,
+    reference=lambda values, indices, length, axis: _one_hot_sum(values, indices, length, axis),
     method=False,
     internal=True,
 )

@@ -150,6 +150,13 @@ diagonal = op(
 )
 
 
+def _placed(x: Any, shape: tuple[int, ...], offset: int, axis1: int, axis2: int) -> Any:
+    places = np.diagonal(np.arange(math.prod(shape)).reshape(shape), offset, axis1, axis2)
+    out = np.zeros(math.prod(shape))
+    out[places.ravel()] = x.ravel()
+    return out.reshape(shape)
+
+
 def _on_diagonal_samples(rng: np.random.Generator) -> list[Any]:
     return [
         ((rng.normal(size=np.diagonal(x, **params).shape),), params | {"shape": x.shape})
@@ -161,6 +168,7 @@ def _on_diagonal_samples(rng: np.random.Generator) -> list[Any]:
     lambda g, *, shape, offset=0, axis1=0, axis2=1: np.diagonal(g, offset, axis1, axis2),
     linear=True,
     samples=_on_diagonal_samples,
+    reference=lambda x, shape, offset=0, axis1=0, axis2=1: _placed(x, shape, offset, axis1, axis2),
     method=False,
     internal=True,
 )
@@ -195,7 +203,7 @@ def diag(v: Any, k: int = 0) -> Any:
 
 
 def _regular(rng: np.random.Generator, *batch: int, n: int = 3) -> Any:
-    return rng.normal(size=(*batch, n, n)) + 3 * np.eye(n)
+    return rng.uniform(-1, 1, size=(*batch, n, n)) + 3 * np.eye(n)
 
 
 def _matrices(rng: np.random.Generator) -> list[Any]:
@@ -271,22 +279,26 @@ def _minors(a: Any) -> Any:
     return y
 
 
-@kernel(
-    _cofactor_rule,
-    reference=_minors,
-    analytic=False,
-    samples=_matrices,
-    method=False,
-    signature="(n,n)->(n,n)",
-)
-def cofactors(a: Any) -> Any:
-    """The derivative of det: det(a) * inv(a).T, and its limit where a is singular."""
+def _from_singular_values(a: Any) -> Any:
     u, s, v = np.linalg.svd(a)
-    n = s.shape[-1]
-    rest = np.where(np.eye(n, dtype=bool), np.ones((), s.dtype), s[..., None, :])
+    rest = np.where(np.eye(s.shape[-1], dtype=bool), np.ones((), s.dtype), s[..., None, :])
     others = np.multiply.reduce(rest, axis=-1) * (np.linalg.det(u) * np.linalg.det(v))[..., None]
     return (u * others[..., None, :]) @ v
 
+
+@kernel(_cofactor_rule, reference=_minors, samples=_matrices, method=False, signature="(n,n)->(n,n)")
+def cofactors(a: Any) -> Any:
+    """The derivative of det: det(a) * inv(a).T, and its limit where a is singular."""
+    try:
+        inverse = np.linalg.inv(a)
+    except np.linalg.LinAlgError:
+        return _from_singular_values(a)
+    if np.any(np.linalg.norm(a, axis=(-2, -1)) * np.linalg.norm(inverse, axis=(-2, -1)) > _WELL_CONDITIONED):
+        return _from_singular_values(a)
+    return np.linalg.det(a)[..., None, None] * _turned(inverse)
+
+
+_WELL_CONDITIONED = 1e6
 
 det = op(
     np.linalg.det,

@@ -51,10 +51,16 @@ fmod = op(np.fmod, lambda g: g, lambda g, a, b: -product(g, np.trunc(a / b)), **
 heaviside = op(
     np.heaviside,
     _zero,
-    lambda g, a: np.where(a == 0, g, 0),
+    None,
     zero_gradient=True,
     kinks=lambda a, b: a,
     analytic=False,
+    promotes=True,
+    samples=lambda rng: [
+        ((rng.normal(size=(3, 4)), 0.5), {}),
+        ((rng.normal(size=(0, 2)), np.array(0.5)), {}),
+        ((rng.normal(size=()), np.array(1)), {}),
+    ],
 )
 copysign = op(
     np.copysign,
@@ -65,7 +71,7 @@ copysign = op(
 )
 ldexp = op(
     np.ldexp,
-    lambda g, b: g * np.exp2(b),
+    lambda g, b: np.ldexp(g, b),
     None,
     linear=True,
     analytic=False,

@@ -24,7 +24,7 @@ def _share(shape: tuple[int, ...], axis: Any, ddof: float) -> float:
 
 def _var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, **other: Any) -> Any:
     free = _freedom(x.shape, axis, ddof)
-    if other or x.dtype.kind not in "fc" or x.dtype.itemsize < 4 or not free or not x.size:
+    if other or x.dtype.kind not in "fc" or x.dtype.itemsize < 4:
         return np.var(x, axis, ddof=ddof, keepdims=keepdims, **other)
     d = x - np.add.reduce(x, axis, keepdims=True) / count(x.shape, axis)  # np.var, without its overhead
     d *= d
