@@ -254,7 +254,7 @@ def _draw_operands(
     operands, params = calls[which % len(calls)]
     operands = tuple(np.array(x) if isinstance(x, (np.ndarray, np.generic)) else x for x in operands)
     if at_kink:
-        operands = tuple(np.round(x) if _is_float(x) else x for x in operands)
+        operands = tuple(np.asarray(np.round(x)) if _is_float(x) else x for x in operands)
     return operands, params
 
 
