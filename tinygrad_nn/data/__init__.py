@@ -3,6 +3,7 @@
 from tinygrad_nn.data.idx import read_idx
 from tinygrad_nn.data.minibatches import Batches, Stream, batches, batches_forever, batches_with_replacement
 from tinygrad_nn.data.mnist_files import Mnist, mnist
+from tinygrad_nn.data.npz import read_npz, write_npz
 from tinygrad_nn.data.synthetic import moons
 
 __all__ = [
@@ -15,4 +16,6 @@ __all__ = [
     "mnist",
     "moons",
     "read_idx",
+    "read_npz",
+    "write_npz",
 ]

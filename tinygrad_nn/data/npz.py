@@ -1,0 +1,149 @@
+"""Data sets in NumPy's .npz format, the one Keras distributes its own in: one archive, arrays by name."""
+
+import ast
+import io
+import math
+import os
+import zipfile
+import zlib
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tinygrad_nn.errors import DatasetError, DtypeError
+from tinygrad_nn.files import write_atomically
+
+_END = b"PK\x05\x06"
+_END_LENGTH = 22
+_HEADER_LIMIT = 10_000
+_CHUNK = 1 << 20
+
+
+def read_npz(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an .npz file, by name: for `mnist.npz` of Keras x_train, y_train, x_test, y_test.
+
+    Numbers and bools of any shape are read, in the machine's byte order; nothing in the file is executed.
+    Every member has to be exactly the array that its header announces. Arrays may take `max_bytes` together;
+    by default 100 times the size of the file, and 64 MB in any case, so that a small file cannot fill the
+    memory.
+
+    Raises DatasetError, naming the file, if it cannot be read, is damaged, or is not such an archive.
+
+    Format: numpy.lib.format, and APPNOTE.TXT of PKWARE.
+    """
+    name = os.fspath(path)
+    if not os.path.isfile(path):
+        raise DatasetError(f"{name!r} is not a file")
+    try:
+        with open(path, "rb") as file:
+            size = _checked_size(file)
+            return _arrays(file, max(100 * size, 64_000_000) if max_bytes is None else max_bytes)
+    except DatasetError as fault:
+        raise DatasetError(f"{name}: {fault}") from fault.__cause__
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        RuntimeError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as fault:
+        raise DatasetError(f"{name}: damaged ({fault})") from fault
+
+
+def write_npz(path: str | os.PathLike[str], /, **arrays: ArrayLike) -> None:
+    """Write arrays by name, compressed, so that `read_npz`, NumPy and Keras can read them; in one stroke.
+
+    Raises DtypeError for anything but numbers and bools, OSError if the file cannot be written; the old file,
+    if any, is as it was then.
+    """
+    plain = {name: np.asarray(array) for name, array in arrays.items()}
+    for name, array in plain.items():
+        if array.dtype.kind not in "fiub":
+            raise DtypeError(f"write_npz: {name} has dtype {array.dtype}; numbers and bools are written")
+    contents = io.BytesIO()
+    np.savez_compressed(contents, **plain)  # type: ignore[arg-type]
+    write_atomically(path, [contents.getbuffer()])
+
+
+def _checked_size(file: IO[bytes]) -> int:
+    """Return the size of a file that is one archive from its first byte to its last."""
+    size = file.seek(0, os.SEEK_END)
+    if size < _END_LENGTH:
+        raise DatasetError("too short for an .npz archive")
+    file.seek(-_END_LENGTH, os.SEEK_END)
+    end = file.read()
+    # a comment could hide anything, and zipfile looks for the end of the archive far before that of the file
+    if not end.startswith(_END) or end[-2:] != b"\0\0":
+        raise DatasetError("not an .npz archive, or bytes are left over after its end")
+    return size
+
+
+def _arrays(file: IO[bytes], limit: int) -> dict[str, NDArray[Any]]:
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        if members and min(member.header_offset for member in members) != 0:
+            raise DatasetError("there are bytes before the archive, such as another one")
+        if len({member.filename for member in members}) < len(members):
+            raise DatasetError("a name occurs twice in it")
+        result = {}
+        for member in members:
+            if not member.filename.endswith(".npy") or member.flag_bits & 1:
+                raise DatasetError(f"{member.filename!r} is not an array, or is encrypted")
+            with archive.open(member) as source:
+                try:
+                    array = _array(source, member.file_size, limit)
+                except DatasetError as fault:
+                    raise DatasetError(f"{member.filename!r}: {fault}") from fault.__cause__
+            limit -= array.nbytes
+            result[member.filename.removesuffix(".npy")] = array
+        return result
+
+
+def _array(source: IO[bytes], announced: int, limit: int) -> NDArray[Any]:
+    """Read one member, which must be one array; memory grows only with bytes that are there."""
+    shape, fortran, dtype, length = _header(source)
+    total = math.prod(shape) * dtype.itemsize
+    if total > limit:
+        raise DatasetError(
+            f"{total:,} bytes, where {max(limit, 0):,} are allowed\n"
+            "  hint   read_npz(path, max_bytes=...) if you trust it"
+        )
+    if announced != length + total:
+        raise DatasetError(
+            f"it has {announced} bytes, but an array of shape {shape} and {dtype} takes {length + total}"
+        )
+    contents = bytearray()
+    while piece := source.read(min(_CHUNK, total - len(contents) + 1)):
+        contents += piece
+        if len(contents) > total:
+            raise DatasetError(f"bytes are left over after an array of shape {shape}")
+    if len(contents) < total:
+        raise DatasetError(f"it ends after {len(contents)} of {total} bytes")
+    array = np.frombuffer(contents, dtype).reshape(shape, order="F" if fortran else "C")
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _header(source: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Return shape, order, dtype and the length of the header of an .npy file."""
+    start = source.read(8)
+    width = {b"\x01\0": 2, b"\x02\0": 4, b"\x03\0": 4}.get(start[6:8])
+    if start[:6] != b"\x93NUMPY" or width is None:
+        raise DatasetError("it does not begin as an array does")
+    length = int.from_bytes(source.read(width), "little")
+    if length > _HEADER_LIMIT:
+        raise DatasetError(f"its header would be {length} bytes long")
+    text = source.read(length).decode("utf-8")
+    try:
+        header = ast.literal_eval(text.strip())
+        shape, fortran, dtype = header["shape"], header["fortran_order"], np.dtype(header["descr"])
+    except (SyntaxError, ValueError, TypeError, KeyError, RecursionError, MemoryError) as fault:
+        raise DatasetError(f"a damaged header ({type(fault).__name__})") from fault
+    sizes = isinstance(shape, tuple) and all(type(size) is int and 0 <= size < 2**63 for size in shape)
+    if not sizes or len(shape) > 64 or type(fortran) is not bool or len(header) != 3:
+        raise DatasetError("a damaged header")
+    if dtype.kind not in "fiub" or dtype.subdtype is not None:
+        raise DatasetError(f"arrays of dtype {dtype} are not read; numbers and bools are")
+    return shape, fortran, dtype, 8 + width + length
