@@ -89,7 +89,7 @@ def capture(
         CaptureError: the step reads the value of a tensor, or something differs between two runs.
     """
     run = functools.partial(_run, step, args, kwargs, plain)
-    with _unchanged() as before:
+    with unchanged() as before:
         without = run({})
         seen = [leaf for leaf in {**without.leaves, **without.left} if leaf.requires_grad]
         arrays = {leaf: grad for leaf, grad in before.items() if grad is not None}
@@ -107,7 +107,7 @@ def capture(
 
 
 @contextmanager
-def _unchanged() -> Iterator[dict[Leaf, Array | None]]:
+def unchanged() -> Iterator[dict[Leaf, Array | None]]:
     """Put gradients, versions and random generators back afterwards, all there are: a step may reach any of them."""
     alive = gc.get_objects()
     leaves = {leaf: (leaf.grad, leaf.number) for leaf in alive if type(leaf) is Leaf}
