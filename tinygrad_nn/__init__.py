@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-from tinygrad_nn import data, errors, nn, optim
+from tinygrad_nn import data, errors, graph, nn, optim
 from tinygrad_nn.autodiff import grad, gradients, hessian, jacobian, jvp, value_and_grad, vjp
 from tinygrad_nn.context import enable_grad, no_grad
 from tinygrad_nn.errors import TinygradError
@@ -43,6 +43,7 @@ __all__ = [
     "gelu_tanh",
     "grad",
     "gradients",
+    "graph",
     "hessian",
     "jacobian",
     "jvp",
@@ -69,6 +70,7 @@ __all__ = [
     "testing",
     "train",
     "value_and_grad",
+    "viz",
     "vjp",
     "xlogy",
 ]
@@ -79,6 +81,7 @@ _ON_FIRST_USE = {
     "save": "tinygrad_nn.checkpoint",
     "testing": "tinygrad_nn.testing",
     "train": "tinygrad_nn.train",
+    "viz": "tinygrad_nn.viz",
 }
 
 

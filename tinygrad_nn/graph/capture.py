@@ -24,7 +24,7 @@ _ASTYPE: Any = REGISTRY["astype"]
 
 
 class Builder:
-    """A graph under construction: `known` has the index of every array, by identity, and `nodes` of every node."""
+    """A graph under construction; `known` has the index of each array by identity, `nodes` of each node."""
 
     def __init__(self) -> None:
         self.graph = Graph()
@@ -97,7 +97,7 @@ class Builder:
         for node in sorted(nodes, key=lambda node: node.number):
             if node.saved is None:
                 raise GraphFreed(
-                    f"{node.op.name}: a backward pass has released this graph, so there is nothing left to draw\n"
+                    f"{node.op.name}: a backward pass has released this graph, so nothing is left to draw\n"
                     "  hint   draw before backward(), or call backward(retain_graph=True)"
                 )
             for link in node.operands:
@@ -157,7 +157,7 @@ def captured(*results: Tensor, names: Mapping[str, Any] | None = None) -> Builde
 
     Args:
         results: tensors.
-        names: what to call tensors or arrays among the operands; those that do not require grad become inputs.
+        names: what to call tensors or arrays among the operands; those without gradient become inputs.
 
     Raises:
         GraphFreed: a backward pass has released the graph.
@@ -172,7 +172,12 @@ def captured(*results: Tensor, names: Mapping[str, Any] | None = None) -> Builde
             index = builder.add_input(given._data if isinstance(given, Tensor) else as_array(given), name)
             if type(node) is Leaf:
                 builder.nodes[node] = index
+    given_names = set(builder.graph.inputs)
     builder.walk([result._node for result in results if type(result._node) is Node])
+    used = {k for value in builder.graph.ops for k in value.operands}
+    unknown = [builder.graph.values[k].name for k in sorted(given_names - used)]
+    if unknown:
+        raise GraphError(f"names: {', '.join(map(str, unknown))} is no operand of this graph, by identity")
     builder.finish([builder.operand(r._data if r._node is None else r._node) for r in results])
     return builder
 
@@ -198,7 +203,7 @@ def from_error(error: BaseException) -> Graph:
     builder.walk([link for link in links if type(link) is Node])
     places = [builder.operand(link) for link in links]
     failed = builder.add_op(op, places, params, (), np.dtype(bool), kind="error", scope=scope)
-    builder.graph.notes.append(str(error).splitlines()[0])
+    builder.graph.notes += str(error).splitlines()
     return builder.finish([failed])
 
 
@@ -244,10 +249,10 @@ class Recorder(context.Watcher, Builder):
     def on_record(self, node: Any) -> None:
         self.nodes[node] = self._last
 
-    def before_rules(self, node: Any, cotangent: Any) -> None:  # noqa: ARG002
+    def before_rules(self, node: Any, cotangent: Any) -> None:
         self._rule = self.nodes.get(node)
 
-    def after_rules(self, node: Any) -> None:  # noqa: ARG002
+    def after_rules(self, node: Any) -> None:
         self._rule = None
 
     def on_update(self, update: Any, operands: Any, params: Any) -> bool:
@@ -261,7 +266,7 @@ class Recorder(context.Watcher, Builder):
 
     def on_host(self, prepare: Callable[[], None]) -> bool:
         self.graph.host.append(prepare)
-        return False
+        return True
 
     def on_read(self, tensor: Any, how: str) -> None:
         index = self.known.get(id(tensor._data))
@@ -269,7 +274,7 @@ class Recorder(context.Watcher, Builder):
             label = "a tensor" if index is None else self.graph.labels()[index]
             raise CaptureError(
                 f"{how} during capture: the value of {label} {tensor.shape} would be baked into the graph\n"
-                "  hint   compute with the tensor itself (np.where instead of if), or return it and read it later"
+                "  hint   compute with the tensor itself (np.where, not if), or return it and read it then"
             )
 
 
@@ -277,7 +282,8 @@ def trace(function: Callable[..., Any], *args: Any) -> tuple[Graph, Any]:
     """Run a function once on Tensors and return the graph of all it did, and its result.
 
     Arrays and Tensors among the arguments, also in tuples, lists and dicts, are the inputs of the graph; all
-    other arguments are handed on as they are. Forward, backward and updates are one list; updates are not executed.
+    other arguments are handed on as they are. Forward, backward and updates are one list; updates, and the
+    plain Python work of optimizers, are written down and not done.
 
     Raises:
         CaptureError: the function read the value of a tensor, which a replay could not repeat.
@@ -301,21 +307,16 @@ def record(recorder: Recorder, function: Callable[..., Any], *args: Any) -> Any:
 
 
 def _names(function: Callable[..., Any], count: int) -> list[str]:
-    target = (
-        getattr(type(function), "forward", function) if hasattr(function, "named_parameters") else function
-    )
     try:
-        parameters = [
-            p.name for p in inspect.signature(target).parameters.values() if p.kind is not p.VAR_POSITIONAL
-        ]
-    except (TypeError, ValueError):
-        parameters = []
-    parameters = parameters[1:] if parameters[:1] == ["self"] else parameters
-    return [parameters[k] if k < len(parameters) else f"input{k}" for k in range(count)]
+        parameters = inspect.signature(getattr(function, "forward", function)).parameters.values()
+    except (TypeError, ValueError):  # functions written in C do not always have a signature
+        return [f"input{k}" for k in range(count)]
+    names = [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL]
+    return [names[k] if k < len(names) else f"input{k}" for k in range(count)]
 
 
 def _as_inputs(arg: Any, name: str, recorder: Recorder) -> Any:
-    """Return an argument with its arrays as Tensors of their own, which are inputs of the graph from now on."""
+    """Return an argument with its arrays as Tensors of their own, which are inputs of the graph from now."""
     if isinstance(arg, (list, tuple)) and type(arg) in (list, tuple):
         return type(arg)(_as_inputs(item, f"{name}[{k}]", recorder) for k, item in enumerate(arg))
     if type(arg) is dict:

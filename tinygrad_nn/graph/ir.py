@@ -24,8 +24,8 @@ class Value:
     """One value of a graph; `index` is its place in the list, and operands come before it.
 
     Attributes:
-        kind: `input` (given anew on each run), `parameter` (a leaf that requires grad), `constant`, `state` (an
-            array that an update kernel reads or writes), `op`, or `error` (an op that failed, always last).
+        kind: `input` (given anew on each run), `parameter` (a leaf that requires grad), `constant`, `state`
+            (an array that an update kernel reads or writes), `op`, or `error` (one that failed, always last).
         op: the primitive that makes it; `op.writes` names the operands that an update kernel writes instead.
         operands: one index per operand; x * x has the same one twice.
         params: keywords of the call.
@@ -88,7 +88,7 @@ class Graph:
         return labels
 
     def _roles(self) -> list[str]:
-        """Return for values without a name what the first op that uses them calls them: labels, targets, ..."""
+        """Return for each value what the first op using it calls it, if that is a word: labels, targets."""
         roles = ["array"] * len(self.values)
         for value in reversed(self.values):
             if value.op is not None and not value.op.variadic:
@@ -139,7 +139,7 @@ class Graph:
         return self
 
     def evaluate(self, inputs: Sequence[Any] | None = None) -> list[Any]:
-        """Return every value, in order, by running the ops again; nothing outside of the result is written.
+        """Return every value, in order, by doing the host work and running the ops again; states are put back.
 
         Args:
             inputs: arrays for `self.inputs`, in their order; by default those of the capture.
@@ -151,13 +151,24 @@ class Graph:
         if inputs is not None and len(inputs) != len(self.inputs):
             raise GraphError(f"the graph has {len(self.inputs)} inputs, got {len(inputs)}")
         given = {} if inputs is None else dict(zip(self.inputs, inputs, strict=True))
+        states = [(v.data, v.data.copy()) for v in self.values if v.kind == "state"]
+        try:
+            for prepare in self.host:
+                prepare()
+            return self._run(given)
+        finally:
+            for array, before in states:
+                array[...] = before
+
+    def _run(self, given: dict[int, Any]) -> list[Any]:
         results: list[Any] = []
         copied: set[int] = set()
         for value in self.values:
             if value.kind == "error":
                 results.append(None)
             elif value.op is None:
-                results.append(given.get(value.index, value.data))
+                data = given.get(value.index, value.data)
+                results.append(data.copy() if value.kind == "state" else data)
             else:
                 for place in value.op.writes:
                     k = value.operands[place]

@@ -1,0 +1,108 @@
+"""A real headless Chromium for tests, driven through chromedriver; skipped, visibly, where there is none."""
+
+import base64
+import json
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+KEYS = {"ArrowRight": "\ue014", "ArrowLeft": "\ue012", "Home": "\ue011", "End": "\ue010", "Escape": "\ue00c"}
+KEYS |= {"Enter": "\ue007", "Tab": "\ue004", "Space": " "}
+
+
+class Browser:
+    """One window: open a page, press keys, ask the page, and see what it logged and requested."""
+
+    def __init__(self, address: str, profile: Path) -> None:
+        arguments = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--no-first-run",
+            "--window-size=1280,760",
+            f"--user-data-dir={profile}",
+        ]
+        wanted = {
+            "browserName": "chrome",
+            "goog:chromeOptions": {"args": arguments, "binary": shutil.which("chromium")},
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+        }
+        self._address = address
+        answer = self._send("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
+        self._session = f"/session/{answer['sessionId']}"
+
+    def _send(self, method: str, path: str, body: Any = None) -> Any:
+        request = urllib.request.Request(
+            self._address + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["value"]
+
+    def open(self, path: Path) -> None:
+        self._send("POST", f"{self._session}/url", {"url": path.as_uri()})
+
+    def run(self, script: str, *args: Any) -> Any:
+        """Run a JavaScript function body in the page and return its result."""
+        return self._send("POST", f"{self._session}/execute/sync", {"script": script, "args": args})
+
+    def press(self, *keys: str) -> None:
+        strokes = []
+        for key in keys:
+            value = KEYS.get(key, key)
+            strokes += [{"type": "keyDown", "value": value}, {"type": "keyUp", "value": value}]
+        self._send(
+            "POST",
+            f"{self._session}/actions",
+            {"actions": [{"type": "key", "id": "keys", "actions": strokes}]},
+        )
+
+    def screenshot(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self._send("GET", f"{self._session}/screenshot")))
+
+    def console(self) -> list[str]:
+        """Return what was logged since the last call."""
+        return [
+            entry["message"] for entry in self._send("POST", f"{self._session}/se/log", {"type": "browser"})
+        ]
+
+    def requests(self) -> list[str]:
+        """Return the addresses that were requested since the last call."""
+        entries = self._send("POST", f"{self._session}/se/log", {"type": "performance"})
+        events = [json.loads(entry["message"])["message"] for entry in entries]
+        return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+
+    def close(self) -> None:
+        self._send("DELETE", self._session)
+
+
+@contextmanager
+def browser(profile: Path) -> Iterator[Browser]:
+    """Start chromedriver and a window with an empty profile, and end both."""
+    if not (shutil.which("chromedriver") and shutil.which("chromium")):
+        pytest.skip("chromium and chromedriver are not installed: apt install chromium chromium-driver")
+    driver = subprocess.Popen(
+        ["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        assert driver.stdout is not None
+        started = next(line for line in driver.stdout if "successfully on port" in line)
+        window = Browser(f"http://127.0.0.1:{started.rstrip().rstrip('.').rsplit(' ', 1)[1]}", profile)
+        try:
+            yield window
+        finally:
+            window.close()
+    finally:
+        driver.terminate()
+        driver.wait()
+        if driver.stdout is not None:
+            driver.stdout.close()

