@@ -19,12 +19,12 @@ def network():
 def test_an_existing_result_prints_one_line_an_op():
     loss = nn.losses.cross_entropy(network()(X), Y)
     assert from_result(loss, names={"x": X}).check().text() == (
-        "%1 = matmul(x, 0.weight)                           (8, 4)   Sequential / 0: Dense\n"
-        "%2 = add(%1, 0.bias)                               (8, 4)   Sequential / 0: Dense\n"
-        "%3 = tanh(%2)                                      (8, 4)   Sequential / 1: Tanh\n"
-        "%4 = matmul(%3, 2.weight)                          (8, 3)   Sequential / 2: Dense\n"
-        "%5 = add(%4, 2.bias)                               (8, 3)   Sequential / 2: Dense\n"
-        "%6 = cross_entropy(%5, labels, reduction='mean')   ()"
+        "%1 = matmul(x, 0.weight)         (8, 4)   Sequential / 0: Dense\n"
+        "%2 = add(%1, 0.bias)             (8, 4)   Sequential / 0: Dense\n"
+        "%3 = tanh(%2)                    (8, 4)   Sequential / 1: Tanh\n"
+        "%4 = matmul(%3, 2.weight)        (8, 3)   Sequential / 2: Dense\n"
+        "%5 = add(%4, 2.bias)             (8, 3)   Sequential / 2: Dense\n"
+        "%6 = cross_entropy(%5, labels)   ()"
     )
 
 

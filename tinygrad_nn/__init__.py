@@ -8,6 +8,7 @@ from tinygrad_nn.autodiff import grad, gradients, hessian, jacobian, jvp, value_
 from tinygrad_nn.context import enable_grad, no_grad
 from tinygrad_nn.errors import TinygradError
 from tinygrad_nn.graph.compile import compile
+from tinygrad_nn.operators import Tensor
 from tinygrad_nn.ops.activation import (
     elu,
     erf,
@@ -26,7 +27,7 @@ from tinygrad_nn.ops.activation import (
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.reduction import logsumexp
 from tinygrad_nn.primitive import kernel, op
-from tinygrad_nn.tensor import Tensor, as_tensor, tensor
+from tinygrad_nn.tensor import as_tensor, tensor
 
 __version__ = "0.1.0"
 __all__ = [

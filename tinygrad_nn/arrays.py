@@ -24,7 +24,9 @@ def as_array(data: Any, dtype: Any = None) -> Array:
         ShapeError: nested lists of unequal length.
     """
     if isinstance(data, np.ma.MaskedArray):
-        raise DtypeError("masked arrays are not supported\n  hint   data.filled(0), and np.where(mask, ...) afterwards")
+        raise DtypeError(
+            "masked arrays are not supported\n  hint   data.filled(0), and np.where(mask, ...) afterwards"
+        )
     if isinstance(data, (np.ndarray, np.generic)):
         array = np.asarray(data)
     else:
@@ -80,7 +82,9 @@ def promote(arrays: list[Any], tensors: int) -> bool:
     else:
         return False
     real = [a for a in arrays if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
-    deciding = [a for a in real if a.ndim] or [a for k, a in enumerate(arrays) if tensors >> k & 1 and a.dtype.kind == "f"]
+    deciding = [a for a in real if a.ndim] or [
+        a for k, a in enumerate(arrays) if tensors >> k & 1 and a.dtype.kind == "f"
+    ]
     if not deciding:
         return False
     target = np.result_type(*[a.dtype for a in deciding])

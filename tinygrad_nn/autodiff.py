@@ -48,20 +48,24 @@ def gradients(
     targets: list[Tensor] = list(xs) if several else [xs]  # type: ignore[list-item]
     for x in targets:
         if not isinstance(x, Tensor) or not x.requires_grad:
-            raise GraphError("gradients: every x is a tensor that requires grad\n  hint   tn.tensor(data, requires_grad=True)")
-    seed = cotangent if isinstance(cotangent, Tensor) and create_graph else wrap(seed_like(y, cotangent), None)
+            raise GraphError(
+                "gradients: every x is a tensor that requires grad\n  hint   tn.tensor(data, requires_grad=True)"
+            )
+    seed = (
+        cotangent if isinstance(cotangent, Tensor) and create_graph else wrap(seed_like(y, cotangent), None)
+    )
     keep = create_graph if retain_graph is None else retain_graph
     found = _pull(y, seed, [x._node for x in targets], create_graph, keep)
     result = [_filled(found.get(x._node), x) for x in targets]
-    return type(xs)(result) if several else result[0]  # type: ignore[call-arg, arg-type]
+    return type(xs)(result) if several else result[0]  # type: ignore[call-arg]
 
 
 def _pull(y: Tensor, seed: Tensor, nodes: Sequence[Any], create_graph: bool, retain: bool) -> dict[Any, Any]:
     node = y._node
-    if node is None or not node.requires_grad:
-        return {}
     if isinstance(node, Leaf):
         return {node: seed if create_graph else seed._data.copy()}
+    if node is None:
+        return {}
     traced = create_graph or any(watcher.traces for watcher in context.current().watchers)
     if not traced:
         return backward(node, seed._data, wanted=set(nodes), retain=retain)
@@ -82,17 +86,18 @@ def _variable(x: Any, who: str) -> Tensor:
         return +x
     data = x._data if isinstance(x, Tensor) else as_array(x)
     if data.dtype.kind != "f":
-        raise DtypeError(f"{who}: derivatives need floating arguments, got dtype {data.dtype}\n  hint   2.0 instead of 2")
+        raise DtypeError(
+            f"{who}: derivatives need floating arguments, got dtype {data.dtype}\n  hint   2.0 instead of 2"
+        )
     return wrap(data, Leaf(data, True, None))
 
 
-def _outside(y: Tensor, variables: Sequence[Tensor]) -> bool:
-    """Tell whether y also depends on something else that requires grad, so that derivatives of it may be wanted."""
-    own = {x._node for x in variables}
+def _outside(y: Tensor) -> bool:
+    """Tell whether y depends on something that requires grad, so that derivatives of derivatives may be wanted."""
     if not isinstance(y._node, Node):
         return False
     return any(
-        type(operand) is Leaf and operand.requires_grad and operand not in own
+        type(operand) is Leaf and operand.requires_grad
         for node in reachable(y._node)
         for operand in node.operands
     )
@@ -100,9 +105,13 @@ def _outside(y: Tensor, variables: Sequence[Tensor]) -> bool:
 
 def _result(y: Any, who: str, scalar: bool = False) -> Tensor:
     if not isinstance(y, Tensor):
-        raise GraphError(f"{who}: the function returned {type(y).__name__}, expected a Tensor computed from its arguments")
+        raise GraphError(
+            f"{who}: the function returned {type(y).__name__}, expected a Tensor computed from its arguments"
+        )
     if scalar and y.size != 1:
-        raise ShapeError(f"{who}: the function returned shape {y.shape}, expected a scalar\n  hint   tn.jacobian, or .sum()")
+        raise ShapeError(
+            f"{who}: the function returned shape {y.shape}, expected a scalar\n  hint   tn.jacobian, or .sum()"
+        )
     return y
 
 
@@ -116,21 +125,29 @@ def vjp(f: Function, *xs: Any) -> tuple[Tensor, Callable[[Any], Any]]:
         >>> pull(np.array([1.0, 10.0]))
         Tensor([ 2., 40.], dtype=float64)
     """
-    with context.changed(recording=True):
-        variables = [_variable(x, "vjp") for x in xs]
-        y = _result(f(*variables), "vjp")
+    y, variables, inner = _recorded(f, xs, "vjp")
 
     def pull(cotangent: Any) -> Any:
         linked = isinstance(cotangent, Tensor) and cotangent.requires_grad
-        create = linked or _outside(y, variables)
         seed = cotangent if linked else wrap(seed_like(y, cotangent), None)
         if seed.shape != y.shape:
             raise ShapeError(f"vjp: the result has shape {y.shape}, its cotangent has shape {seed.shape}")
-        found = _pull(y, seed, [x._node for x in variables], create, True)
+        found = _pull(y, seed, [x._node for x in variables], inner or linked, True)
         result = tuple(_filled(found.get(x._node), x) for x in variables)
         return result[0] if len(result) == 1 else result
 
-    return y, pull
+    return y if inner else y.detach(), pull
+
+
+def _recorded(f: Function, xs: Sequence[Any], who: str) -> tuple[Tensor, list[Tensor], bool]:
+    """Return the result, the variables, and whether an outer derivative may go through the result."""
+    with context.changed(recording=True):
+        variables = [_variable(x, who) for x in xs]
+        y = _result(f(*variables), who)
+    for x in variables:  # what is recorded can go back; to everyone else they are constants from now on
+        if type(x._node) is Leaf:
+            x._node.requires_grad = False
+    return y, variables, _outside(y)
 
 
 def _at(args: tuple[Any, ...], argnums: tuple[int, ...], values: Sequence[Any]) -> list[Any]:
@@ -164,15 +181,9 @@ def value_and_grad(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
 
         y, pull = vjp(chosen, *(args[k] for k in numbers))
         g = pull(np.ones(y.shape, y.dtype))
-        return y if y.requires_grad and _is_nested(args) else y.detach(), (
-            (g,) if isinstance(argnums, tuple) and len(numbers) == 1 else g
-        )
+        return y, (g,) if isinstance(argnums, tuple) and len(numbers) == 1 else g
 
     return differentiated
-
-
-def _is_nested(args: Sequence[Any]) -> bool:
-    return any(isinstance(x, Tensor) and x.requires_grad for x in args)
 
 
 def grad(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
@@ -206,19 +217,25 @@ def jvp(f: Function, xs: Any, vs: Any) -> tuple[Tensor, Tensor]:
         raise ShapeError(f"jvp: {len(points)} arguments but {len(directions)} directions")
     for k, (x, v) in enumerate(zip(points, directions, strict=True)):
         if np.shape(x) != np.shape(v):
-            raise ShapeError(f"jvp: argument {k} has shape {np.shape(x)}, its direction has shape {np.shape(v)}")
-    y, pull = vjp(f, *points)
+            raise ShapeError(
+                f"jvp: argument {k} has shape {np.shape(x)}, its direction has shape {np.shape(v)}"
+            )
+    y, variables, inner = _recorded(f, points, "jvp")
     dummy = wrap(np.zeros(y.shape, y.dtype), None)
     dummy.requires_grad = True
     with context.changed(recording=True):
-        pulled = pull(dummy)
+        pulled = _pull(y, dummy, [x._node for x in variables], True, True)
         total = wrap(np.zeros((), y.dtype), None)
-        for g, v in zip(pulled if isinstance(pulled, tuple) else (pulled,), directions, strict=True):
-            total = total + (g * (v if isinstance(v, Tensor) else as_array(v))).sum()
+        for x, v in zip(variables, directions, strict=True):
+            total = (
+                total
+                + (_filled(pulled.get(x._node), x) * (v if isinstance(v, Tensor) else as_array(v))).sum()
+            )
+    value = y if inner else y.detach()
     if not total.requires_grad:
-        return y, wrap(np.zeros(y.shape, y.dtype), None)
-    linked = any(isinstance(v, Tensor) and v.requires_grad for v in directions) or _outside(y, [])
-    return y, gradients(total, dummy, create_graph=linked)  # type: ignore[return-value]
+        return value, wrap(np.zeros(y.shape, y.dtype), None)
+    linked = inner or any(isinstance(v, Tensor) and v.requires_grad for v in directions)
+    return value, gradients(total, dummy, create_graph=linked)
 
 
 def jacobian(f: Function, argnums: int = 0) -> Function:
@@ -240,7 +257,8 @@ def jacobian(f: Function, argnums: int = 0) -> Function:
         shape = y.shape + np.shape(args[argnums])
         if not rows:
             return wrap(np.zeros(shape, y.dtype), None)
-        return np.stack(rows).reshape(shape)  # type: ignore[call-overload, no-any-return]
+        stacked: Any = np.stack(rows)
+        return stacked.reshape(shape)  # type: ignore[no-any-return]
 
     return differentiated
 

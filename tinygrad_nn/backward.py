@@ -8,6 +8,7 @@ shapes, dtypes, sums of several contributions, and who owns which buffer.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from heapq import heappop, heappush
 from sys import getrefcount
 from typing import Any
 
@@ -17,11 +18,11 @@ from tinygrad_nn import context
 from tinygrad_nn.errors import BadRule, GraphFreed, StaleValue
 from tinygrad_nn.node import Leaf, Node, reachable
 from tinygrad_nn.ops.reduction import sum_to
-from tinygrad_nn.primitive import Rule
 
 Wrap = Callable[[Any, Any], Any]
 
 
+@np.errstate(all="ignore")
 def backward(
     root: Node,
     cotangent: Any,
@@ -37,71 +38,83 @@ def backward(
         StaleValue: a leaf was changed after it had been used.
         BadRule: a rule returned something that cannot be a gradient.
     """
-    order = reachable(root)
-    useful = None if wanted is None else _leading_to(wanted, order)
+    useful = None if wanted is None else _leading_to(wanted, reachable(root))
     watchers = context.current().watchers
-    totals: dict[Any, tuple[Any, bool]] = {root: (cotangent, False)}
+    totals: dict[Any, Any] = {root: cotangent}
+    own: set[Any] = set()  # whose total is a buffer of this pass, to be added to in place
     gradients: dict[Node | Leaf, Any] = {}
-    with np.errstate(all="ignore"):
-        for node in order:
-            entry = totals.pop(node, None)
-            if entry is None:
+    pending = [
+        (-root.number, root)
+    ]  # a heap: the newest first, when nothing can be added to its cotangent any more
+    while pending:
+        node = heappop(pending)[1]
+        g = totals.pop(node)
+        if useful is not None:
+            if node in wanted:  # type: ignore[operator]
+                gradients[node] = g if node in own or wrap else g.copy()
+            if node not in useful:
                 continue
-            g = entry[0]
-            if wanted is not None and node in wanted:
-                gradients[node] = _own(g, entry[1], wrap)
-                if useful is not None and node not in useful:
-                    continue
-            if node.saved is None:
-                raise GraphFreed(
-                    f"{node.op.name}: the values saved for the backward pass have been released by an earlier one\n"
-                    "  hint   call backward(retain_graph=True) the first time, or compute the loss again"
-                )
+        saved = node.saved
+        if saved is None:
+            raise _freed(node)
+        if watchers:
             for watcher in watchers:
                 watcher.before_rules(node, g)
-            operands = node.operands
-            for operand in operands:
-                if type(operand) is Leaf and operand.number > node.number:
-                    raise _stale(node, operand)
-            values = node.saved if wrap is None else _as_tensors(node, wrap)
-            shapes = None
-            for index, rule, places in node.plan.calls:
-                parent = operands[index]
-                if not parent.requires_grad if useful is None else parent not in useful and parent not in wanted:  # type: ignore[operator]
+        operands = node.operands
+        number = node.number
+        for operand in operands:
+            if type(operand) is Leaf and operand.number > number:
+                raise _stale(node, operand)
+        if wrap is not None:
+            saved = _as_tensors(node, wrap)
+        shapes = None
+        for index, rule, places in node.plan.calls:
+            parent = operands[index]
+            if useful is None:
+                if not parent.requires_grad:
                     continue
-                if rule.plain:
-                    r = rule.function(g, *[values[k] for k in places])
+            elif parent not in useful and parent not in wanted:  # type: ignore[operator]
+                continue
+            if rule.plain or not (node.params or rule.wants_shapes or rule.wants_index):
+                if len(places) == 1:
+                    r = rule.function(g, saved[places[0]])
                 else:
-                    if shapes is None and rule.wants_shapes:
-                        shapes = tuple([getattr(x, "shape", ()) for x in operands])
-                    keywords = _keywords(rule, node.params, index, shapes)
-                    r = rule.function(g, *[values[k] for k in places], **keywords)
-                if type(r) is not np.ndarray or r.shape != parent.shape or r.dtype != parent.dtype:
-                    r = fit(r, parent.shape, parent.dtype, node, index, wrap)
+                    r = rule.function(g, *[saved[k] for k in places])
+            else:
+                if shapes is None and rule.wants_shapes:
+                    shapes = tuple([getattr(x, "shape", ()) for x in operands])
+                r = rule.function(
+                    g, *[saved[k] for k in places], **rule.keywords_for(node.params, shapes, index)
+                )
+            if type(r) is not np.ndarray or r.shape != parent.shape or r.dtype is not parent.dtype:
+                r = fit(r, parent.shape, parent.dtype, node, index, wrap)
+            if watchers:
                 for watcher in watchers:
                     watcher.on_gradient(node, index, r)
-                # A fresh result of the rule has no base and no other owner than this variable.
-                owned = wrap is None and r.base is None and getrefcount(r) <= 2
-                before = totals.get(parent)
-                if before is None:
-                    totals[parent] = (r, owned)
-                elif before[1]:
-                    total = before[0]
-                    total += r
-                elif owned:
-                    r += before[0]
-                    totals[parent] = (r, True)
-                else:
-                    total = before[0] + r  # for 0-d arrays a NumPy scalar, which cannot be added to in place
-                    totals[parent] = (total, False) if wrap else (np.asarray(total), True)
-            del values
+            before = totals.get(parent)
+            if before is None:
+                totals[parent] = r
+                if type(parent) is Node:
+                    heappush(pending, (-parent.number, parent))
+                # A fresh result has no base, and no owners but this variable and the totals.
+                if wrap is None and r.base is None and getrefcount(r) <= 3:
+                    own.add(parent)
+            elif parent in own:
+                before += r
+            else:
+                total = before + r
+                totals[parent] = total if wrap else np.asarray(total)  # of 0-d arrays NumPy makes scalars
+                if wrap is None:
+                    own.add(parent)
+        if watchers:
             for watcher in watchers:
                 watcher.after_rules(node)
-            if not retain:
-                node.release()
-    for parent, (g, owned) in totals.items():
-        if wanted is None or parent in wanted:
-            gradients[parent] = _own(g, owned, wrap)
+        if not retain:
+            node.saved = None
+            node.operands = []
+    for parent, g in totals.items():
+        if useful is None or parent in wanted:  # type: ignore[operator]
+            gradients[parent] = g if parent in own or wrap else g.copy()
     return gradients
 
 
@@ -113,10 +126,14 @@ def fit(r: Any, shape: tuple[int, ...], dtype: Any, node: Node, index: int, wrap
             f"broadcasts with {shape}"
         )
     if r.dtype.kind not in "fiub":
-        raise BadRule(f"{node.op.name}: the rule of operand {index} returned dtype {r.dtype}, expected {dtype}")
+        raise BadRule(
+            f"{node.op.name}: the rule of operand {index} returned dtype {r.dtype}, expected {dtype}"
+        )
     if r.shape != shape:
         if not r.shape and wrap is None:
-            r = np.ndarray(shape, r.dtype, np.asarray(r), 0, (0,) * len(shape))  # np.broadcast_to, ten times faster
+            r = np.ndarray(
+                shape, r.dtype, np.asarray(r), 0, (0,) * len(shape)
+            )  # np.broadcast_to, ten times faster
         elif r.shape[r.ndim - len(shape) :] == shape:
             r = sum_to(r, shape=shape) if wrap else sum_to.function(r, shape=shape)
         else:
@@ -139,26 +156,22 @@ def _brought_home(r: Any, shape: tuple[int, ...], node: Node, index: int) -> Any
     return sum_to(r, shape=shape) if full != shape else r
 
 
-def _keywords(rule: Rule, params: dict[str, Any], index: int, shapes: Any) -> dict[str, Any]:
-    keywords = {name: params[name] for name in rule.keywords if name in params}
-    if rule.wants_shapes:
-        keywords["shapes"] = shapes
-    if rule.wants_index:
-        keywords["i"] = index
-    return keywords
-
-
-def _own(g: Any, owned: bool, wrap: Wrap | None) -> Any:
-    return g if owned or wrap is not None else g.copy()
-
-
 def _leading_to(wanted: Collection[Node | Leaf], order: list[Node]) -> set[Node]:
     """Return the nodes of `order` that were computed from one of `wanted`."""
     useful: set[Node] = set()
     for node in reversed(order):
-        if any(parent in wanted or parent in useful for parent in node.operands if type(parent) in (Node, Leaf)):
+        if any(
+            parent in wanted or parent in useful for parent in node.operands if type(parent) in (Node, Leaf)
+        ):
             useful.add(node)
     return useful
+
+
+def _freed(node: Node) -> GraphFreed:
+    return GraphFreed(
+        f"{node.op.name}: the values saved for the backward pass have been released by an earlier one\n"
+        "  hint   call backward(retain_graph=True) the first time, or compute the loss again"
+    )
 
 
 def _stale(node: Node, leaf: Leaf) -> StaleValue:
@@ -180,7 +193,9 @@ def _as_tensors(node: Node, wrap: Wrap) -> list[Any]:
         operand = operands[index]
         if type(operand) in (Node, Leaf):
             return wrap(array, operand)
-        return wrap(array, None) if isinstance(array, np.ndarray) else array  # so that watchers see what uses it
+        return (
+            wrap(array, None) if isinstance(array, np.ndarray) else array
+        )  # so that watchers see what uses it
 
     saved = node.saved or []
     for name, place, value in zip(node.plan.names, node.plan.sources, saved, strict=True):

@@ -13,18 +13,22 @@ from tinygrad_nn.node import Leaf
 _LOCK = threading.Lock()
 
 
-def commit(
-    gradients: Mapping[Any, Any],
-    add: Callable[[Any, Any], Any] = np.add,
-    unwrap: Callable[[Any], Any] = lambda g: g,
-) -> None:
-    """Add gradients to `.grad` of their leaves; an error or an interrupt on the way leaves all as they were."""
+def commit(gradients: Mapping[Any, Any], add: Callable[[Any, Any], Any] | None = None) -> None:
+    """Add gradients to `.grad` of their leaves; an error or an interrupt on the way leaves all as they were.
+
+    `add(old, new)` is for gradients that are tensors; `old` is None where there is none yet.
+    """
     with _LOCK:
-        before = [(leaf, leaf.grad) for leaf in gradients if isinstance(leaf, Leaf) and leaf.requires_grad]
-        after = [unwrap(gradients[leaf]) if old is None else add(old, gradients[leaf]) for leaf, old in before]
+        before = []
+        after = []
+        for leaf, g in gradients.items():
+            if type(leaf) is Leaf and leaf.requires_grad:
+                old = leaf.grad
+                before.append((leaf, old))
+                after.append(add(old, g) if add is not None else g if old is None else np.add(old, g))
         try:
             for (leaf, _), new in zip(before, after, strict=True):
-                leaf.grad = np.asarray(new)
+                leaf.grad = new if type(new) is np.ndarray else np.asarray(new)
         except BaseException:
             for leaf, old in before:
                 leaf.grad = old

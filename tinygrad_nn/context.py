@@ -12,24 +12,25 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Scope:
-    """One call of a module: the module, and the call it happened in."""
+class Scope(tuple[Any, Any]):
+    """One call of a module: `module`, and `parent`, the call it happened in. Two calls are never equal."""
 
-    __slots__ = ("module", "parent")
-
-    def __init__(self, module: Any, parent: Scope | None) -> None:
-        self.module = module
-        self.parent = parent
+    __slots__ = ()
+    module = property(itemgetter(0))
+    parent = property(itemgetter(1))
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def chain(self) -> list[Scope]:
         """Return the calls from the outermost to this one."""
         calls = [self]
-        while (parent := calls[-1].parent) is not None:
+        while (parent := calls[-1][1]) is not None:
             calls.append(parent)
         return calls[::-1]
 
@@ -39,15 +40,12 @@ class Scope:
         return next((str(name) for name, child in children if child is self.module), "?")
 
 
-class State:
+class State(NamedTuple):
     """`recording`: results remember how they were made; `watchers`: told of every op; `scope`: module call."""
 
-    __slots__ = ("recording", "scope", "watchers")
-
-    def __init__(self, recording: bool, watchers: tuple[Watcher, ...], scope: Scope | None) -> None:
-        self.recording = recording
-        self.watchers = watchers
-        self.scope = scope
+    recording: bool
+    watchers: tuple[Watcher, ...]
+    scope: Scope | None
 
 
 class Watcher:
@@ -103,8 +101,7 @@ def current() -> State:
 def changed(**fields: Any) -> Iterator[None]:
     """Run the body with some fields of the state replaced."""
     previous = current()
-    kept = {"recording": previous.recording, "watchers": previous.watchers, "scope": previous.scope}
-    STATE.set(State(**(kept | fields)))
+    STATE.set(previous._replace(**fields))
     try:
         yield
     finally:
@@ -128,7 +125,7 @@ class _Recording:
     def __enter__(self) -> None:
         previous = current()
         self._previous.append(previous)
-        STATE.set(State(self._recording, previous.watchers, previous.scope))
+        STATE.set(previous._replace(recording=self._recording))
 
     def __exit__(self, *_: object) -> None:
         STATE.set(self._previous.pop())

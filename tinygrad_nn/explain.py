@@ -43,7 +43,11 @@ def explain(op: Primitive, operands: Any, arrays: Any, params: dict[str, Any], e
 def _summary(op: Primitive, shapes: list[tuple[int, ...]], error: Exception) -> str:
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     if op.name == "matmul" and len(shapes) == 2:
-        return f"inner dimensions differ: {shapes[0]} @ {shapes[1]}" if all(shapes) else f"{shapes[0]} @ {shapes[1]}: 0-d"
+        return (
+            f"inner dimensions differ: {shapes[0]} @ {shapes[1]}"
+            if all(shapes)
+            else f"{shapes[0]} @ {shapes[1]}: 0-d"
+        )
     if "broadcast" in text:
         return "shapes do not broadcast: " + " and ".join(map(str, shapes))
     return text
@@ -78,7 +82,9 @@ def module_path(scope: context.Scope | None) -> str:
     parts = []
     for call in scope.chain() if scope is not None else ():
         text = repr(call.module) if call is scope else type(call.module).__name__
-        parts.append(f"{call.key()}: {text}".splitlines()[0] if call.parent is not None else text.splitlines()[0])
+        parts.append(
+            f"{call.key()}: {text}".splitlines()[0] if call.parent is not None else text.splitlines()[0]
+        )
     return " / ".join(parts)
 
 

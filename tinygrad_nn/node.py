@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ class Leaf:
     `number` is the time of its last change. A node that is older than one of its leaves saw another value.
     """
 
-    __slots__ = ("data", "grad", "name", "number", "requires_grad")
+    __slots__ = ("_data", "dtype", "grad", "name", "number", "requires_grad", "shape")
     op = None
 
     def __init__(self, data: np.ndarray[Any, Any], requires_grad: bool, name: str | None) -> None:
@@ -32,12 +33,14 @@ class Leaf:
         self.number = tick()
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self.data.shape
+    def data(self) -> np.ndarray[Any, Any]:
+        return self._data
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.data.dtype
+    @data.setter
+    def data(self, array: np.ndarray[Any, Any]) -> None:
+        self._data = array
+        self.shape = array.shape
+        self.dtype = array.dtype
 
 
 class Node:
@@ -50,32 +53,16 @@ class Node:
     __slots__ = ("dtype", "name", "number", "op", "operands", "params", "plan", "saved", "scope", "shape")
     requires_grad = True
 
-    def __init__(
-        self,
-        op: Primitive,
-        operands: list[Any],
-        params: dict[str, Any],
-        plan: Plan,
-        saved: Sequence[Any],
-        shape: tuple[int, ...],
-        dtype: np.dtype[Any],
-        scope: Scope | None,
-    ) -> None:
-        self.op = op
-        self.operands = operands
-        self.params = params
-        self.plan = plan
-        self.saved: Sequence[Any] | None = saved
-        self.shape = shape
-        self.dtype = dtype
-        self.scope = scope
-        self.name: str | None = None
-        self.number = tick()
-
-    def release(self) -> None:
-        """Let go of the saved arrays and of the way back."""
-        self.saved = None
-        self.operands = []
+    op: Primitive
+    operands: list[Any]
+    params: dict[str, Any]
+    plan: Plan
+    saved: Sequence[Any] | None
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scope: Scope | None
+    name: str | None
+    number: int
 
 
 def reachable(root: Node) -> list[Node]:
@@ -87,8 +74,4 @@ def reachable(root: Node) -> list[Node]:
             if type(parent) is Node and parent not in seen:
                 seen.add(parent)
                 stack.append(parent)
-    return sorted(seen, key=_number, reverse=True)
-
-
-def _number(node: Node) -> int:
-    return node.number
+    return sorted(seen, key=attrgetter("number"), reverse=True)

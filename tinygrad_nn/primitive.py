@@ -59,16 +59,27 @@ class Rule:
         self.values = tuple(positional[1:])
         self.keywords = tuple(p.name for p in keywords if p.name not in ("i", "shapes"))
         self.defaults = {p.name: p.default for p in keywords if p.default is not p.empty}
-        self.plain = not keywords
+        self.plain = not keywords  # calls with parameters are the exception
         self.wants_index = any(p.name == "i" for p in keywords)
         self.wants_shapes = any(p.name == "shapes" for p in keywords)
+
+    def keywords_for(
+        self, params: Mapping[str, Any], shapes: tuple[Any, ...] | None, index: int
+    ) -> dict[str, Any]:
+        """Return what the rule names after its star, for one operand of one call."""
+        keywords = {name: params[name] for name in self.keywords if name in params} if params else {}
+        if self.wants_shapes:
+            keywords["shapes"] = shapes
+        if self.wants_index:
+            keywords["i"] = index
+        return keywords
 
 
 class Plan:
     """For one choice of operands whose gradient is wanted: what to save, and how to call each rule with it.
 
     `sources` index into (*operands, result, *residuals) and `names` says what stands there; `calls` holds
-    (operand index, rule, positions in saved).
+    (operand index, rule, positions of its values in the saved ones).
     """
 
     __slots__ = ("calls", "names", "save", "sources")
@@ -94,7 +105,7 @@ class Plan:
 def _picker(places: tuple[Any, ...]) -> Callable[[list[Any]], Sequence[Any]]:
     """Return the function that picks `places` out of a list, quickly."""
     if not places:
-        return lambda values: ()
+        return lambda _: ()
     if len(places) == 1:
         (place,) = places
         return lambda values: (values[place],)
@@ -103,6 +114,9 @@ def _picker(places: tuple[Any, ...]) -> Callable[[list[Any]], Sequence[Any]]:
 
 class Primitive:
     """An op with its derivative rules; call it like the function it stands for, on arrays or on Tensors."""
+
+    # What every call reads comes first: slots are faster than the entries of a large dictionary.
+    __slots__ = ("__dict__", "differentiable", "function", "plans", "promotes", "residuals", "rules")
 
     def __init__(
         self,
@@ -162,10 +176,13 @@ class Primitive:
         }
         known = ("xs", "y") if variadic else (*self.operand_names, "y", *self.residuals)
         self.rules = tuple(None if rule is None else Rule(rule, known, name) for rule in rules)
-        self.promotes = promotes if promotes is not None else variadic or sum(r is not None for r in rules) > 1
+        self.promotes = (
+            promotes if promotes is not None else variadic or sum(r is not None for r in rules) > 1
+        )
         self.plans: dict[int | tuple[int, int], Plan] = {}
         self._parameters, self._defaults = _call_signature(key, function)
-        self.__doc__ = getattr(function, "__doc__", None) or f"{name}, as in NumPy."
+        own = key is function and inspect.isfunction(function)
+        self.__doc__ = function.__doc__ if own else f"np.{name}, with a gradient."
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -229,7 +246,9 @@ class Primitive:
         operands = args[:count]
         for name in names[len(operands) : count]:
             if name not in params:
-                raise TypeError(f"{self.name}() needs {count} operands ({', '.join(names[:count])}), got {len(args)}")
+                raise TypeError(
+                    f"{self.name}() needs {count} operands ({', '.join(names[:count])}), got {len(args)}"
+                )
             operands = (*operands, params.pop(name))
         if len(operands) < count:
             raise TypeError(f"{self.name}() needs {count} operands, got {len(operands)}")
@@ -237,7 +256,9 @@ class Primitive:
             if len(args) > len(names):
                 raise TypeError(f"{self.name}() takes at most {len(names)} arguments, got {len(args)}")
             params.update(zip(names[count:], args[count:], strict=False))
-        return operands, {k: v for k, v in params.items() if k not in self._defaults or v is not self._defaults[k]}
+        return operands, {
+            k: v for k, v in params.items() if k not in self._defaults or v is not self._defaults[k]
+        }
 
 
 class Composite:
@@ -376,4 +397,6 @@ _OPTIONS = frozenset(inspect.signature(Primitive.__init__).parameters)
 
 def _with_residuals(options: dict[str, Any]) -> dict[str, Any]:
     residuals = {name: options[name] for name in options if name not in _OPTIONS}
-    return {k: v for k, v in options.items() if k in _OPTIONS} | ({"residuals": residuals} if residuals else {})
+    return {k: v for k, v in options.items() if k in _OPTIONS} | (
+        {"residuals": residuals} if residuals else {}
+    )

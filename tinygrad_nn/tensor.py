@@ -11,19 +11,20 @@ from tinygrad_nn import context
 from tinygrad_nn.arrays import Array, as_array, as_operand, promote
 from tinygrad_nn.backward import backward as run_backward
 from tinygrad_nn.commit import commit
-from tinygrad_nn.context import DEFAULT, STATE
-from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError, TinygradError
+from tinygrad_nn.context import DEFAULT, STATE, Scope, Watcher
+from tinygrad_nn.conversions import Conversions, tell_watchers, without_rule
+from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
 from tinygrad_nn.explain import explain
 from tinygrad_nn.node import Leaf, Node, tick
 from tinygrad_nn.ops.indexing import getitem, split_index
-from tinygrad_nn.primitive import LISTENERS, REGISTRY, Composite, Primitive
+from tinygrad_nn.primitive import REGISTRY, Composite, Primitive
 
 NO_PARAMS: dict[str, Any] = {}
 
 
 def apply(op: Primitive, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS) -> Tensor:
     """Compute `op` on operands of which at least one is a Tensor, and record it if someone may differentiate it."""
-    state = STATE.get(DEFAULT)
+    a: Any
     arrays: list[Any] = []
     links: list[Any] = []
     needs = tensors = 0
@@ -31,60 +32,91 @@ def apply(op: Primitive, operands: tuple[Any, ...], params: dict[str, Any] = NO_
     for x in operands:
         if type(x) is Tensor:
             a = x._data
-            arrays.append(a)
-            tensors |= bit
             node = x._node
-            if node is None:
-                links.append(a)
-            else:
-                links.append(node)
-                if node.requires_grad:
-                    needs |= bit
+            arrays.append(a)
+            links.append(a if node is None else node)
+            tensors |= bit
+            if node is not None and node.requires_grad:
+                needs |= bit
         else:
             a = as_operand(x)
             arrays.append(a)
             links.append(a)
         bit <<= 1
-    if op.promotes and (len(arrays) != 2 or type(a) is not float) and promote(arrays, tensors):
-        links = _after_casts(links, arrays, operands, state)
+    if op.promotes and len(arrays) > 1 and type(a) is not float and promote(arrays, tensors):
+        links = _after_casts(links, arrays, operands)
+    return compute(op, arrays, links, needs, params, operands)
+
+
+def compute(
+    op: Primitive,
+    arrays: list[Any],
+    links: list[Any],
+    needs: int,
+    params: dict[str, Any],
+    operands: tuple[Any, ...],
+) -> Tensor:
+    """Run `op` on arrays; `links` holds the node of each that has one, `needs` is the bit mask of wanted gradients."""
+    recording: bool
+    watchers: tuple[Watcher, ...]
+    scope: Scope | None
+    recording, watchers, scope = STATE.get(DEFAULT)
     try:
-        out = op.function(*arrays, **params)
+        out = op.function(*arrays, **params) if params else op.function(*arrays)
     except (ValueError, TypeError, IndexError) as error:
         raise explain(op, operands, arrays, params, error) from error
     extra: Any = ()
     if op.residuals:
         out, *extra = out
-    if type(out) is not np.ndarray:
+    if type(out) is not ndarray:
         out = np.asarray(out)
-    result = Tensor.__new__(Tensor)
+    result: Tensor = _new(Tensor)
     result._data = out
-    result._node = None
-    for watcher in state.watchers:
-        watcher.on_op(op, links, arrays, params, out)
-    if needs and state.recording and op.differentiable and out.dtype.kind == "f":
+    if watchers:
+        for watcher in watchers:
+            watcher.on_op(op, links, arrays, params, out)
+    if needs and recording and op.differentiable and out.dtype.kind == "f":
         plan = op.plans.get(needs) or op.plan(needs, len(arrays))
         if params:
             op.check_keywords(plan, params)
         arrays.append(out)
-        arrays.extend(extra)
-        result._node = node = Node(op, links, params, plan, plan.save(arrays), out.shape, out.dtype, state.scope)
-        for watcher in state.watchers:
-            watcher.on_record(node)
+        arrays += extra
+        result._node = node = _new(
+            Node
+        )  # attributes set here, because a call of __init__ costs as much as all this
+        node.op = op
+        node.operands = links
+        node.params = params
+        node.plan = plan
+        node.saved = plan.save(arrays)
+        node.shape = out.shape
+        node.dtype = out.dtype
+        node.scope = scope
+        node.name = None
+        node.number = tick()
+        if watchers:
+            for watcher in watchers:
+                watcher.on_record(node)
+    else:
+        result._node = None
     return result
 
 
-def _after_casts(links: list[Any], arrays: list[Any], operands: tuple[Any, ...], state: context.State) -> list[Any]:
+_new: Any = object.__new__
+ndarray = np.ndarray
+
+
+def _after_casts(links: list[Any], arrays: list[Any], operands: tuple[Any, ...]) -> list[Any]:
     """Return the links with constants as they are after promotion; watchers see the casts as ops."""
-    if state.watchers:
+    for watcher in context.current().watchers:
         for x, link, array in zip(operands, links, arrays, strict=True):
             before = x._data if type(x) is Tensor else link
-            for watcher in state.watchers:
-                if before is not array:
-                    watcher.on_op(_ASTYPE, [link], [before], {"dtype": array.dtype}, array)
+            if before is not array:
+                watcher.on_op(_ASTYPE, [link], [before], {"dtype": array.dtype}, array)
     return [link if type(link) in (Node, Leaf) else array for link, array in zip(links, arrays, strict=True)]
 
 
-class Tensor:
+class Tensor(Conversions):
     """An n-dimensional array that remembers how it was computed, so that gradients can be found.
 
     `data` is copied, as `np.array` does; `tn.as_tensor` shares memory instead. Arrays and NumPy scalars keep their
@@ -109,7 +141,6 @@ class Tensor:
     __slots__ = ("__weakref__", "_data", "_node")
     __array_priority__ = 1000
     __hash__ = object.__hash__
-    _data: Array
     _node: Node | Leaf | None
 
     def __init__(
@@ -126,13 +157,15 @@ class Tensor:
     @property
     def data(self) -> Array:
         """The array itself, without a graph; assigning a new one makes older results refuse to go back."""
-        _tell_watchers(self, ".data")
+        tell_watchers(self, ".data")
         return self._data
 
     @data.setter
     def data(self, value: Any) -> None:
         if type(self._node) is Node:
-            raise GraphError("the data of a result cannot be replaced\n  hint   make a new tensor: tn.tensor(array)")
+            raise GraphError(
+                "the data of a result cannot be replaced\n  hint   make a new tensor: tn.tensor(array)"
+            )
         array = as_array(value._data if isinstance(value, Tensor) else value)
         if isinstance(self._node, Leaf):
             if self._node.requires_grad and array.dtype.kind != "f":
@@ -145,30 +178,6 @@ class Tensor:
             self._node.data = array
             self._node.number = tick()
         self._data = array
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._data.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._data.dtype
-
-    @property
-    def ndim(self) -> int:
-        return self._data.ndim
-
-    @property
-    def size(self) -> int:
-        return self._data.size
-
-    @property
-    def nbytes(self) -> int:
-        return self._data.nbytes
-
-    @property
-    def itemsize(self) -> int:
-        return self._data.itemsize
 
     @property
     def T(self) -> Tensor:
@@ -194,7 +203,9 @@ class Tensor:
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
         if type(self._node) is Node:
-            raise GraphError("whether a result requires grad follows from its operands\n  hint   t.detach() cuts it off")
+            raise GraphError(
+                "whether a result requires grad follows from its operands\n  hint   t.detach() cuts it off"
+            )
         _make_leaf(self, bool(value), self.name)
 
     @property
@@ -216,7 +227,9 @@ class Tensor:
                 got = f"{type(value).__name__} of dtype {getattr(value, 'dtype', None)}"
                 raise DtypeError(f"a gradient is an array of dtype {self.dtype}, got {got}")
             if value.shape != self.shape:
-                raise ShapeError(f"the gradient of a tensor of shape {self.shape} cannot have shape {value.shape}")
+                raise ShapeError(
+                    f"the gradient of a tensor of shape {self.shape} cannot have shape {value.shape}"
+                )
         self._node.grad = value
 
     def _touch(self) -> None:
@@ -249,33 +262,17 @@ class Tensor:
         if isinstance(node, Leaf):
             commit({node: seed.copy()})
             return
-        traces = any(watcher.traces for watcher in context.current().watchers)
-        if not traces:
+        watchers = context.current().watchers
+        if not watchers or not any(watcher.traces for watcher in watchers):
             commit(run_backward(node, seed, retain=retain_graph))
             return
         with context.changed(recording=False):
             found = run_backward(node, wrap(seed, None), wrap=lambda a, _: wrap(a, None), retain=retain_graph)
-            commit(found, add=lambda a, b: (wrap(a, None) + b)._data, unwrap=lambda g: getattr(g, "_data", g))
+            commit(found, add=_add_tensors)
 
     def detach(self) -> Tensor:
         """Return the same values, sharing memory, without the graph."""
         return wrap(self._data, None)
-
-    def numpy(self) -> Array:
-        """Return the array; a tensor that requires grad asks for `detach()` first."""
-        return np.asarray(self)
-
-    def item(self) -> Any:
-        """Return the single element as a Python number."""
-        _tell_watchers(self, ".item()")
-        if self.size != 1:
-            raise ShapeError(f"item() is for one element, this tensor has shape {self.shape}")
-        return self._data.item()
-
-    def tolist(self) -> Any:
-        """Return the values as nested lists."""
-        _tell_watchers(self, ".tolist()")
-        return self._data.tolist()
 
     def copy(self) -> Tensor:
         """Return a differentiable copy, as `np.copy` does for arrays."""
@@ -285,7 +282,9 @@ class Tensor:
         """Return a copy with another dtype; the gradient comes back in this tensor's dtype."""
         dtype = np.dtype(dtype)
         if dtype.kind not in "fiub":
-            raise DtypeError(f"astype: dtype {dtype} is not supported; tensors hold floats, integers and bools")
+            raise DtypeError(
+                f"astype: dtype {dtype} is not supported; tensors hold floats, integers and bools"
+            )
         return apply(_ASTYPE, (self,), {"dtype": dtype})
 
     def reshape(self, *shape: Any, order: str = "C") -> Tensor:
@@ -305,7 +304,7 @@ class Tensor:
 
     ravel = flatten
 
-    # Indexing, iteration, conversion
+    # Indexing and iteration
 
     def __getitem__(self, index: Any) -> Tensor:
         arrays, template = split_index(index)
@@ -317,64 +316,10 @@ class Tensor:
             "  hint   np.where(mask, new, t), np.concatenate([...]), or t.data[...] = value outside of a graph"
         )
 
-    def __len__(self) -> int:
-        return len(self._data)
-
     def __iter__(self) -> Iterator[Tensor]:
         if not self.ndim:
             raise TypeError("iteration over a 0-d tensor")
         return (self[k] for k in range(len(self._data)))
-
-    def __contains__(self, value: Any) -> bool:
-        _tell_watchers(self, "in")
-        return bool((self._data == (value._data if isinstance(value, Tensor) else value)).any())
-
-    def __bool__(self) -> bool:
-        _tell_watchers(self, "bool(t)")
-        return bool(self._data)
-
-    def __float__(self) -> float:
-        _tell_watchers(self, "float(t)")
-        return float(self._data.item())
-
-    def __int__(self) -> int:
-        _tell_watchers(self, "int(t)")
-        return int(self._data.item())
-
-    def __index__(self) -> int:
-        _tell_watchers(self, "use as an index")
-        return self._data.__index__()
-
-    def __format__(self, spec: str) -> str:
-        if spec and self.size == 1:
-            _tell_watchers(self, "formatting")
-            return format(self._data.item(), spec)
-        return format(repr(self), spec)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        if self.requires_grad:
-            raise NoGradientRule(
-                "NumPy asked for the plain array of a tensor that requires grad, which would lose its gradient\n"
-                "  hint   differentiable: X @ t, np.dot(X, t), np.stack([...]), np.concatenate([...])\n"
-                "         without gradient: t.data, t.detach()"
-            )
-        _tell_watchers(self, "np.asarray(t)")
-        return np.array(self._data, dtype=dtype, copy=copy)
-
-    def __repr__(self) -> str:
-        body = np.array2string(self._data, separator=", ", prefix="Tensor(", threshold=100, edgeitems=3)
-        notes = []
-        if self._data.size > 100:
-            notes.append(f"shape={self.shape}")
-        if self.dtype.name not in ("float32", "int64", "bool"):
-            notes.append(f"dtype={self.dtype}")
-        if self.name:
-            notes.append(f"name={self.name!r}")
-        if type(self._node) is Node:
-            notes.append(f"op={self._node.op.name}")
-        elif self.requires_grad:
-            notes.append("requires_grad=True")
-        return f"Tensor({', '.join([body, *notes])})"
 
     # Copies: a leaf travels with its name and gradient, a result would need its graph
 
@@ -407,7 +352,7 @@ class Tensor:
         op = REGISTRY.get(ufunc)
         if op is None or method != "__call__":
             name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-            return _without_rule(name, getattr(ufunc, method), inputs, kwargs)
+            return without_rule(name, getattr(ufunc, method), inputs, kwargs)
         if kwargs:
             inputs, kwargs = op.bind(inputs, kwargs)  # type: ignore[union-attr]
         return apply(op, inputs, kwargs)  # type: ignore[arg-type]
@@ -415,30 +360,13 @@ class Tensor:
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         record = REGISTRY.get(function)
         if record is None:
-            if function in _PROPERTIES:
-                return function(*(x._data if isinstance(x, Tensor) else x for x in args), **kwargs)
-            return _without_rule(function.__name__, function, args, kwargs)
+            return without_rule(function.__name__, function, args, kwargs)
         if isinstance(record, Composite):
             return record.function(*args, **kwargs)
         operands, params = record.bind(args, kwargs)
         return apply(record, operands, params)
 
-    # In-place operators: on a result they make a new tensor, on a leaf they write, where that is allowed
-
-    def _inplace(self, op: Primitive, other: Any) -> Tensor:
-        if type(self._node) is Node or not self.requires_grad:
-            return apply(op, (self, other))
-        if context.current().recording:
-            raise GraphError(
-                f"{op.name}: an in-place change of a leaf that requires grad has no gradient\n"
-                f"  hint   {self.name or 'w'} = {self.name or 'w'} + ... for a new tensor; inside `with no_grad():` it writes"
-            )
-        value = other._data if isinstance(other, Tensor) else other
-        op.key(self._data, value, out=self._data)
-        self._touch()
-        return self
-
-    if TYPE_CHECKING:  # operators and methods are generated below, from the registry
+    if TYPE_CHECKING:  # operators and methods are made in operators.py, from the registry
 
         def __getattr__(self, name: str) -> Callable[..., Tensor]: ...
         def __add__(self, other: Any) -> Tensor: ...
@@ -477,8 +405,10 @@ def tensor(data: Any, *, requires_grad: bool = False, dtype: Any = None, name: s
     return Tensor(data, requires_grad=requires_grad, dtype=dtype, name=name)
 
 
-def as_tensor(data: Any, *, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> Tensor:
-    """Return a Tensor that shares memory with `data` where possible, as `np.asarray` does; a Tensor is returned as is."""
+def as_tensor(
+    data: Any, *, requires_grad: bool = False, dtype: Any = None, name: str | None = None
+) -> Tensor:
+    """Return a Tensor that shares memory with `data` where possible, as `np.asarray` does; a Tensor stays itself."""
     if isinstance(data, Tensor):
         return data if dtype is None or data.dtype == dtype else data.astype(dtype)
     result = wrap(as_array(data, dtype), None)
@@ -494,13 +424,21 @@ def seed_like(y: Tensor, cotangent: Any) -> Array:
                 f"backward of a tensor of shape {y.shape} needs a cotangent of that shape\n"
                 "  hint   loss.sum().backward(), or y.backward(cotangent)"
             )
-        return np.ones(y.shape, y.dtype)
+        return np.full(y.shape, 1, y.dtype) if y.ndim else np.array(1, y.dtype)
     seed = as_array(cotangent._data if isinstance(cotangent, Tensor) else cotangent)
     if seed.shape != y.shape:
         raise ShapeError(f"backward: the tensor has shape {y.shape}, its cotangent has shape {seed.shape}")
     if seed.dtype.kind != "f":
-        raise DtypeError(f"backward: a cotangent is floating, got dtype {seed.dtype}\n  hint   cotangent.astype({y.dtype})")
+        raise DtypeError(
+            f"backward: a cotangent is floating, got dtype {seed.dtype}\n  hint   cotangent.astype({y.dtype})"
+        )
     return seed.astype(y.dtype, copy=False)
+
+
+def _add_tensors(a: Array | None, b: Any) -> Any:
+    """Add a gradient that may be a tensor to one that may not be there; watchers see it."""
+    total = b if a is None else wrap(a, None) + b
+    return getattr(total, "_data", total)
 
 
 def _make_leaf(tensor: Tensor, requires_grad: bool, name: str | None) -> None:
@@ -522,107 +460,6 @@ def _restore(data: Array, requires_grad: bool, name: str | None, grad: Array | N
     return restored
 
 
-def _tell_watchers(tensor: Tensor, how: str) -> None:
-    for watcher in context.current().watchers:
-        watcher.on_read(tensor, how)
-
-
-def _without_rule(name: str, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Run a NumPy function we know nothing of on the plain arrays, if no gradient is lost by that."""
-
-    def plain(x: Any) -> Any:
-        if isinstance(x, Tensor):
-            if x.requires_grad:
-                raise NoGradientRule(
-                    f"np.{name} has no derivative rule\n"
-                    "  hint   without gradient: t.detach(); to add the rule: tn.op(np."
-                    f"{name}, lambda g, x: ...)"
-                )
-            _tell_watchers(x, f"np.{name}")
-            return x._data
-        return type(x)(map(plain, x)) if type(x) in (list, tuple) else x
-
-    return function(*map(plain, args), **{key: plain(value) for key, value in kwargs.items()})
-
-
-_PROPERTIES = frozenset({np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type})
 _ASTYPE: Any = REGISTRY["astype"]
 _RESHAPE: Any = REGISTRY["reshape"]
 _TRANSPOSE: Any = REGISTRY["transpose"]
-
-_BINARY = {
-    "add": "add",
-    "sub": "subtract",
-    "mul": "multiply",
-    "truediv": "divide",
-    "pow": "power",
-    "matmul": "matmul",
-    "mod": "remainder",
-    "floordiv": "floor_divide",
-    "and": "bitwise_and",
-    "or": "bitwise_or",
-    "xor": "bitwise_xor",
-}
-_COMPARE = {
-    "gt": "greater",
-    "ge": "greater_equal",
-    "lt": "less",
-    "le": "less_equal",
-    "eq": "equal",
-    "ne": "not_equal",
-}
-_UNARY = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}
-
-
-def _binary(op: Primitive) -> tuple[Callable[..., Tensor], ...]:
-    def forward(self: Tensor, other: Any) -> Tensor:
-        return apply(op, (self, other))
-
-    def reflected(self: Tensor, other: Any) -> Tensor:
-        return apply(op, (other, self))
-
-    def inplace(self: Tensor, other: Any) -> Tensor:
-        return self._inplace(op, other)
-
-    return forward, reflected, inplace
-
-
-def _unary(op: Primitive) -> Callable[[Tensor], Tensor]:
-    return lambda self: apply(op, (self,))
-
-
-def _method(record: Primitive | Composite) -> Callable[..., Any]:
-    if isinstance(record, Composite):
-        call = record.function
-    else:
-
-        def call(self: Tensor, *args: Any, **kwargs: Any) -> Any:
-            if not args and not kwargs:
-                return apply(record, (self,))
-            return apply(record, *record.bind((self, *args), kwargs))
-
-    call.__name__ = record.name
-    call.__doc__ = record.__doc__
-    return call
-
-
-def _attach(record: Primitive | Composite) -> None:
-    """Give Tensor the method of an op, if it has one and the name is free."""
-    if record.method and record.name not in Tensor.__dict__:
-        setattr(Tensor, record.name, _method(record))
-
-
-for _symbol, _name in _BINARY.items():
-    if _name in REGISTRY:
-        _forward, _reflected, _in_place = _binary(REGISTRY[_name])  # type: ignore[arg-type]
-        setattr(Tensor, f"__{_symbol}__", _forward)
-        setattr(Tensor, f"__r{_symbol}__", _reflected)
-        setattr(Tensor, f"__i{_symbol}__", _in_place)
-for _symbol, _name in _COMPARE.items():
-    setattr(Tensor, f"__{_symbol}__", _binary(REGISTRY[_name])[0])  # type: ignore[arg-type]
-for _symbol, _name in _UNARY.items():
-    if _name in REGISTRY:
-        setattr(Tensor, f"__{_symbol}__", _unary(REGISTRY[_name]))  # type: ignore[arg-type]
-for _record in dict.fromkeys(REGISTRY.values()):
-    _attach(_record)
-LISTENERS.append(_attach)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, overload
 
@@ -9,8 +10,9 @@ import numpy as np
 
 from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, zeros
 from tinygrad_nn.nn.module import Module, cast_input
-from tinygrad_nn.ops import activation
-from tinygrad_nn.tensor import Tensor, as_tensor
+from tinygrad_nn.ops import activation, elementwise
+from tinygrad_nn.primitive import Primitive
+from tinygrad_nn.tensor import Tensor, apply, as_tensor
 
 
 class Dense(Module):
@@ -60,7 +62,9 @@ class Dense(Module):
         return y if self.bias is None else y + self.bias
 
     def extra_repr(self) -> str:
-        return f"{self.in_features} -> {self.out_features}" + ("" if self.bias is not None else ", bias=False")
+        return f"{self.in_features} -> {self.out_features}" + (
+            "" if self.bias is not None else ", bias=False"
+        )
 
 
 class Sequential(Module):
@@ -75,7 +79,9 @@ class Sequential(Module):
     def __init__(self, *modules: Callable[..., Any]) -> None:
         for k, module in enumerate(modules):
             if not callable(module):
-                raise TypeError(f"Sequential: item {k} is {type(module).__name__}, expected modules or functions")
+                raise TypeError(
+                    f"Sequential: item {k} is {type(module).__name__}, expected modules or functions"
+                )
         self.modules = list(modules)
 
     def attributes(self) -> Mapping[Any, Any]:
@@ -106,40 +112,42 @@ class Sequential(Module):
 
 
 class _Activation(Module):
-    """A module without parameters around a function of one tensor."""
+    """A module without parameters around an op of one tensor."""
 
-    function: Callable[..., Any]
+    op: Primitive
 
-    def forward(self, x: Any) -> Any:
-        return type(self).function(as_tensor(x))
+    def forward(self, x: Any) -> Tensor:
+        return apply(self.op, (x if type(x) is Tensor else as_tensor(x),))
 
 
 class Sigmoid(_Activation):
     """1 / (1 + exp(-x)), element by element."""
 
-    function = staticmethod(activation.sigmoid)
+    op = activation.sigmoid
 
 
 class Tanh(_Activation):
     """tanh(x), element by element."""
 
-    function = staticmethod(np.tanh)
+    op = elementwise.tanh
 
 
 class ReLU(_Activation):
     """max(x, 0), element by element."""
 
-    function = staticmethod(activation.relu)
+    op = activation.relu
 
 
 class _AlongAxis(Module):
-    function: Callable[..., Any]
+    """A module without parameters around an op of one tensor along an axis."""
+
+    op: Primitive
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
 
-    def forward(self, x: Any) -> Any:
-        return type(self).function(as_tensor(x), axis=self.axis)
+    def forward(self, x: Any) -> Tensor:
+        return apply(self.op, (as_tensor(x),), {} if self.axis == -1 else {"axis": self.axis})
 
     def extra_repr(self) -> str:
         return "" if self.axis == -1 else f"axis={self.axis}"
@@ -148,13 +156,13 @@ class _AlongAxis(Module):
 class Softmax(_AlongAxis):
     """exp(x) / sum(exp(x)) along an axis, the last by default."""
 
-    function = staticmethod(activation.softmax)
+    op = activation.softmax
 
 
 class LogSoftmax(_AlongAxis):
     """log(softmax(x)) along an axis, the last by default."""
 
-    function = staticmethod(activation.log_softmax)
+    op = activation.log_softmax
 
 
 class Flatten(Module):
@@ -162,4 +170,4 @@ class Flatten(Module):
 
     def forward(self, x: Any) -> Tensor:
         x = as_tensor(x)
-        return x.reshape(len(x), -1) if len(x) else x.reshape(0, int(np.prod(x.shape[1:])))
+        return x.reshape(len(x), math.prod(x.shape[1:]))

@@ -15,6 +15,9 @@ from tinygrad_nn.tensor import Tensor, apply, as_tensor
 Reduction = Literal["mean", "sum", "none"]
 
 
+_UNSIGNED = {char: np.dtype(char.upper()) for char in "bhilqBHILQ"}
+
+
 def _check_reduction(reduction: str) -> None:
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'reduction is "mean", "sum" or "none", got {reduction!r}')
@@ -62,20 +65,25 @@ def cross_entropy(logits: Any, labels: Any, *, reduction: Reduction = "mean") ->
         >>> cross_entropy(np.array([[0.0, 0.0]]), np.array([1])).item()
         0.6931471805599453
     """
-    logits = as_tensor(logits)
-    given = labels._data if isinstance(labels, Tensor) else np.asarray(labels)
-    if logits.ndim != 2:
-        raise ShapeError(f"cross_entropy: logits have shape {logits.shape}, expected (N, classes)")
-    if given.dtype.kind not in "iu":
+    logits = logits if type(logits) is Tensor else as_tensor(logits)
+    given = labels._data if type(labels) is Tensor else np.asarray(labels)
+    shape = logits._data.shape
+    if len(shape) != 2:
+        raise ShapeError(f"cross_entropy: logits have shape {shape}, expected (N, classes)")
+    unsigned = _UNSIGNED.get(given.dtype.char)
+    if unsigned is None:
         hint = "labels.argmax(axis=1) for one-hot rows" if given.ndim == 2 else "labels.astype(np.int64)"
         raise DtypeError(f"cross_entropy: labels are integers, got dtype {given.dtype}\n  hint   {hint}")
-    count, classes = logits.shape
+    count, classes = shape
     if given.shape != (count,):
-        raise ShapeError(f"cross_entropy: {count} rows of logits {logits.shape} but labels of shape {given.shape}")
-    if count and np.maximum.reduce(given.view(f"u{given.itemsize}")) >= classes:  # negative ones are huge there
+        raise ShapeError(f"cross_entropy: {count} rows of logits {shape} but labels of shape {given.shape}")
+    if count and np.maximum.reduce(given.view(unsigned)) >= classes:  # where negative labels are huge
         raise label_error(given, classes)
-    _check_reduction(reduction)
-    return apply(loss.cross_entropy, (logits, labels if isinstance(labels, Tensor) else given), {"reduction": reduction})
+    params = {}
+    if reduction != "mean":
+        _check_reduction(reduction)
+        params = {"reduction": reduction}
+    return apply(loss.cross_entropy, (logits, labels if isinstance(labels, Tensor) else given), params)
 
 
 def mse(predictions: Any, targets: Any, *, reduction: Reduction = "mean") -> Tensor:

@@ -11,30 +11,27 @@ from tinygrad_nn.ops.arithmetic import quotient
 from tinygrad_nn.primitive import composite, kernel, op
 
 
-def _left(g: Any, b: Any, *, shapes: Any) -> Any:
+def _left(g: Any, b: Any) -> Any:
     """The gradient for the left factor: g @ b.T, whatever the ranks."""
-    left, right = len(shapes[0]), len(shapes[1])
-    if left == right == 2:
+    if b.ndim == 2 == g.ndim:
         return g @ b.T
-    if right == 1:
-        return g * b if left == 1 else g[..., None] * b
-    if left == 1:
-        return np.squeeze(b @ g[..., None], -1)
+    if b.ndim == 1:
+        return g[..., None] * b
+    if g.ndim < b.ndim:  # the left factor is a vector
+        return (b @ g[..., None])[..., 0]
     return g @ np.swapaxes(b, -1, -2)
 
 
-def _right(g: Any, a: Any, *, shapes: Any) -> Any:
+def _right(g: Any, a: Any, b: Any) -> Any:
     """The gradient for the right factor: a.T @ g, whatever the ranks."""
-    left, right = len(shapes[0]), len(shapes[1])
-    if left == right == 2:
+    if a.ndim == 2 == g.ndim:
         return a.T @ g
-    if left == 1:
-        return g * a if right == 1 else a[..., None] * g[..., None, :]
-    if right == 1:
-        return np.sum(a * g[..., None], axis=tuple(range(left - 1)))
-    if right == 2 < left:  # one product of tall matrices instead of a batch of products, summed
-        a, g = np.reshape(a, (-1, shapes[0][-1])), np.reshape(g, (-1, shapes[1][-1]))
-        return a.T @ g
+    if b.ndim == 1:
+        return np.sum(a * g[..., None], axis=tuple(range(g.ndim)))
+    if a.ndim == 1:
+        return a[:, None] * g[..., None, :]
+    if b.ndim == 2:  # one product of tall matrices instead of a batch of products, summed
+        return np.reshape(a, (-1, a.shape[-1])).T @ np.reshape(g, (-1, g.shape[-1]))
     return np.swapaxes(a, -1, -2) @ g
 
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.errors import CheckpointError
-from tinygrad_nn.primitive import kernel
+from tinygrad_nn.node import tick
+from tinygrad_nn.primitive import Primitive, kernel
 
 Array = np.ndarray[Any, Any]
 Schedule = Callable[[int], float]
@@ -32,7 +33,7 @@ def sgd_update(
     nesterov: bool = False,
     weight_decay: float = 0.0,
 ) -> None:
-    """v = momentum * v + g, w -= rate * v; with Nesterov's momentum, w -= rate * (g + momentum * v)."""
+    """V = momentum * v + g, w -= rate * v; with Nesterov's momentum, w -= rate * (g + momentum * v)."""
     if weight_decay:
         np.multiply(parameter, weight_decay, out=scratch)
         gradient = np.add(scratch, gradient, out=scratch)
@@ -64,7 +65,7 @@ def adam_update(
     weight_decay: float = 0.0,
     decoupled: bool = False,
 ) -> None:
-    """m and v are running means of g and g * g; w -= rate * m_hat / (sqrt(v_hat) + eps) (Kingma and Ba 2015)."""
+    """M and v are running means of g and g * g; w -= rate * m_hat / (sqrt(v_hat) + eps) (Kingma and Ba 2015)."""
     b1, b2 = betas
     lr, t = float(rate), int(count)
     if weight_decay and decoupled:
@@ -89,19 +90,25 @@ def adam_update(
 class Optimizer:
     """Base of optimizers: holds the parameters, the step count, the learning rate and the state of each parameter.
 
-    Subclasses say which state arrays they keep (`slots`) and how to update one parameter (`_update`).
+    Subclasses name the rule that updates one parameter, the state arrays it keeps (`slots`) and its options.
     """
 
+    rule: Primitive
     slots: tuple[str, ...] = ()
+    _options: dict[str, Any]
 
     def __init__(self, parameters: Iterable[Any], lr: float | Schedule) -> None:
         self.parameters = list(parameters)
         who = type(self).__name__
         if not self.parameters:
-            raise ValueError(f"{who}: the list of parameters is empty\n  hint   {who}(model.parameters(), lr=...)")
+            raise ValueError(
+                f"{who}: the list of parameters is empty\n  hint   {who}(model.parameters(), lr=...)"
+            )
         for k, parameter in enumerate(self.parameters):
             if not getattr(parameter, "requires_grad", False) or not parameter.is_leaf:
-                raise ValueError(f"{who}: parameter {k} is not a leaf tensor that requires grad: {type(parameter).__name__}")
+                raise ValueError(
+                    f"{who}: parameter {k} is not a leaf tensor that requires grad: {type(parameter).__name__}"
+                )
         if len({id(parameter) for parameter in self.parameters}) < len(self.parameters):
             raise ValueError(f"{who}: a parameter is listed more than once")
         if not callable(lr):
@@ -109,10 +116,11 @@ class Optimizer:
         self.lr = lr
         self.steps = np.zeros((), np.int64)
         self._rate = np.zeros(())
-        self._scratch = [np.empty_like(parameter._data) for parameter in self.parameters]
         self.state: list[dict[str, Array]] = [
             {slot: np.zeros_like(parameter._data) for slot in self.slots} for parameter in self.parameters
         ]
+        scratch = [np.empty_like(parameter._data) for parameter in self.parameters]
+        self._memory = [self._operands(state, own) for state, own in zip(self.state, scratch, strict=True)]
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -124,11 +132,13 @@ class Optimizer:
         watchers = context.current().watchers
         if not any([watcher.on_host(self._prepare) for watcher in watchers]):
             self._prepare()
-        for parameter, state, scratch in zip(self.parameters, self.state, self._scratch, strict=True):
+        update = self.rule if watchers else self.rule.function
+        options = self._options
+        for parameter, memory in zip(self.parameters, self._memory, strict=True):
             gradient = parameter._node.grad
             if gradient is not None:
-                self._update(parameter._data, gradient, state, scratch)
-                parameter._touch()
+                update(parameter._data, gradient, *memory, **options)
+                parameter._node.number = tick()
 
     def _prepare(self) -> None:
         """Count the step and set the rate; plain Python work that a replay of a captured step repeats."""
@@ -136,12 +146,15 @@ class Optimizer:
         self._rate[...] = rate
         self.steps += 1
 
-    def _update(self, parameter: Array, gradient: Array, state: dict[str, Array], scratch: Array) -> None:
-        raise TypeError(f"{type(self).__name__} does not define its update")
+    def _operands(self, state: dict[str, Array], scratch: Array) -> tuple[Array, ...]:
+        """Return what the rule takes after a parameter and its gradient: state, scratch, rate and step count."""
+        return (*state.values(), scratch, self._rate, self.steps)
 
     def state_dict(self) -> dict[str, Array]:
         """Return copies of the step count and of every state array, by name."""
-        named = {f"{k}.{slot}": array.copy() for k, state in enumerate(self.state) for slot, array in state.items()}
+        named = {
+            f"{k}.{slot}": array.copy() for k, state in enumerate(self.state) for slot, array in state.items()
+        }
         return {"steps": self.steps.copy(), **named}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -162,7 +175,8 @@ class Optimizer:
         ]
         if problems:
             raise CheckpointError(
-                f"the state does not fit this {type(self).__name__}; nothing was changed\n  " + "\n  ".join(problems)
+                f"the state does not fit this {type(self).__name__}; nothing was changed\n  "
+                + "\n  ".join(problems)
             )
         for name, array in own.items():
             array[...] = given[name]
@@ -189,6 +203,8 @@ class SGD(Optimizer):
         ValueError: a negative, infinite or NaN rate, momentum outside of [0, 1), no or repeated parameters, a non-leaf.
     """
 
+    rule = sgd_update
+
     def __init__(
         self,
         parameters: Iterable[Any],
@@ -204,11 +220,11 @@ class SGD(Optimizer):
             raise ValueError("SGD: nesterov=True needs a momentum, for example momentum=0.9")
         self.slots = ("velocity",) if momentum else ()
         super().__init__(parameters, lr)
-        self._options: dict[str, Any] = {"momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
-        self._options = {name: value for name, value in self._options.items() if value}
+        options = {"momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
+        self._options = {name: value for name, value in options.items() if value}
 
-    def _update(self, parameter: Array, gradient: Array, state: dict[str, Array], scratch: Array) -> None:
-        sgd_update(parameter, gradient, state.get("velocity", scratch), scratch, self._rate, **self._options)
+    def _operands(self, state: dict[str, Array], scratch: Array) -> tuple[Array, ...]:
+        return state.get("velocity", scratch), scratch, self._rate
 
 
 class Adam(Optimizer):
@@ -225,6 +241,7 @@ class Adam(Optimizer):
         ValueError: a bad rate, beta, eps or decay, no or repeated parameters, a non-leaf.
     """
 
+    rule = adam_update
     slots = ("first", "second")
     _decoupled = False
 
@@ -243,18 +260,13 @@ class Adam(Optimizer):
         _check(who, "eps", eps, 0, math.inf)
         _check(who, "weight_decay", weight_decay, 0, math.inf)
         super().__init__(parameters, lr)
-        self._options: dict[str, Any] = {"betas": (float(betas[0]), float(betas[1])), "eps": float(eps)}
+        self._options = {"betas": (float(betas[0]), float(betas[1])), "eps": float(eps)}
         if weight_decay:
             self._options |= {"weight_decay": weight_decay, "decoupled": self._decoupled}
 
-    def _update(self, parameter: Array, gradient: Array, state: dict[str, Array], scratch: Array) -> None:
-        adam_update(
-            parameter, gradient, state["first"], state["second"], scratch, self._rate, self.steps, **self._options
-        )
-
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay, w -= lr * weight_decay * w (Loshchilov and Hutter 2019); decay 0.01 by default."""
+    """Adam with decoupled weight decay, w -= lr * weight_decay * w (Loshchilov and Hutter 2019); 0.01 by default."""
 
     _decoupled = True
 

@@ -1,0 +1,146 @@
+"""Where values leave the graph: what a tensor tells of itself, and how it becomes a number, a list or an array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn import context
+from tinygrad_nn.arrays import Array
+from tinygrad_nn.errors import NoGradientRule, ShapeError
+from tinygrad_nn.node import Node
+
+
+def tell_watchers(tensor: Any, how: str) -> None:
+    """Tell watchers that a value leaves the graph; a capture refuses, because a replay could not repeat it."""
+    for watcher in context.current().watchers:
+        watcher.on_read(tensor, how)
+
+
+class Conversions:
+    """The part of Tensor that reads its array and its node and makes no new tensors."""
+
+    __slots__ = ()
+    _data: Array
+    _node: Any
+    name: Any
+    requires_grad: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._data.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._data.dtype  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        return self._data.size
+
+    @property
+    def nbytes(self) -> int:
+        return self._data.nbytes
+
+    @property
+    def itemsize(self) -> int:
+        return self._data.itemsize
+
+    def numpy(self) -> Array:
+        """Return the array; a tensor that requires grad asks for `detach()` first."""
+        return np.asarray(self)
+
+    def item(self) -> Any:
+        """Return the single element as a Python number."""
+        tell_watchers(self, ".item()")
+        if self.size != 1:
+            raise ShapeError(f"item() is for one element, this tensor has shape {self.shape}")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists."""
+        tell_watchers(self, ".tolist()")
+        return self._data.tolist()
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __contains__(self, value: Any) -> bool:
+        tell_watchers(self, "in")
+        return bool((self._data == (value._data if isinstance(value, Conversions) else value)).any())
+
+    def __bool__(self) -> bool:
+        tell_watchers(self, "bool(t)")
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        tell_watchers(self, "float(t)")
+        return float(self._data.item())
+
+    def __int__(self) -> int:
+        tell_watchers(self, "int(t)")
+        return int(self._data.item())
+
+    def __index__(self) -> int:
+        tell_watchers(self, "use as an index")
+        return self._data.__index__()
+
+    def __format__(self, spec: str) -> str:
+        if spec and self.size == 1:
+            tell_watchers(self, "formatting")
+            return format(self._data.item(), spec)
+        return format(repr(self), spec)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if self.requires_grad:
+            raise NoGradientRule(
+                "NumPy asked for the plain array of a tensor that requires grad, which would lose its gradient\n"
+                "  hint   differentiable: X @ t, np.dot(X, t), np.stack([...]), np.concatenate([...])\n"
+                "         without gradient: t.data, t.detach()"
+            )
+        tell_watchers(self, "np.asarray(t)")
+        return np.array(self._data, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        body = np.array2string(self._data, separator=", ", prefix="Tensor(", threshold=100, edgeitems=3)
+        notes = []
+        if self._data.size > 100:
+            notes.append(f"shape={self.shape}")
+        if self.dtype.name not in ("float32", "int64", "bool"):
+            notes.append(f"dtype={self.dtype}")
+        if self.name:
+            notes.append(f"name={self.name!r}")
+        if type(self._node) is Node:
+            notes.append(f"op={self._node.op.name}")
+        elif self.requires_grad:
+            notes.append("requires_grad=True")
+        return f"Tensor({', '.join([body, *notes])})"
+
+
+def without_rule(name: str, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Run a NumPy function we know nothing of on the plain arrays, if no gradient is lost by that."""
+
+    def plain(x: Any) -> Any:
+        if isinstance(x, Conversions):
+            if function in _PROPERTIES:
+                return x._data
+            if x.requires_grad:
+                raise NoGradientRule(
+                    f"np.{name} has no derivative rule\n"
+                    "  hint   without gradient: t.detach(); to add the rule: tn.op(np."
+                    f"{name}, lambda g, x: ...)"
+                )
+            tell_watchers(x, f"np.{name}")
+            return x._data
+        return type(x)(map(plain, x)) if type(x) in (list, tuple) else x
+
+    return function(*map(plain, args), **{key: plain(value) for key, value in kwargs.items()})
+
+
+_PROPERTIES = frozenset({np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type})

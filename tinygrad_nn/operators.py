@@ -1,0 +1,118 @@
+"""The operators and methods of Tensor, made from the registry: an op that is declared gets them by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tinygrad_nn import context
+from tinygrad_nn.errors import GraphError
+from tinygrad_nn.primitive import LISTENERS, REGISTRY, Composite, Primitive
+from tinygrad_nn.tensor import NO_PARAMS, Tensor, apply, compute
+
+__all__ = ["Tensor"]
+
+_BINARY = {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+    "pow": "power",
+    "matmul": "matmul",
+    "mod": "remainder",
+    "floordiv": "floor_divide",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+}
+_COMPARE = {
+    "gt": "greater",
+    "ge": "greater_equal",
+    "lt": "less",
+    "le": "less_equal",
+    "eq": "equal",
+    "ne": "not_equal",
+}
+_UNARY = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}
+
+
+def _binary(op: Primitive) -> tuple[Callable[..., Tensor], ...]:
+    def forward(self: Tensor, other: Any) -> Tensor:
+        if type(other) is Tensor:
+            a, b = self._data, other._data
+            if a.dtype is b.dtype:  # the usual case, with nothing to convert
+                m, n = self._node, other._node
+                needs = (m is not None and m.requires_grad) + 2 * (n is not None and n.requires_grad)
+                return compute(
+                    op,
+                    [a, b],
+                    [a if m is None else m, b if n is None else n],
+                    needs,
+                    NO_PARAMS,
+                    (self, other),
+                )
+        return apply(op, (self, other))
+
+    def reflected(self: Tensor, other: Any) -> Tensor:
+        return apply(op, (other, self))
+
+    def inplace(self: Tensor, other: Any) -> Tensor:
+        if self.is_leaf and self.requires_grad:
+            return _written(op, self, other)
+        return apply(op, (self, other))
+
+    return forward, reflected, inplace
+
+
+def _written(op: Primitive, leaf: Tensor, other: Any) -> Tensor:
+    """Change the values of a leaf in place, where no graph is recorded."""
+    if context.current().recording:
+        name = leaf.name or "w"
+        raise GraphError(
+            f"{op.name}: an in-place change of a leaf that requires grad has no gradient\n"
+            f"  hint   {name} = {name} + ... makes a new tensor; inside `with no_grad():` it writes"
+        )
+    op.key(leaf._data, other._data if isinstance(other, Tensor) else other, out=leaf._data)
+    leaf._touch()
+    return leaf
+
+
+def _unary(op: Primitive) -> Callable[[Tensor], Tensor]:
+    return lambda self: apply(op, (self,))
+
+
+def _method(record: Primitive | Composite) -> Callable[..., Any]:
+    if isinstance(record, Composite):
+        call = record.function
+    else:
+
+        def call(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+            if not args and not kwargs:
+                return apply(record, (self,))
+            return apply(record, *record.bind((self, *args), kwargs))
+
+    call.__name__ = record.name
+    call.__doc__ = (record.__doc__ or record.name).partition("\n")[0]
+    return call
+
+
+def _attach(record: Primitive | Composite) -> None:
+    """Give Tensor the method of an op, if it has one and the name is free."""
+    if record.method and record.name not in Tensor.__dict__:
+        setattr(Tensor, record.name, _method(record))
+
+
+for _symbol, _name in _BINARY.items():
+    if _name in REGISTRY:
+        _forward, _reflected, _in_place = _binary(REGISTRY[_name])  # type: ignore[arg-type]
+        setattr(Tensor, f"__{_symbol}__", _forward)
+        setattr(Tensor, f"__r{_symbol}__", _reflected)
+        setattr(Tensor, f"__i{_symbol}__", _in_place)
+for _symbol, _name in _COMPARE.items():
+    setattr(Tensor, f"__{_symbol}__", _binary(REGISTRY[_name])[0])  # type: ignore[arg-type]
+for _symbol, _name in _UNARY.items():
+    if _name in REGISTRY:
+        setattr(Tensor, f"__{_symbol}__", _unary(REGISTRY[_name]))  # type: ignore[arg-type]
+for _record in dict.fromkeys(REGISTRY.values()):
+    _attach(_record)
+LISTENERS.append(_attach)
