@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, zeros
 from tinygrad_nn.nn.module import Module, cast_input
-from tinygrad_nn.ops import activation, elementwise
+from tinygrad_nn.ops import activation, trigonometric
 from tinygrad_nn.primitive import Primitive
 from tinygrad_nn.tensor import Tensor, apply, as_tensor
 
@@ -129,7 +129,7 @@ class Sigmoid(_Activation):
 class Tanh(_Activation):
     """tanh(x), element by element."""
 
-    op = elementwise.tanh
+    op = trigonometric.tanh
 
 
 class ReLU(_Activation):

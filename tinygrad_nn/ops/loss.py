@@ -58,7 +58,7 @@ def _plain_cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> A
 def cross_entropy(logits: Any, labels: Any, *, reduction: str = "mean") -> Any:
     """-log(softmax(logits)[label]) for (N, C) logits and N integer labels: their mean, their sum, or each."""
     count, classes = logits.shape
-    d = logits - row_max(logits)
+    d = np.subtract(logits, row_max(logits), order="C")  # its flat view below has to be a view
     flat = d.reshape(-1)
     chosen = np.arange(0, count * classes, classes) + labels.astype(np.intp, copy=False)
     losses = -flat[chosen]
