@@ -170,4 +170,4 @@ class Flatten(Module):
 
     def forward(self, x: Any) -> Tensor:
         x = as_tensor(x)
-        return x.reshape(len(x), math.prod(x.shape[1:]))
+        return Tensor.reshape(x, len(x), math.prod(x.shape[1:]))

@@ -41,7 +41,8 @@ def minus_one_hot(p: Any, labels: Any) -> Any:
 
 def _plain_cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Any:
     rows = -np.log(np.exp(logits) / np.sum(np.exp(logits), axis=1, keepdims=True))[np.arange(len(labels)), labels]
-    return {"mean": np.mean, "sum": np.sum, "none": np.positive}[reduction](rows)
+    reduce: dict[str, Any] = {"mean": np.mean, "sum": np.sum, "none": np.positive}
+    return reduce[reduction](rows)
 
 
 @kernel(

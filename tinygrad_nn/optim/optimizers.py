@@ -130,7 +130,8 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         watchers = context.current().watchers
-        if not any([watcher.on_host(self._prepare) for watcher in watchers]):
+        put_off = [watcher.on_host(self._prepare) for watcher in watchers]
+        if not any(put_off):
             self._prepare()
         update = self.rule if watchers else self.rule.function
         options = self._options
