@@ -51,6 +51,9 @@ class Browser:
     def open(self, path: Path) -> None:
         self._send("POST", f"{self._session}/url", {"url": path.as_uri()})
 
+    def open_blank(self) -> None:
+        self._send("POST", f"{self._session}/url", {"url": "about:blank"})
+
     def run(self, script: str, *args: Any) -> Any:
         """Run a JavaScript function body in the page and return its result."""
         return self._send("POST", f"{self._session}/execute/sync", {"script": script, "args": args})

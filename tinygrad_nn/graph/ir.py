@@ -78,9 +78,10 @@ class Graph:
         roles = self._roles()
         for value in self.values:
             count += value.op is not None
-            text = value.name or (
-                f"%{count}" if value.op is not None else literal(value.data) or roles[value.index]
-            )
+            number = (
+                literal(value.data) if value.kind != "state" else ""
+            )  # a state has another value on each run
+            text = value.name or (f"%{count}" if value.op is not None else number or roles[value.index])
             if value.name or text[0].isalpha():
                 taken[text] = taken.get(text, 0) + 1
                 text = text if taken[text] == 1 else f"{text} ({taken[text]})"

@@ -271,7 +271,7 @@ def _item(
     kind = "op" if value.op is not None else value.kind
     if value.kind == "error":
         kind = "error"
-    lines = _call(value, labels, hidden) if value.op is not None else [labels[value.index]]
+    lines = _call(value, graph, labels, hidden) if value.op is not None else [labels[value.index]]
     lines.append(
         "failed" if value.kind == "error" else "in place" if value.op and value.op.writes else shape(value)
     )
@@ -309,15 +309,16 @@ def shape(value: Value) -> str:
     return text if value.dtype == np.float32 else f"{text} {value.dtype}"
 
 
-def _call(value: Value, labels: list[str], hidden: set[int]) -> list[str]:
+def _call(value: Value, graph: Graph, labels: list[str], hidden: set[int]) -> list[str]:
     """Return the op with the numbers and parameters of its call, in one line if that is short."""
     name = value.op.name if value.op is not None else ""
     head = f"{value.name} = {name}" if value.name else name
     settings = [f"{key}={setting_text(setting)}" for key, setting in value.params.items()]
-    numbers = [labels[k] if k in hidden else "·" for k in value.operands]
+    shown = {k for k in hidden if graph.values[k].kind == "constant"}
+    numbers = [labels[k] if k in shown else "·" for k in value.operands]
     if value.op is not None and not value.op.variadic and len(numbers) > 2:
         numbers = [f"{n}={x}" for n, x in zip(value.op.operand_names, numbers, strict=True) if x != "·"]
-    text = ", ".join([*(numbers if any(k in hidden for k in value.operands) else []), *settings])
+    text = ", ".join([*(numbers if any(k in shown for k in value.operands) else []), *settings])
     if not text:
         return [head]
     if len(text) <= _SHORT:

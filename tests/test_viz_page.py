@@ -1,0 +1,142 @@
+"""The interactive page in a real browser: it loads and logs nothing, and the keyboard reaches every step."""
+
+import re
+
+import numpy as np
+import pytest
+from browser import browser
+
+import tinygrad_nn as tn
+from tinygrad_nn import nn
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.normal(size=(32, 784)).astype(np.float32)
+LABELS = np.arange(32) % 10
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory):
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+def mlp():
+    model = nn.Sequential(nn.Dense(784, 128, rng=0), nn.ReLU(), nn.Dense(128, 10, rng=1))
+    loss = nn.losses.cross_entropy(model(IMAGES), LABELS)
+    return loss.graph(names={"x": IMAGES, "labels": LABELS}, title="MNIST MLP")
+
+
+def opened(window, picture, path):
+    picture.html(path)
+    window.open_blank()
+    window.requests()
+    window.console()
+    window.open(path)
+    return window
+
+
+def test_the_page_of_an_mlp_is_small_and_self_contained():
+    text = mlp().html()
+    assert len(text.encode()) < 100_000
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text)
+    assert "default-src 'none'" in text
+    assert "%6 = cross_entropy(%5, labels" in text
+
+
+def test_stepping_by_keyboard_shows_every_op_forward_and_backward(window, tmp_path):
+    picture = mlp()
+    page = opened(window, picture, tmp_path / "mlp.html")
+    captions, shown = [], []
+    for _ in picture.facts.steps:
+        page.press("ArrowRight")
+        captions.append(page.run("return document.getElementById('caption').textContent"))
+        shown.append(page.run("return document.querySelector('.level:not([hidden]) .node.now').id"))
+    assert captions == [step.phase + step.caption for step in picture.facts.steps]
+    ops = [f"n{value.index}" for value in picture.graph.ops]
+    assert [name.partition("-")[2] for name in shown] == ops + ops[::-1]
+    assert page.run("return document.querySelectorAll('.level:not([hidden]) .edge.gradient.on').length") == 9
+    page.press("Home")
+    assert page.run("return document.getElementById('count').textContent") == "0 / 12"
+    page.press("End")
+    assert page.run("return document.getElementById('count').textContent") == "12 / 12"
+    assert page.requests() == [(tmp_path / "mlp.html").as_uri()]
+    assert page.console() == []
+
+
+def test_panels_show_statistics_gradient_rule_source_and_module(window, tmp_path):
+    page = opened(window, mlp(), tmp_path / "mlp.html")
+    page.run("document.querySelector('.level:not([hidden]) [id$=n5]').focus()")
+    page.press("Enter")
+    text = page.run("return document.getElementById('node').innerText")
+    assert "Sequential / 0: Dense" in text
+    assert "(32, 128)" in text
+    assert "float32" in text
+    assert len(re.findall(r"mean \S+ · std \S+ · min \S+ · max \S+", text)) == 2
+    assert page.run("return document.querySelector('#node .rule').textContent") == "g"
+    page.press("ArrowRight", "ArrowRight", "ArrowRight")
+    assert "np.where" in page.run("return document.querySelector('#node .rule').textContent")
+    page.press("Escape")
+    assert page.run("return document.getElementById('node').hidden")
+
+
+def test_gradients_that_accumulate_are_shown_as_old_and_new(window, tmp_path):
+    a, b = (tn.tensor(v, requires_grad=True, name=n) for v, n in ((2.0, "a"), (-3.0, "b")))
+    page = opened(window, (a * b + a**2).graph(), tmp_path / "small.html")
+    page.press("End")
+    row = page.run(
+        "return [...document.querySelectorAll('#arrivals tbody tr:first-child td')].map(c => c.innerText)"
+    )
+    assert row == ["a", "4", "+ -3", "= 1"]
+    assert (
+        page.run("return document.querySelector('.level:not([hidden]) [id$=n0] .gradient').textContent")
+        == "grad 1"
+    )
+    page.press("ArrowLeft")
+    assert (
+        page.run("return document.querySelector('.level:not([hidden]) [id$=n0] .gradient').textContent")
+        == "grad 4"
+    )
+
+
+def test_detail_find_zoom_and_theme(window, tmp_path):
+    page = opened(window, mlp(), tmp_path / "mlp.html")
+    count = "return document.querySelectorAll('.level:not([hidden]) .node').length"
+    assert page.run(count) == 12
+    page.press("d")
+    assert page.run(count) == 4
+    page.press("d", "d")
+    page.press("/", "r", "e", "l", "u", "Enter")
+    assert page.run("return document.getElementById('hits').textContent") == "1 of 1"
+    assert "relu" in page.run("return document.querySelector('.chosen').textContent")
+    page.press("Escape")
+    before = page.run("return document.querySelector('.level:not([hidden])').getAttribute('viewBox')")
+    page.press("+")
+    assert page.run("return document.querySelector('.level:not([hidden])').getAttribute('viewBox')") != before
+    page.press("f", "t")
+    assert page.run("return document.documentElement.dataset.theme") == "dark"
+    assert page.console() == []
+
+
+def test_a_folded_run_of_blocks_opens(window, tmp_path):
+    model = nn.Sequential(*[nn.Sequential(nn.Dense(6, 6, rng=k), nn.Tanh()) for k in range(40)])
+    page = opened(window, model.graph(np.ones((2, 6), np.float32)), tmp_path / "blocks.html")
+    page.run("document.querySelector('.level:not([hidden]) .node.module').focus()")
+    page.press("Enter")
+    assert "39 more of the same" in page.run("return document.getElementById('node').innerText")
+    page.run("document.getElementById('open').click()")
+    assert page.run("return document.querySelectorAll('.level:not([hidden]) .node').length") == 201
+    assert page.run("return document.querySelectorAll('.level:not([hidden]) .node.module').length") == 0
+
+
+def test_no_label_is_wider_than_its_shape(window, tmp_path):
+    page = opened(window, mlp(), tmp_path / "mlp.html")
+    overflow = page.run(
+        "return [...document.querySelectorAll('.level:not([hidden]) .node')].filter(node => {"
+        " const box = node.querySelector('.shape').getBBox();"
+        " return [...node.querySelectorAll('text')].some(text => {"
+        "  const inner = text.getBBox();"
+        "  return inner.x < box.x || inner.x + inner.width > box.x + box.width"
+        "   || inner.y < box.y || inner.y + inner.height > box.y + box.height; }); })"
+        ".map(node => node.id)"
+    )
+    assert overflow == []
