@@ -1,4 +1,4 @@
-"""Losses: functions of predictions and targets. Those of classes take logits; the mean is the default everywhere."""
+"""Losses: functions of predictions and targets. Those of classes take logits; the mean is the default."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from tinygrad_nn.errors import DtypeError, LabelError, ShapeError
 from tinygrad_nn.explain import label_error
 from tinygrad_nn.nn.module import stands_for_plain
 from tinygrad_nn.ops import loss
+from tinygrad_nn.ops.activation import log_softmax, xlogy
+from tinygrad_nn.ops.arithmetic import product
+from tinygrad_nn.ops.elementwise import absolute
+from tinygrad_nn.ops.indexing import where
 from tinygrad_nn.tensor import Tensor, apply, as_tensor
 
 Reduction = Literal["mean", "sum", "none"]
-
-
+_SUM_TO_ONE = 1e-3
 _UNSIGNED = {char: np.dtype(char.upper()) for char in "bhilqBHILQ"}
 
 
@@ -23,20 +26,30 @@ def _check_reduction(reduction: str) -> None:
         raise ValueError(f'reduction is "mean", "sum" or "none", got {reduction!r}')
 
 
-def _reduce(losses: Tensor, reduction: Reduction) -> Tensor:
+def _reduce(losses: Tensor, reduction: Reduction, kept: Any = None) -> Tensor:
+    """Reduce one loss per element or row; those that are not kept count for nothing."""
     _check_reduction(reduction)
-    if reduction == "mean":
-        return losses.mean() if losses.size else losses.sum() / 0.0
+    if kept is not None:
+        losses = where(kept, losses, 0.0)
+    if reduction == "none":
+        return losses
     if reduction == "sum":
         return losses.sum()
-    return losses
+    if kept is not None:
+        count: Tensor = kept.sum()
+        return losses.sum() / count
+    return losses.mean() if losses.size else losses.sum() / 0.0
+
+
+def _values(x: Any) -> Any:
+    return x._data if isinstance(x, Tensor) else x
 
 
 def _targets(who: str, predictions: Tensor, targets: Any) -> Any:
     """Return the targets in the dtype of the predictions; refuse shapes that would broadcast silently."""
     if not isinstance(targets, Tensor):
         targets = np.asarray(targets)
-        if targets.dtype.kind in "fiub":
+        if targets.dtype.kind in "fiub" and predictions.dtype.kind == "f":
             targets = targets.astype(predictions.dtype, copy=False)
     elif targets.dtype != predictions.dtype and stands_for_plain(targets):
         targets = targets.astype(predictions.dtype)
@@ -48,42 +61,129 @@ def _targets(who: str, predictions: Tensor, targets: Any) -> Any:
     return targets
 
 
-def cross_entropy(logits: Any, labels: Any, *, reduction: Reduction = "mean") -> Tensor:
-    """Return the cross-entropy of softmax(logits) at the labels, -log(softmax(logits)[label]).
+def _check_probabilities(who: str, what: str, p: Any) -> None:
+    values = _values(p)
+    if values.size and not (values.min() >= 0 and values.max() <= 1):
+        raise LabelError(f"{who}: {what} are probabilities from 0 to 1, got {values.min()} to {values.max()}")
+
+
+def _check_rows(who: str, targets: Any) -> None:
+    """Refuse targets with a row that does not sum to 1."""
+    sums = _values(targets).sum(axis=1, dtype=np.float64)
+    wrong = ~(np.abs(sums - 1) <= _SUM_TO_ONE)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise LabelError(
+            f"{who}: row {row} of the targets sums to {sums[row]:.6g}, expected 1\n"
+            "  hint   targets / targets.sum(axis=1, keepdims=True), or normalized=False for plain weights"
+        )
+
+
+def _class_probabilities(who: str, logits: Tensor, targets: Any, normalized: bool) -> Any:
+    targets = _targets(who, logits, targets)
+    if normalized:
+        _check_rows(who, targets)
+        _check_probabilities(who, "targets", targets)
+    return targets
+
+
+def _scores(who: str, x: Any) -> Tensor:
+    x = x if type(x) is Tensor else as_tensor(x)
+    if x._data.ndim != 2:
+        raise ShapeError(f"{who}: predictions have shape {x.shape}, expected (N, classes)")
+    return x
+
+
+def _labels(who: str, scores: Tensor, labels: Any, ignore_index: int | None) -> tuple[Any, Any]:
+    """Return valid labels and which rows count; where a row does not, its label is replaced by 0."""
+    labels = labels if type(labels) is Tensor else np.asarray(labels)
+    given = labels._data if type(labels) is Tensor else labels
+    unsigned = _UNSIGNED.get(given.dtype.char)
+    if unsigned is None:
+        hint = "labels.argmax(axis=1) for one-hot rows" if given.ndim == 2 else "labels.astype(np.int64)"
+        raise DtypeError(f"{who}: labels are integers, got dtype {given.dtype}\n  hint   {hint}")
+    count, classes = scores._data.shape
+    if given.shape != (count,):
+        raise ShapeError(f"{who}: {count} rows of shape {scores.shape} but labels of shape {given.shape}")
+    kept = None
+    if ignore_index is not None:
+        kept = labels != ignore_index
+        labels = where(kept, labels, 0)
+        given = _values(labels)
+    if count and np.maximum.reduce(given.view(unsigned)) >= classes:  # where negative labels are huge
+        raise label_error(given, classes)
+    return labels, kept
+
+
+def cross_entropy(
+    logits: Any,
+    targets: Any,
+    *,
+    reduction: Reduction = "mean",
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+    normalized: bool = True,
+) -> Tensor:
+    """Return the cross-entropy of softmax(logits) with the targets, -log(softmax(logits)[label]) for labels.
 
     Args:
         logits: unnormalised scores of shape (N, C).
-        labels: N integers from 0 to C - 1.
+        targets: N integer labels from 0 to C - 1, or class probabilities of shape (N, C).
         reduction: "mean" or "sum" over the rows, or "none" for N losses, in nats.
+        label_smoothing: the share of the target that is spread evenly over all classes (Szegedy et al., 2015,
+            arXiv:1512.00567). An infinite logit then has an infinite loss.
+        ignore_index: rows with this label count for nothing; the mean of no rows is NaN.
+        normalized: whether rows of probabilities have to sum to 1; False takes them as weights.
 
     Raises:
-        ShapeError: logits are not (N, C), or labels are not (N,).
+        ShapeError: logits are not (N, C), or the targets fit neither N labels nor (N, C).
         DtypeError: labels are not integers.
-        LabelError: a label outside of the C classes; says which, and where.
+        LabelError: a label outside of the C classes (says which, and where); rows that do not sum to 1.
 
     Example:
         >>> cross_entropy(np.array([[0.0, 0.0]]), np.array([1])).item()
         0.6931471805599453
+        >>> cross_entropy(np.array([[0.0, 0.0]]), np.array([[0.5, 0.5]])).item()
+        0.6931471805599453
     """
-    logits = logits if type(logits) is Tensor else as_tensor(logits)
-    given = labels._data if type(labels) is Tensor else np.asarray(labels)
-    shape = logits._data.shape
-    if len(shape) != 2:
-        raise ShapeError(f"cross_entropy: logits have shape {shape}, expected (N, classes)")
-    unsigned = _UNSIGNED.get(given.dtype.char)
-    if unsigned is None:
-        hint = "labels.argmax(axis=1) for one-hot rows" if given.ndim == 2 else "labels.astype(np.int64)"
-        raise DtypeError(f"cross_entropy: labels are integers, got dtype {given.dtype}\n  hint   {hint}")
-    count, classes = shape
-    if given.shape != (count,):
-        raise ShapeError(f"cross_entropy: {count} rows of logits {shape} but labels of shape {given.shape}")
-    if count and np.maximum.reduce(given.view(unsigned)) >= classes:  # where negative labels are huge
-        raise label_error(given, classes)
-    params = {}
-    if reduction != "mean":
+    logits = _scores("cross_entropy", logits)
+    targets = targets if type(targets) is Tensor else np.asarray(targets)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing is a share from 0 to 1, got {label_smoothing}")
+    if targets.ndim == 2 and targets.dtype.kind == "f":
+        weights = _class_probabilities("cross_entropy", logits, targets, normalized)
+        if label_smoothing:
+            weights = weights * (1 - label_smoothing) + label_smoothing / logits.shape[1]
+        return _reduce(-product(weights, log_softmax(logits)).sum(axis=1), reduction)
+    labels, kept = _labels("cross_entropy", logits, targets, ignore_index)
+    if kept is None and not label_smoothing:
+        if reduction == "mean":
+            return apply(loss.cross_entropy, (logits, labels))
         _check_reduction(reduction)
-        params = {"reduction": reduction}
-    return apply(loss.cross_entropy, (logits, labels if isinstance(labels, Tensor) else given), params)
+        return apply(loss.cross_entropy, (logits, labels), {"reduction": reduction})
+    losses = apply(loss.cross_entropy, (logits, labels), {"reduction": "none"})
+    if label_smoothing:
+        losses = losses * (1 - label_smoothing) - log_softmax(logits).mean(axis=1) * label_smoothing
+    return _reduce(losses, reduction, kept)
+
+
+def nll(
+    log_probabilities: Any, labels: Any, *, reduction: Reduction = "mean", ignore_index: int | None = None
+) -> Tensor:
+    """Return the negative log-likelihood of the labels, -log_probabilities[row, label].
+
+    Raises:
+        ShapeError: log_probabilities are not (N, C), or labels are not (N,).
+        DtypeError: labels are not integers.
+        LabelError: a label outside of the C classes.
+
+    Example:
+        >>> nll(np.log([[0.25, 0.75]]), np.array([0])).item()
+        1.3862943611198906
+    """
+    log_probabilities = _scores("nll", log_probabilities)
+    labels, kept = _labels("nll", log_probabilities, labels, ignore_index)
+    return _reduce(-log_probabilities[np.arange(len(labels)), labels], reduction, kept)
 
 
 def mse(predictions: Any, targets: Any, *, reduction: Reduction = "mean") -> Tensor:
@@ -101,6 +201,38 @@ def mse(predictions: Any, targets: Any, *, reduction: Reduction = "mean") -> Ten
     return _reduce(difference * difference, reduction)
 
 
+def mae(predictions: Any, targets: Any, *, reduction: Reduction = "mean") -> Tensor:
+    """Return the absolute error |predictions - targets|, averaged over all elements by default.
+
+    Raises:
+        ShapeError: the shapes differ.
+
+    Example:
+        >>> mae(np.array([1.0, 2.0]), np.array([1.0, 4.0])).item()
+        1.0
+    """
+    predictions = as_tensor(predictions)
+    return _reduce(absolute(predictions - _targets("mae", predictions, targets)), reduction)
+
+
+def huber(predictions: Any, targets: Any, *, delta: float = 1.0, reduction: Reduction = "mean") -> Tensor:
+    """Return d**2 / 2 for differences d up to delta, delta * (|d| - delta / 2) beyond (Huber, 1964).
+
+    Raises:
+        ShapeError: the shapes differ.
+        ValueError: delta is not positive.
+
+    Example:
+        >>> huber(np.array([0.5, 3.0]), np.array([0.0, 0.0]), reduction="none").tolist()
+        [0.125, 2.5]
+    """
+    if not delta > 0:
+        raise ValueError(f"huber: delta is positive, got {delta}")
+    predictions = as_tensor(predictions)
+    difference = predictions - _targets("huber", predictions, targets)
+    return _reduce(loss.huber_elements(difference, delta=float(delta)), reduction)
+
+
 def binary_cross_entropy(logits: Any, targets: Any, *, reduction: Reduction = "mean") -> Tensor:
     """Return the cross-entropy of sigmoid(logits) with targets in [0, 1], log(1 + exp(z)) - t * z.
 
@@ -114,7 +246,49 @@ def binary_cross_entropy(logits: Any, targets: Any, *, reduction: Reduction = "m
     """
     logits = as_tensor(logits)
     targets = _targets("binary_cross_entropy", logits, targets)
-    values = targets._data if isinstance(targets, Tensor) else targets
-    if values.size and not (values.min() >= 0 and values.max() <= 1):
-        raise LabelError("binary_cross_entropy: targets are probabilities from 0 to 1")
+    _check_probabilities("binary_cross_entropy", "targets", targets)
     return _reduce(loss.binary_cross_entropy_elements(logits, targets), reduction)
+
+
+def binary_cross_entropy_probabilities(
+    probabilities: Any, targets: Any, *, reduction: Reduction = "mean"
+) -> Tensor:
+    """Return -t * log(p) - (1 - t) * log(1 - p); from logits, `binary_cross_entropy` is more exact.
+
+    A probability of exactly 0 or 1 that is wrong costs infinity; where it is right, it costs nothing.
+
+    Raises:
+        ShapeError: the shapes differ.
+        LabelError: a probability or a target outside of [0, 1].
+
+    Example:
+        >>> binary_cross_entropy_probabilities(np.array([0.5, 1.0]), np.array([1.0, 1.0])).item()
+        0.34657359027997264
+    """
+    probabilities = as_tensor(probabilities)
+    targets = _targets("binary_cross_entropy_probabilities", probabilities, targets)
+    _check_probabilities("binary_cross_entropy_probabilities", "predictions", probabilities)
+    _check_probabilities("binary_cross_entropy_probabilities", "targets", targets)
+    return _reduce(-(xlogy(targets, probabilities) + xlogy(1 - targets, 1 - probabilities)), reduction)
+
+
+def kl_divergence(logits: Any, targets: Any, *, reduction: Reduction = "mean") -> Tensor:
+    """Return the divergence of softmax(logits) from the targets, sum of t * (log(t) - log_softmax(logits)).
+
+    Args:
+        logits: unnormalised scores of shape (N, C).
+        targets: class probabilities of shape (N, C).
+        reduction: "mean" or "sum" over the rows, or "none" for N divergences, in nats.
+
+    Raises:
+        ShapeError: logits are not (N, C), or the shapes differ.
+        LabelError: targets that are no probabilities, or rows that do not sum to 1.
+
+    Example:
+        >>> kl_divergence(np.zeros((1, 2)), np.array([[1.0, 0.0]])).item()
+        0.6931471805599453
+    """
+    logits = _scores("kl_divergence", logits)
+    targets = _class_probabilities("kl_divergence", logits, targets, normalized=True)
+    terms = xlogy(targets, targets) - product(targets, log_softmax(logits))
+    return _reduce(terms.sum(axis=1), reduction)

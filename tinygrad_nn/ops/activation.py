@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.ops.arithmetic import product, quotient
+from tinygrad_nn.ops.arithmetic import in_one_dtype, product, quotient
 from tinygrad_nn.ops.reduction import logsumexp, sum_
 from tinygrad_nn.primitive import kernel
 
@@ -162,8 +162,8 @@ def gelu_tanh(x: Any) -> Any:
 
 
 @kernel(
-    lambda g, a, b: product(g, np.log(np.where((a == 0) & (b == 0), np.ones_like(b), b))),
-    lambda g, a, b: product(g, quotient(a, b)),
+    lambda g, a, b: product(g, np.log(np.where((a == 0) & (b == 0), np.ones_like(g), b))),
+    lambda g, a, b: quotient(product(g, a), b),
     reference=lambda a, b: np.where(a == 0, 0, a * np.log(np.where(a == 0, 1, b))),
     domain=((-3, 3), (0.1, 9)),
     operand_names=("a", "b"),
@@ -171,6 +171,7 @@ def gelu_tanh(x: Any) -> Any:
 )
 def xlogy(a: Any, b: Any) -> Any:
     """A * log(b), and 0 where a is 0, whatever b is (but NaN)."""
+    a, b = in_one_dtype(a, b)
     return a * np.log(np.where((a == 0) & (b == b), 1, b))
 
 

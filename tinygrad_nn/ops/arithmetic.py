@@ -8,6 +8,12 @@ import numpy as np
 from tinygrad_nn.primitive import kernel, op
 
 
+def in_one_dtype(a: Any, b: Any) -> tuple[Any, Any]:
+    """Return two operands as arrays of the dtype of their result, Python scalars too."""
+    dtype = np.result_type(a, b)
+    return np.asarray(a, dtype), np.asarray(b, dtype)
+
+
 def _zero_where(a: Any, r: Any) -> Any:
     # A sum is NaN as soon as one term is, and cheaper than looking at every element.
     if np.isfinite(np.add.reduce(r, axis=None)):

@@ -20,7 +20,7 @@ log1p = op(np.log1p, lambda g, x: quotient(g, 1 + x), domain=(-0.9, 9))
 sqrt = op(np.sqrt, lambda g, y: quotient(g, 2 * y), domain=_POSITIVE, onnx="Sqrt")
 cbrt = op(np.cbrt, lambda g, y: quotient(g, 3 * y * y), domain=_POSITIVE, analytic=False)
 square = op(np.square, lambda g, x: 2 * x * g)
-reciprocal = op(np.reciprocal, lambda g, y: -product(g, y * y), domain=_POSITIVE, onnx="Reciprocal")
+reciprocal = op(np.reciprocal, lambda g, x: -quotient(quotient(g, x), x), domain=_POSITIVE, onnx="Reciprocal")
 
 
 def _absolute(function: Any, **options: Any) -> Any:

@@ -198,7 +198,8 @@ take_along_axis = op(
 
 
 def _one_hot_sum(values: Any, indices: Any, length: int, axis: int) -> Any:
-    rows, places = np.moveaxis(values, axis, -1), np.moveaxis(np.broadcast_to(indices, values.shape), axis, -1)
+    rows = np.moveaxis(values, axis, -1)
+    places = np.moveaxis(np.broadcast_to(indices, values.shape), axis, -1)
     return np.moveaxis((rows[..., None] * np.eye(length)[places]).sum(axis=-2), -1, axis)
 
 

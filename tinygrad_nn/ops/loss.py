@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.ops.activation import sigmoid, softmax
+from tinygrad_nn.ops.arithmetic import in_one_dtype
 from tinygrad_nn.ops.reduction import ones
 from tinygrad_nn.primitive import kernel
 
@@ -85,6 +86,25 @@ def cross_entropy(logits: Any, labels: Any, *, reduction: str = "mean") -> Any:
 )
 def binary_cross_entropy_elements(logits: Any, targets: Any) -> Any:
     """log(1 + exp(logits)) - targets * logits, element by element, without overflow."""
-    return np.logaddexp(0, logits) - targets * logits
+    logits, targets = in_one_dtype(logits, targets)
+    largest = np.maximum(logits, 0) - targets * logits  # exactly 0 where the target is certain and right
+    return largest + np.log1p(np.exp(np.minimum(logits, -logits)))
+
+
+@kernel(
+    lambda g, d, *, delta: g * np.clip(d, -delta, delta),
+    reference=lambda d, delta: np.where(np.abs(d) <= delta, d * d / 2, delta * (np.abs(d) - delta / 2)),
+    kinks=lambda d, delta: np.abs(d) - delta,
+    analytic=False,
+    samples=lambda rng: [
+        ((rng.normal(size=shape),), {"delta": delta})
+        for shape, delta in (((3, 4), 1.0), ((5,), 0.3), ((), 2.0), ((0, 2), 1.0))
+    ],
+    method=False,
+)
+def huber_elements(d: Any, *, delta: float) -> Any:
+    """d**2 / 2 for differences up to delta, continued by straight lines (Huber, 1964)."""
+    near = np.clip(d, -delta, delta)
+    return near * (d - near / 2)
 
 

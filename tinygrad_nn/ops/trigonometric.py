@@ -22,7 +22,10 @@ cosh = op(np.cosh, lambda g, x: product(g, np.sinh(x)), onnx="Cosh")
 tanh = op(np.tanh, lambda g, y: g * (1 - y * y), onnx="Tanh")
 arcsinh = op(np.arcsinh, lambda g, x: quotient(g, np.hypot(1, x)), onnx="Asinh")
 arccosh = op(
-    np.arccosh, lambda g, x: quotient(g, np.sqrt(x - 1) * np.sqrt(x + 1)), domain=(1.1, 9), onnx="Acosh"
+    np.arccosh,
+    lambda g, x: quotient(quotient(g, np.sqrt(x - 1)), np.sqrt(x + 1)),
+    domain=(1.1, 9),
+    onnx="Acosh",
 )
 arctanh = op(np.arctanh, lambda g, x: quotient(g, (1 - x) * (1 + x)), domain=_INSIDE, onnx="Atanh")
 

@@ -1,0 +1,137 @@
+"""Dtypes: float32 in, float32 out and float32 gradients, for every op, whatever stands around."""
+
+import numpy as np
+import pytest
+from op_calls import calls_of
+
+import tinygrad_nn as tn
+from tinygrad_nn.errors import DtypeError, TinygradError
+from tinygrad_nn.primitive import REGISTRY, Composite
+from tinygrad_nn.tensor import Tensor, apply
+
+RECORDS = [
+    record
+    for record in dict.fromkeys(REGISTRY.values())
+    if record.differentiable and not getattr(record, "writes", ())
+]
+HALF_REFUSED = {"inv", "solve", "det", "cofactors"}  # LAPACK has no half precision
+CHOSEN = {"astype"}  # its purpose is another dtype
+
+
+def _cast(x, dtype, leaf):
+    """Return x with its arrays in `dtype`, as leaves where `leaf` says so."""
+    if isinstance(x, (list, tuple)):
+        return type(x)(_cast(part, dtype, leaf) for part in x)
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f":
+        return tn.tensor(x.astype(dtype), requires_grad=True) if leaf else x.astype(dtype)
+    return x
+
+
+def _leaves(x):
+    if isinstance(x, (list, tuple)):
+        return [leaf for part in x for leaf in _leaves(part)]
+    return [x] if isinstance(x, Tensor) else []
+
+
+def _call(record, operands, params):
+    with np.errstate(all="ignore"):
+        if isinstance(record, Composite):
+            y = record.function(*operands, **params)
+        else:
+            y = apply(record, tuple(operands), params)
+    return list(y) if isinstance(y, (list, tuple)) else [y]
+
+
+def _operands(record, operands, dtype):
+    """Return operands as leaves in `dtype`, plain arrays where there is no rule."""
+    rules = getattr(record, "rules", None)
+    return [
+        _cast(x, dtype, rules is None or record.variadic or rules[k] is not None)
+        for k, x in enumerate(operands)
+    ]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
+def test_H132_every_op_keeps_the_dtype_of_values_and_gradients(record, dtype):
+    if record.name in CHOSEN:
+        pytest.skip("an op whose purpose is to change the dtype")
+    for operands, params in calls_of(record, np.random.default_rng(0)):
+        given = _operands(record, operands, dtype)
+        if dtype is np.float16 and record.name in HALF_REFUSED:
+            with pytest.raises(TinygradError, match="float16"):
+                _call(record, given, params)
+            continue
+        for y in _call(record, given, params):
+            assert y.dtype == dtype
+            if not y.requires_grad:
+                continue
+            leaves = _leaves(given)
+            with np.errstate(all="ignore"):
+                gradients = tn.gradients(y, leaves, cotangent=np.ones(y.shape, dtype), retain_graph=True)
+            assert [g.dtype for g in gradients] == [dtype] * len(leaves)
+
+
+BINARY = [
+    record
+    for record in RECORDS
+    if not isinstance(record, Composite)
+    and len(record.rules) == 2
+    and all(record.rules)
+    and record.samples is None
+]
+AROUND = {
+    "a Python float": 0.5,
+    "a Python integer": 2,
+    "np.float64": np.float64(0.5),
+    "np.int64": np.int64(2),
+    "a 0-d float64 array": np.array(0.5),
+    "an integer array": np.array([1, 2, 1]),
+}
+
+
+@pytest.mark.parametrize("what", AROUND)
+@pytest.mark.parametrize("record", BINARY, ids=lambda record: record.name)
+def test_H130_scalars_and_integers_around_do_not_widen_a_float32_tensor(record, what):
+    other = AROUND[what]
+    for dtype in (np.float32, np.float16):
+        for left in (True, False):
+            x = tn.tensor(np.array([0.5, 1.5, 2.5], dtype), requires_grad=True)
+            with np.errstate(all="ignore"):
+                y = record(x, other) if left else record(other, x)
+                assert y.dtype == dtype
+                y.sum().backward()
+            assert x.grad.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.bool_, np.uint8])
+def test_H133_integers_cannot_require_grad(dtype):
+    with pytest.raises(TypeError, match="only floating tensors can require grad"):
+        tn.tensor(np.ones(2, dtype), requires_grad=True)
+
+
+def test_H134_small_integers_compute_as_in_numpy():
+    image = tn.tensor(np.zeros(2, np.uint8))
+    np.testing.assert_array_equal((image - 1).data, [255, 255])
+    with pytest.raises(OverflowError):
+        image + 300
+    assert (image / np.float32(2)).dtype == np.float32
+
+
+def test_H136_complex_numbers_are_refused_not_cut():
+    with pytest.raises(DtypeError, match="complex"):
+        tn.tensor([1 + 2j])
+    x = tn.tensor([1.0, 2.0], requires_grad=True)
+    for other in (1j, np.array([1j, 2j]), np.complex64(1j)):
+        with pytest.raises(DtypeError, match="complex"):
+            x * other
+        with pytest.raises(DtypeError, match="complex"):
+            np.where(np.array([True, False]), x, other)
+
+
+def test_H137_python_floats_are_float32_and_arrays_keep_their_dtype():
+    assert tn.tensor([1.0, 2.0]).dtype == np.float32
+    assert tn.tensor(np.array([1.0, 2.0])).dtype == np.float64
+    assert tn.tensor(np.float16(1)).dtype == np.float16
+    assert tn.tensor([1, 2]).dtype == np.int64
+    assert tn.tensor([True]).dtype == np.bool_

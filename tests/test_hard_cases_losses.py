@@ -1,0 +1,198 @@
+"""Losses where gradient libraries go wrong: extreme logits, wrong labels, shapes that broadcast silently."""
+
+import math
+
+import numpy as np
+import pytest
+from derive import check
+
+import tinygrad_nn as tn
+from tinygrad_nn.errors import LabelError, ShapeError
+from tinygrad_nn.nn import losses
+
+INF, NAN = math.inf, math.nan
+
+
+@pytest.mark.parametrize("label", [3, -1])
+@pytest.mark.parametrize("loss", [losses.cross_entropy, losses.nll])
+def test_H138_a_label_out_of_range_is_named(loss, label):
+    with pytest.raises(IndexError, match=rf"label {label} at position 1 .* 3 classes"):
+        loss(np.zeros((2, 3)), np.array([0, label]))
+
+
+@pytest.mark.parametrize("loss", [losses.cross_entropy, losses.nll])
+def test_H140_rows_to_ignore_count_for_nothing(loss):
+    logits = np.random.default_rng(0).normal(size=(4, 3))
+    labels = np.array([0, -100, 2, -100])
+    kept = tn.tensor(logits[::2], requires_grad=True)
+    expected = loss(kept, labels[::2])
+    expected.backward()
+    full = np.zeros((4, 3))
+    full[::2] = kept.grad
+    check(lambda x: loss(x, labels, ignore_index=-100), [logits], expected.item(), full)
+    single = loss(logits, labels, ignore_index=-100, reduction="none")
+    assert single.shape == (4,)
+    assert single.data[1] == single.data[3] == 0
+
+
+def test_H140_the_mean_of_no_rows_is_nan_with_a_warning_and_no_gradient():
+    x = tn.tensor(np.zeros((2, 3)), requires_grad=True)
+    with pytest.warns(RuntimeWarning, match="invalid value"):
+        y = losses.cross_entropy(x, np.array([9, 9]), ignore_index=9)
+    assert math.isnan(y.item())
+    y.backward()
+    np.testing.assert_array_equal(x.grad, np.zeros((2, 3)))
+    labels = np.array([9, 9])
+    check(
+        lambda t: losses.cross_entropy(t, labels, ignore_index=9, reduction="sum"),
+        [np.zeros((2, 3))],
+        0,
+        np.zeros((2, 3)),
+    )
+
+
+@pytest.mark.parametrize(("reduction", "value"), [("mean", NAN), ("sum", 0)])
+def test_H141_an_empty_batch(reduction, value):
+    labels = np.zeros(0, np.int64)
+    check(
+        lambda x: losses.cross_entropy(x, labels, reduction=reduction),
+        [np.zeros((0, 3))],
+        value,
+        np.zeros((0, 3)),
+    )
+
+
+def test_H142_extreme_logits_and_the_wrong_class():
+    check(lambda x: losses.cross_entropy(x, np.array([1])), [[[1e4, -1e4]]], 20000, [[1, -1]])
+
+
+def test_H144_class_probabilities_have_to_sum_to_one():
+    logits = np.array([[1.0, 2.0, 3.0]])
+    p = np.array([[0.2, 0.3, 0.5]])
+    softmax = np.exp(logits) / np.exp(logits).sum()
+    value = -(p * np.log(softmax)).sum()
+    assert value == pytest.approx(1.1076, abs=1e-4)
+    check(lambda x: losses.cross_entropy(x, p), [logits], value, softmax - p)
+    with pytest.raises(ValueError, match=r"(?s)sums to 10.*normalized=False"):
+        losses.cross_entropy(logits, p * 10)
+    ten = losses.cross_entropy(logits, p * 10, normalized=False).item()
+    assert ten == pytest.approx(11.076, abs=1e-3)
+
+
+def test_H144_a_target_of_zero_costs_nothing_whatever_the_logit():
+    check(lambda x: losses.cross_entropy(x, np.array([[1.0, 0.0]])), [[[0.0, -INF]]], 0, [[0, 0]])
+
+
+def test_H145_label_smoothing():
+    logits = np.array([[1.0, 2.0, 3.0]])
+    softmax = np.exp(logits) / np.exp(logits).sum()
+    target = np.array([[1, 1, 28]]) / 30
+    value = -(target * np.log(softmax)).sum()
+    assert value == pytest.approx(0.5076, abs=1e-4)
+    check(
+        lambda x: losses.cross_entropy(x, np.array([2]), label_smoothing=0.1),
+        [logits],
+        value,
+        softmax - target,
+    )
+    one_hot = np.array([[0.0, 0.0, 1.0]])
+    check(lambda x: losses.cross_entropy(x, one_hot, label_smoothing=0.1), [logits], value, softmax - target)
+    with pytest.raises(ValueError, match="label_smoothing"):
+        losses.cross_entropy(logits, np.array([2]), label_smoothing=1.5)
+    infinite = losses.cross_entropy(np.array([[0.0, -INF]]), np.array([0]), label_smoothing=0.1)
+    assert infinite.item() == INF
+
+
+def test_H146_binary_cross_entropy_of_extreme_logits():
+    targets = np.array([0.0, 1.0, 1.0, 0.0])
+    check(
+        lambda z: losses.binary_cross_entropy(z, targets, reduction="none"),
+        [[1e3, -1e3, 1e3, -1e3]],
+        [1e3, 1e3, 0, 0],
+        [1, -1, 0, 0],
+    )
+    small = losses.binary_cross_entropy(np.array([40.0]), np.array([1.0])).item()
+    assert small == pytest.approx(math.log1p(math.exp(-40)), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.mse,
+        losses.mae,
+        losses.huber,
+        losses.binary_cross_entropy,
+        losses.binary_cross_entropy_probabilities,
+    ],
+)
+def test_H148_shapes_that_would_broadcast_are_refused(loss):
+    with pytest.raises(ShapeError, match=r"\(4, 1\).*\(4,\)"):
+        loss(np.full((4, 1), 0.5), np.full(4, 0.5))
+
+
+def test_binary_cross_entropy_of_probabilities_at_the_ends():
+    targets = np.array([0.0, 1.0, 1.0])
+    check(
+        lambda p: losses.binary_cross_entropy_probabilities(p, targets, reduction="none"),
+        [[0.0, 1.0, 0.0]],
+        [0, 0, INF],
+        [1, -1, -INF],
+    )
+    with pytest.raises(LabelError, match="predictions are probabilities"):
+        losses.binary_cross_entropy_probabilities(np.array([1.5]), np.array([1.0]))
+
+
+def test_kl_divergence_is_cross_entropy_without_the_entropy():
+    logits = np.random.default_rng(1).normal(size=(2, 3))
+    p = np.array([[0.2, 0.8, 0.0], [1.0, 0.0, 0.0]])
+    softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    entropy = -(0.2 * math.log(0.2) + 0.8 * math.log(0.8)) / 2
+    value = losses.cross_entropy(logits, p).item() - entropy
+    check(lambda x: losses.kl_divergence(x, p), [logits], value, (softmax - p) / 2, rtol=1e-10)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_losses_reduce_the_same_way(reduction):
+    rng = np.random.default_rng(2)
+    x, y, p = rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), tn.softmax(rng.normal(size=(4, 3)))
+    labels = rng.integers(3, size=4)
+    reduce = {"mean": np.mean, "sum": np.sum, "none": np.positive}[reduction]
+    d, q = x - y, np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    expected = {
+        losses.mse: (y, d**2),
+        losses.mae: (y, np.abs(d)),
+        losses.huber: (y, np.where(np.abs(d) < 1, d**2 / 2, np.abs(d) - 0.5)),
+        losses.cross_entropy: (labels, -np.log(q)[np.arange(4), labels]),
+        losses.nll: (labels, -x[np.arange(4), labels]),
+        losses.binary_cross_entropy: (p, np.log1p(np.exp(x)) - p * x),
+        losses.kl_divergence: (p, (p * np.log(p / q)).sum(axis=1)),
+    }
+    for loss, (target, each) in expected.items():
+        np.testing.assert_allclose(loss(x, target, reduction=reduction).data, reduce(each), rtol=1e-12)
+    with pytest.raises(ValueError, match="reduction"):
+        losses.mse(x, y, reduction="average")
+
+
+def test_integer_predictions_do_not_truncate_their_targets():
+    assert losses.mse(np.array([1, 2]), np.array([1.5, 2.0])).item() == 0.125
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_losses_keep_the_dtype_of_the_predictions(dtype):
+    x = tn.tensor(np.array([[0.3, 0.6], [0.1, 0.2]], dtype), requires_grad=True)
+    p, labels = np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([1, 0])
+    results = [
+        losses.cross_entropy(x, labels),
+        losses.cross_entropy(x, labels, label_smoothing=np.float64(0.1), ignore_index=0),
+        losses.cross_entropy(x, p, label_smoothing=0.1),
+        losses.nll(x, labels),
+        losses.kl_divergence(x, p),
+        *[f(x, p) for f in (losses.mse, losses.mae, losses.huber, losses.binary_cross_entropy)],
+        losses.binary_cross_entropy_probabilities(x, p),
+    ]
+    for y in results:
+        assert y.dtype == dtype
+        x.grad = None
+        y.backward()
+        assert x.grad.dtype == dtype
+        assert np.isfinite(x.grad).all()

@@ -1,0 +1,121 @@
+"""Reductions, sorting and ties where gradient libraries go wrong."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+from derive import check, derive
+
+import tinygrad_nn as tn
+from tinygrad_nn.errors import ShapeError
+
+NAN = math.nan
+
+
+def test_H052_ties_share_the_gradient_of_max():
+    check(lambda x: np.max(x, axis=1), [[[3.0, 3.0, 1.0]]], [3], [[0.5, 0.5, 0]])
+    check(lambda x: np.min(x, axis=1), [[[1.0, 3.0, 1.0]]], [1], [[0.5, 0, 0.5]])
+
+
+def test_H053_max_gives_the_gradient_to_the_nan():
+    check(np.max, [[1.0, NAN, 2.0]], NAN, [0, 1, 0])
+    check(np.min, [[1.0, NAN, 2.0]], NAN, [0, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("function", "value"),
+    [(np.sum, 0), (np.prod, 1), (np.mean, NAN), (np.std, NAN), (np.var, NAN), (np.median, NAN)],
+)
+def test_H054_reductions_of_nothing(function, value):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # those of NumPy
+        check(function, [np.zeros(0)], value, np.zeros(0))
+
+
+def test_H056_sum_over_an_empty_axis():
+    check(lambda x: x.sum(0), [np.zeros((0, 3))], np.zeros(3), np.zeros((0, 3)))
+
+
+def test_H057_max_of_no_rows_and_over_no_rows():
+    check(lambda x: x.max(axis=1), [np.zeros((0, 3))], np.zeros(0), np.zeros((0, 3)))
+    with pytest.raises(ShapeError, match="max"):
+        tn.tensor(np.zeros((0, 3)), requires_grad=True).max(axis=0)
+
+
+@pytest.mark.parametrize("function", [np.sum, np.mean, np.prod, np.max])
+def test_H058_a_reduction_over_no_axes_changes_nothing(function):
+    x = np.arange(1.0, 7).reshape(2, 3)
+    check(lambda t: function(t, axis=()), [x], x, np.ones((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "function", [np.sum, np.mean, np.prod, np.var, np.std, np.max, np.median, tn.logsumexp]
+)
+def test_H060_keepdims_with_negative_unordered_axes(function):
+    x = np.random.default_rng(0).normal(size=(2, 3, 4))
+    cotangent = np.array([1.0, 10.0, 100.0]).reshape(1, 3, 1)
+    kept, (g,) = derive(lambda t: function(t, axis=(-1, 0), keepdims=True), x, cotangent=cotangent)
+    dropped, (h,) = derive(lambda t: function(t, axis=(0, 2)), x, cotangent=cotangent.ravel())
+    assert kept.shape == (1, 3, 1)
+    np.testing.assert_array_equal(kept.ravel(), dropped)
+    np.testing.assert_allclose(g, h, rtol=1e-15)
+    assert np.all(np.abs(g[:, 1]).sum() > 0)
+
+
+@pytest.mark.parametrize("axis", [None, 0, -1])
+@pytest.mark.parametrize("function", [np.sum, np.mean, np.max, np.min, np.prod])
+def test_H061_reductions_of_a_scalar(function, axis):
+    check(lambda x: function(x, axis=axis), [2.5], 2.5, 1)
+
+
+def test_H062_mean_divides_by_the_length_of_its_axis():
+    check(lambda x: np.mean(x, axis=0), [np.ones((2, 5))], np.ones(5), np.full((2, 5), 0.5))
+    check(lambda x: np.mean(x, axis=(0, 2)), [np.ones((2, 5, 4))], np.ones(5), np.full((2, 5, 4), 1 / 8))
+
+
+def test_H064_products_with_zeros_are_exact():
+    check(np.cumprod, [[0.0, 2.0, 0.0]], [0, 0, 0], [3, 0, 0])
+    check(np.prod, [[0.0, 2.0, 3.0]], 0, [6, 0, 0])
+    check(np.prod, [[0.0, 2.0, 0.0]], 0, [0, 0, 0])
+
+
+def test_H064_products_with_zeros_have_exact_second_derivatives():
+    hessian = tn.hessian(np.prod)(np.array([0.0, 2.0, 0.0])).data
+    np.testing.assert_array_equal(hessian, [[0, 0, 2], [0, 0, 0], [2, 0, 0]])
+
+
+def test_H065_sorting_is_a_stable_permutation():
+    check(np.sort, [[2.0, 1.0, 2.0, 1.0]], [1, 1, 2, 2], [30, 10, 40, 20], cotangent=[10, 20, 30, 40])
+    assert not np.argsort(tn.tensor([2.0, 1.0], requires_grad=True)).requires_grad
+
+
+def test_H066_median_of_an_even_count_is_the_mean_of_the_middle_two():
+    check(np.median, [[4.0, 1.0, 2.0, 3.0]], 2.5, [0, 0, 0.5, 0.5])
+    check(np.median, [[4.0, NAN, 2.0]], NAN, [0, 1, 0])
+
+
+@pytest.mark.parametrize("shape", [(60000, 10), (1_000_000, 2)])
+def test_H068_gradients_of_what_was_broadcast_accumulate_in_double_precision(shape):
+    bias = tn.tensor(np.zeros(shape[1], np.float32), requires_grad=True)
+    cotangent = np.full(shape, 0.1, np.float32)
+    (np.zeros(shape, np.float32) + bias).backward(cotangent)
+    exact = cotangent.sum(axis=0, dtype=np.float64)
+    assert bias.grad.dtype == np.float32
+    assert np.max(np.abs(bias.grad - exact) / exact) <= 1e-6
+
+
+def test_H069_half_precision_accumulates_in_single():
+    ones = tn.tensor(np.ones(70_000, np.float16), requires_grad=True)
+    mean = ones.mean()
+    assert (mean.item(), mean.dtype) == (1, np.float16)
+    mean.backward()
+    assert ones.grad.dtype == np.float16
+    with np.errstate(over="ignore"):
+        assert ones.sum().item() == math.inf  # 70,000 is beyond float16
+    small = tn.tensor(np.full(30_000, 1, np.float16))
+    assert small.sum().item() == 30_000
+    assert np.sum(np.full(4096, 0.1, np.float16)) != 0
+    tenth = np.full((4096, 1), 0.1, np.float16)
+    exact = float(tenth[0, 0]) * 4096
+    assert tn.tensor(tenth).sum(axis=0).data[0] == np.float16(exact)
