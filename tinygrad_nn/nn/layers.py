@@ -138,6 +138,62 @@ class ReLU(_Activation):
     op = activation.relu
 
 
+class Softplus(_Activation):
+    """log(1 + exp(x)), element by element."""
+
+    op = activation.softplus
+
+
+class LogSigmoid(_Activation):
+    """log(sigmoid(x)), element by element."""
+
+    op = activation.log_sigmoid
+
+
+class SiLU(_Activation):
+    """x * sigmoid(x), element by element."""
+
+    op = activation.silu
+
+
+class GELU(_Activation):
+    """x times the standard normal distribution function of x, element by element."""
+
+    op = activation.gelu
+
+
+class GELUTanh(_Activation):
+    """GELU with the tanh approximation, element by element."""
+
+    op = activation.gelu_tanh
+
+
+class LeakyReLU(Module):
+    """x where it is positive, negative_slope * x elsewhere."""
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = float(negative_slope)
+
+    def forward(self, x: Any) -> Tensor:
+        return apply(activation.leaky_relu, (as_tensor(x),), {"negative_slope": self.negative_slope})
+
+    def extra_repr(self) -> str:
+        return f"negative_slope={self.negative_slope}"
+
+
+class ELU(Module):
+    """x where it is positive, alpha * (exp(x) - 1) elsewhere."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = float(alpha)
+
+    def forward(self, x: Any) -> Tensor:
+        return apply(activation.elu, (as_tensor(x),), {"alpha": self.alpha})
+
+    def extra_repr(self) -> str:
+        return f"alpha={self.alpha}"
+
+
 class _AlongAxis(Module):
     """A module without parameters around an op of one tensor along an axis."""
 

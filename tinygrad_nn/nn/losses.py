@@ -88,10 +88,10 @@ def _class_probabilities(who: str, logits: Tensor, targets: Any, normalized: boo
 
 
 def _scores(who: str, x: Any) -> Tensor:
-    x = x if type(x) is Tensor else as_tensor(x)
-    if x._data.ndim != 2:
-        raise ShapeError(f"{who}: predictions have shape {x.shape}, expected (N, classes)")
-    return x
+    scores = x if type(x) is Tensor else as_tensor(x)
+    if scores._data.ndim != 2:
+        raise ShapeError(f"{who}: predictions have shape {scores.shape}, expected (N, classes)")
+    return scores
 
 
 def _labels(who: str, scores: Tensor, labels: Any, ignore_index: int | None) -> tuple[Any, Any]:

@@ -295,7 +295,7 @@ def draw_values(
             x = np.where(near, kink + np.copysign(0.05 + np.abs(x - kink), x - kink), x)
         if at_kink and callable(kinks):
             x = np.clip(np.round(x), low, high)
-        elif at_kink:
+        elif at_kink and not callable(kinks):
             x = np.where(rng.random(size) < 0.5, rng.choice(list(kinks), size), x)
         operands.append(x.reshape(shape))
     return tuple(operands)
