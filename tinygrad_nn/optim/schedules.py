@@ -31,9 +31,7 @@ def piecewise(rates: Sequence[float], boundaries: Sequence[int]) -> Schedule:
         (0.1, 0.01)
     """
     rates, boundaries = list(rates), list(boundaries)
-    if len(rates) != len(boundaries) + 1 or any(
-        a >= b for a, b in pairwise(boundaries)
-    ):
+    if len(rates) != len(boundaries) + 1 or any(a >= b for a, b in pairwise(boundaries)):
         raise ValueError(
             f"piecewise: {len(rates)} rates need {len(rates) - 1} increasing boundaries, got {boundaries}"
         )
