@@ -15,7 +15,8 @@ from tinygrad_nn.graph import export, svg
 from tinygrad_nn.graph.draw import legend
 from tinygrad_nn.graph.facts import Facts
 from tinygrad_nn.graph.ir import Graph
-from tinygrad_nn.graph.scene import Options, Scene, build, depth_of
+from tinygrad_nn.graph.modules import Modules
+from tinygrad_nn.graph.scene import Options, Scene, build
 from tinygrad_nn.graph.theme import DARK, KINDS, LEGEND, LIGHT, rules
 
 _MOST = 1000
@@ -83,7 +84,9 @@ def levels(graph: Graph, facts: Facts, options: Options) -> list[tuple[str, Scen
         options, grads=True, max_nodes=None if options.max_nodes is None else max(_MOST, options.max_nodes)
     )
     plain = replace(drawn, values=options.values)
-    choices = [(f"modules, depth {depth}", replace(plain, depth=depth)) for depth in range(depth_of(graph))]
+    choices = [
+        (f"modules, depth {depth}", replace(plain, depth=depth)) for depth in range(Modules(graph).deepest)
+    ]
     choices.append(("all ops", replace(plain, depth=None)))
     if options.fold_repeats:
         choices.append(("all ops, repeats opened", replace(plain, depth=None, fold_repeats=False)))
