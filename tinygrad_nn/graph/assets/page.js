@@ -132,8 +132,10 @@ function choose(index, show) {
       choose(inside[0], true);
     });
     const table = element("table");
+    const [title, ...rest] = levelNow.titles[id];
+    row(table, "Folded", rest.join(" · "));
     row(table, "Inside", levelNow.items[id].map(linkTo));
-    parts = [element("h2", levelNow.titles[id]), ...(level + 1 < data.levels.length ? [open] : []), table];
+    parts = [element("h2", title), ...(level + 1 < data.levels.length ? [open] : []), table];
   } else {
     id = levelNow.place[index];
     parts = valueDetails(index);
@@ -160,7 +162,8 @@ function paint() {
   const { place, links } = data.levels[level];
   const svg = svgs[level];
   const reached = new Set(), graded = new Map(), flows = new Set();
-  data.values.forEach((value, k) => { if (!value.call) reached.add(place[k]); });
+  const folded = data.levels[level].items;
+  data.values.forEach((value, k) => { if (!value.call && !folded[place[k]]) reached.add(place[k]); });
   data.steps.slice(0, step).forEach(one => {
     reached.add(place[one.value]);
     one.arrivals.forEach(a => {
