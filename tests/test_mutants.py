@@ -16,6 +16,7 @@ OPS = [
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 def test_every_mutant_that_is_not_equivalent_is_caught(op):
+    assert not is_caught(calls_for(op)), "the rules fail before they are broken"
     report = mutation_test([op])
     assert report.survivors == []
     assert report.made == report.caught + report.equivalent
@@ -27,14 +28,9 @@ def test_there_are_at_least_a_thousand_mutants():
     assert len(MUTATORS) * sum(rule is not None for op in OPS for rule in op.rules) >= 1000
 
 
-@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
-def test_the_unbroken_rules_pass(op):
-    assert not is_caught(calls_for(op))
-
-
 def test_every_mutator_is_caught_on_some_op():
     """A mutator that changes nothing anywhere would be no test."""
-    useful = {"matmul", "multiply", "softmax", "cross_entropy", "power"}
+    useful = {"divide", "matmul", "softmax"}
     caught = dict.fromkeys(MUTATORS, 0)
     for op in [op for op in OPS if op.name in useful]:
         for name, mutator in MUTATORS.items():

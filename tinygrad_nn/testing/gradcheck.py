@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -296,9 +296,7 @@ def _derivatives(
 
 
 def _stacked(estimates: Sequence[Any]) -> Estimate:
-    return Estimate(
-        *[np.concatenate([getattr(e, f) for e in estimates]) for f in ("value", "error", "left", "right")]
-    )
+    return Estimate(*[np.concatenate([getattr(e, f.name) for e in estimates]) for f in fields(Estimate)])
 
 
 def _weighted(f: Function, cotangent: Array) -> Function:

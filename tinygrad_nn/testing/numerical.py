@@ -24,20 +24,20 @@ STEPS = 1e-2 * 4.0 ** -np.arange(6)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A numerical Jacobian of shape (results, inputs), its estimated error, and the slopes on both sides."""
+    """A numerical Jacobian of shape (results, inputs): estimated error, slopes on both sides, their noise."""
 
     value: Array
     error: Array
     left: Array
     right: Array
+    noise: Array
 
     @property
     def kinks(self) -> Array:
         """Where the slopes on the two sides differ by more than the steps can explain."""
         size = np.maximum(np.abs(self.left), np.abs(self.right))
-        return np.asarray(
-            np.abs(self.left - self.right) > 1e-3 * np.maximum(size, _largest(self.value) * 1e-3)
-        )
+        threshold = 1e-3 * np.maximum(size, _largest(self.value) * 1e-3) + 100 * self.noise
+        return np.asarray(np.abs(self.left - self.right) > threshold)
 
 
 def _largest(a: Array) -> float:
@@ -70,12 +70,13 @@ def central_jacobian(f: Function, xs: Sequence[Array]) -> Estimate:
         value, error = _extrapolated(above, below, h)
         right = _one_sided(above - here, h)
         left = _one_sided(here - below, h)
-    return Estimate(value.T, error.T, left.T, right.T)
+        noise = _noise(above, below, h)[-1]
+    return Estimate(value.T, error.T, left.T, right.T, noise.T)
 
 
 def _extrapolated(above: Array, below: Array, h: Array) -> tuple[Array, Array]:
     table = (above - below) / (2 * h)
-    noise = 4 * np.finfo(float).eps * np.maximum(np.abs(above), np.abs(below)) / h
+    noise = _noise(above, below, h)
     best, smallest = table[-1], np.full(table.shape[1:], np.inf)
     for order in range(1, len(STEPS)):
         finer, coarser = table[1:], table[:-1]
@@ -88,6 +89,11 @@ def _extrapolated(above: Array, below: Array, h: Array) -> tuple[Array, Array]:
         best = np.where(better, np.take_along_axis(table, row, 0)[0], best)
         smallest = np.where(better, candidate, smallest)
     return best, smallest
+
+
+def _noise(above: Array, below: Array, h: Array) -> Array:
+    """Return what rounding of the function values makes of the slopes."""
+    return np.asarray(4 * np.finfo(float).eps * np.maximum(np.abs(above), np.abs(below)) / h)
 
 
 def _one_sided(rise: Array, h: Array) -> Array:
