@@ -1,0 +1,1 @@
+"""The five systems that `reproduce.py` rebuilds."""
