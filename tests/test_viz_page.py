@@ -64,8 +64,9 @@ def test_stepping_by_keyboard_shows_every_op_forward_and_backward(window, tmp_pa
 
 
 def test_panels_show_statistics_gradient_rule_source_and_module(window, tmp_path):
-    page = opened(window, mlp(), tmp_path / "mlp.html")
-    page.run("document.querySelector('.level:not([hidden]) [id$=n5]').focus()")
+    picture = mlp()
+    page = opened(window, picture, tmp_path / "mlp.html")
+    page.run(f"document.querySelector('.level:not([hidden]) [id$=n{picture.graph.ops[1].index}]').focus()")
     page.press("Enter")
     text = page.run("return document.getElementById('node').innerText")
     assert "Sequential / 0: Dense" in text

@@ -412,6 +412,47 @@ def test_a_released_graph_and_a_model_without_inputs_say_what_to_do():
         viz.draw(lambda x: 3, X)
 
 
+def test_a_value_that_changed_since_and_a_result_without_ops_are_noted():
+    w = tn.tensor([1.0, 2.0], requires_grad=True, name="w")
+    total = (w * w).sum()
+    w.data = np.array([5.0, 5.0], np.float32)
+    assert total.graph().facts.notes[0] == "w (2,) has changed since; values here are the new ones"
+    assert "no gradients" in total.graph().text()
+    with tn.no_grad():
+        detached = w * 2
+    assert "viz.draw(f, x)" in str(detached.graph())
+
+
+def test_names_of_a_picture_do_not_rename_tensors():
+    w = tn.tensor(X, requires_grad=True, name="w")
+    assert str((w * X).graph(names={"v": w, "x": X})).startswith("%1 = multiply(v, x)")
+    assert w.name == "w"
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "line"),
+    [
+        (np.tanh, (X,), "%1 = tanh(x)   (8, 5)"),
+        (lambda x, k=2: x * k, (3.0, 4), "%1 = multiply(x, 4)   ()"),
+        (lambda x: x[1:, [0, 2]], (X,), "getitem(x, array, index=(slice(1, None, None), ..array..))"),
+        (lambda x: x > 0, (X,), "%1 = greater(x, 0)   (8, 5) bool"),
+        (lambda a, b: (a + b, {"s": (a * b).sum()}), (X, X), "%3 = sum(%2)"),
+        (tn.hessian(lambda x: (x**3).sum()), (X[0],), "gradient of %"),
+    ],
+)
+def test_functions_of_all_kinds_are_drawn(function, args, line):
+    picture = viz.draw(function, *args)
+    assert line in str(picture)
+    for form in (picture.svg, picture.html, picture.json, picture.mermaid, picture.explain):
+        assert form()
+
+
+def test_a_page_without_steps_has_no_player_and_no_story():
+    page = loss().graph().html(steps=False)
+    assert '"steps":[]' in page
+    assert "gradient reaches" not in page
+
+
 def test_unknown_options_are_refused():
     with pytest.raises(ValueError, match="direction is one of 'LR', 'TB'"):
         loss().graph(direction="RL")

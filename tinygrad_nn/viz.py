@@ -84,10 +84,6 @@ def _draw_call(
         found = list(tensors(result))
         if not found:
             raise GraphError(f"draw: {what} returned {type(result).__name__}, and no tensor to draw")
-        for name, given in names.items():
-            array = given._data if isinstance(given, Tensor) else given
-            if id(array) not in recorder.known:
-                raise GraphError(f"names: {name} is no operand of this graph, by identity")
-            recorder.graph.values[recorder.known[id(array)]].name = name
+        recorder.rename(names)
         root = found[0]._node if len(found) == 1 else None
         return Picture(recorder.graph, options, recorder.nodes, root)

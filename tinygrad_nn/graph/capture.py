@@ -131,6 +131,19 @@ class Builder:
             for k, old, new in zip(operands, before, likes, strict=True)
         ]
 
+    def rename(self, names: Mapping[str, Any]) -> None:
+        """Call values as a reader wants them called; constants with a name are inputs."""
+        for name, given in names.items():
+            node, array = (given._node, given._data) if isinstance(given, Tensor) else (None, given)
+            index = self.nodes[node] if node in self.nodes else self.known.get(id(array))
+            if index is None:
+                raise GraphError(f"names: {name} is no operand of this graph, by identity")
+            value = self.graph.values[index]
+            value.name = name
+            if value.kind == "constant":
+                value.kind = "input"
+                self.graph.inputs = (*self.graph.inputs, index)
+
     def finish(self, outputs: list[int]) -> Graph:
         """Name the parameters after the modules they belong to, and return the graph."""
         self.graph.outputs = tuple(outputs)
@@ -164,21 +177,14 @@ def captured(*results: Tensor, names: Mapping[str, Any] | None = None) -> Builde
 
     """
     builder = Builder()
-    for name, given in (names or {}).items():
-        node = given._node if isinstance(given, Tensor) else None
-        if type(node) is Node or (node is not None and node.requires_grad):
-            node.name = name
-        else:
-            index = builder.add_input(given._data if isinstance(given, Tensor) else as_array(given), name)
-            if type(node) is Leaf:
-                builder.nodes[node] = index
-    given_names = set(builder.graph.inputs)
     builder.walk([result._node for result in results if type(result._node) is Node])
-    used = {k for value in builder.graph.ops for k in value.operands}
-    unknown = [builder.graph.values[k].name for k in sorted(given_names - used)]
-    if unknown:
-        raise GraphError(f"names: {', '.join(map(str, unknown))} is no operand of this graph, by identity")
     builder.finish([builder.operand(r._data if r._node is None else r._node) for r in results])
+    builder.rename(names or {})
+    if not builder.graph.ops:
+        builder.graph.notes.append(
+            "no op was recorded: this is a leaf, or its operands do not require grad, or it ran under no_grad; "
+            "viz.draw(f, x) shows every op"
+        )
     return builder
 
 
