@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from systems import mnist_adam, mnist_hidden, mnist_mse, mnist_numerical, moons
-from systems.report import Report, hardware
+from systems.report import Report, clock, hardware
 
 SYSTEMS = {
     "mnist-mse": mnist_mse,
@@ -48,15 +48,14 @@ def main(arguments: list[str] | None = None) -> int:
     given.figures.mkdir(parents=True, exist_ok=True)
     reports = []
     start = time.perf_counter()
-    print(f"on {hardware()}\n")
     for name in SYSTEMS if given.name == "all" else [given.name]:
         report = Report(name, SYSTEMS[name].TITLE, given.figures, quick=given.quick)
         SYSTEMS[name].run(report, *([variants] if name == "mnist-mse" else []))
         print(f"\n{report}\n")
         reports.append(report)
-    minutes, seconds = divmod(round(time.perf_counter() - start), 60)
     failed = [f"{report.name}: {label}" for report in reports for label in report.outside()]
-    print(f"{len(reports)} systems in {minutes}:{seconds:02d} on {hardware()}; figures in {given.figures}/")
+    used = f"{clock(time.perf_counter() - start)}, {clock(time.process_time())} of all cores"
+    print(f"{len(reports)} systems in {used}, on {hardware()}; figures in {given.figures}/")
     print(
         "outside of their bands: "
         + (", ".join(failed) or ("not checked (--quick)" if given.quick else "none"))

@@ -53,8 +53,9 @@ def run(report: Report) -> None:
 def draw(report: Report, data: tn.data.Mnist, history: tn.train.History) -> None:
     import matplotlib.pyplot as plt
 
-    ax = tn.plot.images(data.x_train[:1], labels=data.y_train[:1])
-    report.figure("digit", ax.figure)
+    figure, ax = plt.subplots(figsize=(3, 3.3), layout="constrained")
+    tn.plot.images(data.x_train[:1], ax=ax).set_title(f"label: {data.y_train[0]}")
+    report.figure("digit", figure)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     history.plot("loss", "val_loss", ax=left)
     history.plot("acc", "val_acc", ax=right)

@@ -88,7 +88,8 @@ class Report:
             cells = [row[0].ljust(widths[0]), *(row[k].rjust(widths[k]) for k in (1, 2, 3)), row[4]]
             lines.append("  ".join(cells).rstrip())
         rule = "-" * max(map(len, lines))
-        return "\n".join([f"{self.name}: {self.title}", rule, lines[0], *lines[1:], rule, *self.notes])
+        notes = [f"times on {hardware()}", *self.notes]
+        return "\n".join([f"{self.name}: {self.title}", rule, lines[0], *lines[1:], rule, *notes])
 
 
 def clock(seconds: float) -> str:

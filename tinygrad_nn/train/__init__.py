@@ -2,9 +2,10 @@
 
 from tinygrad_nn.train.callbacks import Callback, Checkpoint, EarlyStopping, LearningRate, ReduceOnPlateau
 from tinygrad_nn.train.history import Best, History
-from tinygrad_nn.train.loop import Run, evaluate, fit, predict
+from tinygrad_nn.train.loop import evaluate, fit, predict
 from tinygrad_nn.train.metrics import accuracy
 from tinygrad_nn.train.progress import Progress
+from tinygrad_nn.train.run import Run
 
 __all__ = [
     "Best",

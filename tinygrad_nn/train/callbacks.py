@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tinygrad_nn.train.history import Mode, better, number
 
 if TYPE_CHECKING:
-    from tinygrad_nn.train.loop import Run
+    from tinygrad_nn.train.run import Run
 
 
 class Callback:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -16,20 +14,16 @@ from tinygrad_nn.context import no_grad
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.optim import Optimizer
-from tinygrad_nn.tensor import Tensor
-from tinygrad_nn.train.callbacks import Callback, EachEpoch
+from tinygrad_nn.train.callbacks import Callback
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.interrupts import Interrupts
-from tinygrad_nn.train.metrics import Metric
+from tinygrad_nn.train.metrics import Means, Metrics, plain
 from tinygrad_nn.train.nonfinite import not_finite
 from tinygrad_nn.train.progress import Progress
+from tinygrad_nn.train.run import Loss, Model, Run
 
 ROWS = 1000
 """Rows that `evaluate` and `predict` give to the model at once when they are handed whole arrays."""
-
-Model = Callable[..., Any]
-Loss = Callable[[Any, Any], Tensor]
-Metrics = Mapping[str, Metric]
 
 
 def fit(
@@ -45,8 +39,7 @@ def fit(
     callbacks: Iterable[Callback | Callable[[Run], object]] = (),
     progress: bool | TextIO = True,
 ) -> History:
-    """Train a model: for every batch `zero_grad`, `backward`, `step`. The loop stands here to be read, and
-    copied.
+    """Train a model: `zero_grad`, `backward`, `step` for every batch, in a loop to be read and copied.
 
     Loss and metrics are means over the rows of an epoch, taken while it trains; those of validation, under
     `val_` names, are of the model after it. Ctrl-C stops after the step in hand and returns the history so
@@ -122,7 +115,7 @@ def evaluate(model: Model, loss: Loss, data: Any, *, metrics: Metrics | None = N
         ValueError: there is no row.
         ShapeError: arrays of different lengths.
     """
-    means = _Means()
+    means = Means()
     with no_grad(), _mode(model, training=False):
         for *inputs, targets in _batches_of(data):
             predictions = model(*inputs)
@@ -142,158 +135,10 @@ def predict(model: Model, *inputs: Any) -> np.ndarray[Any, Any]:
         ValueError: there is no row.
     """
     with no_grad(), _mode(model, training=False):
-        pieces = [_plain(model(*rows)) for rows in _batches_of(inputs)]
+        pieces = [plain(model(*rows)) for rows in _batches_of(inputs)]
     if not pieces:
         raise ValueError("predict: the data have no rows")
     return np.concatenate(pieces)
-
-
-class Run:
-    """One training in progress, as callbacks see it.
-
-    Attributes:
-        epoch, epochs: epochs completed, and wanted.
-        batch, steps_per_epoch: steps completed in this epoch, and their number if it is known.
-        history: the rows of the completed epochs.
-        model, loss, optimizer, data, metrics, callbacks: what `fit` was given.
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        loss: Loss,
-        optimizer: Optimizer,
-        data: Iterable[Sequence[Any]],
-        *,
-        epochs: int,
-        steps: int | None,
-        metrics: Metrics | None,
-        callbacks: Iterable[Callback | Callable[[Run], object]],
-    ) -> None:
-        if isinstance(data, (tuple, np.ndarray, Tensor)):
-            raise TypeError(
-                "fit: data are batches, and these are whole arrays\n"
-                "  hint   tn.data.batches(X, y, size=100, rng=0)"
-            )
-        self.model: Any = model
-        self.loss, self.optimizer, self.data = loss, optimizer, data
-        self.epochs, self.metrics = epochs, dict(metrics or {})
-        self._one_shot = isinstance(data, Iterator)
-        if (steps is not None) != self._one_shot:
-            raise ValueError(
-                "fit: data that can be iterated only once need steps=, the batches that make an epoch"
-                if self._one_shot
-                else "fit: steps is for data that never end; these have epochs of their own"
-            )
-        self.steps = steps
-        self.steps_per_epoch: int | None = steps or (len(data) if isinstance(data, Sized) else None)
-        self.callbacks = [c if isinstance(c, Callback) else EachEpoch(c) for c in callbacks]
-        self.callbacks.sort(key=lambda callback: callback.rank)
-        self.history = History()
-        self.epoch = self.batch = 0
-        self.whole = True
-        self.stopping: str | None = None
-        self.resumed: str | None = None
-        self._means = _Means()
-        self._before = 0.0
-        self._batches_here, self._since = 0, time.perf_counter()
-
-    def stop(self, why: str) -> None:
-        """Let training end after this epoch, for a reason that the history will name."""
-        self.stopping = why
-        self.history.stopped = why
-
-    def means(self) -> dict[str, float]:
-        """Return the means of loss and metrics over the rows of this epoch so far."""
-        return self._means.values()
-
-    def seconds(self) -> float:
-        """Return how long this epoch has taken, without the time between an interrupt and its resumption."""
-        return self._before + time.perf_counter() - self._since
-
-    def rate(self) -> float:
-        """Return the steps per second of this epoch."""
-        return self._batches_here / max(time.perf_counter() - self._since, 1e-9)
-
-    def remaining(self) -> Iterator[Sequence[Any]]:
-        """Yield the batches of this epoch that have not been trained on."""
-        self._batches_here, self._since = 0, time.perf_counter()
-        batches = iter(self.data)
-        if not hasattr(self.data, "load_state_dict"):  # the others resume where their state says
-            batches = itertools.islice(batches, self.batch, None)
-        if self.steps is not None:
-            batches = itertools.islice(batches, self.steps - self.batch)
-        yield from batches
-
-    def record(self, value: Tensor, predictions: Any, targets: Any) -> None:
-        """Count a completed step."""
-        self._means.add(value, predictions, targets, self.metrics)
-        self.batch += 1
-        self._batches_here += 1
-        self.whole = True
-
-    def finish_epoch(self, validation: Mapping[str, float]) -> None:
-        """Write the row of this epoch and begin the next."""
-        if not self.batch or (self.steps is not None and self.batch < self.steps):
-            raise ValueError(f"fit: the data gave {self.batch} batches for epoch {self.epoch + 1}")
-        after = {f"val_{name}": value for name, value in validation.items()}
-        self.history.append({**self.means(), **after, "seconds": self.seconds()})
-        self.epoch, self.batch, self._before, self._means = self.epoch + 1, 0, 0.0, _Means()
-
-    def parts(self) -> dict[str, Any]:
-        """Return what a checkpoint consists of, by name."""
-        stateful = {"model": self.model, "optimizer": self.optimizer, "data": self.data, "run": self}
-        remembering = [callback for callback in self.callbacks if callback.state_dict()]
-        stateful |= {f"{type(callback).__name__}{k}": callback for k, callback in enumerate(remembering)}
-        return {name: part for name, part in stateful.items() if hasattr(part, "load_state_dict")}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return how far this run has come, as plain data."""
-        rate = None if callable(self.optimizer.lr) else float(self.optimizer.lr)
-        state: dict[str, Any] = {
-            "epoch": self.epoch,
-            "batch": self.batch,
-            "stopping": self.stopping,
-            "lr": rate,
-        }
-        state |= {"seconds": self.seconds() if self.batch else 0.0, "means": self._means.state_dict()}
-        return {**state, "history": self.history.state_dict()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
-        self.history.load_state_dict(state["history"])
-        self._means.load_state_dict(state["means"])
-        self.epoch, self.batch, self._before = state["epoch"], state["batch"], state["seconds"]
-        self.stopping = self.history.stopped = state["stopping"]
-        if state["lr"] is not None:
-            self.optimizer.lr = state["lr"]
-
-
-class _Means:
-    """Means over rows, of numbers that are means over batches."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self._totals: dict[str, float] = {}
-
-    def add(self, loss: Tensor, predictions: Any, targets: Any, metrics: Metrics) -> None:
-        rows = len(targets)
-        numbers = {"loss": loss.item()}
-        if metrics:
-            arrays = _plain(predictions), _plain(targets)
-            numbers |= {name: float(metric(*arrays)) for name, metric in metrics.items()}
-        for name, value in numbers.items():
-            self._totals[name] = self._totals.get(name, 0.0) + value * rows
-        self.rows += rows
-
-    def values(self) -> dict[str, float]:
-        return {name: total / self.rows for name, total in self._totals.items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "totals": dict(self._totals)}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.rows, self._totals = state["rows"], dict(state["totals"])
 
 
 def _tell(callbacks: Iterable[Callback], event: str, run: Run) -> None:
@@ -315,15 +160,11 @@ def _mode(model: Model, *, training: bool) -> Iterator[None]:
             module.training = mode
 
 
-def _plain(x: Any) -> np.ndarray[Any, Any]:
-    return x._data if isinstance(x, Tensor) else np.asarray(x)
-
-
 def _batches_of(data: Any) -> Iterable[Sequence[Any]]:
     """Return the batches of a data set, cutting a tuple of whole arrays into slices."""
     if not isinstance(data, tuple):
         return data  # type: ignore[no-any-return]
-    arrays = [_plain(array) for array in data]
+    arrays = [plain(array) for array in data]
     lengths = {array.shape[:1] for array in arrays}
     if len(lengths) != 1 or () in lengths:
         raise ShapeError(

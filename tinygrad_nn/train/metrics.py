@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.tensor import Tensor
 
 Metric = Callable[[Any, Any], float]
+Metrics = Mapping[str, Metric]
 
 
 def accuracy(predictions: Any, labels: Any) -> float:
@@ -34,3 +36,35 @@ def accuracy(predictions: Any, labels: Any) -> float:
     if labels.ndim == 2:
         labels = labels.argmax(axis=1)
     return float(np.mean(predictions.argmax(axis=1) == labels))
+
+
+class Means:
+    """Means over rows, of numbers that are means over batches."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._totals: dict[str, float] = {}
+
+    def add(self, loss: Tensor, predictions: Any, targets: Any, metrics: Metrics) -> None:
+        rows = len(targets)
+        numbers = {"loss": loss.item()}
+        if metrics:
+            arrays = plain(predictions), plain(targets)
+            numbers |= {name: float(metric(*arrays)) for name, metric in metrics.items()}
+        for name, value in numbers.items():
+            self._totals[name] = self._totals.get(name, 0.0) + value * rows
+        self.rows += rows
+
+    def values(self) -> dict[str, float]:
+        return {name: total / self.rows for name, total in self._totals.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "totals": dict(self._totals)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.rows, self._totals = state["rows"], dict(state["totals"])
+
+
+def plain(x: Any) -> np.ndarray[Any, Any]:
+    """Return a tensor or whatever else as an array, sharing memory where possible."""
+    return x._data if isinstance(x, Tensor) else np.asarray(x)

@@ -14,7 +14,7 @@ from tinygrad_nn.nn.module import Module
 from tinygrad_nn.tensor import Tensor
 
 if TYPE_CHECKING:
-    from tinygrad_nn.train.loop import Run
+    from tinygrad_nn.train.run import Run
 
 
 class _FirstBad(Watcher):

@@ -11,7 +11,7 @@ from tinygrad_nn.train.callbacks import Callback
 from tinygrad_nn.train.history import number
 
 if TYPE_CHECKING:
-    from tinygrad_nn.train.loop import Run
+    from tinygrad_nn.train.run import Run
 
 UPDATES_PER_SECOND = 10
 

@@ -1,0 +1,140 @@
+"""A training in progress: what has been done, and what is left of the epoch."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.optim import Optimizer
+from tinygrad_nn.tensor import Tensor
+from tinygrad_nn.train.callbacks import Callback, EachEpoch
+from tinygrad_nn.train.history import History
+from tinygrad_nn.train.metrics import Means, Metrics
+
+Model = Callable[..., Any]
+Loss = Callable[[Any, Any], Tensor]
+
+
+class Run:
+    """One training in progress, as callbacks see it.
+
+    Attributes:
+        epoch, epochs: epochs completed, and wanted.
+        batch, steps_per_epoch: steps completed in this epoch, and their number if it is known.
+        history: the rows of the completed epochs.
+        model, loss, optimizer, data, metrics, callbacks: what `fit` was given.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        loss: Loss,
+        optimizer: Optimizer,
+        data: Iterable[Sequence[Any]],
+        *,
+        epochs: int,
+        steps: int | None,
+        metrics: Metrics | None,
+        callbacks: Iterable[Callback | Callable[[Run], object]],
+    ) -> None:
+        if isinstance(data, (tuple, np.ndarray, Tensor)):
+            raise TypeError(
+                "fit: data are batches, and these are whole arrays\n"
+                "  hint   tn.data.batches(X, y, size=100, rng=0)"
+            )
+        self.model: Any = model
+        self.loss, self.optimizer, self.data = loss, optimizer, data
+        self.epochs, self.metrics = epochs, dict(metrics or {})
+        self._one_shot = isinstance(data, Iterator)
+        if (steps is not None) != self._one_shot:
+            raise ValueError(
+                "fit: data that can be iterated only once need steps=, the batches that make an epoch"
+                if self._one_shot
+                else "fit: steps is for data that never end; these have epochs of their own"
+            )
+        self.steps = steps
+        self.steps_per_epoch: int | None = steps or (len(data) if isinstance(data, Sized) else None)
+        self.callbacks = [c if isinstance(c, Callback) else EachEpoch(c) for c in callbacks]
+        self.callbacks.sort(key=lambda callback: callback.rank)
+        self.history = History()
+        self.epoch = self.batch = 0
+        self.whole = True
+        self.stopping: str | None = None
+        self.resumed: str | None = None
+        self._means = Means()
+        self._before = 0.0
+        self._batches_here, self._since = 0, time.perf_counter()
+
+    def stop(self, why: str) -> None:
+        """Let training end after this epoch, for a reason that the history will name."""
+        self.stopping = why
+        self.history.stopped = why
+
+    def means(self) -> dict[str, float]:
+        """Return the means of loss and metrics over the rows of this epoch so far."""
+        return self._means.values()
+
+    def seconds(self) -> float:
+        """Return how long this epoch has taken, without the time between an interrupt and its resumption."""
+        return self._before + time.perf_counter() - self._since
+
+    def rate(self) -> float:
+        """Return the steps per second of this epoch."""
+        return self._batches_here / max(time.perf_counter() - self._since, 1e-9)
+
+    def remaining(self) -> Iterator[Sequence[Any]]:
+        """Yield the batches of this epoch that have not been trained on."""
+        self._batches_here, self._since = 0, time.perf_counter()
+        batches = iter(self.data)
+        if not hasattr(self.data, "load_state_dict"):  # the others resume where their state says
+            batches = itertools.islice(batches, self.batch, None)
+        if self.steps is not None:
+            batches = itertools.islice(batches, self.steps - self.batch)
+        yield from batches
+
+    def record(self, value: Tensor, predictions: Any, targets: Any) -> None:
+        """Count a completed step."""
+        self._means.add(value, predictions, targets, self.metrics)
+        self.batch += 1
+        self._batches_here += 1
+        self.whole = True
+
+    def finish_epoch(self, validation: Mapping[str, float]) -> None:
+        """Write the row of this epoch and begin the next."""
+        if not self.batch or (self.steps is not None and self.batch < self.steps):
+            raise ValueError(f"fit: the data gave {self.batch} batches for epoch {self.epoch + 1}")
+        after = {f"val_{name}": value for name, value in validation.items()}
+        self.history.append({**self.means(), **after, "seconds": self.seconds()})
+        self.epoch, self.batch, self._before, self._means = self.epoch + 1, 0, 0.0, Means()
+
+    def parts(self) -> dict[str, Any]:
+        """Return what a checkpoint consists of, by name."""
+        stateful = {"model": self.model, "optimizer": self.optimizer, "data": self.data, "run": self}
+        remembering = [callback for callback in self.callbacks if callback.state_dict()]
+        stateful |= {f"{type(callback).__name__}{k}": callback for k, callback in enumerate(remembering)}
+        return {name: part for name, part in stateful.items() if hasattr(part, "load_state_dict")}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how far this run has come, as plain data."""
+        rate = None if callable(self.optimizer.lr) else float(self.optimizer.lr)
+        state: dict[str, Any] = {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "stopping": self.stopping,
+            "lr": rate,
+        }
+        state |= {"seconds": self.seconds() if self.batch else 0.0, "means": self._means.state_dict()}
+        return {**state, "history": self.history.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        self.history.load_state_dict(state["history"])
+        self._means.load_state_dict(state["means"])
+        self.epoch, self.batch, self._before = state["epoch"], state["batch"], state["seconds"]
+        self.stopping = self.history.stopped = state["stopping"]
+        if state["lr"] is not None:
+            self.optimizer.lr = state["lr"]
