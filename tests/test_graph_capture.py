@@ -1,5 +1,7 @@
 """Capture: existing results, running functions, whole training steps, errors."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -144,6 +146,7 @@ def test_nested_arguments_are_inputs():
 def test_an_error_has_the_graph_up_to_the_op_that_failed():
     with pytest.raises(tn.errors.ShapeError) as caught:
         network()(X[:, :4])
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     graph = from_error(caught.value).check()
     assert graph.values[-1].kind == "error"
     assert "0.weight" in graph.text()

@@ -12,6 +12,10 @@ class TinygradError(Exception):
     call: tuple[Any, ...] | None = None
     """Where an op failed: (op, operands, parameters, scope), from which a picture of the way there is drawn."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes as text: the operands of the call cannot leave theirs."""
+        return type(self), self.args
+
 
 class ShapeError(TinygradError, ValueError):
     """Operand shapes do not fit the op."""

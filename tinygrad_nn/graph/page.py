@@ -32,7 +32,7 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
         placed = svg.layout(scene, options)
         box = f"-14 -14 {placed.width + 28:.0f} {placed.height + 28:.0f}"
         drawings.append(
-            f'<svg class="level" id="v{k}-" hidden viewBox="{box}" data-box="{box}" role="img" '
+            f'<svg class="level" id="v{k}-" hidden viewBox="{box}" data-box="{box}" role="group" '
             f'aria-label="{escape(f"{title}, {name}")}">\n{svg.drawing(scene, placed, f"v{k}-")}\n</svg>'
         )
         described.append(
