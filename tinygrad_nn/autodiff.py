@@ -11,9 +11,10 @@ import numpy as np
 from tinygrad_nn import context
 from tinygrad_nn.arrays import as_array
 from tinygrad_nn.backward import backward
+from tinygrad_nn.conversions import seed_like
 from tinygrad_nn.errors import DtypeError, GraphError, ShapeError
 from tinygrad_nn.node import Leaf, Node, reachable
-from tinygrad_nn.tensor import Tensor, seed_like, wrap
+from tinygrad_nn.tensor import Tensor, wrap
 
 Function = Callable[..., Any]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.arrays import Array
-from tinygrad_nn.errors import NoGradientRule, ShapeError
+from tinygrad_nn.arrays import Array, as_array
+from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
 from tinygrad_nn.node import Node
 
 
@@ -121,6 +121,25 @@ class Conversions:
         elif self.requires_grad:
             notes.append("requires_grad=True")
         return f"Tensor({', '.join([body, *notes])})"
+
+
+def seed_like(y: Conversions, cotangent: Any) -> Array:
+    """Return the cotangent for `y` as an array of its shape and dtype."""
+    if cotangent is None:
+        if y.size != 1:
+            raise GraphError(
+                f"backward of a tensor of shape {y.shape} needs a cotangent of that shape\n"
+                "  hint   loss.sum().backward(), or y.backward(cotangent)"
+            )
+        return np.full(y.shape, 1, y.dtype) if y.ndim else np.array(1, y.dtype)
+    seed = as_array(cotangent._data if isinstance(cotangent, Conversions) else cotangent)
+    if seed.shape != y.shape:
+        raise ShapeError(f"backward: the tensor has shape {y.shape}, its cotangent has shape {seed.shape}")
+    if seed.dtype.kind != "f":
+        raise DtypeError(
+            f"backward: a cotangent is floating, got dtype {seed.dtype}\n  hint   cotangent.astype({y.dtype})"
+        )
+    return seed.astype(y.dtype, copy=False)
 
 
 def without_rule(name: str, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:

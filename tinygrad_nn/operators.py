@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tinygrad_nn import context
-from tinygrad_nn.errors import GraphError
+from tinygrad_nn.errors import DtypeError, GraphError
 from tinygrad_nn.primitive import LISTENERS, REGISTRY, Composite, Primitive
 from tinygrad_nn.tensor import NO_PARAMS, Tensor, apply, compute
 
 __all__ = ["Tensor"]
+
+_ASTYPE: Any = REGISTRY["astype"]
+_RESHAPE: Any = REGISTRY["reshape"]
+_TRANSPOSE: Any = REGISTRY["transpose"]
 
 _BINARY = {
     "add": "add",
@@ -96,6 +102,40 @@ def _method(record: Primitive | Composite) -> Callable[..., Any]:
     return call
 
 
+# Methods that are called differently from NumPy's functions
+
+
+def copy(self: Tensor) -> Tensor:
+    """Return a differentiable copy, as `np.copy` does for arrays."""
+    return apply(_ASTYPE, (self,), {"dtype": self.dtype})
+
+
+def astype(self: Tensor, dtype: Any) -> Tensor:
+    """Return a copy with another dtype; the gradient comes back in this tensor's dtype."""
+    dtype = np.dtype(dtype)
+    if dtype.kind not in "fiub":
+        raise DtypeError(f"astype: dtype {dtype} is not supported; tensors hold floats, integers and bools")
+    return apply(_ASTYPE, (self,), {"dtype": dtype})
+
+
+def reshape(self: Tensor, *shape: Any, order: str = "C") -> Tensor:
+    """Return the same elements in another shape; one length may be -1."""
+    target = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], (int, np.integer)) else shape
+    params = {"shape": target} if order == "C" else {"shape": target, "order": order}
+    return apply(_RESHAPE, (self,), params)
+
+
+def transpose(self: Tensor, *axes: Any) -> Tensor:
+    """Return the tensor with its axes in another order, reversed by default."""
+    order = axes[0] if len(axes) == 1 and not isinstance(axes[0], (int, np.integer)) else axes
+    return apply(_TRANSPOSE, (self,), {"axes": tuple(order)} if order else {})
+
+
+def flatten(self: Tensor) -> Tensor:
+    """Return the elements in one dimension."""
+    return apply(_RESHAPE, (self,), {"shape": (-1,)})
+
+
 def _attach(record: Primitive | Composite) -> None:
     """Give Tensor the method of an op, if it has one and the name is free."""
     if record.method and record.name not in Tensor.__dict__:
@@ -113,6 +153,15 @@ for _symbol, _name in _COMPARE.items():
 for _symbol, _name in _UNARY.items():
     if _name in REGISTRY:
         setattr(Tensor, f"__{_symbol}__", _unary(REGISTRY[_name]))  # type: ignore[arg-type]
+for _name, _function in {
+    "copy": copy,
+    "astype": astype,
+    "reshape": reshape,
+    "transpose": transpose,
+    "flatten": flatten,
+    "ravel": flatten,
+}.items():
+    setattr(Tensor, _name, _function)
 for _record in dict.fromkeys(REGISTRY.values()):
     _attach(_record)
 LISTENERS.append(_attach)

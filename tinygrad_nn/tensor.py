@@ -12,7 +12,7 @@ from tinygrad_nn.arrays import Array, as_array, as_operand, promote
 from tinygrad_nn.backward import backward as run_backward
 from tinygrad_nn.commit import commit
 from tinygrad_nn.context import DEFAULT, STATE, Scope, Watcher
-from tinygrad_nn.conversions import Conversions, tell_watchers, without_rule
+from tinygrad_nn.conversions import Conversions, seed_like, tell_watchers, without_rule
 from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
 from tinygrad_nn.explain import explain
 from tinygrad_nn.node import Leaf, Node, tick
@@ -167,16 +167,14 @@ class Tensor(Conversions):
                 "the data of a result cannot be replaced\n  hint   make a new tensor: tn.tensor(array)"
             )
         array = as_array(value._data if isinstance(value, Tensor) else value)
-        if isinstance(self._node, Leaf):
-            if self._node.requires_grad and array.dtype.kind != "f":
+        leaf = self._node
+        if isinstance(leaf, Leaf):
+            if leaf.requires_grad and array.dtype.kind != "f":
                 raise DtypeError(f"a tensor that requires grad needs floating data, got {array.dtype}")
-            if self._node.grad is not None and (self._node.grad.shape, self._node.grad.dtype) != (
-                array.shape,
-                array.dtype,
-            ):
-                self._node.grad = None
-            self._node.data = array
-            self._node.number = tick()
+            if (leaf.shape, leaf.dtype) != (array.shape, array.dtype):
+                leaf.grad = None
+            leaf.data = array
+            leaf.number = tick()
         self._data = array
 
     @property
@@ -274,36 +272,6 @@ class Tensor(Conversions):
         """Return the same values, sharing memory, without the graph."""
         return wrap(self._data, None)
 
-    def copy(self) -> Tensor:
-        """Return a differentiable copy, as `np.copy` does for arrays."""
-        return apply(_ASTYPE, (self,), {"dtype": self.dtype})
-
-    def astype(self, dtype: Any) -> Tensor:
-        """Return a copy with another dtype; the gradient comes back in this tensor's dtype."""
-        dtype = np.dtype(dtype)
-        if dtype.kind not in "fiub":
-            raise DtypeError(
-                f"astype: dtype {dtype} is not supported; tensors hold floats, integers and bools"
-            )
-        return apply(_ASTYPE, (self,), {"dtype": dtype})
-
-    def reshape(self, *shape: Any, order: str = "C") -> Tensor:
-        """Return the same elements in another shape; one length may be -1."""
-        target = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], (int, np.integer)) else shape
-        params = {"shape": target} if order == "C" else {"shape": target, "order": order}
-        return apply(_RESHAPE, (self,), params)
-
-    def transpose(self, *axes: Any) -> Tensor:
-        """Return the tensor with its axes in another order, reversed by default."""
-        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], (int, np.integer)) else axes
-        return apply(_TRANSPOSE, (self,), {"axes": tuple(order)} if order else {})
-
-    def flatten(self) -> Tensor:
-        """Return the elements in one dimension."""
-        return self.reshape(-1)
-
-    ravel = flatten
-
     # Indexing and iteration
 
     def __getitem__(self, index: Any) -> Tensor:
@@ -333,8 +301,7 @@ class Tensor(Conversions):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         rebuild, (data, requires_grad, name, grad) = self.__reduce__()
-        copied = rebuild(data.copy(), requires_grad, name, None if grad is None else grad.copy())
-        memo[id(self)] = copied
+        memo[id(self)] = copied = rebuild(data.copy(), requires_grad, name, None if grad is None else grad.copy())
         return copied  # type: ignore[no-any-return]
 
     # NumPy's protocols
@@ -418,25 +385,6 @@ def as_tensor(
     return result
 
 
-def seed_like(y: Tensor, cotangent: Any) -> Array:
-    """Return the cotangent for `y` as an array of its shape and dtype."""
-    if cotangent is None:
-        if y.size != 1:
-            raise GraphError(
-                f"backward of a tensor of shape {y.shape} needs a cotangent of that shape\n"
-                "  hint   loss.sum().backward(), or y.backward(cotangent)"
-            )
-        return np.full(y.shape, 1, y.dtype) if y.ndim else np.array(1, y.dtype)
-    seed = as_array(cotangent._data if isinstance(cotangent, Tensor) else cotangent)
-    if seed.shape != y.shape:
-        raise ShapeError(f"backward: the tensor has shape {y.shape}, its cotangent has shape {seed.shape}")
-    if seed.dtype.kind != "f":
-        raise DtypeError(
-            f"backward: a cotangent is floating, got dtype {seed.dtype}\n  hint   cotangent.astype({y.dtype})"
-        )
-    return seed.astype(y.dtype, copy=False)
-
-
 def _add_tensors(a: Array | None, b: Any) -> Any:
     """Add a gradient that may be a tensor to one that may not be there; watchers see it."""
     total = b if a is None else wrap(a, None) + b
@@ -463,5 +411,4 @@ def _restore(data: Array, requires_grad: bool, name: str | None, grad: Array | N
 
 
 _ASTYPE: Any = REGISTRY["astype"]
-_RESHAPE: Any = REGISTRY["reshape"]
 _TRANSPOSE: Any = REGISTRY["transpose"]

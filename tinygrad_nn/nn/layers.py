@@ -226,4 +226,5 @@ class Flatten(Module):
 
     def forward(self, x: Any) -> Tensor:
         x = as_tensor(x)
-        return Tensor.reshape(x, len(x), math.prod(x.shape[1:]))
+        rows: Tensor = x.reshape(len(x), math.prod(x.shape[1:]))
+        return rows

@@ -1,0 +1,49 @@
+"""The examples, run as a person runs them: in a process of their own, their output in a pipe."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(name, *args, **environment):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "examples" / name), *args],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+    )
+
+
+def last_percentage(done):
+    assert done.returncode == 0, done.stderr
+    assert not re.search(r"[\x00-\x08\x0b-\x1f]", done.stdout), "control characters in a pipe"
+    return float(re.fullmatch(r".*accuracy (\d+\.\d\d)%", done.stdout.splitlines()[-1])[1])
+
+
+def test_moons_are_told_apart():
+    assert last_percentage(run("moons.py")) >= 97
+
+
+@pytest.mark.skipif(not os.environ.get("TINYGRAD_NN_DATA"), reason="TINYGRAD_NN_DATA does not name MNIST's folder")
+def test_mnist_is_learned_in_one_epoch_to_95_percent():
+    assert last_percentage(run("mnist.py", "--epochs", "1", "--hidden", "64")) >= 95
+
+
+def test_without_mnist_the_small_digits_are_learned(tmp_path):
+    pytest.importorskip("sklearn", reason="scikit-learn brings the small digits")
+    (tmp_path / "empty").mkdir()
+    done = run("mnist.py", "--epochs", "20", "--lr", "0.05", TINYGRAD_NN_DATA=str(tmp_path / "empty"))
+    assert last_percentage(done) >= 88
+    assert "8x8" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["moons.py", "mnist.py"])
+def test_help_says_what_it_does(name):
+    assert "default" in run(name, "--help").stdout
