@@ -1,0 +1,71 @@
+"""The table of all ops, made from the registry: `python -m tinygrad_nn.testing.ops_table > docs/ops.md`."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import numpy as np
+
+import tinygrad_nn as tn
+from tinygrad_nn.graph.facts import source
+from tinygrad_nn.primitive import REGISTRY, Composite, Primitive
+
+_HEAD = """# The ops
+
+Made from the registry by `python -m tinygrad_nn.testing.ops_table`; a test compares. A rule names what it is given:
+`g` the cotangent of the result, `y` the result, `x` (or `a`, `b`, ...) the operands, after the star the parameters.
+"""
+
+
+def ops_table() -> str:
+    """Return docs/ops.md: every op with how it is reached and the rule of each operand."""
+    records = sorted(dict.fromkeys(REGISTRY.values()), key=lambda record: record.name)
+    primitives = [record for record in records if isinstance(record, Primitive) and not record.writes]
+    derived = [record for record in primitives if record.differentiable]
+    lines = [_HEAD, f"## {len(derived)} ops with rules", "", "| op | reached as | rules |", "|---|---|---|"]
+    lines += [f"| {op.name} | {_reached(op)} | {_rules(op)} |" for op in derived]
+    composites = [record for record in records if isinstance(record, Composite)]
+    lines += ["", f"## {len(composites)} functions made of other ops", "", "| function | reached as |", "|---|---|"]
+    lines += [f"| {record.name} | {_reached(record)} |" for record in composites]
+    constant = ", ".join(f"`{op.name}`" for op in primitives if not op.differentiable)
+    return "\n".join([*lines, "", "## Without gradient", "", f"Results of these do not require grad: {constant}.", ""])
+
+
+def _reached(record: Primitive | Composite) -> str:
+    operands = ", ".join(record.operand_names) if isinstance(record, Primitive) else "t"
+    keys = [key for key, value in REGISTRY.items() if value is record]
+    ways = [f"{_numpy_name(key)}({operands})" for key in keys if _numpy_name(key)]
+    if getattr(tn, record.name, None) is record:
+        ways.append(f"tn.{record.name}({operands})")
+    if record.method:
+        ways.append(f"t.{record.name}()")
+    return ", ".join(f"`{way}`" for way in dict.fromkeys(ways)) or "inside of other ops"
+
+
+def _numpy_name(key: object) -> str:
+    name = getattr(key, "__name__", "")
+    for module in (np, np.linalg):
+        if name and getattr(module, name, None) is key:
+            return f"{module.__name__.replace('numpy', 'np')}.{name}"
+    return ""
+
+
+def _rules(op: Primitive) -> str:
+    shown = []
+    for rule in op.rules:
+        if rule is not None:
+            shown.append(f"`{_one_line(rule.function)}`".replace("|", "\\|"))
+    return "<br>".join(dict.fromkeys(shown))
+
+
+def _one_line(function: object) -> str:
+    """Return a rule's source in one line; of a named function its name and parameters."""
+    name = getattr(function, "__name__", "")
+    if name != "<lambda>":
+        return f"{name}{inspect.signature(function)}"  # type: ignore[arg-type]
+    return re.sub(r"\s+", " ", source(function)[0]).strip()
+
+
+if __name__ == "__main__":
+    print(ops_table(), end="")
