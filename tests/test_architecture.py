@@ -21,11 +21,10 @@ ENGINE = {
     "primitive",
     "tensor",
 }
-PICTURES = {
-    f"graph.{name}"
-    for name in ("draw", "export", "facts", "page", "picture", "render", "scene", "svg", "theme")
-}
-COMPILER = {f"graph.compile_{name}" for name in ["kernels", "numba", "numpy", "passes", "plan"]}
+GRAPH = {f"graph.{path.stem}" for path in (PACKAGE / "graph").glob("*.py") if path.stem != "__init__"}
+COMPILER = {name for name in GRAPH if name.startswith("graph.compile")}
+RECORDS = {"graph.capture", "graph.compile", "graph.compile_capture"}  # the only ones that know tensors
+PICTURES = GRAPH - COMPILER - RECORDS - {"graph.ir"}
 
 MAY_IMPORT = {
     "errors": set(),
@@ -53,7 +52,7 @@ MAY_IMPORT = {
     "graph.ir": {"context", "errors", "primitive"},
     **dict.fromkeys(PICTURES, {"backward", "context", "errors", "graph.ir", "node", "primitive"} | PICTURES),
     **dict.fromkeys(COMPILER, {"errors", "explain", "graph.ir", "ops", "primitive"} | COMPILER),
-    "graph.capture": {"arrays", "context", "errors", "graph.ir", "node", "primitive", "tensor"},
+    **dict.fromkeys(RECORDS, {"errors", "graph.ir", "nn"} | ENGINE | COMPILER | RECORDS),
     "graph": {"errors", "graph", "nn", "viz"} | ENGINE,
     "viz": {"errors", "graph", "nn"} | ENGINE,
     "testing": {"autodiff", "debug", "errors", "graph", "nn", "ops", "optim"} | ENGINE,

@@ -66,11 +66,11 @@ def as_operand(x: Any) -> Any:
     return as_array(x, None if _holds_arrays(x) else np.asarray(x).dtype)
 
 
-def promote(arrays: list[Any], tensors: int) -> bool:
-    """Cast, in the list, what must not widen the others: scalars, 0-d operands and integer arrays.
+def promote(arrays: list[Any], tensors: int, lists: int = 0) -> bool:
+    """Cast, in the list, what must not widen the others: scalars, lists of them, 0-d operands, integer arrays.
 
-    Beyond that the promotion is NumPy's. `tensors` is the bit mask of the operands that are Tensors: among 0-d
-    operands these decide. Returns whether anything was cast.
+    Beyond that the promotion is NumPy's. `tensors` and `lists` are the bit masks of the operands that are Tensors
+    (among 0-d operands these decide) and lists of Python numbers. Returns whether anything was cast.
     """
     first = None
     for a in arrays:
@@ -82,13 +82,18 @@ def promote(arrays: list[Any], tensors: int) -> bool:
     else:
         return False
     real = [a for a in arrays if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
-    deciding = [a for a in real if a.ndim] or [
+    weak = [a for k, a in enumerate(arrays) if lists >> k & 1]
+    deciding = [a for a in real if a.ndim and not any(a is other for other in weak)] or [
         a for k, a in enumerate(arrays) if tensors >> k & 1 and a.dtype.kind == "f"
     ]
     if not deciding:
         return False
     target = np.result_type(*[a.dtype for a in deciding])
     for k, a in enumerate(arrays):
-        if isinstance(a, np.ndarray) and a.dtype != target and (a.dtype.kind in "iu" or not a.ndim):
+        if (
+            isinstance(a, np.ndarray)
+            and a.dtype != target
+            and (a.dtype.kind in "iu" or not a.ndim or lists >> k & 1)
+        ):
             arrays[k] = a.astype(target)
     return True

@@ -13,10 +13,10 @@ from tinygrad_nn.node import Leaf
 _LOCK = threading.Lock()
 
 
-def commit(gradients: Mapping[Any, Any], add: Callable[[Any, Any], Any] | None = None) -> None:
+def commit(gradients: Mapping[Any, Any], wrap: Callable[[Any, None], Any] | None = None) -> None:
     """Add gradients to `.grad` of their leaves; an error or an interrupt on the way leaves all as they were.
 
-    `add(old, new)` is for gradients that are tensors; `old` is None where there is none yet.
+    With `wrap`, which makes a tensor of an array, the gradients are tensors, and watchers see the sums.
     """
     with _LOCK:
         before = []
@@ -25,7 +25,9 @@ def commit(gradients: Mapping[Any, Any], add: Callable[[Any, Any], Any] | None =
             if type(leaf) is Leaf and leaf.requires_grad:
                 old = leaf.grad
                 before.append((leaf, old))
-                after.append(add(old, g) if add is not None else g if old is None else np.add(old, g))
+                if old is not None:
+                    g = np.add(old, g) if wrap is None else wrap(old, None) + g
+                after.append(getattr(g, "_data", g))
         try:
             for (leaf, _), new in zip(before, after, strict=True):
                 leaf.grad = new if type(new) is np.ndarray else np.asarray(new)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -67,6 +67,12 @@ class Conversions:
         """Return the values as nested lists."""
         tell_watchers(self, ".tolist()")
         return self._data.tolist()
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "a tensor does not support item assignment\n"
+            "  hint   np.where(mask, new, t), np.concatenate([...]), or t.data[...] = value outside of a graph"
+        )
 
     def __len__(self) -> int:
         return len(self._data)

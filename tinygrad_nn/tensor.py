@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def apply(op: Primitive, operands: tuple[Any, ...], params: dict[str, Any] = NO_
     a: Any
     arrays: list[Any] = []
     links: list[Any] = []
-    needs = tensors = 0
+    needs = tensors = lists = 0
     bit = 1
     for x in operands:
         if type(x) is Tensor:
@@ -42,8 +42,9 @@ def apply(op: Primitive, operands: tuple[Any, ...], params: dict[str, Any] = NO_
             a = as_operand(x)
             arrays.append(a)
             links.append(a)
+            lists |= bit * (type(x) is list or type(x) is tuple)
         bit <<= 1
-    if op.promotes and len(arrays) > 1 and type(a) is not float and promote(arrays, tensors):
+    if op.promotes and len(arrays) > 1 and type(a) is not float and promote(arrays, tensors, lists):
         links = _after_casts(links, arrays, operands)
     return compute(op, arrays, links, needs, params, operands)
 
@@ -266,7 +267,7 @@ class Tensor(Conversions):
             return
         with context.changed(recording=False):
             found = run_backward(node, wrap(seed, None), wrap=lambda a, _: wrap(a, None), retain=retain_graph)
-            commit(found, add=_add_tensors)
+            commit(found, wrap)
 
     def detach(self) -> Tensor:
         """Return the same values, sharing memory, without the graph."""
@@ -277,12 +278,6 @@ class Tensor(Conversions):
     def __getitem__(self, index: Any) -> Tensor:
         arrays, template = split_index(index)
         return apply(getitem, (self, *arrays), {"index": template})
-
-    def __setitem__(self, index: Any, value: Any) -> NoReturn:
-        raise TypeError(
-            "a tensor does not support item assignment\n"
-            "  hint   np.where(mask, new, t), np.concatenate([...]), or t.data[...] = value outside of a graph"
-        )
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self.ndim:
@@ -301,7 +296,9 @@ class Tensor(Conversions):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         rebuild, (data, requires_grad, name, grad) = self.__reduce__()
-        memo[id(self)] = copied = rebuild(data.copy(), requires_grad, name, None if grad is None else grad.copy())
+        memo[id(self)] = copied = rebuild(
+            data.copy(), requires_grad, name, None if grad is None else grad.copy()
+        )
         return copied  # type: ignore[no-any-return]
 
     # NumPy's protocols
@@ -383,12 +380,6 @@ def as_tensor(
     result = wrap(as_array(data, dtype), None)
     _make_leaf(result, requires_grad, name)
     return result
-
-
-def _add_tensors(a: Array | None, b: Any) -> Any:
-    """Add a gradient that may be a tensor to one that may not be there; watchers see it."""
-    total = b if a is None else wrap(a, None) + b
-    return getattr(total, "_data", total)
 
 
 def _make_leaf(tensor: Tensor, requires_grad: bool, name: str | None) -> None:
