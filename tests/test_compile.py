@@ -13,6 +13,12 @@ from tests.benchmarks.workloads import WORKLOADS, Workload
 from tinygrad_nn import errors
 
 BACKENDS = ["numpy"]
+try:
+    import numba  # noqa: F401
+
+    BACKENDS.append("numba")
+except ImportError:
+    pass
 SMALL = Workload("small", (6, 5, 4, 3), 16, "tanh", "adam", 0.01)
 
 

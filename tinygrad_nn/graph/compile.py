@@ -20,7 +20,7 @@ from tinygrad_nn.node import tick
 from tinygrad_nn.tensor import Tensor, wrap
 
 Array = np.ndarray[Any, Any]
-Backend = Literal["auto", "numpy"]
+Backend = Literal["auto", "numpy", "numba"]
 
 
 class Program:
@@ -44,8 +44,14 @@ class Program:
         results = [made.now(k) for k in outputs]
         shapes = Shapes(made, kept | written)
         tasks = tasks_of(made, shapes)
+        segment_of: Any = None
+        if backend == "numba":
+            from tinygrad_nn.graph.compile_numba import Segment, fused
+
+            tasks = fused(made, shapes, tasks, kept)
+            segment_of = Segment
         places = plan(made, shapes, tasks, kept, results)
-        self._replay, self.text = write(made, shapes, tasks, places, captured.hosts, results)
+        self._replay, self.text = write(made, shapes, tasks, places, captured.hosts, results, segment_of)
         self.backend = backend
         self.nbytes = places.held + places.kept
         self.seconds = time.perf_counter() - start
@@ -132,7 +138,7 @@ class Compiled:
                     "  hint   differentiate inside of the compiled function: tn.compile(tn.value_and_grad(f))"
                 )
         plain = [not isinstance(x, Tensor) for x in given]
-        return Program(capture(self._step, args, kwargs, plain), self._backend)
+        return Program(capture(self._step, args, kwargs, plain), _chosen(self._backend))
 
 
 def compile(step: Callable[..., Any], backend: Backend = "auto") -> Compiled:
@@ -149,7 +155,7 @@ def compile(step: Callable[..., Any], backend: Backend = "auto") -> Compiled:
     Args:
         step: the function; it runs a few times while it is captured, without side effects on tensors, gradients,
             optimizers and random generators.
-        backend: "numpy"; "auto" takes the fastest there is.
+        backend: "numpy", or "numba" (extra `jit`) for compiled loops; "auto" takes Numba where it is installed.
 
     Raises:
         CaptureError: `step` reads the value of a tensor (`bool(t)`, `float(t)`, `.data`), or uses something that
@@ -172,11 +178,26 @@ def compile(step: Callable[..., Any], backend: Backend = "auto") -> Compiled:
         >>> losses[-1] < losses[0]
         True
     """
-    if backend not in ("auto", "numpy"):
-        raise ValueError(f'compile: backend is "auto" or "numpy", got {backend!r}')
+    if backend not in ("auto", "numpy", "numba"):
+        raise ValueError(f'compile: backend is "auto", "numpy" or "numba", got {backend!r}')
     if not callable(step):
         raise TypeError(f"compile: expected a function, got {type(step).__name__}")
+    _chosen(backend)
     return Compiled(step, backend)
+
+
+def _chosen(backend: str) -> str:
+    if backend == "numpy":
+        return backend
+    try:
+        import numba  # noqa: F401
+    except ImportError:
+        if backend == "auto":
+            return "numpy"
+        raise ImportError(
+            'backend="numba" needs the package numba\n  hint   pip install "tinygrad_nn[jit]", or backend="numpy"'
+        ) from None
+    return "numba"
 
 
 def _key(arg: Any, arrays: list[Array]) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_nn.explain import label_error
 from tinygrad_nn.graph.ir import Value
 from tinygrad_nn.ops.reduction import count
 
@@ -19,6 +20,12 @@ Run = Callable[..., Any]
 _add: Any = np.add
 _maximum: Any = np.maximum
 BUILD: dict[str, Callable[[Value, list[Value]], Run | None]] = {}
+
+
+def check_labels(labels: Any, classes: int) -> None:
+    """Raise `LabelError` for a label outside of the classes."""
+    if labels.size and _maximum.reduce(labels.view(f"u{labels.itemsize}")) >= classes:  # negative ones are huge
+        raise label_error(labels, classes)
 
 
 def _builds(*names: str) -> Callable[[Any], Any]:
@@ -203,7 +210,11 @@ def _cross_entropy(value: Value, operands: list[Value]) -> Run | None:
     column = np.empty((rows, 1), dtype)
     losses, ones = column[:, 0], np.ones((classes, 1), dtype)
 
+    computed = operands[1].op is not None  # other labels are checked before anything is done
+
     def cross_entropy(logits: Any, labels: Any, out: Any, d: Any) -> None:
+        if computed:
+            check_labels(labels, classes)
         _maximum.reduce(logits, 1, None, column, True)
         np.subtract(logits, column, d)
         flat = d.reshape(-1)

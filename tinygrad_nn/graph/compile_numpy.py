@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.explain import label_error
-from tinygrad_nn.graph.compile_kernels import BUILD
+from tinygrad_nn.graph.compile_kernels import BUILD, check_labels
 from tinygrad_nn.graph.compile_passes import RESIDUAL, Draft
 from tinygrad_nn.graph.compile_plan import Plan, Shapes, Task
 from tinygrad_nn.graph.ir import Value
@@ -28,6 +27,7 @@ class Writer:
         self.draft = draft
         self.plan = places
         self.objects: dict[str, Any] = {}
+        self.stand_ins: dict[str, Array] = {}
         self._names: dict[int, str] = {}
 
     def bind(self, name: str, thing: Any) -> str:
@@ -175,14 +175,6 @@ def label_checks(draft: Draft) -> list[tuple[int, int]]:
     return found
 
 
-def check_labels(labels: Array, classes: int) -> None:
-    """Raise `LabelError` for a label outside of the classes."""
-    if (
-        labels.size and np.maximum.reduce(labels.view(f"u{labels.itemsize}")) >= classes
-    ):  # negative ones are huge
-        raise label_error(labels, classes)
-
-
 def write(
     draft: Draft,
     shapes: Shapes,
@@ -190,6 +182,7 @@ def write(
     places: Plan,
     hosts: list[tuple[int, Callable[[], None]]],
     outputs: list[int],
+    segment_of: Callable[[Writer], Any] | None,
 ) -> tuple[Callable[..., Any], str]:
     """Return the replay, a function of the dynamic arrays, and its text."""
     w = Writer(draft, places)
@@ -207,10 +200,31 @@ def write(
             settings = ", ".join(f"{key}={w.bind(f'{key}_', s)}" for key, s in value.params.items())
             lines.append(f"{w.name(k)} = {w.function(value)}({w.name(source)}, {settings})")
     pending = sorted(hosts, key=lambda host: host[0])
+    segment: Any = None
+    prepared: set[int] = set()
+
+    def close() -> None:
+        nonlocal segment
+        if segment is not None:
+            lines.extend(segment.finish())
+        segment = None
+        prepared.clear()
+
     for task in tasks:
         while pending and pending[0][0] <= task.at:
-            lines.append(f"{w.bind('prepare', pending.pop(0)[1])}()")
-        lines += task.emit(w)
+            prepare = pending.pop(0)[1]
+            owner = id(getattr(prepare, "__self__", prepare))
+            if owner in prepared or task.loops is None:
+                close()
+            prepared.add(owner)
+            lines.append(f"{w.bind('prepare', prepare)}()")  # before the open segment, which is written at its end
+        if segment_of is not None and task.loops is not None:
+            segment = segment or segment_of(w)
+            segment.lines += task.loops(segment)
+        else:
+            close()
+            lines += task.emit(w)
+    close()
     lines += [f"{w.bind('prepare', prepare)}()" for _, prepare in pending]
     results = [f"{w.bind('array', np.array)}({w.name(k)})" for k in outputs]
     lines.append(f"return {''.join(f'{result}, ' for result in results)}" if results else "return ()")

@@ -25,7 +25,7 @@ class Task:
     """Something to run: it reads values and makes others.
 
     `at` is its place in the graph; `over` maps a result to the operands whose memory it may take; `emit` returns the
-    lines of Python for it.
+    lines of Python for it, and `loops`, where there are any, the lines of a compiled function.
     """
 
     at: int
@@ -33,6 +33,7 @@ class Task:
     makes: tuple[int, ...]
     emit: Callable[[Any], list[str]]
     over: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    loops: Callable[[Any], list[str]] | None = None
 
 
 @dataclass(slots=True, eq=False)
