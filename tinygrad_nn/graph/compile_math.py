@@ -176,6 +176,15 @@ def _finish(labels, out, d, rows, classes, mean, total):  # type: ignore[no-unty
 
 
 @loop
+def labels_fit(labels, classes):  # type: ignore[no-untyped-def]
+    """Tell whether all labels name one of the classes."""
+    good = True
+    for i in range(labels.size):
+        good &= (labels[i] >= 0) & (labels[i] < classes)
+    return good
+
+
+@loop
 def sgd(p, g, v, rate, momentum, nesterov, weight_decay):  # type: ignore[no-untyped-def]
     kind = p.dtype.type
     r, keep, decay = kind(rate[0]), kind(momentum), kind(weight_decay)
@@ -219,6 +228,7 @@ __all__ = [
     "exp8",
     "f4",
     "f8",
+    "labels_fit",
     "loop",
     "sgd",
     "sgd_plain",

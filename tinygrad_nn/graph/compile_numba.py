@@ -14,6 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from tinygrad_nn.explain import label_error
 from tinygrad_nn.graph import compile_math
 from tinygrad_nn.graph.compile_loops import KINDS, Eligible, Group, small_product
 from tinygrad_nn.graph.compile_numpy import Writer
@@ -146,6 +147,8 @@ def _update(value: Value, task: Task, known: Eligible) -> Callable[[Any], list[s
 class Segment:
     """A run of tasks that becomes one compiled function."""
 
+    check_labels: Any = staticmethod(lambda labels, classes: check_labels(labels, classes))
+
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._names: dict[Any, str] = {}
@@ -188,6 +191,12 @@ class Segment:
         function.compile(tuple(numba.typeof(self._writer.objects.get(a, stand_ins.get(a))) for a in self.arguments))
         name = self._writer.bind("loops", function)
         return [f"{name}({', '.join(self.arguments)})"]
+
+
+def check_labels(labels: Any, classes: int) -> None:
+    """Raise `LabelError` for a label outside of the classes."""
+    if not compile_math.labels_fit(labels, classes):
+        raise label_error(labels, classes)
 
 
 _FUNCTIONS: dict[str, Any] = {}

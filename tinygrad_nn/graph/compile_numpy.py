@@ -175,6 +175,19 @@ def label_checks(draft: Draft) -> list[tuple[int, int]]:
     return found
 
 
+def _views(w: Writer) -> list[tuple[int, str]]:
+    """Return the lines that make the views of what is given anew on each run."""
+    lines = []
+    for k, source in w.plan.views.items():
+        value = w.draft.graph.values[k]
+        settings = ", ".join(f"{key}={w.bind(f'{key}_', setting)}" for key, setting in value.params.items())
+        made = f"{w.function(value)}({w.name(source)}, {settings})"
+        if value.op is not None and value.op.name == "transpose" and not settings:
+            made = f"{w.name(source)}.T"
+        lines.append((k, f"{w.name(k)} = {made}"))
+    return lines
+
+
 def write(
     draft: Draft,
     shapes: Shapes,
@@ -182,23 +195,20 @@ def write(
     places: Plan,
     hosts: list[tuple[int, Callable[[], None]]],
     outputs: list[int],
-    segment_of: Callable[[Writer], Any] | None,
+    segment_of: Any,
 ) -> tuple[Callable[..., Any], str]:
-    """Return the replay, a function of the dynamic arrays, and its text."""
+    """Return the replay, a function of the dynamic arrays, and its text.
+
+    `segment_of` makes a function of loops from tasks that have them; None leaves everything to NumPy.
+    """
     w = Writer(draft, places)
-    values = draft.graph.values
-    dynamic = sorted(draft.dynamic)
-    lines = []
-    for labels, classes in label_checks(draft):
-        if labels in draft.dynamic:
-            lines.append(f"{w.bind('check_labels', check_labels)}({w.name(labels)}, {classes})")
-    for k, source in places.views.items():
-        value = values[k]
-        if value.op is not None and value.op.name == "transpose" and not value.params:
-            lines.append(f"{w.name(k)} = {w.name(source)}.T")
-        else:
-            settings = ", ".join(f"{key}={w.bind(f'{key}_', s)}" for key, s in value.params.items())
-            lines.append(f"{w.name(k)} = {w.function(value)}({w.name(source)}, {settings})")
+    check = check_labels if segment_of is None else segment_of.check_labels
+    lines = [
+        f"{w.bind('check_labels', check)}({w.name(labels)}, {classes})"
+        for labels, classes in label_checks(draft)
+        if labels in draft.dynamic
+    ]
+    start = len(lines)
     pending = sorted(hosts, key=lambda host: host[0])
     segment: Any = None
     prepared: set[int] = set()
@@ -226,9 +236,12 @@ def write(
             lines += task.emit(w)
     close()
     lines += [f"{w.bind('prepare', prepare)}()" for _, prepare in pending]
+    for k, line in reversed(_views(w)):
+        if k in outputs or any(f"x{k}" in other for other in lines[start:]):
+            lines.insert(start, line)
     results = [f"{w.bind('array', np.array)}({w.name(k)})" for k in outputs]
     lines.append(f"return {''.join(f'{result}, ' for result in results)}" if results else "return ()")
-    arguments = ", ".join(w.name(k) for k in dynamic)
+    arguments = ", ".join(w.name(k) for k in sorted(draft.dynamic))
     text = f"def replay({arguments}):\n    " + "\n    ".join(lines) + "\n"
     scope = dict(w.objects)
     exec(compile(text, "<tinygrad_nn replay>", "exec"), scope)
