@@ -283,19 +283,38 @@ class AdamW(Adam):
         super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
 
-def clip_grad_norm(parameters: Iterable[Any], max_norm: float, *, error_if_nonfinite: bool = True) -> float:
-    """Scale all gradients together so that their norm is at most `max_norm`; return the norm they had.
+@kernel(None, variadic=True, writes=(0,), differentiable=False, method=False, internal=True)
+def gradient_norm(norm: Any, *gradients: Any, error_if_nonfinite: bool = True) -> None:
+    """The Euclidean norm of all gradients together, in double precision, filled into a 0-d array."""
+    total = math.sqrt(sum(float(np.sum(np.square(g, dtype=np.float64))) for g in gradients))
+    if not math.isfinite(total) and error_if_nonfinite:
+        raise ValueError(f"clip_grad_norm: the norm of the gradients is {total}; nothing was changed")
+    norm[...] = total
+
+
+@kernel(None, None, writes=(0,), differentiable=False, method=False, internal=True)
+def scale_down(gradient: Any, norm: Any, *, max_norm: float) -> None:
+    """Scale a gradient by max_norm / norm where the norm is larger than that."""
+    if norm > max_norm:
+        gradient *= max_norm / float(norm)
+
+
+def clip_grad_norm(
+    parameters: Iterable[Any], max_norm: float, *, error_if_nonfinite: bool = True
+) -> float | None:
+    """Scale all gradients together, in place, so that their norm is at most `max_norm`; return the norm they had.
+
+    While a step is being captured for `tn.compile` there is no norm yet, and None is returned.
 
     Raises:
-        ValueError: `max_norm` is not positive, or the norm is infinite or NaN (unless `error_if_nonfinite=False`).
+        ValueError: `max_norm` is not positive, or the norm is infinite or NaN (unless
+            `error_if_nonfinite=False`).
     """
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm: max_norm is positive, got {max_norm!r}")
-    with_gradient = [parameter for parameter in parameters if parameter.grad is not None]
-    total = math.sqrt(sum(float(np.sum(np.square(p.grad, dtype=np.float64))) for p in with_gradient))
-    if not math.isfinite(total) and error_if_nonfinite:
-        raise ValueError(f"clip_grad_norm: the norm of the gradients is {total}; nothing was changed")
-    if total > max_norm:
-        for parameter in with_gradient:
-            parameter.grad = parameter.grad * (max_norm / total)
-    return total
+    gradients = [p._node.grad for p in parameters if p.grad is not None]
+    norm = np.zeros(())
+    gradient_norm(norm, *gradients, error_if_nonfinite=error_if_nonfinite)
+    for gradient in gradients:
+        scale_down(gradient, norm, max_norm=max_norm)
+    return None if any(watcher.traces for watcher in context.current().watchers) else float(norm)
