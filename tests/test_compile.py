@@ -112,7 +112,7 @@ def test_gradients_accumulate_over_calls_as_eagerly(backend):
     eager, compiled = pair(make, backend)
     for k in range(6):
         x, labels = problem(seed=k)
-        for model, optimizer, accumulate in (eager, compiled):
+        for _, optimizer, accumulate in (eager, compiled):
             accumulate(x, labels)
             if k % 3 == 2:
                 optimizer.step()
@@ -242,6 +242,15 @@ def test_results_are_fresh_arrays(backend):
     double(np.ones(3))
     np.testing.assert_array_equal(first.data, [0, 2, 4])
     assert not np.shares_memory(same.data, x)
+
+
+def test_nothing_is_written_over_while_a_part_of_it_is_read(backend):
+    def centred(x):
+        y = x * 2
+        return y - y[0] + 1
+
+    x = np.random.default_rng(0).normal(size=(5, 20)).astype(np.float32)
+    np.testing.assert_allclose(tn.compile(centred, backend)(x).data, centred(x), rtol=1e-6)
 
 
 def test_new_shapes_dtypes_and_structures_are_captured_again(backend):

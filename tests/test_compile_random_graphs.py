@@ -7,9 +7,29 @@ from hypothesis import strategies as st
 
 import tinygrad_nn as tn
 
-UNARY = [np.tanh, np.exp, tn.sigmoid, tn.relu, np.negative, np.sin, tn.softmax, lambda x: x.sum(axis=0, keepdims=True)]
-UNARY += [lambda x: x * x, lambda x: x.mean(axis=1, keepdims=True), lambda x: x.T @ x, lambda x: x[::-1], np.sqrt]
-UNARY += [lambda x: x**2, lambda x: x[:, [1, 0, 1]], lambda x: np.where(x > 0.1, x, 0.5), lambda x: x.reshape(-1, 1)]
+UNARY = [
+    np.tanh,
+    np.exp,
+    tn.sigmoid,
+    tn.relu,
+    np.negative,
+    np.sin,
+    tn.softmax,
+    lambda x: x.sum(axis=0, keepdims=True),
+]
+UNARY += [
+    lambda x: x * x,
+    lambda x: x.mean(axis=1, keepdims=True),
+    lambda x: x.T @ x,
+    lambda x: x[::-1],
+    np.sqrt,
+]
+UNARY += [
+    lambda x: x**2,
+    lambda x: x[:, [1, 0, 1]],
+    lambda x: np.where(x > 0.1, x, 0.5),
+    lambda x: x.reshape(-1, 1),
+]
 BINARY = [np.add, np.subtract, np.multiply, np.maximum, lambda a, b: a / (1 + b * b), lambda a, b: a @ b.T]
 BINARY += [lambda a, b: np.where(a > b, a, b), lambda a, b: np.concatenate([a, b])]
 
@@ -43,7 +63,10 @@ def run(program, x, w):
 
 def compare(program, backend, dtype, rtol):
     rng = np.random.default_rng(len(program))
-    x, w = rng.normal(size=(4, 3)).astype(dtype), tn.tensor(rng.normal(size=(4, 3)).astype(dtype), requires_grad=True)
+    x, w = (
+        rng.normal(size=(4, 3)).astype(dtype),
+        tn.tensor(rng.normal(size=(4, 3)).astype(dtype), requires_grad=True),
+    )
 
     def step(x):
         w.grad = None

@@ -51,7 +51,7 @@ class Program:
             tasks = fused(made, shapes, tasks, kept)
             segment_of = Segment
         places = plan(made, shapes, tasks, kept, results)
-        self._replay, self.text = write(made, shapes, tasks, places, captured.hosts, results, segment_of)
+        self._replay, self.text = write(made, tasks, places, captured.hosts, results, segment_of)
         self._quiet = segment_of is not None and all(task.loops for task in tasks)  # loops give no warnings
         self.backend = backend
         self.nbytes = places.held + places.kept
@@ -76,10 +76,7 @@ class Program:
         for module, training in self._modes:
             if module.training is not training:
                 return False
-        for leaf, expected in self._pattern:
-            if (leaf.grad is not None) is not expected:
-                return False
-        return True
+        return all((leaf.grad is not None) is expected for leaf, expected in self._pattern)
 
     def __call__(self, arrays: list[Array]) -> Any:
         """Replay with these arrays; return what the step returned."""
@@ -145,7 +142,7 @@ class Compiled:
         return Program(capture(self._step, args, kwargs, plain), _chosen(self._backend))
 
 
-def compile(step: Callable[..., Any], backend: Backend = "auto") -> Compiled:
+def compile(step: Callable[..., Any], backend: Backend = "auto") -> Compiled:  # noqa: A001
     """Return a function that does what `step` does, faster: captured once, then replayed.
 
     `step` is a training step (forward, `backward()`, optimizer) or a pure function of tensors. Arrays and tensors

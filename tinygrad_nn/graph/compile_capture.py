@@ -84,7 +84,8 @@ def capture(
 
     Args:
         step: the function.
-        args, kwargs: its arguments; arrays and tensors in them become inputs of the graph.
+        args: its arguments; arrays and tensors in them become inputs of the graph.
+        kwargs: those with names.
         plain: for each of these in order whether it is a plain array.
 
     Raises:
@@ -102,7 +103,8 @@ def capture(
     problem = _difference(first, second)
     if problem is not None:
         raise CaptureError(
-            f"{problem}\n  hint   what changes from call to call is an argument of the step, or a random op of this library"
+            f"{problem}\n"
+            "  hint   what changes from call to call is an argument of the step, or a random op of this library"
         )
     first.pattern = {leaf: leaf in arrays for leaf in {*seen, *first.found.values(), *first.left}}
     return first
@@ -203,9 +205,9 @@ def _difference(a: Captured, b: Captured) -> str | None:
     labels = a.graph.labels()
     for x, y in zip(a.graph.values, b.graph.values, strict=True):
         if (x.kind, x.op, x.operands, x.shape, x.dtype) != (y.kind, y.op, y.operands, y.shape, y.dtype):
-            return f"{labels[x.index]} was {x.op or x.kind} {x.shape} in one run and {y.op or y.kind} {y.shape} in another"
+            return f"{labels[x.index]} was {x.op or x.kind} {x.shape} in one run, {y.op or y.kind} {y.shape} in another"
         if x.op is not None and not same(x.params, y.params):
-            return f"the parameters of {labels[x.index]} = {x.op.name} differed between two runs: {x.params}, {y.params}"
+            return f"the parameters of {labels[x.index]} differed between two runs: {x.op.name} {x.params}, {y.params}"
         if x.op is None and x.kind != "input":
             filled = any(v.op.name in FILLS and v.operands[0] == x.index for v in a.graph.ops)  # type: ignore[union-attr]
             problem = None if filled else _constant_difference(x, y, labels[x.index])
@@ -241,7 +243,7 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, (np.ndarray, np.generic)):
-        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+        return bool(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes())
     if isinstance(a, slice):
         return same((a.start, a.stop, a.step), (b.start, b.stop, b.step))
     return bool(a == b) or bool(a != a and b != b)

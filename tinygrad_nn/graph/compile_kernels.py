@@ -24,7 +24,9 @@ BUILD: dict[str, Callable[[Value, list[Value]], Run | None]] = {}
 
 def check_labels(labels: Any, classes: int) -> None:
     """Raise `LabelError` for a label outside of the classes."""
-    if labels.size and _maximum.reduce(labels.view(f"u{labels.itemsize}")) >= classes:  # negative ones are huge
+    if (
+        labels.size and _maximum.reduce(labels.view(f"u{labels.itemsize}")) >= classes
+    ):  # negative ones are huge
         raise label_error(labels, classes)
 
 
@@ -37,18 +39,18 @@ def _builds(*names: str) -> Callable[[Any], Any]:
 
 
 @_builds("power")
-def _power(value: Value, operands: list[Value]) -> Run | None:
+def _power(_value: Value, operands: list[Value]) -> Run | None:
     shortcuts = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal, 1: np.positive}
     exponent = operands[1].data
     if operands[1].op is None and isinstance(exponent, (int, float)) and operands[0].dtype.kind == "f":
         short = shortcuts.get(exponent)
         if short is not None:
-            return lambda a, b, out: short(a, out)
+            return lambda a, _, out: short(a, out)
     return lambda a, b, out: np.power(a, b, out)
 
 
 @_builds("sigmoid")
-def _sigmoid(value: Value, operands: list[Value]) -> Run:
+def _sigmoid(_value: Value, _operands: list[Value]) -> Run:
     def sigmoid(x: Any, out: Any) -> None:
         np.negative(x, out)
         np.exp(out, out)
@@ -59,12 +61,12 @@ def _sigmoid(value: Value, operands: list[Value]) -> Run:
 
 
 @_builds("relu")
-def _relu(value: Value, operands: list[Value]) -> Run:
+def _relu(_value: Value, _operands: list[Value]) -> Run:
     return lambda x, out: np.maximum(x, 0, out=out)
 
 
 @_builds("softmax")
-def _softmax(value: Value, operands: list[Value]) -> Run:
+def _softmax(value: Value, _operands: list[Value]) -> Run:
     axis = value.params.get("axis", -1)
     rows = np.empty_like(np.sum(np.empty(value.shape, value.dtype), axis=axis, keepdims=True))
 
@@ -104,7 +106,7 @@ def _mean(value: Value, operands: list[Value]) -> Run | None:
 
 
 def _extremum(function: Any) -> Callable[[Value, list[Value]], Run | None]:
-    def build(value: Value, operands: list[Value]) -> Run | None:
+    def build(value: Value, _operands: list[Value]) -> Run | None:
         axis, keepdims = value.params.get("axis"), value.params.get("keepdims", False)
         if value.params.keys() - {"axis", "keepdims"}:
             return None
@@ -134,8 +136,8 @@ def _sum_to(value: Value, operands: list[Value]) -> Run | None:
 
 
 @_builds("where")
-def _where(value: Value, operands: list[Value]) -> Run | None:
-    condition, _, other = operands
+def _where(_value: Value, operands: list[Value]) -> Run | None:
+    condition = operands[0]
     if condition.dtype != bool:
         return None
     mask = np.empty(condition.shape, bool)
@@ -167,12 +169,12 @@ def _careful(value: Value, operands: list[Value]) -> Run:
 
 
 @_builds("astype")
-def _astype(value: Value, operands: list[Value]) -> Run:
+def _astype(_value: Value, _operands: list[Value]) -> Run:
     return lambda x, out: np.copyto(out, x, casting="unsafe")
 
 
 @_builds("concatenate")
-def _concatenate(value: Value, operands: list[Value]) -> Run | None:
+def _concatenate(value: Value, _operands: list[Value]) -> Run | None:
     if value.params.keys() - {"axis"}:
         return None
     axis = value.params.get("axis", 0)
@@ -180,7 +182,7 @@ def _concatenate(value: Value, operands: list[Value]) -> Run | None:
 
 
 @_builds("minus_one_hot")
-def _minus_one_hot(value: Value, operands: list[Value]) -> Run:
+def _minus_one_hot(value: Value, _operands: list[Value]) -> Run:
     rows, classes = value.shape
     starts = np.arange(rows) * classes
     places, picked = np.empty(rows, np.int64), np.empty(rows, value.dtype)

@@ -68,7 +68,12 @@ class Eligible:
     def number(self, value: Value) -> float | int | None:
         """Return a constant number."""
         data = value.data
-        if value.op is not None or value.kind != "constant" or value.shape or value.index in self.draft.dynamic:
+        if (
+            value.op is not None
+            or value.kind != "constant"
+            or value.shape
+            or value.index in self.draft.dynamic
+        ):
             return None
         number = data.item() if isinstance(data, (np.ndarray, np.generic)) else data
         return number if isinstance(number, (bool, int, float)) and math.isfinite(number) else None
@@ -133,7 +138,12 @@ class Group:
         inside = set(self.members)
         operands = [i for k in self.members for i in known.draft.operands(known.values[k])]
         reads = tuple(dict.fromkeys(i for i in operands if i not in inside))
-        full = tuple(i for i in reads if known.role(i, self.space) == "full" and i not in known.draft.dynamic)
+        roots = [known.shapes.root(i) for i in reads]
+        full = tuple(  # not if another operand is a part of it, which a later element still reads
+            i
+            for i in reads
+            if known.role(i, self.space) == "full" and i not in known.draft.dynamic and roots.count(i) == 1
+        )
         makes = (self.root.index, *self.sums)
         return Task(at, reads, makes, _refuse, {self.root.index: full}, lambda n: self.loops(n, known))
 
@@ -142,7 +152,6 @@ class Group:
         width = self.space[-1]
         rows = math.prod(self.space) // width
         names: dict[int, str] = {}
-        before: list[str] = []
         loads: dict[str, list[str]] = {"full": [], "column": [], "row": []}
         inside = set(self.members)
         for k in dict.fromkeys(i for m in self.members for i in known.draft.operands(known.values[m])):
@@ -163,11 +172,17 @@ class Group:
             and loads["column"]
             and not loads["row"]
             and len(steps) > 1
-            and any(known.values[k].op.name in SLOW_IN_NARROW_LOOPS for k in self.members)  # type: ignore[union-attr]
-            and all(known.role(i, self.space) == "number" or i in inside for k in self.members[1:] for i in known.draft.operands(known.values[k]))
+            and any(_name(known.values[k]) in SLOW_IN_NARROW_LOOPS for k in self.members)
+            and all(
+                known.role(i, self.space) == "number" or i in inside
+                for k in self.members[1:]
+                for i in known.draft.operands(known.values[k])
+            )
         )
         if bias_first:
-            lines = _two_loops(rows, width, [*loads["full"], *loads["column"], steps[0][1]], f"{out}[i] = t{n.local(first)}")
+            lines = _two_loops(
+                rows, width, [*loads["full"], *loads["column"], steps[0][1]], f"{out}[i] = t{n.local(first)}"
+            )
             body = [f"t{n.local(first)} = {out}[i]", *[text for _, text in steps[1:]], f"{out}[i] = {result}"]
             lines += _one_loop(rows * width, body)
         elif loads["column"] or loads["row"]:
@@ -178,12 +193,14 @@ class Group:
             lines = _one_loop(rows * width, body)
         for total in self.sums:
             lines += _column_sum(n, out, n.array(total), rows, width, KINDS[self.root.dtype.name])
-        return before + lines
+        return lines
 
     def _expression(self, known: Eligible, k: int, names: dict[int, str]) -> str:
         value = known.values[k]
         operands = [known.values[i] for i in known.draft.operands(value)]
-        kind = next((x.dtype for x in operands if x.dtype.kind == "f" and known.number(x) is None), value.dtype)
+        kind = next(
+            (x.dtype for x in operands if x.dtype.kind == "f" and known.number(x) is None), value.dtype
+        )
         kind = value.dtype if value.op and value.op.name not in COMPARISONS else kind
         typed = KINDS.get(kind.name, "")
         texts = []
@@ -193,6 +210,10 @@ class Group:
         name = value.op.name if value.op else ""
         text = EXPRESSIONS[name].format(*texts, T=typed, w=typed[1:])
         return text if name in COMPARISONS else f"{KINDS[value.dtype.name]}({text})"
+
+
+def _name(value: Value) -> str:
+    return value.op.name if value.op else ""
 
 
 def _refuse(_: Any) -> list[str]:
@@ -238,7 +259,12 @@ def _column_sum(n: Any, source: str, out: str, rows: int, width: int, kind: str)
 def small_product(value: Value, task: Task, known: Eligible) -> Task | None:
     """Return a matrix product in loops, if it is so small that calling BLAS costs more than computing."""
     a, b = (known.values[k] for k in task.reads)
-    if len(a.shape) != 2 or len(b.shape) != 2 or value.dtype.name not in KINDS or not a.dtype == b.dtype == value.dtype:
+    if (
+        len(a.shape) != 2
+        or len(b.shape) != 2
+        or value.dtype.name not in KINDS
+        or not a.dtype == b.dtype == value.dtype
+    ):
         return None
     (m, k), n = a.shape, b.shape[1]
     tall = k * n <= UNROLLED and m >= k
@@ -254,7 +280,10 @@ def small_product(value: Value, task: Task, known: Eligible) -> Task | None:
         if tall:
             fixed = [f"b{c}_{j} = {y}[{c * b0 + j * b1}]" for c in range(k) for j in range(n)]
             body = [f"    a{c} = {x}[i * {a0} + {c * a1}]" for c in range(k)]
-            body += [f"    {out}[i * {n} + {j}] = " + " + ".join(f"a{c} * b{c}_{j}" for c in range(k)) for j in range(n)]
+            body += [
+                f"    {out}[i * {n} + {j}] = " + " + ".join(f"a{c} * b{c}_{j}" for c in range(k))
+                for j in range(n)
+            ]
             return [*fixed, f"for i in range({m}):", *body]
         kind = KINDS[value.dtype.name]
         sums = [f"s{i}_{j}" for i in range(m) for j in range(n)]

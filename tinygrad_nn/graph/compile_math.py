@@ -1,4 +1,4 @@
-"""Compiled loops: elementary functions that vectorise, cross-entropy, small products, updates. Needs Numba (extra `jit`).
+"""Compiled loops: elementary functions that vectorise, cross-entropy, updates. Needs Numba (extra `jit`).
 
 exp is 2**n * exp(r) with |r| <= log(2) / 2 and a Taylor polynomial, without branches, so that LLVM computes eight or
 sixteen at a time (Cody and Waite 1980); tanh(x) = e / (e + 2) with e = exp(2x) - 1 from the same polynomial, which
@@ -19,8 +19,8 @@ f4, f8, i4 = np.float32, np.float64, np.int32
 
 def _bits(source: Any, target: Any) -> Any:
     @intrinsic
-    def cast(context: Any, x: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def cast(typing: Any, x: Any) -> Any:  # noqa: ARG001
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
             return builder.bitcast(args[0], context.get_value_type(target))
 
         return (target(source), generate) if x == source else None

@@ -51,18 +51,21 @@ def _groups(draft: Draft, shapes: Shapes, tasks: list[Task], kept: set[int], kno
         for k in task.reads:
             users.setdefault(shapes.root(k), []).append((i, k in shapes.parent))
         if not task.makes:
-            value = values[task.at]
-            for place in value.op.writes if value.op else ():
-                writes.setdefault(shapes.root(draft.operands(value)[place]), []).append(i)
+            update = values[task.at]
+            for place in update.op.writes if update.op else ():
+                writes.setdefault(shapes.root(draft.operands(update)[place]), []).append(i)
     home: dict[int, Group] = {}
     groups: list[Group] = []
     outside = kept | {shapes.root(draft.now(k)) for k in draft.roots}
     for i in range(len(tasks) - 1, -1, -1):
         task = tasks[i]
         value = values[task.makes[0]] if len(task.makes) == 1 else None
-        if value is None or value.index not in position or not known.elementwise(value):
+        if value is None or not known.elementwise(value):
             continue
-        homes = {home.get(values_made(tasks[user])) if not view else None for user, view in users.get(value.index, [])}
+        homes = {
+            home.get(values_made(tasks[user])) if not view else None
+            for user, view in users.get(value.index, [])
+        }
         group = homes.pop() if len(homes) == 1 else None
         if group is not None and group.space == value.shape and value.index not in outside:
             end = position[group.root.index]
@@ -75,11 +78,11 @@ def _groups(draft: Draft, shapes: Shapes, tasks: list[Task], kept: set[int], kno
         groups.append(group)
         home[value.index] = group
     for task in tasks:
-        value = values[task.makes[0]] if len(task.makes) == 1 else None
-        if value is not None and known.column_sum(value):
+        total = values[task.makes[0]] if len(task.makes) == 1 else None
+        if total is not None and known.column_sum(total):
             source = home.get(task.reads[0])
-            if source is not None and source.root.index == task.reads[0] and source.root.dtype.name in KINDS:
-                source.sums.append(value.index)
+            if source is not None and source.root.index == task.reads[0]:
+                source.sums.append(total.index)
     return [group for group in groups if group.members]
 
 
@@ -105,7 +108,12 @@ def _single(value: Value, task: Task, known: Eligible) -> Task | None:
 
 def _cross_entropy(value: Value, task: Task, known: Eligible) -> Callable[[Any], list[str]] | None:
     logits, labels = (known.values[k] for k in task.reads)
-    if logits.dtype.name not in KINDS or not known.flat(logits.index) or not logits.shape[0] or labels.op is not None:
+    if (
+        logits.dtype.name not in KINDS
+        or not known.flat(logits.index)
+        or not logits.shape[0]
+        or labels.op is not None
+    ):
         return None
     mean = {"mean": 1, "sum": 0, "none": -1}[value.params.get("reduction", "mean")]
     width = KINDS[logits.dtype.name][1:]
@@ -131,15 +139,16 @@ def _update(value: Value, task: Task, known: Eligible) -> Callable[[Any], list[s
         arrays = [n.array(k) for k in task.reads]
         if adam:
             b1, b2 = settings["betas"]
-            numbers = (b1, b2, settings["eps"], float(settings["weight_decay"]), settings.get("decoupled", False))
+            numbers: tuple[Any, ...] = (b1, b2, settings["eps"], float(settings["weight_decay"]))
+            numbers = (*numbers, bool(settings.get("decoupled", False)))
             w, g, first, second, _, rate, count = arrays
-            return [f"adam({', '.join([w, g, first, second, rate, count, *map(repr, numbers)])})"]
+            return [f"adam({', '.join([w, g, first, second, rate, count, *map(n.number, numbers)])})"]
         w, g, velocity, _, rate = arrays
         momentum, nesterov = float(settings.get("momentum", 0)), bool(settings.get("nesterov", False))
         if not momentum and not settings["weight_decay"]:
             return [f"sgd_plain({w}, {g}, {rate})"]
         numbers = (momentum, nesterov, float(settings["weight_decay"]))
-        return [f"sgd({', '.join([w, g, velocity, rate, *map(repr, numbers)])})"]
+        return [f"sgd({', '.join([w, g, velocity, rate, *map(n.number, numbers)])})"]
 
     return loops
 
@@ -178,6 +187,15 @@ class Segment:
         self.arguments.append(self._writer.bind(f"scratch{len(self.arguments)}", array))
         return name
 
+    def number(self, value: float | bool) -> str:
+        """Return the parameter that is a number, so that the same machine code serves for others."""
+        text = repr(value)
+        if text not in self._names:
+            self._names[text] = f"v{len(self._names)}"
+            self._writer.stand_ins[text] = value
+            self.arguments.append(text)
+        return self._names[text]
+
     def local(self, k: int) -> int:
         """Return a small number for a value, the same in every segment of the same text."""
         return self._locals.setdefault(k, len(self._locals))
@@ -188,7 +206,9 @@ class Segment:
         text = f"{HEADER}def segment({parameters}):\n    " + "\n    ".join(self.lines) + "\n"
         function = function_of(text)
         stand_ins = self._writer.stand_ins
-        function.compile(tuple(numba.typeof(self._writer.objects.get(a, stand_ins.get(a))) for a in self.arguments))
+        function.compile(
+            tuple(_typeof(self._writer.objects.get(a, stand_ins.get(a))) for a in self.arguments)
+        )
         name = self._writer.bind("loops", function)
         return [f"{name}({', '.join(self.arguments)})"]
 
@@ -200,6 +220,7 @@ def check_labels(labels: Any, classes: int) -> None:
 
 
 _FUNCTIONS: dict[str, Any] = {}
+_typeof: Any = numba.typeof
 
 
 def function_of(text: str) -> Any:
@@ -238,5 +259,3 @@ def _temporary() -> str:
     if "" not in _FUNCTIONS:
         _FUNCTIONS[""] = tempfile.mkdtemp(prefix="tinygrad_nn_")
     return str(_FUNCTIONS[""])
-
-

@@ -27,7 +27,7 @@ class Writer:
         self.draft = draft
         self.plan = places
         self.objects: dict[str, Any] = {}
-        self.stand_ins: dict[str, Array] = {}
+        self.stand_ins: dict[str, Any] = {}
         self._names: dict[int, str] = {}
 
     def bind(self, name: str, thing: Any) -> str:
@@ -66,6 +66,8 @@ def task_of(draft: Draft, index: int, companion: int | None) -> Task:
     """Return the task that runs one op with NumPy.
 
     Args:
+        draft: the graph.
+        index: the value that the op makes.
         companion: the value that is the residual of this one, if that is wanted.
     """
     values = draft.graph.values
@@ -190,7 +192,6 @@ def _views(w: Writer) -> list[tuple[int, str]]:
 
 def write(
     draft: Draft,
-    shapes: Shapes,
     tasks: list[Task],
     places: Plan,
     hosts: list[tuple[int, Callable[[], None]]],
@@ -227,7 +228,9 @@ def write(
             if owner in prepared or task.loops is None:
                 close()
             prepared.add(owner)
-            lines.append(f"{w.bind('prepare', prepare)}()")  # before the open segment, which is written at its end
+            lines.append(
+                f"{w.bind('prepare', prepare)}()"
+            )  # before the open segment, which is written at its end
         if segment_of is not None and task.loops is not None:
             segment = segment or segment_of(w)
             segment.lines += task.loops(segment)

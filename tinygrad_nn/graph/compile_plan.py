@@ -124,6 +124,9 @@ def plan(draft: Draft, shapes: Shapes, tasks: list[Task], kept: set[int], until_
     """Give every value that a task makes a place in memory.
 
     Args:
+        draft: the graph.
+        shapes: which of its values are views.
+        tasks: what to run, in order.
         kept: values with a buffer of their own, which outlives a run.
         until_end: values that are read after the last task.
     """
@@ -137,7 +140,7 @@ def plan(draft: Draft, shapes: Shapes, tasks: list[Task], kept: set[int], until_
             born[k] = last[k] = position
     for k in until_end:
         last[shapes.root(k)] = len(tasks)
-    home = _share_in_place(draft, shapes, tasks, kept, last)
+    home = _share_in_place(draft, tasks, kept, last)
     blocks: dict[int, tuple[int, int]] = {}
     for k in born:
         first, end = blocks.get(home[k], (born[k], last[k]))
@@ -180,9 +183,7 @@ def _place(k: int, draft: Draft, shapes: Shapes, arrays: dict[int, Array], views
         k = child
 
 
-def _share_in_place(
-    draft: Draft, shapes: Shapes, tasks: list[Task], kept: set[int], last: dict[int, int]
-) -> dict[int, int]:
+def _share_in_place(draft: Draft, tasks: list[Task], kept: set[int], last: dict[int, int]) -> dict[int, int]:
     """Return for every value the one whose memory it takes over; itself, if none."""
     values = draft.graph.values
     home: dict[int, int] = {}
