@@ -57,19 +57,15 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
         "theme": options.theme,
     }
     style, script = _style(), _asset("page.js")
-    policy = (
-        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:"
-    )
+    allowed = f"style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:"
     fields = {
-        "POLICY": policy + "; base-uri 'none'; form-action 'none'",
+        "POLICY": f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'",
         "TITLE": escape(title),
         "STYLE": style,
         "SCRIPT": script,
         "DATA": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
         "DRAWINGS": "\n".join(drawings),
-        "LEGEND": "\n".join(
-            svg.swatch(kind, text) for kind, text in [*LEGEND.items(), ("gradient", "gradient flow")]
-        ),
+        "LEGEND": "\n".join(svg.swatch(*entry) for entry in (*LEGEND.items(), ("gradient", "gradient flow"))),
         "TEXT": escape(graph.text(options.max_nodes)),
     }
     parts = _asset("page.html").split("@@")
@@ -78,13 +74,10 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
 
 def levels(graph: Graph, facts: Facts, options: Options) -> list[tuple[str, Scene]]:
     """Return the pictures to choose from, from the coarsest to the finest, each with its name."""
-    drawn = replace(
-        options, grads=True, max_nodes=None if options.max_nodes is None else max(_MOST, options.max_nodes)
-    )
-    plain = replace(drawn, values=options.values)
-    choices = [
-        (f"modules, depth {depth}", replace(plain, depth=depth)) for depth in range(Modules(graph).deepest)
-    ]
+    most = None if options.max_nodes is None else max(_MOST, options.max_nodes)
+    plain = replace(options, grads=True, max_nodes=most)
+    depths = range(Modules(graph).deepest)
+    choices = [(f"modules, depth {depth}", replace(plain, depth=depth)) for depth in depths]
     choices.append(("all ops", replace(plain, depth=None)))
     if options.fold_repeats:
         choices.append(("all ops, repeats opened", replace(plain, depth=None, fold_repeats=False)))
@@ -94,9 +87,8 @@ def levels(graph: Graph, facts: Facts, options: Options) -> list[tuple[str, Scen
         if not options.grads:
             for item in scene.items.values():
                 item.gradient = item.gradient if item.value and item.gradient != "no grad" else ""
-        if found and [i.lines for i in found[-1][1].items.values()] == [
-            i.lines for i in scene.items.values()
-        ]:
+        lines = [item.lines for item in scene.items.values()]
+        if found and lines == [item.lines for item in found[-1][1].items.values()]:
             continue
         found.append((name, scene))
     return found
