@@ -6,6 +6,7 @@ from typing import Any
 from tinygrad_nn import data, errors, graph, nn, optim
 from tinygrad_nn.autodiff import grad, gradients, hessian, jacobian, jvp, value_and_grad, vjp
 from tinygrad_nn.context import enable_grad, no_grad
+from tinygrad_nn.debug import debug
 from tinygrad_nn.errors import TinygradError
 from tinygrad_nn.graph.compile import compile
 from tinygrad_nn.operators import Tensor
@@ -36,6 +37,7 @@ __all__ = [
     "as_tensor",
     "compile",
     "data",
+    "debug",
     "elu",
     "enable_grad",
     "erf",
