@@ -4,7 +4,9 @@ from tinygrad_nn.errors import CheckFailed, GradientMismatch
 from tinygrad_nn.testing import battery, strategies
 from tinygrad_nn.testing.checks import OpReport, check_op
 from tinygrad_nn.testing.gradcheck import GradcheckReport, gradcheck
+from tinygrad_nn.testing.modules import check_module
 from tinygrad_nn.testing.numerical import directional_derivative, numerical_gradient, numerical_jacobian
+from tinygrad_nn.testing.optimizers import check_optimizer
 
 __all__ = [
     "CheckFailed",
@@ -12,7 +14,9 @@ __all__ = [
     "GradientMismatch",
     "OpReport",
     "battery",
+    "check_module",
     "check_op",
+    "check_optimizer",
     "directional_derivative",
     "gradcheck",
     "numerical_gradient",

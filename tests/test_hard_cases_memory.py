@@ -1,0 +1,212 @@
+"""Who owns which memory, and what happens to values that change (H120 to H129)."""
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tinygrad_nn.errors import DtypeError, GraphError, ShapeError, StaleValue
+
+
+def leaf(values, dtype=np.float64):
+    return tn.tensor(np.asarray(values, dtype), requires_grad=True)
+
+
+SHARING = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "reshape": lambda a, b: a.reshape(-1) + b.reshape(-1),
+    "transpose": lambda a, b: a.T + b.T,
+    "concatenate": lambda a, b: np.concatenate([a, b]),
+    "stack": lambda a, b: np.stack([a, b]),
+    "sum": lambda a, b: a.sum() + b.sum(),
+    "same twice": lambda a, b: a + a + b,
+    "getitem": lambda a, b: a[:] + b[::1],
+    "broadcast_to": lambda a, b: np.broadcast_to(a, (2, 2, 2)) + b,
+    "positive": lambda a, b: +a + +b,
+    "where": lambda a, b: np.where(np.eye(2, dtype=bool), a, b),
+}
+
+
+@pytest.mark.parametrize("name", SHARING)
+def test_h120_h121_gradients_share_memory_with_nothing(name):
+    a, b = leaf([[1.0, 2.0], [3.0, 4.0]]), leaf([[5.0, 6.0], [7.0, 8.0]])
+    y = SHARING[name](a, b)
+    seed = np.ones(y.shape)
+    y.backward(seed)
+    assert not np.shares_memory(a.grad, b.grad)
+    for gradient in (a.grad, b.grad):
+        assert gradient.flags.owndata
+        assert gradient.flags.writeable
+        assert not any(np.shares_memory(gradient, other) for other in (seed, a.data, b.data, y.data))
+    kept = b.grad.copy(), seed.copy(), a.data.copy()
+    a.grad *= 0.5
+    for after, before in zip((b.grad, seed, a.data), kept, strict=True):
+        np.testing.assert_array_equal(after, before)
+
+
+def test_h120_functional_gradients_share_memory_with_nothing():
+    a, b = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    seed = np.ones(2)
+    ga, gb = tn.gradients(a + b, [a, b], cotangent=seed)
+    ga.data[...] = 7
+    np.testing.assert_array_equal(gb.data, [1.0, 1.0])
+    np.testing.assert_array_equal(seed, [1.0, 1.0])
+
+
+def test_h121_the_gradient_of_a_leaf_itself_is_a_copy_of_the_cotangent():
+    x, seed = leaf([1.0, 2.0]), np.ones(2)
+    x.backward(seed)
+    x.grad *= 3
+    np.testing.assert_array_equal(seed, [1.0, 1.0])
+
+
+def test_h122_an_in_place_change_under_no_grad_makes_older_results_stale():
+    x = leaf([1.0, 2.0])
+    y = x * x
+    with tn.no_grad():
+        x += 1
+    with pytest.raises(StaleValue, match="multiply"):
+        y.sum().backward()
+    assert x.grad is None
+    (x * x).sum().backward()
+    np.testing.assert_array_equal(x.grad, [4.0, 6.0])
+
+
+def test_h122_an_in_place_operator_on_a_result_makes_a_new_tensor():
+    x = leaf([1.0, 2.0])
+    y = x * 1.0
+    z = y * y
+    before = y
+    y += 1
+    assert y is not before
+    z.sum().backward()
+    np.testing.assert_array_equal(x.grad, [2.0, 4.0])
+
+
+def test_h122_an_in_place_operator_on_a_leaf_is_refused():
+    x = leaf([1.0, 2.0])
+    with pytest.raises(GraphError, match="no_grad"):
+        x += 1
+    with pytest.raises(TypeError, match=r"np\.where"):
+        x[0] = 5.0
+    np.testing.assert_array_equal(x.data, [1.0, 2.0])
+
+
+def test_h124_assigning_data_makes_older_results_stale():
+    x = leaf([1.0, 2.0])
+    y = (x * x).sum()
+    x.data = np.array([5.0, 6.0])
+    with pytest.raises(StaleValue):
+        y.backward()
+    assert x.grad is None
+
+
+def test_h125_an_optimizer_step_between_forward_and_backward_is_named():
+    model = tn.nn.Dense(2, 1, rng=0)
+    optimizer = tn.optim.SGD(model.parameters(), lr=0.1)
+    X = np.ones((3, 2), np.float32)
+    model(X).sum().backward()
+    loss = (model(X) * model(X)).sum()
+    optimizer.step()
+    with pytest.raises(StaleValue, match="compute the loss again"):
+        loss.backward()
+
+
+def layouts_of(x):
+    wide = np.zeros((2 * x.shape[0], 2 * x.shape[1]))
+    wide[::2, ::2] = x
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    misaligned = np.zeros(x.nbytes + 1, np.uint8)[1:].view(np.float64).reshape(x.shape)
+    misaligned[...] = x
+    return {
+        "Fortran": np.asfortranarray(x),
+        "negative": x[::-1, ::-1].copy()[::-1, ::-1],
+        "strided": wide[::2, ::2],
+        "misaligned": misaligned,
+        "read-only": frozen,
+        "big-endian": x.astype(">f8"),
+    }
+
+
+@pytest.mark.parametrize("name", layouts_of(np.ones((2, 3))))
+@pytest.mark.parametrize("door", [tn.tensor, tn.as_tensor])
+def test_h126_every_memory_layout_gives_the_same(name, door):
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    W = np.random.default_rng(1).normal(size=(4, 2))
+
+    def both(array):
+        t = door(array, requires_grad=True)
+        y = np.tanh(t @ W) * t[:, :2]
+        y.sum().backward()
+        return y.data, t.grad
+
+    value, gradient = both(layouts_of(x)[name])
+    expected, expected_gradient = both(x)
+    np.testing.assert_allclose(value, expected, rtol=1e-14)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-14)
+    assert gradient.dtype == np.float64
+    assert gradient.dtype.isnative
+
+
+def test_h126_a_broadcast_view_gets_a_gradient_of_its_full_shape():
+    x = tn.as_tensor(np.broadcast_to(np.array([1.0, 2.0]), (3, 2)), requires_grad=True)
+    (x * x).sum().backward()
+    np.testing.assert_array_equal(x.grad, [[2.0, 4.0]] * 3)
+
+
+def test_h128_a_matrix_becomes_an_array():
+    with pytest.warns(PendingDeprecationWarning):
+        m = np.matrix([[1.0, 2.0], [3.0, 4.0]])
+    t = tn.tensor(m)
+    assert type(t.data) is np.ndarray
+    np.testing.assert_array_equal((t * t).data, [[1.0, 4.0], [9.0, 16.0]])
+
+
+class Subclass(np.ndarray):
+    pass
+
+
+def test_h128_a_subclass_becomes_an_array():
+    t = tn.as_tensor(np.ones(2).view(Subclass), requires_grad=True)
+    (t * 2).sum().backward()
+    assert type(t.data) is type(t.grad) is np.ndarray
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        (np.array([object()]), DtypeError, "object"),
+        (["a", "b"], DtypeError, "not supported"),
+        (np.array(["2020-01-01"], "datetime64"), DtypeError, "datetime64"),
+        ([[1.0], [1.0, 2.0]], ShapeError, "rectangular"),
+        (np.ma.masked_array([1.0], [True]), DtypeError, "filled"),
+        (np.array([1j]), DtypeError, "complex"),
+        (None, DtypeError, "object"),
+    ],
+    ids=["object", "text", "date", "ragged", "masked", "complex", "None"],
+)
+def test_h128_what_is_no_number_is_refused(data, error, message):
+    with pytest.raises(error, match=message):
+        tn.tensor(data)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        lambda t: np.arange(3.0) + t,
+        lambda t: np.float64(2.0) * t,
+        lambda t: 2.0 - t,
+        lambda t: np.exp(t),
+        lambda t: np.ones((2, 3)) @ t,
+        lambda t: np.dot(np.ones(3), t),
+        lambda t: np.stack([t, np.zeros(3)]),
+        lambda t: [1.0, 2.0, 3.0] * t,
+    ],
+)
+def test_h129_numpy_on_the_left_makes_tensors(expression):
+    t = leaf([1.0, 2.0, 3.0])
+    y = expression(t)
+    assert isinstance(y, tn.Tensor)
+    assert y.requires_grad
+    assert y.dtype == np.float64

@@ -1,0 +1,239 @@
+"""Optimizers against their published formulas, and where they and state go wrong (H149, H150, H152, H153)."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tinygrad_nn.errors import CheckFailed, CheckpointError
+from tinygrad_nn.optim import SGD, Adam, AdamW, Optimizer, clip_grad_norm
+from tinygrad_nn.testing import check_optimizer
+
+
+def sgd(lr, momentum=0.0, nesterov=False, weight_decay=0.0):
+    """Sutskever, Martens, Dahl and Hinton 2013, in the form in which PyTorch and others write it."""
+
+    def formula(w, gradient, steps):
+        v = np.zeros_like(w)
+        for k in range(steps):
+            g = gradient(k) + weight_decay * w
+            v = momentum * v + g
+            w = w - lr * (g + momentum * v if nesterov else v)
+        return w
+
+    return formula
+
+
+def adam(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, decoupled=False):
+    """Kingma and Ba 2015, algorithm 1; decoupled weight decay as in Loshchilov and Hutter 2019, algorithm 2."""
+
+    def formula(w, gradient, steps):
+        m, v = np.zeros_like(w), np.zeros_like(w)
+        for t in range(1, steps + 1):
+            g = gradient(t - 1)
+            if decoupled:
+                w = w - lr * weight_decay * w
+            else:
+                g = g + weight_decay * w
+            m = betas[0] * m + (1 - betas[0]) * g
+            v = betas[1] * v + (1 - betas[1]) * g**2
+            w = w - lr * (m / (1 - betas[0] ** t)) / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
+        return w
+
+    return formula
+
+
+OPTIMIZERS = {
+    "SGD": (lambda ps: SGD(ps, lr=0.01), sgd(0.01)),
+    "SGD momentum": (lambda ps: SGD(ps, lr=0.01, momentum=0.9), sgd(0.01, 0.9)),
+    "SGD Nesterov": (lambda ps: SGD(ps, lr=0.01, momentum=0.8, nesterov=True), sgd(0.01, 0.8, True)),
+    "SGD decay": (lambda ps: SGD(ps, lr=0.01, weight_decay=0.1), sgd(0.01, weight_decay=0.1)),
+    "SGD everything": (
+        lambda ps: SGD(ps, lr=0.02, momentum=0.7, nesterov=True, weight_decay=0.3),
+        sgd(0.02, 0.7, True, 0.3),
+    ),
+    "Adam": (lambda ps: Adam(ps), adam()),
+    "Adam betas": (lambda ps: Adam(ps, 0.1, betas=(0.5, 0.6), eps=1e-3), adam(0.1, (0.5, 0.6), 1e-3)),
+    "Adam decay": (lambda ps: Adam(ps, 0.01, weight_decay=0.1), adam(0.01, weight_decay=0.1)),
+    "Adam beta 0": (lambda ps: Adam(ps, 0.01, betas=(0.0, 0.9)), adam(0.01, (0.0, 0.9))),
+    "AdamW": (lambda ps: AdamW(ps), adam(weight_decay=0.01, decoupled=True)),
+    "AdamW decay": (lambda ps: AdamW(ps, 0.1, weight_decay=0.5), adam(0.1, weight_decay=0.5, decoupled=True)),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_follow_their_published_formula_for_a_hundred_steps(name):
+    factory, formula = OPTIMIZERS[name]
+    check_optimizer(factory, formula)
+
+
+def test_every_optimizer_is_checked():
+    public = {
+        value for value in vars(tn.optim).values() if isinstance(value, type) and issubclass(value, Optimizer)
+    }
+    checked = {type(factory([tn.tensor([1.0], requires_grad=True)])) for factory, _ in OPTIMIZERS.values()}
+    assert public - {Optimizer} == checked
+
+
+def test_a_schedule_is_called_with_the_number_of_steps_taken():
+    def formula(w, gradient, steps):
+        return w - sum(0.1 / (k + 1) * gradient(k) for k in range(steps))
+
+    check_optimizer(lambda ps: SGD(ps, lr=lambda k: 0.1 / (k + 1)), formula)
+
+
+class _Sloppy(SGD):
+    def __init__(self, parameters, bug):
+        super().__init__(parameters, lr=0.1, momentum=0.9)
+        self.bug = bug
+
+    def step(self):
+        if self.bug == "writes":
+            for p in self.parameters:
+                if p.grad is not None:
+                    p.grad *= 2
+        super().step()
+        if self.bug == "rebinds":
+            for p in self.parameters:
+                p.data = p.data.copy()
+        if self.bug == "decays":
+            for p in self.parameters:
+                p.data[...] *= 0.999
+
+    def state_dict(self):
+        state = super().state_dict()
+        if self.bug == "forgets":
+            state["0.velocity"] = np.zeros_like(state["0.velocity"])
+        return state
+
+    def load_state_dict(self, state):
+        if self.bug == "half":
+            self.steps[...] = np.sum(state.get("steps", 0))
+        super().load_state_dict(state)
+
+
+@pytest.mark.parametrize("bug", ["writes", "rebinds", "decays", "forgets", "half", "formula"])
+def test_check_optimizer_finds_planted_bugs(bug):
+    formula = sgd(0.1, 0.9 + 1e-9) if bug == "formula" else None
+    with pytest.raises(CheckFailed):
+        check_optimizer(lambda ps: _Sloppy(ps, bug), formula)
+
+
+def weights():
+    return [tn.tensor([1.0, 2.0], requires_grad=True)]
+
+
+@pytest.mark.parametrize("lr", [-0.1, math.nan, math.inf, "0.1", None])
+@pytest.mark.parametrize("kind", [SGD, Adam, AdamW])
+def test_h149_bad_rates_are_refused(kind, lr):
+    with pytest.raises(ValueError, match="lr"):
+        kind(weights(), lr)
+
+
+@pytest.mark.parametrize("betas", [(1.0, 0.9), (0.9, 1.0), (-0.1, 0.9), (0.9, math.nan)])
+def test_h149_bad_betas_are_refused(betas):
+    with pytest.raises(ValueError, match="betas"):
+        Adam(weights(), betas=betas)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"momentum": 1.0},
+        {"momentum": -0.1},
+        {"momentum": math.nan},
+        {"weight_decay": -1.0},
+        {"nesterov": True},
+    ],
+)
+def test_h149_bad_options_are_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        SGD(weights(), 0.1, **options)
+
+
+def test_h149_bad_parameter_lists_are_refused():
+    (w,) = weights()
+    for parameters, message in (([], "empty"), ([w, w], "more than once"), ([w * 2], "not a leaf")):
+        with pytest.raises(ValueError, match=message):
+            SGD(parameters, 0.1)
+
+
+def test_h149_a_parameter_without_gradient_is_skipped():
+    (w,) = weights()
+    optimizer = Adam([w])
+    optimizer.step()
+    np.testing.assert_array_equal(w.data, [1.0, 2.0])
+
+
+def test_h150_gradients_are_clipped_together():
+    a, b = tn.tensor(0.0, requires_grad=True), tn.tensor(0.0, requires_grad=True)
+    a.grad, b.grad = np.array(3.0, np.float32), np.array(4.0, np.float32)
+    assert clip_grad_norm([a, b], 1.0) == 5.0
+    np.testing.assert_allclose([a.grad, b.grad], [0.6, 0.8], rtol=1e-6)
+    assert a.grad.dtype == np.float32
+    assert clip_grad_norm([a, b], 10.0) == pytest.approx(1.0)
+    np.testing.assert_allclose([a.grad, b.grad], [0.6, 0.8], rtol=1e-6)
+
+
+def test_h150_zero_gradients_are_not_divided():
+    (w,) = weights()
+    w.grad = np.zeros(2, np.float32)
+    assert clip_grad_norm([w], 1.0) == 0.0
+    np.testing.assert_array_equal(w.grad, [0.0, 0.0])
+
+
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
+def test_h150_an_infinite_norm_raises_and_changes_nothing(bad):
+    (w,) = weights()
+    w.grad = np.array([bad, 1.0], np.float32)
+    with pytest.raises(ValueError, match="nothing was changed"):
+        clip_grad_norm([w], 1.0)
+    np.testing.assert_array_equal(w.grad, [np.float32(bad), 1.0])
+
+
+@pytest.mark.parametrize("max_norm", [0.0, -1.0, math.nan])
+def test_h150_a_bad_bound_is_refused(max_norm):
+    with pytest.raises(ValueError, match="max_norm"):
+        clip_grad_norm(weights(), max_norm)
+
+
+def test_h152_dense_takes_vectors_and_empty_batches_and_names_a_wrong_width():
+    layer = tn.nn.Dense(2, 3, rng=0)
+    assert layer(np.ones(2, np.float32)).shape == (3,)
+    empty = layer(np.ones((0, 2), np.float32))
+    assert empty.shape == (0, 3)
+    empty.sum().backward()
+    assert not layer.weight.grad.any()
+    with pytest.raises(tn.errors.ShapeError, match="2 features"):
+        layer(np.ones((4, 5), np.float32))
+    for widths in ((0, 3), (3, 0), (2.0, 3), (True, 2)):
+        with pytest.raises(ValueError, match="features"):
+            tn.nn.Dense(*widths)
+
+
+def test_h153_a_state_that_does_not_fit_lists_everything_and_changes_nothing():
+    model = tn.nn.Sequential(tn.nn.Dense(2, 3, rng=0), tn.nn.Dense(3, 1, rng=1))
+    before = model.state_dict()
+    state = {
+        "0.weight": before["0.weight"] + 1,
+        "0.bias": np.zeros(4, np.float32),
+        "1.weight": before["1.weight"].astype(np.float64),
+        "extra": np.zeros(1),
+    }
+    with pytest.raises(CheckpointError) as error:
+        model.load_state_dict(state)
+    text = str(error.value)
+    for problem in (
+        "0.bias",
+        "(4,)",
+        "(3,)",
+        "1.weight",
+        "float64",
+        "extra",
+        "1.bias",
+        "nothing was changed",
+    ):
+        assert problem in text
+    after = model.state_dict()
+    assert all(np.array_equal(before[name], after[name]) for name in before)

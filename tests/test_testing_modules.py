@@ -1,0 +1,93 @@
+"""check_module: every layer passes it, and modules with planted bugs do not."""
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tinygrad_nn import nn
+from tinygrad_nn.errors import CheckFailed
+from tinygrad_nn.testing import check_module
+
+X = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+
+LAYERS = {
+    "Dense": lambda seed: nn.Dense(3, 2, rng=seed),
+    "Dense without bias": lambda seed: nn.Dense(3, 2, bias=False, rng=seed),
+    "Sequential": lambda seed: nn.Sequential(
+        nn.Dense(3, 4, rng=seed), nn.Tanh(), nn.Dense(4, 2, rng=seed + 1)
+    ),
+    "Flatten": lambda seed: nn.Flatten(),
+    **{
+        name: lambda seed, name=name: getattr(nn, name)()
+        for name in (
+            [
+                "ELU",
+                "GELU",
+                "GELUTanh",
+                "LeakyReLU",
+                "LogSigmoid",
+                "LogSoftmax",
+                "ReLU",
+                "Sigmoid",
+                "SiLU",
+                "Softmax",
+                "Softplus",
+                "Tanh",
+            ]
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_pass(name):
+    check_module(LAYERS[name], X)
+
+
+def test_every_layer_is_checked():
+    public = {
+        name for name, value in vars(nn).items() if isinstance(value, type) and issubclass(value, nn.Module)
+    }
+    assert public - {"Module"} <= {name.split()[0] for name in LAYERS}
+
+
+class _Bug(nn.Module):
+    def __init__(self, seed, bug):
+        self.bug = bug
+        rng = np.random.default_rng(seed)
+        self.weight = tn.tensor(rng.normal(size=(3, 2)).astype(np.float32), requires_grad=True)
+        if bug == "global generator":
+            self.weight.data[...] += np.random.normal()  # noqa: NPY002
+        if bug == "unseeded":
+            self.weight.data[...] += np.random.default_rng().normal()
+        if bug == "unused":
+            self.unused = tn.tensor(np.ones(2, np.float32), requires_grad=True)
+
+    def forward(self, x):
+        y = tn.as_tensor(x) @ self.weight
+        if self.bug == "batch":
+            y = y - y.mean(axis=0)
+        if self.bug == "detached":
+            y = y * 0.5 + tn.as_tensor(x) @ self.weight.detach() * 0.5
+        if self.bug == "empty" and not len(x):
+            return tn.tensor(np.zeros(0, np.float32))
+        return y
+
+    def load_state_dict(self, state):
+        if self.bug == "half loaded" and "weight" in state and state["weight"].shape == (3, 2):
+            self.weight.data = state["weight"]
+        if self.bug == "lenient" and "weight" not in state:
+            return
+        super().load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    "bug", ["global generator", "unseeded", "unused", "batch", "detached", "empty", "lenient"]
+)
+def test_check_module_finds_planted_bugs(bug):
+    with pytest.raises(CheckFailed):
+        check_module(lambda seed: _Bug(seed, bug), X)
+
+
+def test_a_module_without_bugs_passes():
+    check_module(lambda seed: _Bug(seed, None), X)
