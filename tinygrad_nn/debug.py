@@ -15,6 +15,7 @@ import numpy as np
 from tinygrad_nn import context
 from tinygrad_nn.context import Watcher
 from tinygrad_nn.errors import NonFinite, StaleValue
+from tinygrad_nn.explain import module_path
 from tinygrad_nn.node import Node
 
 _OURS = (str(Path(__file__).parent), str(Path(np.__file__).parent))
@@ -61,6 +62,8 @@ class _Debugger(Watcher):
             f"{op.name}: the result has {result[place]} at {_spell(place)}, op {self.ops} since debug() began"
         ]
         lines += [f"  operand {k}  {_describe(a, place, result.shape)}" for k, a in enumerate(arrays)]
+        path = module_path(context.current().scope)
+        lines += [f"  in         {path}"] if path else []
         raise NonFinite("\n".join([*lines, f"  line       {_line()}"]))
 
     def on_record(self, node: Any) -> None:
