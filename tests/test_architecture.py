@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "nn.init": set(),
     "nn": {"autodiff", "errors", "nn.init", "ops"} | ENGINE,
     "checkpoint": {"errors", "files", "nn", "tensor"},
-    "train": {"checkpoint", "context", "errors", "explain", "nn", "optim", "tensor"},
+    "train": {"checkpoint", "context", "debug", "errors", "nn", "optim", "tensor"},
     "plot": {"errors", "nn", "tensor", "train"},
     "graph.ir": {"context", "errors", "primitive"},
     **dict.fromkeys(PICTURES, {"backward", "context", "errors", "graph.ir", "node", "primitive"} | PICTURES),

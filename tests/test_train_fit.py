@@ -216,7 +216,7 @@ def test_a_loss_that_is_not_finite_names_epoch_batch_and_first_bad_op():
         return cross_entropy(predictions, labels) + np.log(5 - shift + (predictions * 0).sum() ** 2)
 
     before = weights(model)
-    report = r"loss is -inf in epoch 1, batch 2(.|\n)*first bad op: log of \(\): 1 infinite of 1"
+    report = r"loss is -inf in epoch 1, batch 2(.|\n)*first bad op: log: the result has -inf"
     with np.errstate(divide="ignore"), pytest.raises(NonFinite, match=report) as caught:
         fit(model, loss, optimizer, data, progress=False)
     assert caught.value.history.history == {}
@@ -247,7 +247,9 @@ def test_the_first_bad_op_names_its_module():
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     with (
         np.errstate(all="ignore"),
-        pytest.raises(NonFinite, match=r"log of \(200, 2\).*\n  in +Sequential / 1: Log\(\)"),
+        pytest.raises(
+            NonFinite, match=r"first bad op: log: the result has nan(.|\n)*\n +in +Sequential / 1: Log\(\)"
+        ),
     ):
         fit(model, cross_entropy, optimizer, [(X, Y)], progress=False)
 

@@ -7,27 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_nn.context import Watcher, current, no_grad, watching
+from tinygrad_nn.context import no_grad
+from tinygrad_nn.debug import debug
 from tinygrad_nn.errors import NonFinite
-from tinygrad_nn.explain import module_path
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.tensor import Tensor
 
 if TYPE_CHECKING:
     from tinygrad_nn.train.run import Run
-
-
-class _FirstBad(Watcher):
-    """Remembers the first op whose result is not finite although everything it was computed from was."""
-
-    def __init__(self) -> None:
-        self.found: str | None = None
-
-    def on_op(self, op: Any, links: Any, arrays: Any, params: Any, result: Any) -> None:
-        if self.found is None and not _finite(result) and all(map(_finite, arrays)):
-            shapes = ", ".join(str(np.shape(array)) for array in arrays)
-            path = module_path(current().scope)
-            self.found = f"{op.name} of {shapes}: {_census(result)}" + (f"\n  in     {path}" if path else "")
 
 
 def not_finite(run: Run, inputs: Sequence[Any], targets: Any, value: Tensor) -> NonFinite:
@@ -50,10 +37,12 @@ def _sources(run: Run, inputs: Sequence[Any], targets: Any) -> list[str]:
     bad = [f"{name} {array.shape}: {_census(array)}" for name, array in arrays.items() if not _finite(array)]
     if bad:
         return [f"not finite before the first op: {text}" for text in bad]
-    first = _FirstBad()
-    with no_grad(), watching(first), np.errstate(all="ignore"):
-        run.loss(run.model(*inputs), targets)
-    return [f"first bad op: {first.found}"] if first.found else []
+    try:
+        with no_grad(), debug(), np.errstate(all="ignore"):
+            run.loss(run.model(*inputs), targets)
+    except NonFinite as error:
+        return [f"first bad op: {error}".replace("\n", "\n  ")]
+    return []
 
 
 def _finite(x: Any) -> bool:
