@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def network() -> nn.Sequential:
     options = {
         "init": normal(1.0),
         "bias_init": constant(0.1),
-        "rng": np.random.default_rng(0),
+        "rng": np.random.default_rng(1),
         "dtype": np.float64,
     }
     model = nn.Sequential(nn.Dense(784, 100, **options), nn.Sigmoid(), nn.Dense(100, 10, **options))
@@ -193,16 +194,16 @@ def find_fault_a(report: Report, data: tn.data.Mnist) -> None:
 
 
 def find_fault_b(report: Report, data: tn.data.Mnist) -> None:
-    """Let the library refuse the in-place update, and measure what it does to the gradient of W1."""
+    """Let the mutation guard catch the in-place update, and measure what it does to the gradient of W1."""
     x, targets = data.x_train[:1000], np.eye(10)[data.y_train[:1000]]
-    print("\nFault (B): the faithful step, with the library's in-place operator")
-    try:
-        faithful_step(network(), x, targets, subtract)
-    except tn.errors.StaleValue as stale:
-        print("  " + str(stale).replace("\n", "\n  "))
-        report.check("(B) W2 updated in place, then a gradient of W1", True, "refused", "refused")
-    else:
-        report.check("(B) W2 updated in place, then a gradient of W1", False, "passed", "refused")
+    print("\nFault (B): the faithful step, writing into the array of W2, under tn.debug()")
+    refused(report, "(B) W2 written in place, then a gradient of W1", tn.debug(), x, targets, write)
+    print("\nFault (B): the same step with the library's in-place operator, which needs no guard")
+    refused(report, "(B) W2 -= ..., then a gradient of W1", nullcontext(), x, targets, subtract)
+    with tn.debug():
+        model = network()
+        correct_step(optim.SGD(model.parameters(), lr=RATE))(model, x, targets)
+    report.check("(B) the correct step under tn.debug()", True, "passed", "passed")
 
     model = network()
     loss = hand_written_loss(model(x), targets)
@@ -211,6 +212,17 @@ def find_fault_b(report: Report, data: tn.data.Mnist) -> None:
     wrong = tn.gradients(loss, model[0].weight).data
     apart = float(np.linalg.norm(wrong - right) / np.linalg.norm(right))
     report.value("(B) relative error it adds to the gradient of W1", apart)
+
+
+def refused(report: Report, label: str, guard: Any, x: Any, targets: Any, update: Any) -> None:
+    try:
+        with guard:
+            faithful_step(network(), x, targets, update)
+    except tn.errors.StaleValue as stale:
+        print("  " + str(stale).replace("\n", "\n  "))
+        report.check(label, True, "refused", "refused")
+    else:
+        report.check(label, False, "passed", "refused")
 
 
 def draw(report: Report, data: tn.data.Mnist, curves: dict[str, Curve]) -> None:
