@@ -24,6 +24,7 @@ RECORD = History(
 
 @pytest.fixture(autouse=True)
 def _close():
+    plt.close("all")
     yield
     plt.close("all")
 

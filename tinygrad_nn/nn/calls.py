@@ -19,29 +19,31 @@ def calls(model: Module, *inputs: Any) -> list[tuple[str, Module, np.ndarray[Any
     """
     order: list[Any] = []
     paths = {id(module): (path, module) for path, module in model.named_modules()}
-    modes = [(module, module.training) for _, module in paths.values()]
-    for _, module in paths.values():
+    before = [(module, dict(vars(module))) for _, module in paths.values()]
+    for module, _ in before:
         vars(module)["forward"] = _recording(module, order)
     try:
         model.eval()
         with no_grad():
             model(*inputs)
     finally:
-        for module, mode in modes:
-            del vars(module)["forward"]
-            module.training = mode
+        for module, attributes in before:
+            for name in ("forward", "training"):
+                vars(module).pop(name, None)
+                if name in attributes:
+                    vars(module)[name] = attributes[name]
     arrays = [(module, x._data if isinstance(x, Tensor) else x) for module, x in order]
     return [(paths[id(module)][0], module, x) for module, x in arrays if isinstance(x, np.ndarray)]
 
 
 def _recording(module: Module, order: list[Any]) -> Any:
-    """Return a `forward` for one instance that writes down what the one of its class returns."""
-    own = type(module).forward
+    """Return a `forward` for one instance that writes down what its own returns."""
+    own = module.forward
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         entry = [module, None]
         order.append(entry)
-        entry[1] = own(module, *args, **kwargs)
+        entry[1] = own(*args, **kwargs)
         return entry[1]
 
     return forward
