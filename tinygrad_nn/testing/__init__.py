@@ -7,6 +7,7 @@ from tinygrad_nn.testing.gradcheck import GradcheckReport, gradcheck
 from tinygrad_nn.testing.modules import check_module
 from tinygrad_nn.testing.numerical import directional_derivative, numerical_gradient, numerical_jacobian
 from tinygrad_nn.testing.optimizers import check_optimizer
+from tinygrad_nn.testing.table import report
 
 __all__ = [
     "CheckFailed",
@@ -21,5 +22,6 @@ __all__ = [
     "gradcheck",
     "numerical_gradient",
     "numerical_jacobian",
+    "report",
     "strategies",
 ]

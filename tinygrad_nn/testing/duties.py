@@ -195,7 +195,8 @@ def shared_operand(call: Call) -> bool:
     return True
 
 
-def _layouts(x: Array) -> Iterator[tuple[str, Array]]:
+def memory_layouts(x: Array) -> Iterator[tuple[str, Array]]:
+    """Yield arrays equal to `x`, each in another kind of memory, with its name."""
     yield "Fortran order", np.array(x, order="F")
     flipped = tuple(slice(None, None, -1) for _ in x.shape)
     yield "negative strides", np.array(x[flipped])[flipped] if x.ndim else x
@@ -218,7 +219,7 @@ def layouts(call: Call) -> bool:
     if not call.xs or call.op.key in UNDEFINED:
         return False
     expected = _outcome(call, call.xs)
-    for named in zip(*[_layouts(x) for x in call.xs], strict=True):
+    for named in zip(*[memory_layouts(x) for x in call.xs], strict=True):
         found = _outcome(call, [x for _, x in named])
         if not all(map(lambda a, b: close(a, b, 1e-11), found, expected)):
             fail(call, "layouts", f"{named[0][0]}: value and gradients {found!r}, expected {expected!r}")

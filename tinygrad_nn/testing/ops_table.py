@@ -26,10 +26,18 @@ def ops_table() -> str:
     lines = [_HEAD, f"## {len(derived)} ops with rules", "", "| op | reached as | rules |", "|---|---|---|"]
     lines += [f"| {op.name} | {_reached(op)} | {_rules(op)} |" for op in derived]
     composites = [record for record in records if isinstance(record, Composite)]
-    lines += ["", f"## {len(composites)} functions made of other ops", "", "| function | reached as |", "|---|---|"]
+    lines += [
+        "",
+        f"## {len(composites)} functions made of other ops",
+        "",
+        "| function | reached as |",
+        "|---|---|",
+    ]
     lines += [f"| {record.name} | {_reached(record)} |" for record in composites]
     constant = ", ".join(f"`{op.name}`" for op in primitives if not op.differentiable)
-    return "\n".join([*lines, "", "## Without gradient", "", f"Results of these do not require grad: {constant}.", ""])
+    return "\n".join(
+        [*lines, "", "## Without gradient", "", f"Results of these do not require grad: {constant}.", ""]
+    )
 
 
 def _reached(record: Primitive | Composite) -> str:
