@@ -121,6 +121,21 @@ def test_gradients_accumulate_over_calls_as_eagerly(backend):
     assert len(compiled[2].programs) <= 2
 
 
+def test_a_found_gradient_that_is_used_twice_is_not_overwritten_in_between(backend):
+    w = tn.tensor(np.ones(30), requires_grad=True)
+
+    def step(x):
+        old = w.grad
+        (w * x).sum().backward()
+        return (tn.as_tensor(old) * 1.5).sum()
+
+    w.grad = np.full(30, 2.0)
+    compiled = tn.compile(step, backend)
+    for k in range(4):
+        assert compiled(np.ones(30)).item() == 30 * 1.5 * (2 + k)
+        np.testing.assert_array_equal(w.grad, 3 + k)
+
+
 def test_gradients_accumulate_inside_one_step(backend):
     def make():
         model = network()

@@ -37,7 +37,13 @@ def draw(results: dict[str, dict[str, list[float]]], machine: dict[str, Any], pa
     figure.suptitle(
         "Time of a training step, relative to the same step written by hand in NumPy", fontsize=11
     )
-    figure.text(0.5, 0.005, f"{machine['cpu']}, {machine['cores']} cores", ha="center", fontsize=7)
+    figure.text(
+        0.5,
+        0.005,
+        f"{machine['cpu']}, {machine['cores']} cores, {machine.get('clock', 'wall')} time",
+        ha="center",
+        fontsize=7,
+    )
     figure.tight_layout(rect=(0, 0.02, 1, 1))
     figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)

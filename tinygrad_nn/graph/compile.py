@@ -60,7 +60,12 @@ class Program:
         self._left = [
             (leaf, None if k is None else places.arrays[holders[k]]) for leaf, k in captured.left.items()
         ]
-        self._found = [captured.found[k] for k in sorted(made.dynamic) if k in captured.found]
+        uses = [shapes.root(k) for task in tasks for k in task.reads]
+        # A gradient that is found may lie where the new one goes: it is copied if it is read more than once.
+        self._found = [
+            (leaf, captured.left.get(leaf) is not None and uses.count(k) > 1)
+            for k, leaf in sorted(captured.found.items())
+        ]
         self._leaves = list(captured.leaves.items())
         self._pattern = list(captured.pattern.items())
         self._modes = list(captured.modes.items())
@@ -81,7 +86,7 @@ class Program:
     def __call__(self, arrays: list[Array]) -> Any:
         """Replay with these arrays; return what the step returned."""
         if self._found:
-            arrays = arrays + [leaf.grad for leaf in self._found]  # type: ignore[misc]
+            arrays = [*arrays, *(_contiguous(leaf.grad, copy) for leaf, copy in self._found)]
         if self._quiet:
             results = self._replay(*arrays)
         else:
@@ -142,7 +147,7 @@ class Compiled:
         return Program(capture(self._step, args, kwargs, plain), _chosen(self._backend))
 
 
-def compile(step: Callable[..., Any], backend: Backend = "auto") -> Compiled:  # noqa: A001
+def compile(step: Callable[..., Any], backend: Backend = "auto") -> Compiled:
     """Return a function that does what `step` does, faster: captured once, then replayed.
 
     `step` is a training step (forward, `backward()`, optimizer) or a pure function of tensors. Arrays and tensors
@@ -199,6 +204,10 @@ def _chosen(backend: str) -> str:
             'backend="numba" needs the package numba\n  hint   pip install "tinygrad_nn[jit]", or backend="numpy"'
         ) from None
     return "numba"
+
+
+def _contiguous(gradient: Any, copy: bool) -> Array:
+    return gradient.copy() if copy or not gradient.flags.c_contiguous else gradient  # type: ignore[no-any-return]
 
 
 def _key(arg: Any, arrays: list[Array]) -> Any:

@@ -93,12 +93,18 @@ def capture(
     """
     run = functools.partial(_run, step, args, kwargs, plain)
     with unchanged() as before:
-        without = run({})
-        seen = [leaf for leaf in {**without.leaves, **without.left} if leaf.requires_grad]
         arrays = {leaf: grad for leaf, grad in before.items() if grad is not None}
-        with_all = run({leaf: np.zeros_like(leaf.data) for leaf in seen} | arrays)
-        if _difference(without, with_all) is None:
-            return without
+        seen: list[Leaf] = []
+        try:
+            without = run({})
+        except Exception:  # perhaps the step needs gradients to be there; if not, it fails again below
+            if not arrays:
+                raise
+        else:
+            seen = [leaf for leaf in {**without.leaves, **without.left} if leaf.requires_grad]
+            with_all = run({leaf: np.zeros_like(leaf.data) for leaf in seen} | arrays)
+            if _difference(without, with_all) is None:
+                return without
         first, second = run(arrays), run(arrays)
     problem = _difference(first, second)
     if problem is not None:

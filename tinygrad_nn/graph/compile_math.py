@@ -19,8 +19,8 @@ f4, f8, i4 = np.float32, np.float64, np.int32
 
 def _bits(source: Any, target: Any) -> Any:
     @intrinsic
-    def cast(typing: Any, x: Any) -> Any:  # noqa: ARG001
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+    def cast(typing: Any, x: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             return builder.bitcast(args[0], context.get_value_type(target))
 
         return (target(source), generate) if x == source else None
