@@ -22,7 +22,9 @@ def _samples(rng: np.random.Generator) -> list[Any]:
 
 
 def _reduction_samples(rng: np.random.Generator) -> list[Any]:
-    return [(operands, {"reduction": how}) for operands, _ in _samples(rng) for how in ("mean", "sum", "none")]
+    return [
+        (operands, {"reduction": how}) for operands, _ in _samples(rng) for how in ("mean", "sum", "none")
+    ]
 
 
 @kernel(
@@ -41,7 +43,9 @@ def minus_one_hot(p: Any, labels: Any) -> Any:
 
 
 def _plain_cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Any:
-    rows = -np.log(np.exp(logits) / np.sum(np.exp(logits), axis=1, keepdims=True))[np.arange(len(labels)), labels]
+    rows = -np.log(np.exp(logits) / np.sum(np.exp(logits), axis=1, keepdims=True))[
+        np.arange(len(labels)), labels
+    ]
     reduce: dict[str, Any] = {"mean": np.mean, "sum": np.sum, "none": np.positive}
     return reduce[reduction](rows)
 
@@ -106,5 +110,3 @@ def huber_elements(d: Any, *, delta: float) -> Any:
     """d**2 / 2 for differences up to delta, continued by straight lines (Huber, 1964)."""
     near = np.clip(d, -delta, delta)
     return near * (d - near / 2)
-
-

@@ -78,7 +78,7 @@ std = op(
 
 
 @composite(np.sort, samples=lambda rng: _sorted_samples(rng), analytic=False)
-def sort(a: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Any:  # noqa: ARG001
+def sort(a: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Any:
     """The elements in ascending order along an axis; equal ones keep their order, always."""
     if axis is None:
         a, axis = np.reshape(a, -1), 0

@@ -1,0 +1,124 @@
+"""Value and gradients of an op, here and in another library, on the op's own samples."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from op_calls import calls_of
+
+import tinygrad_nn as tn
+from tinygrad_nn.primitive import REGISTRY, Composite
+from tinygrad_nn.tensor import apply
+
+TOLERANCE = 1e-10
+RECORDS = {
+    record.name: record
+    for record in dict.fromkeys(REGISTRY.values())
+    if record.differentiable and not getattr(record, "writes", ())
+}
+OURS_ALONE = {
+    "quotient": "division where a zero cotangent stays zero; np.divide is compared",
+    "product": "multiplication where a zero cotangent stays zero; np.multiply is compared",
+    "sum_to": "un-broadcasting, a duty of the engine that other libraries keep inside",
+    "scatter": "the adjoint of getitem, whose gradient is compared",
+    "add_along_axis": "the adjoint of take_along_axis, whose gradient is compared",
+    "on_diagonal": "the adjoint of diagonal, whose gradient is compared",
+    "recurrence": "the adjoint of cumprod, whose gradient is compared",
+    "cofactors": "the gradient of det, which is compared",
+    "minus_one_hot": "a part of the gradient of cross_entropy, which is compared",
+}
+
+
+@dataclass
+class Disagreement:
+    """The largest difference, absolute and relative to the largest entry, of one op from another library."""
+
+    absolute: float = 0.0
+    relative: float = 0.0
+    calls: int = 0
+
+    def add(self, found, expected, what):
+        """Take in one array; NaN and infinities have to be the same."""
+        assert found.shape == expected.shape, f"{what}: shape {found.shape}, the oracle has {expected.shape}"
+        finite = np.isfinite(expected)
+        np.testing.assert_array_equal(np.where(finite, 0, found), np.where(finite, 0, expected), err_msg=what)
+        if finite.any():
+            difference = float(np.abs(found[finite] - expected[finite]).max())
+            self.absolute = max(self.absolute, difference)
+            self.relative = max(self.relative, difference / max(1.0, float(np.abs(expected[finite]).max())))
+
+
+def floats(x):
+    """Return the floating arrays among nested operands."""
+    if isinstance(x, (list, tuple)):
+        return [array for part in x for array in floats(part)]
+    return [np.asarray(x)] if getattr(x, "dtype", np.dtype(bool)).kind == "f" else []
+
+
+def replace(x, arrays):
+    """Return nested operands with their floating arrays replaced, in order, by those of an iterator."""
+    if isinstance(x, (list, tuple)):
+        return type(x)(replace(part, arrays) for part in x)
+    return next(arrays) if getattr(x, "dtype", np.dtype(bool)).kind == "f" else x
+
+
+def several(y):
+    """Return a list of results, also of one."""
+    return list(y) if isinstance(y, (list, tuple)) else [y]
+
+
+def ours(record, operands, params, cotangents):
+    """Return values and gradients as this library has them."""
+    leaves = [tn.tensor(x, requires_grad=True) for x in floats(operands)]
+    given = replace(tuple(operands), iter(leaves))
+    with np.errstate(all="ignore"):
+        y = (
+            record.function(*given, **params)
+            if isinstance(record, Composite)
+            else apply(record, given, params)
+        )
+        parts = several(y)
+        total = sum(
+            ((part * g).sum() for part, g in zip(parts, cotangents(parts), strict=True)),
+            tn.tensor(np.zeros(())),
+        )
+        gradients = tn.gradients(total, leaves)
+    return [part.data for part in parts], [g.data for g in gradients]
+
+
+def _as_constants(record, operands):
+    """Return operands with those that have no derivative rule as plain numbers."""
+    if isinstance(record, Composite) or record.variadic:
+        return tuple(operands)
+    return tuple(
+        x.tolist() if rule is None and floats(x) else x
+        for x, rule in zip(operands, record.rules, strict=True)
+    )
+
+
+def compare(name, oracle, takes=lambda operands, params: True):
+    """Return how far an op is from `oracle(operands, params, cotangents) -> (values, gradients)`.
+
+    Calls that the other library does not take are left out; `calls` counts those that remain.
+    """
+    record = RECORDS[name]
+    rng = np.random.default_rng(7)
+    worst = Disagreement()
+    for operands, params in calls_of(record, rng):
+        operands = _as_constants(record, operands)
+        if not takes(operands, params):
+            continue
+        drawn = []
+
+        def cotangents(parts, drawn=drawn):
+            if not drawn:
+                drawn.extend(rng.normal(size=np.shape(part)) for part in parts)
+            return drawn
+
+        values, gradients = ours(record, operands, params, cotangents)
+        expected = oracle(operands, params, drawn)
+        what = f"{name} {[x.shape for x in floats(operands)]} {params}"
+        for kind, found, other in (("value", values, expected[0]), ("gradient", gradients, expected[1])):
+            for a, b in zip(found, other, strict=True):
+                worst.add(a, np.asarray(b), f"{kind} of {what}")
+        worst.calls += 1
+    return worst

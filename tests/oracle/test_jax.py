@@ -1,0 +1,91 @@
+"""JAX as an oracle: values and gradients of every op that it has, in float64."""
+
+import numpy as np
+import pytest
+from compare import OURS_ALONE, RECORDS, TOLERANCE, compare, floats, replace, several
+
+from tinygrad_nn.ops.indexing import _filled
+from tinygrad_nn.primitive import Composite
+
+jax = pytest.importorskip("jax", reason="JAX is not installed: pip install 'tinygrad_nn[oracle]'")
+jax.config.update("jax_enable_x64", True)
+jnp = jax.numpy
+pytestmark = pytest.mark.filterwarnings("ignore")  # what the oracle warns of is its own affair
+
+NOT_IN_JAX = {
+    "binary_cross_entropy_elements": "JAX has no losses; PyTorch is compared",
+    "huber_elements": "JAX has no losses; PyTorch is compared",
+    "cross_entropy": "JAX has no losses; PyTorch is compared",
+    "astype": "a cast between float64 and float64 is the identity",
+    "repeat": "an array of repeats needs a static length in JAX; PyTorch is compared",
+}
+NOT_TAKEN = {  # calls that NumPy takes and JAX refuses
+    "sum max min prod logsumexp": lambda operands, params: floats(operands)[0].ndim or "axis" not in params,
+    "tril triu": lambda operands, params: floats(operands)[0].ndim > 1,
+}
+TAKES = {name: takes for names, takes in NOT_TAKEN.items() for name in names.split()}
+
+
+def _flat_norm(x, ord=2, axis=None, keepdims=False):
+    return jnp.linalg.vector_norm(x, ord=ord, axis=axis, keepdims=keepdims)
+
+
+KERNELS = {
+    "sigmoid": jax.nn.sigmoid,
+    "relu": jax.nn.relu,
+    "softplus": jax.nn.softplus,
+    "log_sigmoid": jax.nn.log_sigmoid,
+    "leaky_relu": jax.nn.leaky_relu,
+    "elu": jax.nn.elu,
+    "silu": jax.nn.silu,
+    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+    "gelu_tanh": lambda x: jax.nn.gelu(x, approximate=True),
+    "erf": jax.scipy.special.erf,
+    "xlogy": jax.scipy.special.xlogy,
+    "softmax": jax.nn.softmax,
+    "log_softmax": jax.nn.log_softmax,
+    "logsumexp": jax.scipy.special.logsumexp,
+    "euclidean_norm": _flat_norm,
+    "p_norm": _flat_norm,
+    "getitem": lambda x, *arrays, index: x[_filled(index, arrays)],
+    "concatenate": lambda *xs, **params: jnp.concatenate(xs, **params),
+    "stack": lambda *xs, **params: jnp.stack(xs, **params),
+    "einsum": lambda *xs, subscripts: jnp.einsum(subscripts, *xs),
+    "reshape": lambda x, shape, order="C": jnp.reshape(x, shape, order=order),
+}
+
+
+def _function(name):
+    if name in KERNELS:
+        return KERNELS[name]
+    record = RECORDS[name]
+    key = record.reference if isinstance(record, Composite) else record.key
+    home = jnp.linalg if getattr(key, "__module__", "") == "numpy.linalg" else jnp
+    return getattr(home, key.__name__)
+
+
+def _by_jax(function, operands, params, cotangents):
+    xs = floats(operands)
+    y, pull = jax.vjp(
+        lambda *arrays: several(function(*replace(operands, iter(arrays)), **params)), *map(jnp.asarray, xs)
+    )
+    gradients = pull([jnp.asarray(g) for g in cotangents])
+    return [np.asarray(part) for part in y], [np.asarray(g) for g in gradients]
+
+
+NAMES = [name for name in RECORDS if name not in {**OURS_ALONE, **NOT_IN_JAX}]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_values_and_gradients_are_those_of_jax(name):
+    function = _function(name)
+    worst = compare(name, lambda *call: _by_jax(function, *call), TAKES.get(name, lambda *call: True))
+    assert worst.calls > 0
+    assert worst.relative <= TOLERANCE, worst
+
+
+def test_every_op_is_compared_or_says_why_not():
+    reasons = {**OURS_ALONE, **NOT_IN_JAX}
+    assert set(reasons) <= set(RECORDS)
+    assert all(reasons.values())
+    assert len(NAMES) >= 130

@@ -1,0 +1,291 @@
+"""PyTorch as an oracle: values and gradients of every op that it has, in float64."""
+
+import numpy as np
+import pytest
+from compare import OURS_ALONE, RECORDS, TOLERANCE, compare, floats, replace, several
+
+from tinygrad_nn.ops.indexing import _filled
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'tinygrad_nn[oracle]'")
+F = torch.nn.functional
+pytestmark = pytest.mark.filterwarnings("ignore")  # what the oracle warns of is its own affair
+
+NOT_IN_TORCH = {
+    "cbrt": "PyTorch has no cbrt",
+    "fabs": "the same op as absolute here",
+    "conjugate": "the identity on real numbers",
+    "heaviside": "PyTorch has no derivative of it",
+    "floor_divide": "PyTorch has no derivative of it",
+    "ptp": "PyTorch has no ptp",
+    "astype": "a cast between float64 and float64 is the identity",
+    "ravel": "reshape is compared",
+    "matrix_transpose": "swapaxes is compared",
+    "roll": "with several axes and with the flattened array JAX is compared",
+    "array_split": "JAX is compared",
+    "pad": "PyTorch pads from the last axis, and not all modes in all ranks; JAX is compared",
+    "median": "of two elements in the middle PyTorch takes the lower",
+}
+
+
+def _dims(x, axis):
+    return tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+
+
+def _reduction(function):
+    return lambda x, axis=None, keepdims=False: (
+        function(x, dim=_dims(x, axis), keepdim=keepdims) if x.ndim else x * 1
+    )
+
+
+def _prod(x, axis=None, keepdims=False):
+    for k in sorted((k % x.ndim for k in _dims(x, axis)), reverse=True) if x.ndim else ():
+        x = torch.prod(x, dim=k, keepdim=keepdims)
+    return x
+
+
+def _spread(function):
+    return lambda x, axis=None, ddof=0, keepdims=False: function(
+        x, dim=_dims(x, axis), correction=ddof, keepdim=keepdims
+    )
+
+
+def _norm(x, ord=2, axis=None, keepdims=False):
+    return torch.linalg.vector_norm(x, ord=ord, dim=None if axis is None else axis, keepdim=keepdims)
+
+
+def _running(function):
+    return lambda x, axis=None: function(x.reshape(-1), 0) if axis is None else function(x, axis)
+
+
+def _along(function):
+    return lambda x, axis=-1: function(x, dim=axis)
+
+
+def _flat(function):
+    return lambda a, b: function(a.reshape(-1), b.reshape(-1))
+
+
+def _general_norm(x, ord=None, axis=None, keepdims=False):
+    if ord is None:
+        return _norm(x, 2, axis, keepdims)
+    return torch.linalg.norm(x, ord, axis, keepdims)
+
+
+def _reshape(x, shape, order="C"):
+    if order == "C":
+        return x.reshape(shape)
+    return x.permute(*range(x.ndim)[::-1]).reshape(tuple(shape)[::-1]).permute(*range(len(shape))[::-1])
+
+
+def _flip(x, axis=None):
+    return torch.flip(x, _dims(x, axis))
+
+
+def _expand(x, axis):
+    for k in sorted(k % (x.ndim + len(_dims(x, axis))) for k in _dims(x, axis)):
+        x = x.unsqueeze(k)
+    return x
+
+
+def _softmax(function):
+    def call(x, axis=-1):
+        if not isinstance(axis, tuple):
+            return function(x, dim=axis)
+        moved = torch.movedim(x, axis, tuple(range(-len(axis), 0)))
+        flat = function(moved.reshape(*moved.shape[: -len(axis)], -1), dim=-1)
+        return torch.movedim(flat.reshape(moved.shape), tuple(range(-len(axis), 0)), axis)
+
+    return call
+
+
+def _take(x, indices, axis=None):
+    indices = torch.as_tensor(np.asarray(indices))
+    return x.reshape(-1)[indices] if axis is None else x[(slice(None),) * (axis % x.ndim) + (indices,)]
+
+
+def _index(x):
+    return torch.as_tensor(x) if isinstance(x, np.ndarray) else x
+
+
+def _getitem(x, *arrays, index):
+    places = np.arange(x.numel()).reshape(tuple(x.shape))[_filled(index, arrays)]
+    return x.reshape(-1)[torch.as_tensor(np.array(places))]  # negative steps are not for PyTorch
+
+
+def _along_axis(x, indices, axis):
+    return torch.take_along_dim(x, torch.as_tensor(indices % x.shape[axis]), axis)
+
+
+def _matrix(function):
+    return lambda x, **params: function(x, params.get("k", 0))
+
+
+def _det(x):
+    return torch.linalg.det(x)
+
+
+def _solve(a, b):
+    return torch.linalg.solve(a, b[..., None])[..., 0] if b.ndim == 1 else torch.linalg.solve(a, b)
+
+
+def _clip(a, low, high):
+    low, high = (torch.as_tensor(x, dtype=torch.float64) for x in (low, high))
+    return torch.clamp(a, low, high)
+
+
+def _cross_entropy(logits, labels, reduction="mean"):
+    return F.cross_entropy(logits, torch.as_tensor(labels), reduction=reduction)
+
+
+def _dot(a, b):
+    if not a.ndim or not b.ndim:
+        return a * b
+    return a @ b if b.ndim < 3 else torch.tensordot(a, b, dims=([-1], [-2]))
+
+
+def _tensordot(a, b, axes=2):
+    if not isinstance(axes, int):
+        axes = [[k] if isinstance(k, int) else list(k) for k in axes]
+    return torch.tensordot(a, b, dims=axes)
+
+
+def _split(x, sections, axis=0):
+    return torch.tensor_split(x, sections, dim=axis)
+
+
+def _repeat(x, repeats, axis=None):
+    repeats = torch.as_tensor(repeats) if isinstance(repeats, np.ndarray) else repeats
+    return torch.repeat_interleave(x, repeats, dim=axis)
+
+
+def _diagonal(x, offset=0, axis1=0, axis2=1):
+    return torch.diagonal(x, offset, axis1, axis2)
+
+
+RENAMED = {
+    "absolute": torch.abs,
+    "rint": torch.round,
+    "degrees": torch.rad2deg,
+    "radians": torch.deg2rad,
+    "power": torch.pow,
+    "sum": _reduction(torch.sum),
+    "mean": _reduction(torch.mean),
+    "max": _reduction(torch.amax),
+    "min": _reduction(torch.amin),
+    "logsumexp": _reduction(torch.logsumexp),
+    "prod": _prod,
+    "var": _spread(torch.var),
+    "std": _spread(torch.std),
+    "euclidean_norm": _norm,
+    "p_norm": _norm,
+    "vector_norm": _norm,
+    "matrix_norm": lambda x, keepdims=False, ord="fro": torch.linalg.matrix_norm(x, ord, keepdim=keepdims),
+    "norm": _general_norm,
+    "cumsum": _running(torch.cumsum),
+    "cumprod": _running(torch.cumprod),
+    "diff": lambda x, n=1, axis=-1: torch.diff(x, n=n, dim=axis),
+    "sort": lambda x, axis=-1: (
+        torch.sort(x.reshape(-1) if axis is None else x, dim=axis or 0).values
+        if axis is None
+        else torch.sort(x, dim=axis).values
+    ),
+    "softplus": lambda x: F.softplus(x, threshold=1e9),
+    "log_sigmoid": F.logsigmoid,
+    "leaky_relu": F.leaky_relu,
+    "elu": F.elu,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "softmax": _softmax(torch.softmax),
+    "log_softmax": _softmax(torch.log_softmax),
+    "round": lambda x, decimals=0: torch.round(x, decimals=decimals),
+    "copysign": torch.copysign,
+    "ldexp": lambda x, n: torch.ldexp(x, torch.as_tensor(n)),
+    "clip": _clip,
+    "where": lambda mask, a, b: torch.where(torch.as_tensor(mask), a, b),
+    "getitem": _getitem,
+    "take": _take,
+    "take_along_axis": _along_axis,
+    "concatenate": lambda *xs, axis=0: torch.cat(xs, dim=axis),
+    "stack": lambda *xs, axis=0: torch.stack(xs, dim=axis),
+    "einsum": lambda *xs, subscripts: torch.einsum(subscripts, *xs),
+    "reshape": _reshape,
+    "transpose": lambda x, axes=None: x.permute(tuple(axes or range(x.ndim)[::-1])),
+    "expand_dims": _expand,
+    "squeeze": lambda x, axis=None: (
+        torch.squeeze(x, _dims(x, axis)) if axis is not None else torch.squeeze(x)
+    ),
+    "swapaxes": lambda x, axis1, axis2: torch.swapaxes(x, axis1, axis2),
+    "broadcast_to": lambda x, shape: torch.broadcast_to(x, shape if isinstance(shape, tuple) else (shape,)),
+    "flip": _flip,
+    "tril": _matrix(torch.tril),
+    "triu": _matrix(torch.triu),
+    "diagonal": _diagonal,
+    "trace": lambda x, **params: _diagonal(x, **params).sum(-1),
+    "diag": lambda x, k=0: torch.diag(x, k),
+    "inv": torch.linalg.inv,
+    "solve": _solve,
+    "det": _det,
+    "vecdot": lambda a, b: torch.linalg.vecdot(*torch.broadcast_tensors(a, b)),
+    "dot": _dot,
+    "vdot": _flat(torch.dot),
+    "outer": _flat(torch.outer),
+    "tensordot": _tensordot,
+    "split": _split,
+    "tile": lambda x, reps: torch.tile(x, reps if isinstance(reps, tuple) else (reps,)),
+    "repeat": _repeat,
+    "moveaxis": lambda x, source, destination: torch.movedim(x, source, destination),
+    "cross_entropy": _cross_entropy,
+    "binary_cross_entropy_elements": lambda z, t: F.binary_cross_entropy_with_logits(
+        *torch.broadcast_tensors(z, t), reduction="none"
+    ),
+    "huber_elements": lambda d, delta: F.huber_loss(d, torch.zeros_like(d), reduction="none", delta=delta),
+}
+NOT_TAKEN = {  # calls that NumPy takes and PyTorch refuses, or reads otherwise
+    "sum mean max min prod logsumexp var std": lambda operands, params: params.get("axis") != (),
+    "tril triu": lambda operands, params: floats(operands)[0].ndim > 1,
+    "p_norm vector_norm norm euclidean_norm": lambda operands, params: operands[0].ndim > 0,
+}
+DISAGREES = {
+    "ldexp": "PyTorch's gradient is 0 for negative integer exponents",
+}
+TAKES = {name: takes for names, takes in NOT_TAKEN.items() for name in names.split()}
+
+
+def _function(name):
+    return RENAMED.get(name) or getattr(torch, name)
+
+
+def _by_torch(function, operands, params, cotangents):
+    xs = [torch.tensor(x, requires_grad=True) for x in floats(operands)]
+    y = several(function(*replace(operands, iter(xs)), **params))
+    gradients = torch.autograd.grad(
+        y, xs, [torch.as_tensor(g) for g in cotangents], allow_unused=True, materialize_grads=True
+    )
+    return [part.detach().numpy() for part in y], [g.numpy() for g in gradients]
+
+
+NAMES = [name for name in RECORDS if name not in {**OURS_ALONE, **NOT_IN_TORCH, **DISAGREES}]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_values_and_gradients_are_those_of_pytorch(name):
+    function = _function(name)
+    worst = compare(name, lambda *call: _by_torch(function, *call), TAKES.get(name, lambda *call: True))
+    assert worst.calls > 0
+    assert worst.relative <= TOLERANCE, worst
+
+
+@pytest.mark.parametrize("name", DISAGREES)
+def test_declared_disagreements_are_still_there(name):
+    worst = compare(
+        name, lambda *call: _by_torch(_function(name), *call), TAKES.get(name, lambda *call: True)
+    )
+    assert worst.relative > TOLERANCE, "PyTorch agrees now: remove the entry"
+
+
+def test_every_op_is_compared_or_says_why_not():
+    reasons = {**OURS_ALONE, **NOT_IN_TORCH, **DISAGREES}
+    assert set(reasons) <= set(RECORDS)
+    assert all(reasons.values())
+    assert len(NAMES) >= 125

@@ -1,0 +1,194 @@
+"""NumPy's own functions and calls on tensors: which are there, how they are called, which are refused."""
+
+import math
+
+import numpy as np
+import pytest
+from derive import check, derive
+
+import tinygrad_nn as tn
+from tinygrad_nn.errors import NoGradientRule, ShapeError
+from tinygrad_nn.primitive import REGISTRY
+
+NOT_THERE = {
+    "divmod": "two results; // and % have them one by one",
+    "modf": "two results",
+    "frexp": "two results",
+    "isnat": "dates",
+    "nextafter": "the neighbour of a number has no derivative that means anything",
+    "matvec": "not in NumPy 2.0; matmul",
+    "vecmat": "not in NumPy 2.0; matmul",
+}
+
+
+def test_every_ufunc_is_registered_or_named_with_a_reason():
+    ufuncs = {name for name in dir(np) if isinstance(getattr(np, name), np.ufunc)}
+    missing = {name for name in ufuncs if getattr(np, name) not in REGISTRY}
+    assert missing <= set(NOT_THERE)
+
+
+METHODS = {
+    "all": (), "any": (), "argmax": (), "argmin": (), "argsort": (), "astype": (np.float32,), "clip": (0.2, 0.8),
+    "copy": (), "cumprod": (), "cumsum": (), "diagonal": (), "dot": (np.ones(3),), "flatten": (), "max": (),
+    "mean": (), "min": (), "prod": (), "ravel": (), "repeat": (2,), "reshape": (3, 2), "round": (1,), "squeeze": (),
+    "std": (), "sum": (), "swapaxes": (0, 1), "take": (np.array([0, 3]),), "trace": (), "transpose": (), "var": (),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_of_arrays_are_methods_of_tensors(name):
+    x = np.random.default_rng(0).uniform(size=(2, 3))
+    expected = getattr(x, name)(*METHODS[name])
+    np.testing.assert_allclose(getattr(tn.tensor(x), name)(*METHODS[name]).data, expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "name", ["relu", "softplus", "log_sigmoid", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu"]
+)
+def test_activations_are_functions_and_methods(name):
+    x = np.linspace(-2, 2, 5)
+    on_array = getattr(tn, name)(x)
+    assert type(on_array) is np.ndarray
+    np.testing.assert_array_equal(getattr(tn, name)(tn.tensor(x)).data, on_array)
+    np.testing.assert_array_equal(getattr(tn.tensor(x), name)().data, on_array)
+
+
+REFUSED = {
+    "dtype of a ufunc": lambda x: np.exp(x, dtype=np.float64),
+    "where of sum": lambda x: np.sum(x, where=np.array([True, False])),
+    "initial": lambda x: np.max(x, initial=0.0),
+    "dtype of sum": lambda x: np.sum(x, dtype=np.float64),
+    "dtype of var": lambda x: np.var(x, dtype=np.float64),
+    "mean of var": lambda x: np.var(x, mean=np.array([0.0])),
+    "ufunc method": lambda x: np.add.reduce(x),
+    "accumulate": lambda x: np.multiply.accumulate(x),
+    "mode of take": lambda x: np.take(x, [0], mode="wrap"),
+    "order of sort": lambda x: np.sort(x, order="a"),
+    "out of median": lambda x: np.median(x, out=np.zeros(())),
+    "dtype of einsum": lambda x: np.einsum("i->", x, dtype=np.float64),
+    "unknown function": lambda x: np.fft.fft(x),
+    "unknown linalg function": lambda x: np.linalg.svd(x[None]),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_keywords_without_a_rule_are_refused(name):
+    with pytest.raises(NoGradientRule):
+        REFUSED[name](tn.tensor([0.5, 0.25], requires_grad=True))
+
+
+def test_keywords_at_their_defaults_are_taken():
+    x = tn.tensor([2.0, 1.0], requires_grad=True)
+    assert np.median(x, out=None, overwrite_input=False).item() == 1.5
+    assert np.clip(x, 0, 1, out=None).tolist() == [1, 1]
+    assert np.sum(x, dtype=None, out=None).item() == 3
+
+
+@pytest.mark.parametrize("mode", ["linear_ramp", "maximum", "mean", "median", "minimum", "empty"])
+def test_padding_modes_without_a_rule_are_refused(mode):
+    with pytest.raises(
+        NoGradientRule, match=r"modes with a derivative: constant, edge, reflect, symmetric, wrap"
+    ):
+        np.pad(tn.tensor([1.0, 2.0], requires_grad=True), 1, mode=mode)
+
+
+@pytest.mark.parametrize("width", [1, (1, 2), ((1, 2),), ((0, 1), (2, 0))])
+def test_padding_widths_are_read_as_numpy_reads_them(width):
+    x = np.arange(6.0).reshape(2, 3)
+    padded = np.pad(x, width, constant_values=5)
+    check(lambda t: np.pad(t, width, constant_values=5), [x], padded, np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("order", [2, -2, "nuc"])
+def test_matrix_norms_without_a_rule_are_refused(order):
+    with pytest.raises(NoGradientRule, match="'fro', 1, -1, inf, -inf"):
+        np.linalg.norm(tn.tensor(np.eye(2), requires_grad=True), order)
+
+
+def test_std_of_equal_elements_has_no_gradient():
+    check(np.std, [[2.0, 2.0, 2.0]], 0, [0, 0, 0])
+
+
+def test_hypot_and_arctan2_at_the_origin():
+    check(np.hypot, [0.0, 0.0], 0, 0, 0)
+    check(np.arctan2, [0.0, 0.0], 0, 0, 0)
+
+
+def test_arctan2_and_arcsinh_do_not_overflow():
+    check(np.arctan2, [1e200, 1e200], math.pi / 4, 5e-201, -5e-201)
+    check(np.arcsinh, [1e200], np.arcsinh(1e200), 1e-200)
+
+
+def test_clip_passes_at_its_bounds():
+    check(lambda x: np.clip(x, 0, 1), [[-1.0, 0.0, 0.5, 1.0, 2.0]], [0, 0, 0.5, 1, 1], [0, 1, 1, 1, 0])
+    x, low, high = np.array([-1.0, 0.5, 2.0]), np.zeros(3), np.ones(3)
+    check(np.clip, [x, low, high], [0, 0.5, 1], [0, 1, 0], [1, 0, 0], [0, 0, 1])
+    assert np.clip(tn.tensor([1, 5]), 2, None).tolist() == [2, 5]
+    assert tn.tensor([1.0, 5.0]).clip(max=2).tolist() == [1, 2]
+
+
+def test_clip_gives_the_gradient_of_bounds_that_meet_or_cross_to_the_upper_one():
+    check(np.clip, [0.0, 0.0, 0.0], 0, 0, 0, 1)
+    check(np.clip, [0.0, 1.0, -1.0], -1, 0, 0, 1)
+
+
+def test_det_of_a_singular_matrix_has_a_gradient():
+    singular = np.array([[1.0, 2.0], [2.0, 4.0]])
+    _, (g,) = derive(np.linalg.det, singular)
+    np.testing.assert_allclose(g, [[4, -2], [-2, 1]], rtol=1e-12)
+    _, (g,) = derive(np.linalg.det, np.zeros((3, 3)))
+    np.testing.assert_array_equal(g, np.zeros((3, 3)))
+
+
+EINSUM = {
+    "implicit output": ("ij,jk", (2, 3), (3, 4)),
+    "implicit trace": ("ii", (3, 3)),
+    "implicit order": ("ba", (2, 3)),
+    "ellipsis": ("...ij,...jk->...ik", (5, 2, 3), (3, 4)),
+    "implicit ellipsis": ("...i,i", (2, 3), (3,)),
+    "ellipsis that broadcasts": ("...i,...i->...", (4, 1, 3), (2, 3)),
+    "spaces": (" i j , j -> i ", (2, 3), (3,)),
+    "diagonal of a batch": ("...ii->...i", (2, 3, 3)),
+    "length one": ("ij,ij->", (1, 3), (2, 3)),
+}
+
+
+@pytest.mark.parametrize("optimize", [False, True])
+@pytest.mark.parametrize("name", EINSUM)
+def test_einsum_of_every_kind(name, optimize):
+    subscripts, *shapes = EINSUM[name]
+    rng = np.random.default_rng(1)
+    xs = [rng.normal(size=shape) for shape in shapes]
+    expected = np.einsum(subscripts, *xs)
+    g = rng.normal(size=expected.shape)
+    y, gradients = derive(lambda *ts: np.einsum(subscripts, *ts, optimize=optimize), *xs, cotangent=g)
+    np.testing.assert_allclose(y, expected, rtol=1e-12)
+    for k, x in enumerate(xs):
+        v = rng.normal(size=x.shape)  # einsum is linear in each operand
+        moved = np.einsum(subscripts, *[v if i == k else other for i, other in enumerate(xs)])
+        assert np.sum(gradients[k] * v) == pytest.approx(np.sum(g * moved), rel=1e-10)
+
+
+def test_einsum_with_lists_of_axes():
+    a, b = np.ones((2, 3)), np.ones((3, 4))
+    check(
+        lambda x, y: np.einsum(x, [0, 1], y, [1, 2], [0, 2]),
+        [a, b],
+        np.full((2, 4), 3),
+        np.full((2, 3), 4),
+        np.full((3, 4), 2),
+    )
+
+
+def test_einsum_says_which_operand_does_not_fit():
+    with pytest.raises(ShapeError, match="3 axes, the operand has 2"):
+        np.einsum("ijk->i", tn.tensor(np.ones((2, 3)), requires_grad=True))
+    with pytest.raises(ShapeError, match="2 operands, got 1"):
+        np.einsum("ij,jk->ik", tn.tensor(np.ones((2, 3)), requires_grad=True))
+
+
+def test_recurrence_is_cumsum_and_cumprod():
+    x = np.array([2.0, 3.0, 5.0])
+    recurrence = REGISTRY["recurrence"]
+    np.testing.assert_array_equal(recurrence(x, np.ones(3), axis=0), np.cumsum(x))
+    np.testing.assert_array_equal(recurrence(np.array([2.0, 0, 0]), x, axis=0), np.cumprod(x))
