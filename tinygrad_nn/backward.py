@@ -17,7 +17,7 @@ import numpy as np
 from tinygrad_nn import context
 from tinygrad_nn.errors import BadRule, GraphFreed, StaleValue
 from tinygrad_nn.node import Leaf, Node, reachable
-from tinygrad_nn.ops.reduction import sum_to
+from tinygrad_nn.ops.reduction import column_sums, sum_to
 
 Wrap = Callable[[Any, Any], Any]
 
@@ -76,7 +76,9 @@ def backward(
             elif parent not in useful and parent not in wanted:  # type: ignore[operator]
                 continue
             if rule.plain or not (node.params or rule.wants_shapes or rule.wants_index):
-                if len(places) == 1:
+                if not places:
+                    r = rule.function(g)
+                elif len(places) == 1:
                     r = rule.function(g, saved[places[0]])
                 else:
                     r = rule.function(g, *[saved[k] for k in places])
@@ -120,6 +122,8 @@ def backward(
 
 def fit(r: Any, shape: tuple[int, ...], dtype: Any, node: Node, index: int, wrap: Wrap | None = None) -> Any:
     """Bring what a rule returned to the shape and dtype of its operand: sum, broadcast, cast."""
+    if type(r) is np.ndarray and r.ndim == 2 and r.shape[1:] == shape and r.dtype is dtype:
+        return column_sums(r)  # the gradient of a bias, the most frequent case by far
     if not isinstance(r, (np.ndarray, np.generic)) and not hasattr(type(r), "__primitive__"):
         raise BadRule(
             f"{node.op.name}: the rule of operand {index} returned {type(r).__name__}, expected an array that "

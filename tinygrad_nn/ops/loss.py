@@ -68,7 +68,7 @@ def cross_entropy(logits: Any, labels: Any, *, reduction: str = "mean") -> Any:
     flat = d.reshape(-1)
     chosen = np.arange(0, count * classes, classes) + labels.astype(np.intp, copy=False)
     losses = -flat[chosen]
-    np.exp(d, out=d)
+    np.exp(d, d)
     total = d @ ones(classes, d.dtype.char)  # several times faster than a sum along short rows
     d /= total[:, None]
     flat[chosen] -= 1

@@ -148,9 +148,9 @@ def sum_to(x: Any, *, shape: tuple[int, ...]) -> Any:
     """
     lead = x.ndim - len(shape)
     if x.ndim == 2 and x.shape[lead:] == shape and lead == 1:
-        return _column_sums(x)
+        return column_sums(x)
     if lead and x.shape[lead:] == shape:
-        return _column_sums(x.reshape(math.prod(x.shape[:lead]), math.prod(shape))).reshape(shape)
+        return column_sums(x.reshape(math.prod(x.shape[:lead]), math.prod(shape))).reshape(shape)
     axes = (*range(lead), *[k for k in range(lead, x.ndim) if shape[k - lead] == 1 != x.shape[k]])
     total = np.add.reduce(x, axes, dtype=np.float64 if x.dtype.kind == "f" else None)
     return total.astype(x.dtype).reshape(shape)
@@ -159,7 +159,7 @@ def sum_to(x: Any, *, shape: tuple[int, ...]) -> Any:
 _BLOCK = 64
 
 
-def _column_sums(x: Any) -> Any:
+def column_sums(x: Any) -> Any:
     """Sum the rows of a matrix: by BLAS, several times faster than NumPy's sum, float32 in blocks of bounded error."""
     count = len(x)
     if x.dtype.char == "d" or (count <= 2 * _BLOCK and x.dtype.char == "f"):

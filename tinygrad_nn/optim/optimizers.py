@@ -46,8 +46,8 @@ def sgd_update(
             gradient = step
         else:
             gradient = velocity
-    np.multiply(gradient, float(rate), out=scratch)
-    np.subtract(parameter, scratch, out=parameter)
+    np.multiply(gradient, float(rate), scratch)  # out= by position is the quicker call
+    np.subtract(parameter, scratch, parameter)
 
 
 @kernel(*[None] * 7, writes=(0, 2, 3, 4), differentiable=False, method=False, internal=True)
@@ -130,8 +130,7 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         watchers = context.current().watchers
-        put_off = [watcher.on_host(self._prepare) for watcher in watchers]
-        if not any(put_off):
+        if not watchers or not any([watcher.on_host(self._prepare) for watcher in watchers]):  # noqa: C419
             self._prepare()
         update = self.rule if watchers else self.rule.function
         options = self._options
