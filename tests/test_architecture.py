@@ -19,6 +19,7 @@ ENGINE = {
     "node",
     "operators",
     "primitive",
+    "rule",
     "tensor",
 }
 GRAPH = {f"graph.{path.stem}" for path in (PACKAGE / "graph").glob("*.py") if path.stem != "__init__"}
@@ -30,16 +31,17 @@ MAY_IMPORT = {
     "errors": set(),
     "context": set(),
     "files": {"errors"},
-    "primitive": {"context", "errors"},
+    "rule": {"errors"},
+    "primitive": {"context", "errors", "rule"},
     "ops": {"errors", "primitive"},
     "arrays": {"errors"},
-    "node": {"context", "primitive"},
+    "node": {"context", "primitive", "rule"},
     "backward": {"context", "errors", "node", "ops"},
     "commit": {"node"},
     "explain": {"context", "errors", "primitive"},
     "conversions": {"arrays", "context", "errors", "node"},
     "tensor": {"errors", "ops"} | (ENGINE - {"operators"}),
-    "operators": {"context", "errors", "primitive", "tensor"},
+    "operators": {"context", "errors", "primitive", "rule", "tensor"},
     "autodiff": {"errors"} | ENGINE,
     "debug": {"errors"} | ENGINE,
     "data": {"errors", "files"},
@@ -50,7 +52,9 @@ MAY_IMPORT = {
     "train": {"checkpoint", "context", "debug", "errors", "nn", "optim", "tensor"},
     "plot": {"errors", "nn", "tensor", "train"},
     "graph.ir": {"context", "errors", "primitive"},
-    **dict.fromkeys(PICTURES, {"backward", "context", "errors", "graph.ir", "node", "primitive"} | PICTURES),
+    **dict.fromkeys(
+        PICTURES, {"backward", "context", "errors", "graph.ir", "node", "primitive", "rule"} | PICTURES
+    ),
     **dict.fromkeys(COMPILER, {"errors", "explain", "graph.ir", "ops", "primitive"} | COMPILER),
     **dict.fromkeys(RECORDS, {"errors", "graph.ir", "nn"} | ENGINE | COMPILER | RECORDS),
     "graph": {"errors", "graph", "nn", "viz"} | ENGINE,
@@ -80,6 +84,8 @@ def imports(path):
     """Yield (imported module, whether at the top level) for everything of ours that a file imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     top = {id(node) for node in tree.body}
+    types = [n for n in tree.body if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)]
+    tree.body = [node for node in tree.body if node not in types]
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tinygrad_nn":
             base = node.module.removeprefix("tinygrad_nn").lstrip(".")

@@ -52,13 +52,24 @@ def gradients(
             raise GraphError(
                 "gradients: every x is a tensor that requires grad\n  hint   tn.tensor(data, requires_grad=True)"
             )
-    seed = (
-        cotangent if isinstance(cotangent, Tensor) and create_graph else wrap(seed_like(y, cotangent), None)
-    )
+    if not isinstance(y, Tensor) or not y.requires_grad:
+        raise GraphError(
+            "gradients: y is a tensor computed from tensors that require grad, outside of no_grad()\n"
+            "  hint   tn.gradients(loss, parameters)"
+        )
+    seed = _seed(y, cotangent, create_graph)
     keep = create_graph if retain_graph is None else retain_graph
     found = _pull(y, seed, [x._node for x in targets], create_graph, keep)
     result = [_filled(found.get(x._node), x) for x in targets]
     return type(xs)(result) if several else result[0]  # type: ignore[call-arg]
+
+
+def _seed(y: Tensor, cotangent: Any, linked: bool) -> Tensor:
+    """Return the checked cotangent as a tensor, if `linked` with its own graph."""
+    seed = wrap(seed_like(y, cotangent), None)
+    if not linked or not isinstance(cotangent, Tensor):
+        return seed
+    return cotangent if cotangent.dtype == y.dtype else cotangent.astype(y.dtype)
 
 
 def _pull(y: Tensor, seed: Tensor, nodes: Sequence[Any], create_graph: bool, retain: bool) -> dict[Any, Any]:
@@ -90,7 +101,7 @@ def _variable(x: Any, who: str) -> Tensor:
         raise DtypeError(
             f"{who}: derivatives need floating arguments, got dtype {data.dtype}\n  hint   2.0 instead of 2"
         )
-    return wrap(data, Leaf(data, True, None))
+    return Tensor(data, requires_grad=True)
 
 
 def _outside(y: Tensor) -> bool:
@@ -130,9 +141,7 @@ def vjp(f: Function, *xs: Any) -> tuple[Tensor, Callable[[Any], Any]]:
 
     def pull(cotangent: Any) -> Any:
         linked = isinstance(cotangent, Tensor) and cotangent.requires_grad
-        seed = cotangent if linked else wrap(seed_like(y, cotangent), None)
-        if seed.shape != y.shape:
-            raise ShapeError(f"vjp: the result has shape {y.shape}, its cotangent has shape {seed.shape}")
+        seed = _seed(y, cotangent, linked)
         found = _pull(y, seed, [x._node for x in variables], inner or linked, True)
         result = tuple(_filled(found.get(x._node), x) for x in variables)
         return result[0] if len(result) == 1 else result

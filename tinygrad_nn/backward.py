@@ -19,6 +19,15 @@ from tinygrad_nn.errors import BadRule, GraphFreed, StaleValue
 from tinygrad_nn.node import Leaf, Node, reachable
 from tinygrad_nn.ops.reduction import column_sums, sum_to
 
+
+def _references_of_a_fresh_array() -> int:
+    r = np.empty(0)
+    totals = {0: r}
+    return getrefcount(totals and r)
+
+
+_FRESH = _references_of_a_fresh_array()  # versions of Python count borrowed references differently
+
 Wrap = Callable[[Any, Any], Any]
 
 
@@ -31,14 +40,22 @@ def backward(
     wrap: Wrap | None = None,
     retain: bool = False,
 ) -> dict[Node | Leaf, Any]:
-    """Return the gradients of `wanted` (by default of all leaves that require one), none shared with anything.
+    """Return the gradients of `wanted` (by default of all leaves that require one).
+
+    Arrays are shared with nothing; tensors, made with `wrap`, may share theirs.
 
     Raises:
         GraphFreed: an earlier pass has released what this one needs.
         StaleValue: a leaf was changed after it had been used.
         BadRule: a rule returned something that cannot be a gradient.
     """
-    useful = None if wanted is None else _leading_to(wanted, reachable(root))
+    useful = None
+    if wanted is not None:
+        nodes = reachable(root)
+        for node in nodes:
+            if node.saved is None and (node not in wanted or len(wanted) > 1):
+                raise _freed(node)  # its operands are gone too, and whether they lead to wanted ones
+        useful = _leading_to(wanted, nodes)
     watchers = context.current().watchers
     totals: dict[Any, Any] = {root: cotangent}
     own: set[Any] = set()  # whose total is a buffer of this pass, to be added to in place
@@ -98,8 +115,8 @@ def backward(
                 totals[parent] = r
                 if type(parent) is Node:
                     heappush(pending, (-parent.number, parent))
-                # A fresh result has no base, and no owners but this variable and the totals.
-                if wrap is None and r.base is None and getrefcount(r) <= 3:
+                # A fresh result has no base, and no references but this variable and the totals.
+                if wrap is None and r.base is None and getrefcount(r) <= _FRESH:
                     own.add(parent)
             elif parent in own:
                 before += r
@@ -135,9 +152,9 @@ def fit(r: Any, shape: tuple[int, ...], dtype: Any, node: Node, index: int, wrap
         )
     if r.shape != shape:
         if not r.shape and wrap is None:
-            r = np.ndarray(
-                shape, r.dtype, np.asarray(r), 0, (0,) * len(shape)
-            )  # np.broadcast_to, ten times faster
+            # np.broadcast_to, ten times faster
+            r = np.ndarray(shape, r.dtype, np.asarray(r), 0, (0,) * len(shape))
+            r.flags.writeable = False
         elif r.shape[r.ndim - len(shape) :] == shape:
             r = sum_to(r, shape=shape) if wrap else sum_to.function(r, shape=shape)
         else:

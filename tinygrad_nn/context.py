@@ -156,6 +156,15 @@ class _Recording:
 
             return generator  # type: ignore[return-value]
 
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def coroutine(*args: Any, **kwargs: Any) -> Any:
+                with _Recording(recording):
+                    return await function(*args, **kwargs)
+
+            return coroutine  # type: ignore[return-value]
+
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             with _Recording(recording):

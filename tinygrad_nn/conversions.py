@@ -23,6 +23,13 @@ class Conversions:
     """The part of Tensor that reads its array and its node and makes no new tensors."""
 
     __slots__ = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if cls.__module__ != "tinygrad_nn.tensor":
+            raise TypeError(
+                f"{cls.__name__}: Tensor has no subclasses\n  hint   functions of tensors, or an nn.Module"
+            )
+
     _data: Array
     _node: Any
     name: Any

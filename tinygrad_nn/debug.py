@@ -134,7 +134,7 @@ def _saved(node: Node) -> Iterator[tuple[str, Any]]:
         "xs": "an operand",
     }
     for name, item in zip(node.plan.names, node.saved or (), strict=False):
-        for array in item if isinstance(item, tuple) else (item,):
+        for array in item if isinstance(item, (tuple, list)) else (item,):
             if isinstance(array, np.ndarray):
                 yield names.get(name, name), array
 

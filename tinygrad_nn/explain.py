@@ -32,7 +32,7 @@ def explain(op: Primitive, operands: Any, arrays: Any, params: dict[str, Any], e
     path = module_path(context.current().scope)
     if path:
         lines.append(f"  in     {path}")
-    hint = _hint(op, shapes)
+    hint = _hint(op, shapes, operands)
     if hint:
         lines.append(f"  hint   {hint}")
     failure = kind("\n".join(lines))
@@ -42,26 +42,29 @@ def explain(op: Primitive, operands: Any, arrays: Any, params: dict[str, Any], e
 
 def _summary(op: Primitive, shapes: list[tuple[int, ...]], error: Exception) -> str:
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if op.name == "matmul" and len(shapes) == 2:
-        return (
-            f"inner dimensions differ: {shapes[0]} @ {shapes[1]}"
-            if all(shapes)
-            else f"{shapes[0]} @ {shapes[1]}: 0-d"
-        )
+    if op.name == "matmul":
+        left, right = shapes
+        if not (left and right):
+            return f"{left} @ {right}: 0-d"
+        if left[-1] != right[-2 if len(right) > 1 else 0]:
+            return f"inner dimensions differ: {left} @ {right}"
+        return f"batch dimensions do not broadcast: {left} @ {right}"
     if "broadcast" in text:
         return "shapes do not broadcast: " + " and ".join(map(str, shapes))
     return text
 
 
-def _hint(op: Primitive, shapes: list[tuple[int, ...]]) -> str:
-    if op.name == "matmul" and len(shapes) == 2:
-        if not all(shapes):
-            return "a 0-d operand is multiplied with *"
-        left, right = shapes
-        if context.current().scope is not None and len(right) == 2:
-            return f"this layer expects {right[0]} features per row, got {left[-1]}"
-        if len(left) == len(right) == 2 and left[1] == right[1]:
-            return f"{left} @ {right[::-1]} works: x @ w.T"
+def _hint(op: Primitive, shapes: list[tuple[int, ...]], operands: Any) -> str:
+    if op.name != "matmul":
+        return ""
+    if not all(shapes):
+        return "a 0-d operand is multiplied with *"
+    left, right = shapes
+    scope = context.current().scope
+    if scope is not None and getattr(scope.module, "weight", None) is operands[1] and len(right) == 2:
+        return f"this layer expects {right[0]} features per row, got {left[-1]}"
+    if len(left) == len(right) == 2 and left[1] == right[1]:
+        return f"{left} @ {right[::-1]} works: x @ w.T"
     return ""
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.context import Scope
-from tinygrad_nn.primitive import Plan, Primitive
+from tinygrad_nn.primitive import Primitive
+from tinygrad_nn.rule import Plan
 
 tick = count(1).__next__
 """One clock for the whole process: nodes are numbered as they are made, leaves as their values change."""

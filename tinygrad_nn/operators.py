@@ -136,9 +136,13 @@ def flatten(self: Tensor) -> Tensor:
     return apply(_RESHAPE, (self,), {"shape": (-1,)})
 
 
+_MADE: set[str] = set()  # methods that come from the registry, which a new declaration may replace
+
+
 def _attach(record: Primitive | Composite) -> None:
     """Give Tensor the method of an op, if it has one and the name is free."""
-    if record.method and record.name not in Tensor.__dict__:
+    if record.method and (record.name in _MADE or not hasattr(Tensor, record.name)):
+        _MADE.add(record.name)
         setattr(Tensor, record.name, _method(record))
 
 

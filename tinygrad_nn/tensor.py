@@ -44,7 +44,7 @@ def apply(op: Primitive, operands: tuple[Any, ...], params: dict[str, Any] = NO_
             links.append(a)
             lists |= bit * (type(x) is list or type(x) is tuple)
         bit <<= 1
-    if op.promotes and len(arrays) > 1 and type(a) is not float and promote(arrays, tensors, lists):
+    if op.promotes and (len(arrays) != 2 or type(a) is not float) and promote(arrays, tensors, lists):
         links = _after_casts(links, arrays, operands)
     return compute(op, arrays, links, needs, params, operands)
 
@@ -170,10 +170,9 @@ class Tensor(Conversions):
         array = as_array(value._data if isinstance(value, Tensor) else value)
         leaf = self._node
         if isinstance(leaf, Leaf):
-            if leaf.requires_grad and array.dtype.kind != "f":
-                raise DtypeError(f"a tensor that requires grad needs floating data, got {array.dtype}")
-            if (leaf.shape, leaf.dtype) != (array.shape, array.dtype):
-                leaf.grad = None
+            if leaf.requires_grad and (leaf.shape, leaf.dtype) != (array.shape, array.dtype):
+                own, new = f"{leaf.dtype} {leaf.shape}", f"{array.dtype} {array.shape}"
+                raise ShapeError(f"data: this tensor is {own} for its optimizer and its gradient, got {new}")
             leaf.data = array
             leaf.number = tick()
         self._data = array
@@ -376,6 +375,10 @@ def as_tensor(
 ) -> Tensor:
     """Return a Tensor that shares memory with `data` where possible, as `np.asarray` does; a Tensor stays itself."""
     if isinstance(data, Tensor):
+        if requires_grad or name is not None:
+            raise GraphError(
+                "as_tensor gives a tensor back as it is\n  hint   tn.tensor(t, requires_grad=True, name=...)"
+            )
         return data if dtype is None or data.dtype == dtype else data.astype(dtype)
     result = wrap(as_array(data, dtype), None)
     _make_leaf(result, requires_grad, name)

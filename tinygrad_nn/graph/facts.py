@@ -19,7 +19,7 @@ from tinygrad_nn.backward import backward
 from tinygrad_nn.errors import TinygradError
 from tinygrad_nn.graph.ir import Graph, Value, call
 from tinygrad_nn.node import Node
-from tinygrad_nn.primitive import Rule
+from tinygrad_nn.rule import Rule
 
 _SMALL = 4
 

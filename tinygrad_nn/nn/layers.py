@@ -78,6 +78,8 @@ class Sequential(Module):
 
     def __init__(self, *modules: Callable[..., Any]) -> None:
         for k, module in enumerate(modules):
+            if isinstance(module, type):
+                raise TypeError(f"Sequential: item {k} is a class\n  hint   {module.__name__}()")
             if not callable(module):
                 raise TypeError(
                     f"Sequential: item {k} is {type(module).__name__}, expected modules or functions"
@@ -85,7 +87,7 @@ class Sequential(Module):
         self.modules = list(modules)
 
     def attributes(self) -> Mapping[Any, Any]:
-        return dict(enumerate(self.modules))
+        return dict(enumerate(self.modules)) | {k: v for k, v in vars(self).items() if k != "modules"}
 
     def forward(self, x: Any) -> Any:
         for module in self.modules:

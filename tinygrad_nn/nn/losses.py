@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tinygrad_nn.arrays import as_array
 from tinygrad_nn.errors import DtypeError, LabelError, ShapeError
 from tinygrad_nn.explain import label_error
 from tinygrad_nn.nn.module import stands_for_plain
@@ -96,7 +97,7 @@ def _scores(who: str, x: Any) -> Tensor:
 
 def _labels(who: str, scores: Tensor, labels: Any, ignore_index: int | None) -> tuple[Any, Any]:
     """Return valid labels and which rows count; where a row does not, its label is replaced by 0."""
-    labels = labels if type(labels) is Tensor else np.asarray(labels)
+    labels = labels if type(labels) is Tensor else as_array(labels)
     given = labels._data if type(labels) is Tensor else labels
     unsigned = _UNSIGNED.get(given.dtype.char)
     if unsigned is None:

@@ -72,8 +72,9 @@ class Module:
             stack.extend(reversed([(prefix + name, child) for name, child in module.named_children()]))
 
     def _named_values(self) -> Iterator[tuple[str, Any]]:
-        """Yield every tensor and array inside, each once, in the order of definition."""
+        """Yield every leaf tensor and array inside, each once, in the order of definition."""
         seen: set[int] = set()
+        names: set[str] = set()
         stack: list[tuple[str, Any]] = [("", self)]
         while stack:
             path, value = stack.pop()
@@ -83,7 +84,10 @@ class Module:
             if isinstance(value, Module):
                 prefix = f"{path}." if path else ""
                 stack.extend(reversed([(prefix + name, inner) for name, inner in _flat(value.attributes())]))
-            elif isinstance(value, (Tensor, np.ndarray)):
+            elif isinstance(value, np.ndarray) or (isinstance(value, Tensor) and value.is_leaf):
+                if path in names:
+                    raise ValueError(f"{type(self).__name__}: two tensors or arrays go by the name {path}")
+                names.add(path)
                 yield path, value
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
@@ -113,8 +117,8 @@ class Module:
         """
         targets = dict(self._named_values())
         arrays = {
-            name: _array(value) if isinstance(value, Tensor) else np.asarray(value)
-            for name, value in state.items()
+            name: np.array(_array(value))
+            for name, value in state.items()  # copies: they may be our own
         }
         problems = [f"missing     {name}" for name in targets if name not in arrays]
         problems += [f"unexpected  {name}" for name in arrays if name not in targets]
@@ -124,6 +128,8 @@ class Module:
                 problems.append(f"shape       {name}: {new.shape}, expected {own.shape}")
             if own.dtype != new.dtype:
                 problems.append(f"dtype       {name}: {new.dtype}, expected {own.dtype}")
+            if not own.flags.writeable:
+                problems.append(f"read-only   {name}")
         if problems:
             raise CheckpointError(
                 f"the state does not fit this {type(self).__name__}; nothing was changed\n  "

@@ -173,6 +173,8 @@ class Optimizer:
             for name, array in own.items()
             if name in given and (given[name].shape, given[name].dtype) != (array.shape, array.dtype)
         ]
+        if "steps" in given and given["steps"].shape == () and given["steps"] < 0:
+            problems.append(f"negative    steps: {given['steps']}")
         if problems:
             raise CheckpointError(
                 f"the state does not fit this {type(self).__name__}; nothing was changed\n  "
@@ -230,6 +232,8 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adam (Kingma and Ba 2015), with L2 regularisation through `weight_decay`.
 
+    The bias correction counts the steps of the optimizer, also for a parameter whose first gradient comes later.
+
     Args:
         parameters: leaf tensors that require grad.
         lr: the learning rate, or a function of the number of steps taken so far.
@@ -260,6 +264,10 @@ class Adam(Optimizer):
         _check(who, "eps", eps, 0, math.inf)
         _check(who, "weight_decay", weight_decay, 0, math.inf)
         super().__init__(parameters, lr)
+        if any(parameter.dtype.itemsize < 4 for parameter in self.parameters):
+            raise ValueError(
+                f"{who}: float16 is too narrow for the squares of gradients\n  hint   float32 parameters"
+            )
         self._options = {"betas": (float(betas[0]), float(betas[1])), "eps": float(eps)}
         if weight_decay:
             self._options |= {"weight_decay": weight_decay, "decoupled": self._decoupled}
@@ -311,7 +319,8 @@ def clip_grad_norm(
     """
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm: max_norm is positive, got {max_norm!r}")
-    gradients = [p._node.grad for p in parameters if p.grad is not None]
+    several = [parameters] if hasattr(parameters, "grad") else parameters
+    gradients = [p._node.grad for p in dict.fromkeys(several) if p.grad is not None]
     norm = np.zeros(())
     gradient_norm(norm, *gradients, error_if_nonfinite=error_if_nonfinite)
     for gradient in gradients:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.autodiff import gradients
-from tinygrad_nn.primitive import Primitive, Rule
+from tinygrad_nn.primitive import Primitive
+from tinygrad_nn.rule import Rule
 from tinygrad_nn.tensor import Tensor, as_tensor
 from tinygrad_nn.testing.battery import CHECKS
 from tinygrad_nn.testing.calls import SHAPES, Call, draw_call

@@ -1,0 +1,222 @@
+"""One example for each bug that was found by use or by review, so that it stays mended."""
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tinygrad_nn.errors import BadRule, CheckpointError, GraphError, GraphFreed, ShapeError
+from tinygrad_nn.primitive import REGISTRY
+
+
+def leaf(*values):
+    return tn.tensor(values, dtype=float, requires_grad=True)
+
+
+def test_gradients_of_a_released_graph_are_refused_and_not_partial():
+    x = leaf(2.0)
+    y = x**2
+    tn.gradients(y, x)
+    with pytest.raises(GraphFreed):
+        tn.gradients(y, x)
+    h = x * x
+    h.sum().backward()
+    with pytest.raises(GraphFreed):
+        tn.gradients(h * x, x)
+    assert np.array_equal(tn.gradients((h * 3).sum(), h).data, [3])
+
+
+def test_gradients_of_something_without_a_graph_are_refused():
+    with pytest.raises(GraphError, match="y is a tensor computed from"):
+        tn.gradients(tn.tensor(1.0), leaf(1.0))
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_cotangent_of_another_shape_is_refused_in_both_modes(create_graph):
+    x = leaf(1.0, 2.0, 3.0)
+    with pytest.raises(ShapeError):
+        tn.gradients(x * x, x, cotangent=tn.tensor(np.ones((2, 3))), create_graph=create_graph)
+
+
+def test_a_misspelt_option_of_a_kernel_is_refused():
+    with pytest.raises(BadRule, match="no rule asks for refernce"):
+        tn.kernel(lambda g, x: 2 * x * g, refernce=lambda x: x * x, name="q")(lambda x: x * x)
+    with pytest.raises(BadRule, match="needs a name"):
+        tn.kernel(lambda g: g)(lambda x: x * 1)
+
+
+def test_a_refused_declaration_registers_nothing():
+    with pytest.raises(BadRule):
+        tn.op(np.exp, lambda g, y: g * y, name="myexp")
+    assert "myexp" not in REGISTRY
+
+
+def test_a_cell_that_declares_a_kernel_can_run_twice():
+    before = dict(REGISTRY)
+    for factor in (2.0, 3.0):
+
+        @tn.kernel(lambda g: g * factor, name="scaled")  # noqa: B023
+        def scaled(x):
+            return x * factor  # noqa: B023
+
+    assert scaled(leaf(1.0)).data == 3
+    REGISTRY.clear()
+    REGISTRY.update(before)
+
+
+def test_clip_grad_norm_takes_one_tensor_and_counts_a_repeated_one_once():
+    w = leaf(3.0, 4.0)
+    for parameters in (w, [w, w]):
+        w.grad = np.array([3.0, 4.0])
+        assert tn.optim.clip_grad_norm(parameters, 1.0) == 5
+        assert np.allclose(w.grad, [0.6, 0.8])
+
+
+def test_a_subclass_of_sequential_keeps_its_own_parameters():
+    class Scaled(tn.nn.Sequential):
+        def __init__(self):
+            super().__init__(tn.nn.Dense(2, 2))
+            self.scale = tn.tensor(2.0, requires_grad=True)
+
+    assert list(Scaled().state_dict()) == ["0.weight", "0.bias", "scale"]
+
+
+def test_an_activation_kept_in_an_attribute_is_no_parameter():
+    class Keeps(tn.nn.Module):
+        def __init__(self):
+            self.a = tn.nn.Dense(2, 2, rng=0)
+
+        def forward(self, x):
+            self.h = self.a(x)
+            return self.h
+
+    model = Keeps()
+    model(np.ones((1, 2)))
+    assert len(model.parameters()) == 2
+    model.load_state_dict(model.state_dict())
+
+
+def test_a_state_of_read_only_or_swapped_arrays_is_loaded_whole_or_not_at_all():
+    model = tn.nn.Sequential(tn.nn.Dense(2, 2, rng=0, bias=False), tn.nn.Dense(2, 2, rng=1, bias=False))
+    a, b = (p.data.copy() for p in model.parameters())
+    first, second = model.parameters()
+    model.load_state_dict({"0.weight": second, "1.weight": first})
+    assert np.array_equal(first.data, b)
+    assert np.array_equal(second.data, a)
+    second.data.flags.writeable = False
+    with pytest.raises(CheckpointError, match=r"read-only   1\.weight"):
+        model.load_state_dict({"0.weight": a, "1.weight": b})
+    assert np.array_equal(first.data, b)
+
+
+def test_two_arrays_of_one_name_are_refused():
+    model = tn.nn.Module()
+    model.parts = {1: leaf(1.0), "1": leaf(2.0)}
+    with pytest.raises(ValueError, match=r"go by the name parts\.1"):
+        model.state_dict()
+
+
+def test_a_kernel_cannot_take_the_place_of_a_property():
+    before = dict(REGISTRY)
+    tn.kernel(lambda g: g, name="item")(lambda x: x * 1)
+    assert tn.tensor(1.5).item() == 1.5
+    REGISTRY.clear()
+    REGISTRY.update(before)
+
+
+def test_labels_in_foreign_byte_order_are_read_right():
+    loss = tn.nn.losses.cross_entropy(np.zeros((2, 10)), np.array([1, 2], ">i8"))
+    assert np.isclose(loss.item(), np.log(10))
+
+
+def test_data_of_a_parameter_keeps_its_shape_and_dtype():
+    w = leaf(1.0, 2.0)
+    for other in (np.ones(3), np.ones(2, np.float32)):
+        with pytest.raises(ShapeError, match="optimizer"):
+            w.data = other
+    assert np.array_equal(w.data, [1, 2])
+
+
+def test_a_rule_that_writes_into_a_shared_cotangent_is_stopped():
+    before = dict(REGISTRY)
+
+    def greedy(g, x):
+        g *= x
+        return g
+
+    half_square = tn.kernel(greedy, name="half_square")(lambda x: x * x / 2)
+    x, z = leaf(3.0, 2.0), leaf(1.0, 1.0)
+    with pytest.raises(ValueError, match="read-only"):
+        (half_square(x) + z).sum().backward()
+    assert x.grad is None
+    assert z.grad is None
+    REGISTRY.clear()
+    REGISTRY.update(before)
+
+
+def test_vjp_is_not_changed_by_later_writes_of_its_caller():
+    x = np.array([1.0, 2.0])
+    _, pull = tn.vjp(lambda t: t * t, x)
+    x += 10
+    assert np.array_equal(pull(np.ones(2)).data, [2, 4])
+
+
+def test_no_grad_covers_a_coroutine():
+    @tn.no_grad()
+    async def compute():
+        return (leaf(1.0) * 2).requires_grad
+
+    step = compute()
+    with pytest.raises(StopIteration) as done:
+        step.send(None)
+    assert done.value.value is False
+
+
+def test_tensor_has_no_subclasses():
+    with pytest.raises(TypeError, match="no subclasses"):
+        type("P", (tn.Tensor,), {})
+
+
+def test_a_class_instead_of_a_layer_is_refused_at_once():
+    with pytest.raises(TypeError, match=r"ReLU\(\)"):
+        tn.nn.Sequential(tn.nn.ReLU)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "text"),
+    [
+        ((2, 3, 4), (5, 4, 6), "batch dimensions do not broadcast"),
+        ((2, 3), (4, 5), "inner dimensions differ"),
+    ],
+)
+def test_a_wrong_product_says_which_dimensions_are_wrong(left, right, text):
+    with pytest.raises(ShapeError, match=text):
+        tn.tensor(np.ones(left)) @ np.ones(right)
+
+
+def test_the_last_of_several_operands_does_not_decide_the_dtype():
+    before = dict(REGISTRY)
+    f = tn.kernel(lambda g, b: g * b, lambda g, a: g * a, lambda g: g, name="fma")(lambda a, b, c: a * b + c)
+    assert f(tn.tensor([1.0], requires_grad=True), np.arange(1), 1.0).dtype == np.float32
+    REGISTRY.clear()
+    REGISTRY.update(before)
+
+
+def test_a_cotangent_passed_on_to_two_operands_is_not_added_to_in_place():
+    a, b = leaf(1.0), leaf(1.0)
+    s, t = a * 1.0, b * 1.0
+    u = s * 5.0
+    ((s + t) * 3.0 + u).sum().backward()
+    assert a.grad == 8
+    assert b.grad == 3
+
+
+def test_an_array_that_a_rule_takes_from_elsewhere_is_not_written_to():
+    before = dict(REGISTRY)
+    slope = np.array([2.0, 2.0])
+    constant_slope = tn.kernel(lambda g: slope, name="constant_slope")(lambda x: 2 * x)
+    x = leaf(1.0, 1.0)
+    (constant_slope(x) + x).sum().backward()
+    assert np.array_equal(x.grad, [3, 3])
+    assert np.array_equal(slope, [2, 2])
+    REGISTRY.clear()
+    REGISTRY.update(before)
