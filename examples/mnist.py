@@ -16,7 +16,9 @@ from tinygrad_nn import nn, optim
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train a network to read handwritten digits.")
-    parser.add_argument("--epochs", type=int, default=10, help="times through the training images (default: 10)")
+    parser.add_argument(
+        "--epochs", type=int, default=10, help="times through the training images (default: 10)"
+    )
     parser.add_argument("--hidden", type=int, default=256, help="hidden units (default: 256)")
     parser.add_argument("--lr", type=float, default=0.1, help="learning rate at the start (default: 0.1)")
     parser.add_argument("--batch", type=int, default=128, help="images a step (default: 128)")

@@ -33,7 +33,9 @@ tn.testing.check_op(tn.primitive.REGISTRY[np.sinc], max_examples=5)
 
 def test_the_table_in_the_docs_is_the_registry(request):
     page = request.config.rootpath / "docs" / "ops.md"
-    assert page.read_text(encoding="utf-8") == ops_table(), "python -m tinygrad_nn.testing.ops_table > docs/ops.md"
+    assert page.read_text(encoding="utf-8") == ops_table(), (
+        "python -m tinygrad_nn.testing.ops_table > docs/ops.md"
+    )
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_a_cell_that_declares_a_kernel_can_run_twice():
     before = dict(REGISTRY)
     for factor in (2.0, 3.0):
 
-        @tn.kernel(lambda g: g * factor, name="scaled")  # noqa: B023
+        @tn.kernel(lambda g: g * factor, name="scaled")
         def scaled(x):
             return x * factor  # noqa: B023
 
