@@ -220,3 +220,35 @@ def test_an_array_that_a_rule_takes_from_elsewhere_is_not_written_to():
     assert np.array_equal(slope, [2, 2])
     REGISTRY.clear()
     REGISTRY.update(before)
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_leaves_with_equal_gradients_do_not_share_them_after_a_compiled_step(clip):
+    def build():
+        a, b, c = leaf(1.0, 2.0), leaf(3.0, 4.0), leaf(5.0, 6.0)
+        optimizer = tn.optim.SGD([a, b, c], lr=0.1)
+
+        def step(x):
+            optimizer.zero_grad()
+            loss = ((a + b + c) * x).sum()
+            loss.backward()
+            if clip:
+                tn.optim.clip_grad_norm([a, b, c], 1.0)
+            optimizer.step()
+            return loss
+
+        return (a, b, c), step
+
+    eager, step = build()
+    compiled, traced = build()
+    replay = tn.compile(traced, backend="numpy")
+    for k in range(3):
+        x = np.array([3.0 + k, 4.0])
+        step(tn.tensor(x))
+        replay(x)
+    for one, other in zip(eager, compiled, strict=True):
+        assert np.allclose(one.data, other.data)
+        assert np.allclose(one.grad, other.grad)
+    a, b, c = compiled
+    for one, other in ((a, b), (b, c), (a, c)):
+        assert not np.shares_memory(one.grad, other.grad)

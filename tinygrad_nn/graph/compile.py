@@ -57,9 +57,12 @@ class Program:
         self.nbytes = places.held + places.kept
         self.seconds = time.perf_counter() - start
         self._result = captured.result
-        self._left = [
-            (leaf, None if k is None else places.arrays[holders[k]]) for leaf, k in captured.left.items()
-        ]
+        self._left: list[tuple[Any, Any, bool]] = []
+        for leaf, k in captured.left.items():
+            gradient = None if k is None else places.arrays[holders[k]]
+            taken = [other for _, other, _ in self._left if other is not None]
+            shared = gradient is not None and any(np.may_share_memory(gradient, other) for other in taken)
+            self._left.append((leaf, gradient, shared))
         uses = [shapes.root(k) for task in tasks for k in task.reads]
         # A gradient that is found may lie where the new one goes: it is copied if it is read more than once.
         self._found = [
@@ -92,8 +95,8 @@ class Program:
         else:
             with np.errstate(all="ignore"):
                 results = self._replay(*arrays)
-        for leaf, gradient in self._left:
-            leaf.grad = gradient
+        for leaf, gradient, shared in self._left:
+            leaf.grad = gradient.copy() if shared else gradient
         for leaf in self._changed:
             leaf.number = tick()
         template = self._result
