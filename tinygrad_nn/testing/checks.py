@@ -14,7 +14,7 @@ from tinygrad_nn.primitive import REGISTRY, Composite, Primitive
 from tinygrad_nn.testing.battery import run
 from tinygrad_nn.testing.calls import Call, draw_call, missing_data, with_random
 from tinygrad_nn.testing.composites import check_composite_call, draw_arguments
-from tinygrad_nn.testing.strategies import choosing, run_examples
+from tinygrad_nn.testing.strategies import run_examples
 
 
 @dataclass
@@ -104,7 +104,7 @@ def check_op(op: Any, max_examples: int | None = None) -> OpReport:
         else:
             _tally(report, draw_call(record, integer))
 
-    wanted = run_examples(choosing(example), max_examples)
+    wanted = run_examples(example, max_examples)
     extra = with_random(np.random.default_rng(list(record.name.encode())))
     for _ in range(2 * wanted):
         if report.kind != "differentiable" or report.nonzero >= wanted:

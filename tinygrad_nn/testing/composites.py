@@ -94,8 +94,9 @@ def check_composite_call(
             )
     if not sum(x.size for x in xs) or not sum(y.size for y in _parts(function(*map(as_tensor, xs)))):
         return GradcheckReport(1, "jacobian", "empty", 0, 0, 0, 0.0, True)
-    gradcheck(function, *xs, order=2, mode="directions", directions=2)
+    gradcheck(function, *xs, order=2, mode="directions", directions=1)
     try:
         return gradcheck(function, *xs, mode="jacobian", method="complex")
-    except GraphError:  # an op of it is not analytic
-        return gradcheck(function, *xs, mode="jacobian", method="central")
+    except GraphError:  # an op of it is not analytic, and central differences are many
+        few = sum(x.size for x in xs) <= 8
+        return gradcheck(function, *xs, mode="jacobian" if few else "directions", method="central")

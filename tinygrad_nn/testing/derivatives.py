@@ -63,7 +63,7 @@ def jacobian(call: Call) -> bool:
         return False
     tensors = call.leaves()
     y = call.on_tensors(tensors)
-    rows = [call.pull(y, tensors, e.reshape(y.shape), retain_graph=True) for e in np.eye(y.size)]
+    rows = [call.pull(y, tensors, e) for e in np.eye(y.size)]
     found = np.array(rows).reshape(y.size, sum(x.size for x in call.xs))
     if call.op.zero_gradient and not call.at_kink:
         if found.any():
@@ -107,9 +107,9 @@ def cotangents(call: Call) -> bool:
     tensors = call.leaves()
     y = call.on_tensors(tensors)
     other = away_from_zero(call.rng, y.shape)
-    first = call.pull(y, tensors, call.cotangent, retain_graph=True)
-    second = call.pull(y, tensors, other, retain_graph=True)
-    both = call.pull(y, tensors, 3.0 * call.cotangent - other, retain_graph=True)
+    first = call.pull(y, tensors, call.cotangent)
+    second = call.pull(y, tensors, other)
+    both = call.pull(y, tensors, 3.0 * call.cotangent - other)
     if not close(both, 3.0 * first - second, 1e-11, largest(first, second)):
         fail(call, "cotangents", "the gradient is not linear in the cotangent")
     zero = call.pull(y, tensors, np.zeros(y.shape))
@@ -133,7 +133,7 @@ def second_order(call: Call) -> bool:
     w = away_from_zero(call.rng, first.shape)
     hessian, along_w = np.zeros((first.size, first.size)), np.zeros(y.size)
     if first.requires_grad:
-        hessian = np.array([call.pull(first, tensors, e, retain_graph=True) for e in np.eye(first.size)])
+        hessian = np.array([call.pull(first, tensors, e) for e in np.eye(first.size)])
         along_w = flat_result(gradients(first, seed, cotangent=w))
     if call.op.zero_gradient or call.op.linear:
         if hessian.any():

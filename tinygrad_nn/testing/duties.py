@@ -219,7 +219,8 @@ def layouts(call: Call) -> bool:
     if not call.xs or call.op.key in UNDEFINED:
         return False
     expected = _outcome(call, call.xs)
-    for named in zip(*[memory_layouts(x) for x in call.xs], strict=True):
+    variants = list(zip(*[memory_layouts(x) for x in call.xs], strict=True))
+    for named in variants[call.seed % 2 :: 2]:  # every other one: calls are many
         found = _outcome(call, [x for _, x in named])
         if not all(map(lambda a, b: close(a, b, 1e-11), found, expected)):
             fail(call, "layouts", f"{named[0][0]}: value and gradients {found!r}, expected {expected!r}")

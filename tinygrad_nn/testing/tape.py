@@ -90,6 +90,8 @@ def call_rule(
 def home(r: Any, shape: tuple[int, ...]) -> Array:
     """Sum and broadcast what a rule returned to the shape of its operand."""
     r = np.asarray(r)
+    if r.shape == shape:
+        return np.asarray(r)
     r = np.broadcast_to(r, np.broadcast_shapes(r.shape, shape))
     lead = r.ndim - len(shape)
     stretched = tuple(lead + k for k, n in enumerate(shape) if n == 1 != r.shape[lead + k])
