@@ -131,6 +131,7 @@ def run_examples(example: Example, max_examples: int | None) -> int:
         report_multiple_bugs=False,
         deadline=None,
         database=None,
+        phases=[h.Phase.generate, h.Phase.shrink],
         suppress_health_check=list(h.HealthCheck),
     )
 
