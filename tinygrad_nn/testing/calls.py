@@ -235,10 +235,18 @@ def draw_call(op: Primitive, integer: Integer) -> Call:
         operands, params = _draw_operands(op, which, rng, at_kink)
         if callable(op.kinks) and not _fits_kinks(op.kinks, operands, params, at_kink):
             continue
+        if not op.analytic and not op.zero_gradient and not at_kink and not are_apart(operands):
+            continue
         if op.differentiable or _is_defined(op, operands, params):
             break
         which += 1
     return Call(op, operands, params, seed=int(rng.integers(2**31)), scale=scale, at_kink=at_kink)
+
+
+def are_apart(operands: Sequence[Any]) -> bool:
+    """Tell whether no two values are so close that the steps of central differences cross a tie."""
+    values = np.sort(np.concatenate([np.ravel(x) for x in operands if _is_float(x)] or [np.zeros(0)]))
+    return not np.any(np.diff(values) < 1e-3)
 
 
 def _is_defined(op: Primitive, operands: Any, params: dict[str, Any]) -> bool:

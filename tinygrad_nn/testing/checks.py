@@ -24,6 +24,7 @@ class OpReport:
     name: str
     kind: str
     examples: int = 0
+    empty: int = 0
     nonzero: int = 0
     inconclusive: int = 0
     kinks: int = 0
@@ -32,7 +33,7 @@ class OpReport:
     def conclude(self) -> OpReport:
         """Return the report; raise where the examples say too little."""
         if self.kind == "differentiable":
-            if 2 * self.nonzero < self.examples:
+            if 2 * self.nonzero < self.examples - self.empty:
                 raise CheckFailed(
                     f"{self.name}: vacuous, only {self.nonzero} of {self.examples} examples have a gradient "
                     "other than zero; if that is right, declare it:\n    zero_gradient=True,"
@@ -117,6 +118,7 @@ def _tally(report: OpReport, call: Call) -> None:
     report.checks.update(run(call))
     report.examples += 1
     if call.verdict is not None:
+        report.empty += not call.verdict.entries
         report.nonzero += call.verdict.nonzero
         report.inconclusive += call.verdict.inconclusive > 0
         report.kinks += call.at_kink
@@ -128,5 +130,6 @@ def _tally_composite(report: OpReport, record: Composite, integer: Callable[[int
     report.checks.update(["value"] if verdict is None else ["value", "jacobian", "second_order", "dtype"])
     report.examples += 1
     if verdict is not None:
-        report.nonzero += verdict.nonzero
+        report.empty += not verdict.entries
+        report.nonzero += verdict.nonzero and verdict.entries > 0
         report.inconclusive += verdict.inconclusive > 0

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_nn.errors import CheckFailed, GraphError
 from tinygrad_nn.primitive import Composite
 from tinygrad_nn.tensor import Tensor, as_tensor
-from tinygrad_nn.testing.calls import SHAPES, draw_values
+from tinygrad_nn.testing.calls import SHAPES, are_apart, draw_values
 from tinygrad_nn.testing.gradcheck import GradcheckReport, gradcheck
 from tinygrad_nn.testing.verdict import snippet, spell
 
@@ -25,8 +25,12 @@ def draw_arguments(
     rng = np.random.default_rng(integer(0, 2**32 - 1))
     which = integer(0, 10**6)
     if record.samples is not None:
-        calls = record.samples(rng)
-        return calls[which % len(calls)]
+        for _ in range(50):
+            calls = record.samples(rng)
+            args, params = calls[which % len(calls)]
+            if are_apart(list(_floats(args))):
+                break
+        return args, params
     positional = [
         p
         for p in inspect.signature(record.function).parameters.values()

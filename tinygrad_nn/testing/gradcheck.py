@@ -84,7 +84,7 @@ class _OfTensors(Subject):
     @staticmethod
     def _gradient(lower: Callable[..., Tensor], cotangent: Array) -> Callable[..., Tensor]:
         def first(*ts: Tensor) -> Tensor:
-            found = gradients(lower(*ts), list(ts), cotangent=cotangent, create_graph=True)
+            found = _gradients(lower(*ts), list(ts), cotangent, create_graph=True)
             joined: Any = np.concatenate([g.reshape(-1) for g in found])
             return joined  # type: ignore[no-any-return]
 
@@ -95,7 +95,7 @@ class _OfTensors(Subject):
         if self.order == 1:
             return flat_result(self.levels[0](*ts))
         y = self.levels[-2](*ts)
-        return flat_result(gradients(y, ts, cotangent=self.cotangents[-1]))
+        return flat_result(_gradients(y, ts, self.cotangents[-1]))
 
     def on_complex(self) -> Function | None:
         if self.order == 1:
@@ -116,9 +116,17 @@ class _OfTensors(Subject):
         rows = []
         for c in cotangents:
             seed = c.reshape(self.result.shape)
-            found = gradients(self.result, self.tensors, cotangent=seed, retain_graph=True)
+            found = _gradients(self.result, self.tensors, seed, retain_graph=True)
             rows.append(flat_result(found))
         return np.array(rows).reshape(len(rows), sum(x.size for x in self.tensors))
+
+
+def _gradients(y: Tensor, xs: list[Tensor], cotangent: Array, **options: bool) -> list[Tensor]:
+    """Return gradients; zeros where the result is a constant, as derivatives of linear functions are."""
+    if not y.requires_grad:
+        return [tensor(np.zeros(x.shape)) for x in xs]
+    found: list[Tensor] = gradients(y, xs, cotangent=cotangent, **options)
+    return found
 
 
 class _Pair(Subject):

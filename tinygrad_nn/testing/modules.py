@@ -11,6 +11,7 @@ import numpy as np
 
 from tinygrad_nn.errors import CheckFailed, CheckpointError
 from tinygrad_nn.nn.module import Module
+from tinygrad_nn.tensor import tensor
 from tinygrad_nn.testing.check import close
 from tinygrad_nn.testing.gradcheck import gradcheck
 
@@ -131,5 +132,6 @@ def _batches(module: Module, arrays: list[Array]) -> None:
 
 def _in_double(module: Module) -> Module:
     for parameter in module.parameters():
-        parameter.data = parameter._data.astype(np.float64)
+        double = tensor(parameter._data.astype(np.float64), requires_grad=True)
+        parameter._data, parameter._node = double._data, double._node
     return module
