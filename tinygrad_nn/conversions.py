@@ -136,15 +136,23 @@ class Conversions:
         return f"Tensor({', '.join([body, *notes])})"
 
 
+_SEEDS = {dtype: np.ones((), dtype) for dtype in map(np.dtype, "efd")}
+for _one in _SEEDS.values():
+    _one.flags.writeable = False
+
+
 def seed_like(y: Conversions, cotangent: Any) -> Array:
     """Return the cotangent for `y` as an array of its shape and dtype."""
     if cotangent is None:
+        seed = _SEEDS.get(y._data.dtype) if not y._data.ndim else None
+        if seed is not None:
+            return seed
         if y.size != 1:
             raise GraphError(
                 f"backward of a tensor of shape {y.shape} needs a cotangent of that shape\n"
                 "  hint   loss.sum().backward(), or y.backward(cotangent)"
             )
-        return np.full(y.shape, 1, y.dtype) if y.ndim else np.array(1, y.dtype)
+        return np.full(y.shape, 1, y.dtype)
     seed = as_array(cotangent._data if isinstance(cotangent, Conversions) else cotangent)
     if seed.shape != y.shape:
         raise ShapeError(f"backward: the tensor has shape {y.shape}, its cotangent has shape {seed.shape}")

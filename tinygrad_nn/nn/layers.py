@@ -58,8 +58,11 @@ class Dense(Module):
             self.bias = Tensor((bias_init or zeros())((self.out_features,), rng, dtype), requires_grad=True)
 
     def forward(self, x: Any) -> Tensor:
-        y = cast_input(x, self.weight.dtype) @ self.weight
-        return y if self.bias is None else y + self.bias
+        weight, bias = self.weight, self.bias
+        if type(x) is not Tensor or x._data.dtype is not weight._data.dtype:
+            x = cast_input(x, weight._data.dtype)
+        y: Tensor = x @ weight
+        return y if bias is None else y + bias
 
     def extra_repr(self) -> str:
         return f"{self.in_features} -> {self.out_features}" + (
