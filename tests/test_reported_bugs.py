@@ -25,9 +25,10 @@ def test_gradients_of_a_released_graph_are_refused_and_not_partial():
     assert np.array_equal(tn.gradients((h * 3).sum(), h).data, [3])
 
 
-def test_gradients_of_something_without_a_graph_are_refused():
-    with pytest.raises(GraphError, match="y is a tensor computed from"):
-        tn.gradients(tn.tensor(1.0), leaf(1.0))
+def test_gradients_of_what_is_no_tensor_are_refused_and_of_a_constant_are_zero():
+    with pytest.raises(GraphError, match="y is float, expected a tensor"):
+        tn.gradients(2.0, leaf(1.0))
+    assert tn.gradients(tn.tensor(1.0), leaf(1.0)).data == 0
 
 
 @pytest.mark.parametrize("create_graph", [False, True])

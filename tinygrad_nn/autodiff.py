@@ -37,7 +37,8 @@ def gradients(
         retain_graph: keep the graph of y; by default as `create_graph`.
 
     Raises:
-        GraphError: y or one of `xs` is not part of a graph.
+        GraphError: y is no tensor, or one of `xs` does not require grad.
+        GraphFreed: an earlier backward pass has released the graph.
 
     Example:
         >>> x = Tensor(3.0, requires_grad=True)
@@ -52,10 +53,9 @@ def gradients(
             raise GraphError(
                 "gradients: every x is a tensor that requires grad\n  hint   tn.tensor(data, requires_grad=True)"
             )
-    if not isinstance(y, Tensor) or not y.requires_grad:
+    if not isinstance(y, Tensor):
         raise GraphError(
-            "gradients: y is a tensor computed from tensors that require grad, outside of no_grad()\n"
-            "  hint   tn.gradients(loss, parameters)"
+            f"gradients: y is {type(y).__name__}, expected a tensor\n  hint   tn.gradients(loss, parameters)"
         )
     seed = _seed(y, cotangent, create_graph)
     keep = create_graph if retain_graph is None else retain_graph
