@@ -147,8 +147,7 @@ class Tensor(Conversions):
     def __init__(
         self, data: Any, *, requires_grad: bool = False, dtype: Any = None, name: str | None = None
     ) -> None:
-        if isinstance(data, Tensor):
-            data = data._data
+        data = data._data if isinstance(data, Tensor) else data
         self._data = np.array(as_array(data, dtype), copy=True, order="K")
         self._node = None
         _make_leaf(self, requires_grad, name)
@@ -170,9 +169,10 @@ class Tensor(Conversions):
         array = as_array(value._data if isinstance(value, Tensor) else value)
         leaf = self._node
         if isinstance(leaf, Leaf):
-            if leaf.requires_grad and (leaf.shape, leaf.dtype) != (array.shape, array.dtype):
-                own, new = f"{leaf.dtype} {leaf.shape}", f"{array.dtype} {array.shape}"
-                raise ShapeError(f"data: this tensor is {own} for its optimizer and its gradient, got {new}")
+            if leaf.requires_grad and (array.shape != leaf.shape or array.dtype.kind != "f"):
+                got = f"{array.dtype} {array.shape}"
+                raise ShapeError(f"data: a tensor that requires grad stays floating {leaf.shape}, got {got}")
+            leaf.grad = leaf.grad if array.dtype == leaf.dtype else None
             leaf.data = array
             leaf.number = tick()
         self._data = array
