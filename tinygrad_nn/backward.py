@@ -97,6 +97,8 @@ def backward(
                     r = rule.function(g)
                 elif len(places) == 1:
                     r = rule.function(g, saved[places[0]])
+                elif len(places) == 2:
+                    r = rule.function(g, saved[places[0]], saved[places[1]])
                 else:
                     r = rule.function(g, *[saved[k] for k in places])
             else:

@@ -84,17 +84,23 @@ def _written(op: Primitive, leaf: Tensor, other: Any) -> Tensor:
 
 
 def _unary(op: Primitive) -> Callable[[Tensor], Tensor]:
-    return lambda self: apply(op, (self,))
+    def forward(self: Tensor) -> Tensor:
+        a, node = self._data, self._node
+        needs = node is not None and node.requires_grad
+        return compute(op, [a], [a if node is None else node], needs, NO_PARAMS, (self,))
+
+    return forward
 
 
 def _method(record: Primitive | Composite) -> Callable[..., Any]:
     if isinstance(record, Composite):
         call = record.function
     else:
+        alone = _unary(record)
 
         def call(self: Tensor, *args: Any, **kwargs: Any) -> Any:
             if not args and not kwargs:
-                return apply(record, (self,))
+                return alone(self)
             return apply(record, *record.bind((self, *args), kwargs))
 
     call.__name__ = record.name

@@ -80,10 +80,12 @@ class Plan:
 
 
 def _picker(places: tuple[Any, ...]) -> Callable[[list[Any]], Sequence[Any]]:
-    """Return the function that picks `places` out of a list, quickly."""
+    """Return the function that picks `places` out of a list, without a call of Python code."""
     if not places:
-        return lambda _: ()
-    if len(places) == 1:
-        (place,) = places
+        return itemgetter(slice(0, 0))
+    if len(places) > 1:
+        return itemgetter(*places)
+    (place,) = places
+    if isinstance(place, slice):
         return lambda values: (values[place],)
-    return itemgetter(*places)
+    return itemgetter(slice(place, place + 1))

@@ -12,7 +12,7 @@ from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, zeros
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.ops import activation, trigonometric
 from tinygrad_nn.primitive import Primitive
-from tinygrad_nn.tensor import Tensor, apply, as_tensor
+from tinygrad_nn.tensor import Tensor, apply, as_tensor, compute
 
 
 class Dense(Module):
@@ -122,7 +122,11 @@ class _Activation(Module):
     op: Primitive
 
     def forward(self, x: Any) -> Tensor:
-        return apply(self.op, (x if type(x) is Tensor else as_tensor(x),))
+        x = x if type(x) is Tensor else as_tensor(x)
+        a, node = x._data, x._node
+        return compute(
+            self.op, [a], [a if node is None else node], node is not None and node.requires_grad, {}, (x,)
+        )
 
 
 class Sigmoid(_Activation):

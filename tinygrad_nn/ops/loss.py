@@ -1,5 +1,6 @@
 """Fused losses: one row of logits and one label to one number, with the softmax computed once."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,21 @@ from tinygrad_nn.ops.arithmetic import in_one_dtype
 from tinygrad_nn.ops.reduction import ones
 from tinygrad_nn.primitive import kernel
 
+_INTP = np.dtype(np.intp)
+
+
+@lru_cache(maxsize=64)
+def _row_starts(count: int, classes: int) -> Any:
+    """Return where the rows of a (count, classes) matrix start in its flat view, made once for each shape."""
+    starts = np.arange(0, count * classes, classes)
+    starts.flags.writeable = False
+    return starts
+
 
 def row_max(x: Any) -> Any:
     """The largest entry of each row of a matrix, as a column."""
     if x.shape[1] < 32:  # NumPy reduces short rows one by one, columns in vectors
-        return np.maximum.reduce(x.T.copy(), axis=0)[:, None]
+        return np.maximum.reduce(x.T.copy())[:, None]
     return np.maximum.reduce(x, axis=1, keepdims=True)
 
 
@@ -66,7 +77,7 @@ def cross_entropy(logits: Any, labels: Any, *, reduction: str = "mean") -> Any:
     count, classes = logits.shape
     d = np.subtract(logits, row_max(logits), order="C")  # its flat view below has to be a view
     flat = d.reshape(-1)
-    chosen = np.arange(0, count * classes, classes) + labels.astype(np.intp, copy=False)
+    chosen = _row_starts(count, classes) + (labels if labels.dtype is _INTP else labels.astype(_INTP))
     losses = -flat[chosen]
     np.exp(d, d)
     total = d @ ones(classes, d.dtype.char)  # several times faster than a sum along short rows
