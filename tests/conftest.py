@@ -3,7 +3,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tinygrad_nn import context
+from tinygrad_nn import Tensor, context
+from tinygrad_nn.primitive import REGISTRY
 
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
 settings.register_profile("dev", max_examples=25, **_COMMON)
@@ -20,3 +21,14 @@ def _state_is_restored():
     left = (state.recording, state.watchers, state.scope)
     context.STATE.set(context.DEFAULT)
     assert left == (True, (), None), f"the test has left recording, watchers, scope = {left}"
+
+
+@pytest.fixture(autouse=True)
+def _ops_of_a_test_are_gone_after_it():
+    """Ops that a test or a page declares leave the registry and Tensor as they were."""
+    records, methods = dict(REGISTRY), set(vars(Tensor))
+    yield
+    for name in set(vars(Tensor)) - methods:
+        delattr(Tensor, name)
+    REGISTRY.clear()
+    REGISTRY.update(records)

@@ -5,19 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tinygrad_nn.primitive import REGISTRY
-
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-
-
-@pytest.fixture
-def registry():
-    """Pages may declare ops of their own, which are gone afterwards."""
-    before = dict(REGISTRY)
-    yield
-    REGISTRY.clear()
-    REGISTRY.update(before)
 
 
 def blocks(page):
@@ -27,7 +16,7 @@ def blocks(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_python_block_of_a_page_runs(page, tmp_path, monkeypatch, registry):
+def test_every_python_block_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "page"}
     for line, code in blocks(page):
