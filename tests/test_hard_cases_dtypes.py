@@ -52,10 +52,10 @@ def _operands(record, operands, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
+@pytest.mark.parametrize(
+    "record", [r for r in RECORDS if r.name not in CHOSEN], ids=lambda record: record.name
+)
 def test_H132_every_op_keeps_the_dtype_of_values_and_gradients(record, dtype):
-    if record.name in CHOSEN:
-        pytest.skip("an op whose purpose is to change the dtype")
     for operands, params in calls_of(record, np.random.default_rng(0)):
         given = _operands(record, operands, dtype)
         if dtype is np.float16 and record.name in HALF_REFUSED:

@@ -358,7 +358,7 @@ def test_output_is_the_same_in_every_process():
     assert len(outputs) == 1
 
 
-def test_5000_ops_are_captured_and_written_as_dot_in_under_two_seconds_of_processor_time():
+def test_5000_ops_are_captured_and_written_as_dot_whole(record_property):
     y = tn.tensor(np.ones(4, np.float32), requires_grad=True)
     for k in range(2500):
         y = np.tanh(y) * (1 + 1 / (k + 1))
@@ -366,9 +366,10 @@ def test_5000_ops_are_captured_and_written_as_dot_in_under_two_seconds_of_proces
     start = time.process_time()
     dot = total.graph(max_nodes=None).dot
     seconds = time.process_time() - start
+    record_property(
+        "processor_seconds", seconds
+    )  # under 2 on two cores of 2.5 GHz; a timing never decides a test
     assert dot.count("->") == 5001
-    if seconds > 2:  # a timing never decides a test
-        pytest.skip(f"took {seconds:.1f} s on this machine")
 
 
 # Text
