@@ -118,3 +118,21 @@ def test_an_op_whose_gradient_is_always_zero_has_to_say_so():
     op = tn.op(cube, lambda g: 0 * g, reference=lambda x: 0 * x, call=lambda x: 0 * x, method=False)
     with pytest.raises(tn.errors.CheckFailed, match="zero_gradient=True"):
         tn.testing.check_op(op, max_examples=10)
+
+
+def ramp(x):
+    return np.maximum(x, 0)
+
+
+@pytest.mark.usefixtures("temporary_ops")
+@pytest.mark.parametrize(("at_zero", "right"), [(0.0, True), (0.5, False), (1.0, False)])
+def test_the_slope_that_a_record_declares_at_a_kink_is_checked(at_zero, right):
+    op = tn.op(
+        ramp, lambda g, x: g * (x > 0), reference=lambda x: (x + abs(x)) / 2, analytic=False,
+        kinks={0.0: at_zero}, method=False,
+    )  # fmt: skip
+    if right:
+        assert tn.testing.check_op(op, max_examples=40).kinks > 0
+    else:
+        with pytest.raises(tn.errors.CheckFailed, match=f"the slope at 0.0 is declared to be {at_zero}, got"):
+            tn.testing.check_op(op, max_examples=40)

@@ -131,7 +131,19 @@ def test_h149_bad_rates_are_refused(kind, lr):
         kind(weights(), lr)
 
 
-@pytest.mark.parametrize("betas", [(1.0, 0.9), (0.9, 1.0), (-0.1, 0.9), (0.9, math.nan)])
+@pytest.mark.parametrize("lr", [-0.1, math.nan, math.inf])
+def test_h149_a_bad_rate_of_a_schedule_is_refused_when_its_step_comes(lr):
+    (w,) = weights()
+    w.grad = np.ones(2, np.float32)
+    optimizer = SGD([w], lambda step: lr if step else 0.5)
+    optimizer.step()
+    with pytest.raises(ValueError, match="learning rate of step 1"):
+        optimizer.step()
+    np.testing.assert_array_equal(w.data, [0.5, 1.5])
+    assert optimizer.steps == 1
+
+
+@pytest.mark.parametrize("betas", [(1.0, 0.9), (0.9, 1.0), (-0.1, 0.9), (0.9, math.nan), (0.9,)])
 def test_h149_bad_betas_are_refused(betas):
     with pytest.raises(ValueError, match="betas"):
         Adam(weights(), betas=betas)
@@ -154,7 +166,7 @@ def test_h149_bad_options_are_refused(options):
 
 def test_h149_bad_parameter_lists_are_refused():
     (w,) = weights()
-    for parameters, message in (([], "empty"), ([w, w], "more than once"), ([w * 2], "not a leaf")):
+    for parameters, message in ((tn.nn.Dense(2, 3), "model.parameters"), ([], "empty"), ([w, w], "more than once"), ([w * 2], "not a leaf")):
         with pytest.raises(ValueError, match=message):
             SGD(parameters, 0.1)
 
@@ -164,6 +176,19 @@ def test_h149_a_parameter_without_gradient_is_skipped():
     optimizer = Adam([w])
     optimizer.step()
     np.testing.assert_array_equal(w.data, [1.0, 2.0])
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_h149_under_debug_a_nan_gradient_is_refused_before_anything_changes(kind):
+    a, b = weights()[0], tn.tensor([3.0, 4.0], requires_grad=True, name="b")
+    optimizer = kind([a, b], lr=0.1)
+    a.grad, b.grad = np.ones(2, np.float32), np.array([0.0, math.nan], np.float32)
+    before = optimizer.state_dict()
+    with tn.debug(), pytest.raises(tn.errors.NonFinite, match=r"step: the gradient of b has nan at \[1\]"):
+        optimizer.step()
+    np.testing.assert_array_equal([a.data, b.data], [[1, 2], [3, 4]])
+    for name, array in optimizer.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
 
 
 def test_h150_gradients_are_clipped_together():

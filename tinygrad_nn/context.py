@@ -71,6 +71,9 @@ class Watcher:
     def on_gradient(self, node: Any, index: int, gradient: Any) -> None:
         """Called with the gradient that a rule of `node` returned for its operand `index`."""
 
+    def before_step(self, parameters: Any) -> None:
+        """Called with the parameters of an optimizer before it updates the first of them."""
+
     def on_update(self, update: Any, operands: Any, params: Any) -> bool:
         """Called instead of a kernel that writes its operands; True says that it has been dealt with."""
         return False

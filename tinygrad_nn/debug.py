@@ -29,7 +29,7 @@ def debug() -> Iterator[None]:
 
     Raises:
         NonFinite: an op made a NaN of operands without one, or an infinity of finite ones; so did a derivative
-            rule; or `backward` was given such a cotangent.
+            rule; or `backward` was given such a cotangent, or `step` such a gradient (nothing is updated then).
         StaleValue: an array that the backward pass needs is not what it was.
 
     Example:
@@ -97,6 +97,17 @@ class _Debugger(Watcher):
                 f"backward of {node.op.name}: the gradient of operand {index} has {g[place]} at {_spell(place)}\n"
                 f"  line       {line}"
             )
+
+    def before_step(self, parameters: Any) -> None:
+        for k, parameter in enumerate(parameters):
+            g = parameter.grad
+            place = None if g is None else _first_bad(g, ())
+            if place is not None:
+                who = parameter.name or f"parameter {k} {parameter.shape}"
+                raise NonFinite(
+                    f"step: the gradient of {who} has {g[place]} at {_spell(place)}; no parameter was changed\n"
+                    f"  line       {_line()}"
+                )
 
 
 def _first_bad(result: Any, operands: Any) -> tuple[int, ...] | None:

@@ -57,7 +57,7 @@ class Primitive:
         also: tuple[Any, ...] = (),
         reference: Callable[..., Any] | None = None,
         domain: tuple[float, float] | tuple[tuple[float, float], ...] | None = None,
-        kinks: tuple[float, ...] | Callable[..., Any] = (),
+        kinks: tuple[float, ...] | Mapping[float, Any] | Callable[..., Any] = (),
         samples: Callable[[np.random.Generator], list[tuple[tuple[Any, ...], dict[str, Any]]]] | None = None,
         signature: str | None = None,
         analytic: bool = True,
@@ -280,8 +280,9 @@ def op(function: Callable[..., Any], *rules: Callable[..., Any] | None, **option
     Options: `call` computes it instead of `function`; `adapt` turns a call as NumPy writes it into
     `(operands, parameters)`; `variadic` gives one rule to any number of operands; `also` lists NumPy's other names
     for it; `domain`, `kinks`, `samples`, `analytic`, `linear`, `zero_gradient` and `differentiable` describe it
-    for the automatic checks. Kinks are the values of the operand where the derivative jumps, or a function of
-    the operands and parameters that is zero there. `residual=definition` saves a named value besides.
+    for the automatic checks. Kinks are the values of the operand where the derivative jumps, best with the slope
+    that the rule gives there (`{0.0: 0.0}`; a function of the parameters where it depends on them), or a function
+    of the operands and parameters that is zero at kinks. `residual=definition` saves a named value besides.
 
     Raises:
         BadRule: a rule asks for a name that does not exist, or the op is registered already.

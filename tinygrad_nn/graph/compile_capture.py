@@ -12,6 +12,7 @@ import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -91,9 +92,9 @@ def capture(
     Raises:
         CaptureError: the step reads the value of a tensor, or something differs between two runs.
     """
-    run = functools.partial(_run, step, args, kwargs, plain)
     with unchanged() as before:
         arrays = {leaf: grad for leaf, grad in before.items() if grad is not None}
+        run = functools.partial(_run, step, args, kwargs, plain, set(before))
         seen: list[Leaf] = []
         try:
             without = run({})
@@ -150,9 +151,11 @@ def _run(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     plain: list[bool],
+    alive: set[Leaf],
     gradients: dict[Leaf, Array],
 ) -> Captured:
-    for leaf in [leaf for leaf in gc.get_objects() if type(leaf) is Leaf]:
+    """Run the step with these gradients in place; leaves that it makes join those that are `alive`."""
+    for leaf in alive:
         leaf.grad = gradients.get(leaf)
     recorder = StepRecorder(plain)
 
@@ -167,7 +170,8 @@ def _run(
     }
     given = {id(array): leaf for leaf, array in gradients.items()}
     left: dict[Leaf, int | None] = {}
-    for leaf in [leaf for leaf in gc.get_objects() if type(leaf) is Leaf]:
+    alive.update(leaf for leaf in recorder.nodes if type(leaf) is Leaf)
+    for leaf in sorted(alive, key=attrgetter("number")):
         if leaf.grad is not gradients.get(leaf):
             left[leaf] = None if leaf.grad is None else _known(recorder, leaf.grad, "a gradient")
     modules = [call.module for value in graph.values if value.scope for call in value.scope.chain()]

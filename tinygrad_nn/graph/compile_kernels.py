@@ -156,7 +156,7 @@ def _where(_value: Value, operands: list[Value]) -> Run | None:
 
 @_builds("product", "quotient")
 def _careful(value: Value, operands: list[Value]) -> Run:
-    """A * b or a / b, and 0 wherever a is 0; a is never written over."""
+    """Give a * b or a / b, and 0 wherever a is 0; a is never written over."""
     plain = np.multiply if value.op and value.op.name == "product" else np.divide
     mask = np.empty(operands[0].shape, bool)
 

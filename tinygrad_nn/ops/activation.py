@@ -27,7 +27,7 @@ def sigmoid(x: Any) -> Any:
 @kernel(
     lambda g, y: np.where(y > 0, g, 0),
     reference=lambda x: np.maximum(x, 0),
-    kinks=(0.0,),
+    kinks={0.0: 0.0},
     analytic=False,
     onnx="Relu",
 )
@@ -65,26 +65,26 @@ def _variants(name: str, *values: Any) -> Any:
 @kernel(
     lambda g, x, *, negative_slope=0.01: np.where(x > 0, g, g * float(negative_slope)),
     reference=lambda x, negative_slope=0.01: np.maximum(x, 0) + negative_slope * np.minimum(x, 0),
-    kinks=(0.0,),
+    kinks={0.0: lambda negative_slope=0.01: negative_slope},
     analytic=False,
     samples=_variants("negative_slope", 0.1, 0.0, 2.0),
     onnx="LeakyRelu",
 )
 def leaky_relu(x: Any, *, negative_slope: float = 0.01) -> Any:
-    """X where it is positive, negative_slope * x elsewhere, with derivative negative_slope at 0."""
+    """Return x where it is positive, negative_slope * x elsewhere, with derivative negative_slope at 0."""
     return np.where(x > 0, x, x * float(negative_slope))
 
 
 @kernel(
     lambda g, x, *, alpha=1.0: np.where(x > 0, g, product(g, np.exp(x) * float(alpha))),
     reference=lambda x, alpha=1.0: np.where(x > 0, x, alpha * (np.exp(x) - 1)),
-    kinks=(0.0,),
+    kinks={0.0: lambda alpha=1.0: alpha},
     analytic=False,
     samples=_variants("alpha", 0.5, 2.0),
     onnx="Elu",
 )
 def elu(x: Any, *, alpha: float = 1.0) -> Any:
-    """X where it is positive, alpha * (exp(x) - 1) elsewhere (Clevert et al., 2015, arXiv:1511.07289)."""
+    """Return x where it is positive, alpha * (exp(x) - 1) elsewhere (Clevert et al., 2015, arXiv:1511.07289)."""
     return np.where(x > 0, x, np.expm1(np.minimum(x, 0)) * float(alpha))
 
 
@@ -94,7 +94,7 @@ def elu(x: Any, *, alpha: float = 1.0) -> Any:
     reference=lambda x: x / (1 + np.exp(-x)),
 )
 def silu(x: Any) -> Any:
-    """X * sigmoid(x), also called swish (Elfwing et al., 2017, arXiv:1702.03118)."""
+    """Return x * sigmoid(x), also called swish (Elfwing et al., 2017, arXiv:1702.03118)."""
     s = sigmoid.function(x)
     return x * s, s
 
@@ -130,7 +130,7 @@ def _normal_pdf(x: Any) -> Any:
     onnx="Gelu",
 )
 def gelu(x: Any) -> Any:
-    """X * P(X <= x) for a standard normal X (Hendrycks and Gimpel, 2016, arXiv:1606.08415)."""
+    """Return x * P(X <= x) for a standard normal X (Hendrycks and Gimpel, 2016, arXiv:1606.08415)."""
     p = _normal_cdf(x)
     return x * p, p
 
@@ -170,7 +170,7 @@ def gelu_tanh(x: Any) -> Any:
     method=False,
 )
 def xlogy(a: Any, b: Any) -> Any:
-    """A * log(b), and 0 where a is 0, whatever b is (but NaN)."""
+    """Return a * log(b), and 0 where a is 0, whatever b is (but NaN)."""
     a, b = in_one_dtype(a, b)
     return a * np.log(np.where((a == 0) & (b == b), 1, b))
 

@@ -24,7 +24,7 @@ reciprocal = op(np.reciprocal, lambda g, x: -quotient(quotient(g, x), x), domain
 
 
 def _absolute(function: Any, **options: Any) -> Any:
-    return op(function, lambda g, x: product(g, np.sign(x)), kinks=(0.0,), analytic=False, **options)
+    return op(function, lambda g, x: product(g, np.sign(x)), kinks={0.0: 0.0}, analytic=False, **options)
 
 
 absolute = _absolute(np.absolute, onnx="Abs")

@@ -171,7 +171,7 @@ def euclidean_norm(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
         np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
     ),
     analytic=False,
-    kinks=(0.0,),
+    kinks={0.0: 0.0},
     samples=lambda rng: [(x, params | {"ord": ord}) for x, params in _norm_samples(rng) for ord in (3, 1.5)],
 )
 def p_norm(x: Any, *, ord: float, axis: Any = None, keepdims: bool = False) -> Any:

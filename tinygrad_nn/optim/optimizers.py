@@ -33,7 +33,7 @@ def sgd_update(
     nesterov: bool = False,
     weight_decay: float = 0.0,
 ) -> None:
-    """V = momentum * v + g, w -= rate * v; with Nesterov's momentum, w -= rate * (g + momentum * v)."""
+    """Set v = momentum * v + g, w -= rate * v; with Nesterov's momentum, w -= rate * (g + momentum * v)."""
     if weight_decay:
         np.multiply(parameter, weight_decay, out=scratch)
         gradient = np.add(scratch, gradient, out=scratch)
@@ -65,7 +65,7 @@ def adam_update(
     weight_decay: float = 0.0,
     decoupled: bool = False,
 ) -> None:
-    """M and v are running means of g and g * g; w -= rate * m_hat / (sqrt(v_hat) + eps) (Kingma and Ba 2015)."""
+    """Set m and v to the running means of g and g * g; w -= rate * m_hat / (sqrt(v_hat) + eps) (Kingma and Ba 2015)."""
     b1, b2 = betas
     lr, t = float(rate), int(count)
     if weight_decay and decoupled:
@@ -98,8 +98,10 @@ class Optimizer:
     _options: dict[str, Any]
 
     def __init__(self, parameters: Iterable[Any], lr: float | Schedule) -> None:
-        self.parameters = list(parameters)
         who = type(self).__name__
+        if hasattr(parameters, "parameters"):
+            raise ValueError(f"{who}: got a model\n  hint   {who}(model.parameters(), lr=...)")
+        self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError(
                 f"{who}: the list of parameters is empty\n  hint   {who}(model.parameters(), lr=...)"
@@ -130,6 +132,8 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         watchers = context.current().watchers
+        for watcher in watchers:
+            watcher.before_step(self.parameters)
         if not watchers or not any([watcher.on_host(self._prepare) for watcher in watchers]):  # noqa: C419
             self._prepare()
         update = self.rule if watchers else self.rule.function
@@ -143,6 +147,8 @@ class Optimizer:
     def _prepare(self) -> None:
         """Count the step and set the rate; plain Python work that a replay of a captured step repeats."""
         rate = self.lr(int(self.steps)) if callable(self.lr) else self.lr
+        if not 0 <= rate < math.inf:
+            raise ValueError(f"{type(self).__name__}: the learning rate of step {self.steps} is {rate!r}")
         self._rate[...] = rate
         self.steps += 1
 
@@ -259,6 +265,8 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         who = type(self).__name__
+        if len(betas) != 2:
+            raise ValueError(f"{who}: betas are two numbers, got {betas!r}")
         for k, beta in enumerate(betas):
             _check(who, f"betas[{k}]", beta, 0, 1, open_end=True)
         _check(who, "eps", eps, 0, math.inf)
