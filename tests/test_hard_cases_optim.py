@@ -166,7 +166,13 @@ def test_h149_bad_options_are_refused(options):
 
 def test_h149_bad_parameter_lists_are_refused():
     (w,) = weights()
-    for parameters, message in ((tn.nn.Dense(2, 3), "model.parameters"), ([], "empty"), ([w, w], "more than once"), ([w * 2], "not a leaf")):
+    bad = {
+        "model.parameters": tn.nn.Dense(2, 3),
+        "empty": [],
+        "more than once": [w, w],
+        "not a leaf": [w * 2],
+    }
+    for message, parameters in bad.items():
         with pytest.raises(ValueError, match=message):
             SGD(parameters, 0.1)
 
