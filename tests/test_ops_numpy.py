@@ -192,3 +192,13 @@ def test_recurrence_is_cumsum_and_cumprod():
     recurrence = REGISTRY["recurrence"]
     np.testing.assert_array_equal(recurrence(x, np.ones(3), axis=0), np.cumsum(x))
     np.testing.assert_array_equal(recurrence(np.array([2.0, 0, 0]), x, axis=0), np.cumprod(x))
+
+
+@pytest.mark.parametrize("axes", [([0, 1], [1, 2]), ([2, 0], [0, 1]), ([27, 1], [1, 3]), ([51, 30], [30, 26])])
+def test_einsum_with_lists_of_axes_and_no_output_orders_them_as_numpy_does(axes):
+    a, b = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
+    if axes[0][1] != axes[1][0]:
+        a, b = b, a
+    expected = np.einsum(a, axes[0], b, axes[1])
+    y = np.einsum(tn.tensor(a), axes[0], tn.tensor(b), axes[1])
+    np.testing.assert_array_equal(y.data, expected)

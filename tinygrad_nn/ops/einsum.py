@@ -39,14 +39,17 @@ def _explicit(subscripts: str, ranks: list[int]) -> str:
     return ",".join(terms) + "->" + output.replace("...", batch)
 
 
+_AXES = "".join(sorted(ascii_letters))  # an output that is not given orders the axes by their letters
+
+
 def _spelled(args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
     """Return subscripts and operands; lists of axis numbers after each operand become letters."""
     if isinstance(args[0], str):
         return args[0], args[1:]
     operands, lists = args[: len(args) // 2 * 2 : 2], args[1::2]
-    terms = ["".join("..." if k is Ellipsis else ascii_letters[k] for k in axes) for axes in lists]
+    terms = ["".join("..." if k is Ellipsis else _AXES[k] for k in axes) for axes in lists]
     if len(args) % 2:
-        terms.append("".join("..." if k is Ellipsis else ascii_letters[k] for k in args[-1]))
+        terms.append("".join("..." if k is Ellipsis else _AXES[k] for k in args[-1]))
         return ",".join(terms[:-1]) + "->" + terms[-1], operands
     return ",".join(terms), operands
 
