@@ -202,3 +202,15 @@ def test_einsum_with_lists_of_axes_and_no_output_orders_them_as_numpy_does(axes)
     expected = np.einsum(a, axes[0], b, axes[1])
     y = np.einsum(tn.tensor(a), axes[0], tn.tensor(b), axes[1])
     np.testing.assert_array_equal(y.data, expected)
+
+
+@pytest.mark.parametrize("width", [{0: 1}, {-1: (1, 2)}, {0: np.int64(2), 1: (0, 1)}])
+def test_padding_widths_by_axis_leave_the_other_axes_alone(width):
+    x = np.arange(6.0).reshape(2, 3)
+    pairs = [(0, 0), (0, 0)]
+    for axis, pair in width.items():
+        pairs[axis] = pair if isinstance(pair, tuple) else (pair, pair)
+    padded = np.pad(x, pairs, constant_values=5)
+    y, (g,) = derive(lambda t: np.pad(t, width, constant_values=5), x)
+    np.testing.assert_array_equal(y, padded)
+    np.testing.assert_array_equal(g, np.ones((2, 3)))

@@ -152,7 +152,7 @@ def _padding(
     if isinstance(pad_width, dict):
         pairs = [(0, 0)] * np.ndim(array)
         for axis, width in pad_width.items():
-            pairs[axis] = (width, width) if isinstance(width, int) else tuple(width)
+            pairs[axis] = tuple(np.broadcast_to(width, 2))
         pad_width = pairs
     widths = np.broadcast_to(np.asarray(pad_width), (np.ndim(array), 2)).tolist()
     params = {"pad_width": tuple(map(tuple, widths)), **other}
