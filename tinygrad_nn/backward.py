@@ -134,8 +134,7 @@ def backward(
             node.saved = None
             node.operands = []
     for parent, g in totals.items():
-        if useful is None or parent in wanted:  # type: ignore[operator]
-            gradients[parent] = g if parent in own or wrap else g.copy()
+        gradients[parent] = g if parent in own or wrap else g.copy()
     return gradients
 
 

@@ -22,14 +22,13 @@ def commit(gradients: Mapping[Any, Any], wrap: Callable[[Any, None], Any] | None
         before: list[tuple[Leaf, Any]] = []
         after: list[Any] = []
         for leaf, g in gradients.items():
-            if type(leaf) is Leaf and leaf.requires_grad:
-                old = leaf.grad
-                before.append((leaf, old))
-                if old is not None:
-                    g = np.add(old, g) if wrap is None else wrap(old, None) + g
-                elif wrap is not None and any(getattr(g, "_data", g) is other for other in after):
-                    g = g.copy()  # each leaf has a gradient of its own, in a recorded step too
-                after.append(getattr(g, "_data", g))
+            old = leaf.grad
+            before.append((leaf, old))
+            if old is not None:
+                g = np.add(old, g) if wrap is None else wrap(old, None) + g
+            elif wrap is not None and any(getattr(g, "_data", g) is other for other in after):
+                g = g.copy()  # each leaf has a gradient of its own, in a recorded step too
+            after.append(getattr(g, "_data", g))
         try:
             for (leaf, _), new in zip(before, after, strict=True):
                 leaf.grad = new if type(new) is np.ndarray else np.asarray(new)

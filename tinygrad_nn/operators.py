@@ -153,16 +153,14 @@ def _attach(record: Primitive | Composite) -> None:
 
 
 for _symbol, _name in _BINARY.items():
-    if _name in REGISTRY:
-        _forward, _reflected, _in_place = _binary(REGISTRY[_name])  # type: ignore[arg-type]
-        setattr(Tensor, f"__{_symbol}__", _forward)
-        setattr(Tensor, f"__r{_symbol}__", _reflected)
-        setattr(Tensor, f"__i{_symbol}__", _in_place)
+    _forward, _reflected, _in_place = _binary(REGISTRY[_name])  # type: ignore[arg-type]
+    setattr(Tensor, f"__{_symbol}__", _forward)
+    setattr(Tensor, f"__r{_symbol}__", _reflected)
+    setattr(Tensor, f"__i{_symbol}__", _in_place)
 for _symbol, _name in _COMPARE.items():
     setattr(Tensor, f"__{_symbol}__", _binary(REGISTRY[_name])[0])  # type: ignore[arg-type]
 for _symbol, _name in _UNARY.items():
-    if _name in REGISTRY:
-        setattr(Tensor, f"__{_symbol}__", _unary(REGISTRY[_name]))  # type: ignore[arg-type]
+    setattr(Tensor, f"__{_symbol}__", _unary(REGISTRY[_name]))  # type: ignore[arg-type]
 for _name, _function in {
     "copy": copy,
     "astype": astype,

@@ -232,8 +232,7 @@ class Tensor(Conversions):
 
     def _touch(self) -> None:
         """Note that the values were changed in place, so that older results refuse to go back."""
-        if self._node is not None:
-            self._node.number = tick()
+        self._node.number = tick()  # type: ignore[union-attr]  # only leaves that require grad are written
 
     # Going back
 
