@@ -7,7 +7,7 @@ import pytest
 from derive import check
 
 import tinygrad_nn as tn
-from tinygrad_nn.errors import LabelError, ShapeError
+from tinygrad_nn.errors import DtypeError, LabelError, ShapeError
 from tinygrad_nn.nn import losses
 
 INF, NAN = math.inf, math.nan
@@ -196,3 +196,44 @@ def test_losses_keep_the_dtype_of_the_predictions(dtype):
         y.backward()
         assert x.grad.dtype == dtype
         assert np.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize("loss", [losses.cross_entropy, losses.nll])
+@pytest.mark.parametrize(
+    ("scores", "labels", "error", "message"),
+    [
+        (np.zeros(3), np.array([0]), ShapeError, r"predictions have shape \(3,\), expected \(N, classes\)"),
+        (
+            np.zeros((2, 3)),
+            np.array([0, 1, 2]),
+            ShapeError,
+            r"2 rows of shape \(2, 3\) but labels of shape \(3,\)",
+        ),
+        (np.zeros((2, 3)), np.zeros((2, 1), int), ShapeError, r"labels of shape \(2, 1\)"),
+        (
+            np.zeros((2, 3)),
+            np.array([0.0, 1.0]),
+            DtypeError,
+            r"got dtype float64\n  hint   labels.astype\(np.int64\)",
+        ),
+        (
+            np.zeros((2, 3)),
+            np.eye(3, dtype=bool)[:2],
+            DtypeError,
+            r"got dtype bool\n  hint   labels.argmax\(axis=1\)",
+        ),
+    ],
+)
+def test_H139_scores_and_labels_that_do_not_fit_are_refused(loss, scores, labels, error, message):
+    with pytest.raises(error, match=f"{loss.__name__}: .*{message}"):
+        loss(scores, labels)
+
+
+@pytest.mark.parametrize("delta", [0.0, -1.0, NAN])
+def test_the_bend_of_huber_is_positive(delta):
+    with pytest.raises(ValueError, match=f"huber: delta is positive, got {delta}"):
+        losses.huber(np.zeros(2), np.zeros(2), delta=delta)
+
+
+def test_targets_may_be_tensors_and_get_a_gradient_of_their_own():
+    check(lambda p, t: losses.mse(p, t), [[1.0, 2.0], [0.0, 4.0]], 2.5, [1, -2], [-1, 2])

@@ -268,3 +268,46 @@ def test_h153_a_state_that_does_not_fit_lists_everything_and_changes_nothing():
         assert problem in text
     after = model.state_dict()
     assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("kind", [tn.optim.Adam, tn.optim.AdamW])
+def test_float16_parameters_are_refused_where_squares_would_vanish(kind):
+    half = tn.tensor(np.ones(2, np.float16), requires_grad=True)
+    with pytest.raises(ValueError, match=f"{kind.__name__}: float16 is too narrow.*\n  hint   float32"):
+        kind([half], lr=0.1)
+
+
+def test_h153_a_negative_step_count_is_refused():
+    optimizer = tn.optim.Adam(weights(), lr=0.1)
+    state = optimizer.state_dict()
+    with pytest.raises(CheckpointError, match=r"nothing was changed\n  negative    steps: -1"):
+        optimizer.load_state_dict(state | {"steps": np.array(-1, state["steps"].dtype)})
+    assert int(optimizer.steps) == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: tn.optim.schedules.exponential(0.0, 0.5),
+            "exponential: rate is positive and finite, got 0.0",
+        ),
+        (
+            lambda: tn.optim.schedules.exponential(0.1, math.inf),
+            "exponential: decay is positive and finite, got inf",
+        ),
+        (
+            lambda: tn.optim.schedules.inverse_time(0.1, -5),
+            "inverse_time: steps is positive and finite, got -5",
+        ),
+        (lambda: tn.optim.schedules.inverse_time(math.nan, 5), "inverse_time: rate is positive"),
+        (lambda: tn.optim.schedules.piecewise([0.1, 0.2], []), "2 rates need 1 increasing boundaries, got"),
+        (
+            lambda: tn.optim.schedules.piecewise([3, 2, 1], [10, 10]),
+            r"3 rates need 2 increasing boundaries, got \[10, 10\]",
+        ),
+    ],
+)
+def test_a_schedule_that_makes_no_sense_is_refused_when_it_is_made(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,5 +1,7 @@
 """A new op is one statement: dispatch, method, table and checks pick it up by themselves."""
 
+import math
+import pickle
 import subprocess
 import sys
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tinygrad_nn.primitive import REGISTRY
 from tinygrad_nn.testing.ops_table import ops_table
 
 STATEMENT = """
@@ -55,3 +58,90 @@ def test_a_rule_that_cannot_be_called_is_refused_when_declared(rule, complaint):
 def test_a_second_declaration_is_refused():
     with pytest.raises(tn.errors.BadRule, match="registered already"):
         tn.op(np.tanh, lambda g, y: g)
+
+
+def test_a_name_that_means_something_in_rules_is_no_operand():
+    with pytest.raises(tn.errors.BadRule, match="gain: g, i has a meaning in rules; rename the operand"):
+        tn.kernel(lambda g: g, None, name="gain")(lambda g, i: g)
+    assert "gain" not in REGISTRY
+
+
+@pytest.fixture
+def blend():
+    return tn.kernel(
+        lambda g, *, weight=0.5: g * weight, lambda g, *, weight=0.5: g * (1 - weight), name="blend"
+    )(lambda a, b, weight=0.5: a * weight + b * (1 - weight))
+
+
+def test_operands_and_parameters_are_given_as_to_the_function_itself(blend):
+    a, b = tn.tensor([1.0], requires_grad=True), tn.tensor([3.0], requires_grad=True)
+    for y in (
+        blend(a, b, 0.25),
+        blend(a, b, weight=0.25),
+        blend(a, b=b, weight=0.25),
+        blend(b=b, a=a, weight=0.25),
+    ):
+        assert y.item() == 2.5
+        assert [g.item() for g in tn.gradients(y, [a, b])] == [0.25, 0.75]
+    assert blend(a, b).item() == blend(a, b, 0.5).item() == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda f, x: f(x), r"blend\(\) needs 2 operands \(a, b\), got 1"),
+        (lambda f, x: f(x, weight=0.1), r"blend\(\) needs 2 operands \(a, b\), got 1"),
+        (lambda f, x: f(x, x, 0.1, 7), r"blend\(\) takes at most 3 arguments, got 4"),
+    ],
+)
+def test_a_call_with_too_few_or_too_many_arguments_says_so(blend, call, message):
+    for x in (np.ones(2), tn.tensor([1.0])):
+        with pytest.raises(TypeError, match=message):
+            call(blend, x)
+
+
+def test_a_function_without_a_signature_takes_its_operands_by_position():
+    class Hypot:
+        """As functions written in C are, where Python cannot say how they are called."""
+
+        __name__ = "hypotenuse"
+        __signature__ = None
+
+        def __call__(self, *args):
+            return math.hypot(*args)
+
+    f = tn.op(Hypot(), lambda g, y, a: g * a / y, lambda g, y, b: g * b / y)
+    x = tn.tensor(3.0, requires_grad=True)
+    y = f(x, 4.0)
+    y.backward()
+    assert y.item() == 5
+    assert x.grad == np.float32(0.6)
+    with pytest.raises(TypeError, match=r"hypotenuse\(\) needs 2 operands, got 1"):
+        f(x)
+
+
+def test_an_operand_without_a_rule_does_not_lose_its_gradient_silently():
+    f = tn.kernel(lambda g, b: g * b, None, name="scaled_by")(lambda a, b: a * b)
+    a, b = tn.tensor([2.0], requires_grad=True), tn.tensor([3.0], requires_grad=True)
+    with pytest.raises(
+        tn.errors.NoGradientRule, match=r"scaled_by: operand 1 \(b\) has no .*\n  hint .*detach"
+    ):
+        f(a, b)
+    assert tn.gradients(f(a, b.detach()), a).item() == 3
+
+
+def test_a_residual_of_one_rule_is_not_asked_for_when_only_the_other_runs():
+    f = tn.kernel(
+        lambda g, e: g * e, lambda g, a, b: g * a * np.exp(b), e=lambda b: np.exp(b), name="times_exp"
+    )(lambda a, b: (a * np.exp(b), np.exp(b)))
+    a, b = tn.tensor(2.0, requires_grad=True), tn.tensor(0.5, requires_grad=True)
+    second = lambda y, x: tn.gradients(tn.gradients(y, x, create_graph=True), x).item()
+    assert second(f(2.0, b), b) == pytest.approx(2 * math.exp(0.5))
+    mixed = tn.gradients(tn.gradients(f(a, b), a, create_graph=True), b).item()
+    assert mixed == pytest.approx(math.exp(0.5))
+
+
+def test_ops_are_pickled_by_name_and_say_who_they_are():
+    assert pickle.loads(pickle.dumps(REGISTRY["exp"])) is REGISTRY["exp"]
+    assert repr(REGISTRY["exp"]) == "<op exp>"
+    assert repr(REGISTRY[np.linalg.norm]) == "<composite norm>"

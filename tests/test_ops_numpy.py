@@ -194,7 +194,9 @@ def test_recurrence_is_cumsum_and_cumprod():
     np.testing.assert_array_equal(recurrence(np.array([2.0, 0, 0]), x, axis=0), np.cumprod(x))
 
 
-@pytest.mark.parametrize("axes", [([0, 1], [1, 2]), ([2, 0], [0, 1]), ([27, 1], [1, 3]), ([51, 30], [30, 26])])
+@pytest.mark.parametrize(
+    "axes", [([0, 1], [1, 2]), ([2, 0], [0, 1]), ([27, 1], [1, 3]), ([51, 30], [30, 26])]
+)
 def test_einsum_with_lists_of_axes_and_no_output_orders_them_as_numpy_does(axes):
     a, b = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
     if axes[0][1] != axes[1][0]:
@@ -214,3 +216,51 @@ def test_padding_widths_by_axis_leave_the_other_axes_alone(width):
     y, (g,) = derive(lambda t: np.pad(t, width, constant_values=5), x)
     np.testing.assert_array_equal(y, padded)
     np.testing.assert_array_equal(g, np.ones((2, 3)))
+
+
+def test_einsum_takes_out_none():
+    x = tn.tensor([1.0, 2.0], requires_grad=True)
+    np.einsum("i->", x, out=None).backward()
+    np.testing.assert_array_equal(x.grad, [1, 1])
+    with pytest.raises(NoGradientRule, match="out"):
+        np.einsum("i->", x, out=np.zeros(()))
+
+
+@pytest.mark.parametrize("split", [np.split, np.array_split])
+@pytest.mark.parametrize("parts", [0, -2])
+def test_splitting_into_no_parts_is_refused(split, parts):
+    with pytest.raises(ValueError, match=f"the number of sections is positive, got {parts}"):
+        split(tn.tensor([1.0, 2.0]), parts)
+
+
+def test_tensordot_names_the_axes_that_differ():
+    a, b = tn.tensor(np.ones((2, 3))), np.ones((2, 3))
+    with pytest.raises(
+        ShapeError, match=r"tensordot: axes \(1,\) of \(2, 3\) and \(0,\) of \(2, 3\) have different lengths"
+    ):
+        np.tensordot(a, b, 1)
+
+
+def test_norms_of_an_order_need_an_axis_beyond_matrices():
+    x = tn.tensor(np.ones((2, 3, 4)))
+    with pytest.raises(ValueError, match=r"ord=1 is for vectors and matrices; shape \(2, 3, 4\) needs axis="):
+        np.linalg.norm(x, 1)
+    assert np.linalg.norm(x).item() == pytest.approx(np.sqrt(24))
+
+
+def test_det_of_a_nearly_singular_matrix_has_the_gradient_of_its_cofactors():
+    a = np.array([[1.0, 2.0], [2.0, 4.0 + 1e-9]])
+    _, (g,) = derive(np.linalg.det, a)
+    np.testing.assert_allclose(g, [[a[1, 1], -2], [-2, 1]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("classes", [2, 31, 32, 100])
+def test_cross_entropy_of_few_and_of_many_classes(classes):
+    rng = np.random.default_rng(classes)
+    logits, labels = 100 * rng.normal(size=(5, classes)), rng.integers(classes, size=5)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    p = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
+    expected = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(5), labels]
+    y, (g,) = derive(lambda x: tn.nn.losses.cross_entropy(x, labels), logits)
+    np.testing.assert_allclose(y, expected.mean(), rtol=1e-13)
+    np.testing.assert_allclose(g, (p - np.eye(classes)[labels]) / 5, rtol=1e-10, atol=1e-16)

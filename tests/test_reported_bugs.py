@@ -178,11 +178,14 @@ def test_a_class_instead_of_a_layer_is_refused_at_once():
     [
         ((2, 3, 4), (5, 4, 6), "batch dimensions do not broadcast"),
         ((2, 3), (4, 5), "inner dimensions differ"),
+        ((), (2,), r"\(\) @ \(2,\): 0-d(.|\n)*hint   a 0-d operand is multiplied with \*"),
+        ((3, 2), (4, 2), r"hint   \(3, 2\) @ \(2, 4\) works: x @ w.T"),
+        ((2, 3), (4, 5), r"left   \(2, 3\)      float64  measured\n"),
     ],
 )
 def test_a_wrong_product_says_which_dimensions_are_wrong(left, right, text):
     with pytest.raises(ShapeError, match=text):
-        tn.tensor(np.ones(left)) @ np.ones(right)
+        tn.tensor(np.ones(left), name="measured") @ np.ones(right)
 
 
 def test_the_last_of_several_operands_does_not_decide_the_dtype():

@@ -1,0 +1,150 @@
+"""Derivatives as functions: gradients, grad, vjp, jvp, jacobian, hessian at their edges, and what they refuse."""
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tinygrad_nn.errors import DtypeError, GraphError, ShapeError
+
+X = np.array([1.0, 2.0, 3.0])
+
+
+def leaf(*values):
+    return tn.tensor(values, dtype=float, requires_grad=True)
+
+
+@pytest.mark.parametrize("x", [np.ones(2), 1.0, tn.tensor([1.0]), None])
+def test_gradients_are_found_for_tensors_that_require_grad_only(x):
+    w = leaf(1.0)
+    y = (w * w).sum()
+    with pytest.raises(GraphError, match="every x is a tensor that requires grad\n  hint   tn.tensor"):
+        tn.gradients(y, [w, x])
+    assert tn.gradients(y, w).item() == 2, "the refused call has released the graph"
+
+
+def test_gradients_come_in_the_form_of_xs_with_zeros_for_what_does_not_matter():
+    a, b = leaf(1.0, 2.0), leaf(3.0)
+    y = (a * a).sum()
+    first, second = tn.gradients(y, (a, b), retain_graph=True)
+    np.testing.assert_array_equal(first.data, [2, 4])
+    np.testing.assert_array_equal(second.data, [0])
+    assert isinstance(tn.gradients(y, [a]), list)
+    assert a.grad is None
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_the_gradient_of_a_leaf_with_respect_to_itself_is_the_cotangent(create_graph):
+    x = leaf(1.0, 2.0)
+    seed = np.array([3.0, 4.0])
+    g = tn.gradients(x, x, cotangent=seed, create_graph=create_graph)
+    np.testing.assert_array_equal(g.data, seed)
+
+
+@pytest.mark.parametrize(
+    "call", [tn.grad(np.sum), lambda x: tn.vjp(np.exp, x), lambda x: tn.jvp(np.exp, x, x)]
+)
+@pytest.mark.parametrize("x", [2, np.arange(3), True])
+def test_arguments_of_derivatives_are_floating(call, x):
+    with pytest.raises(DtypeError, match=r"derivatives need floating arguments, got dtype \w+\n  hint   2.0"):
+        call(x)
+
+
+def test_a_function_that_leaves_the_tensors_is_refused():
+    with pytest.raises(GraphError, match="grad: the function returned float, expected a Tensor"):
+        tn.grad(lambda x: 3.0)(1.0)
+    with pytest.raises(GraphError, match="vjp: the function returned ndarray"):
+        tn.vjp(lambda x: x.data, X)
+
+
+def test_grad_is_for_scalars_and_names_jacobian():
+    with pytest.raises(ShapeError, match=r"returned shape \(3,\), expected a scalar\n  hint   tn.jacobian"):
+        tn.grad(lambda x: x * 2)(X)
+    np.testing.assert_array_equal(tn.grad(lambda x: x.sum(keepdims=True))(X).data, np.ones(3))
+
+
+@pytest.mark.parametrize("argnums", [2, -3, (0, 5)])
+def test_argnums_are_positional_arguments(argnums):
+    with pytest.raises(ValueError, match=r"argnums -?\d is outside of the 2 positional arguments"):
+        tn.grad(lambda x, y: x * y, argnums)(1.0, 2.0)
+
+
+def test_argnums_choose_arguments_from_either_end():
+    f = lambda x, y, *, scale=1.0: x * y * scale
+    assert tn.grad(f)(2.0, 3.0).item() == 3
+    assert tn.grad(f, -1)(2.0, 3.0, scale=10.0).item() == 20
+    assert [g.item() for g in tn.grad(f, (1, 0))(2.0, 3.0)] == [2, 3]
+    (alone,) = tn.grad(f, (0,))(2.0, 3.0)
+    assert alone.item() == 3
+
+
+def test_jvp_wants_one_direction_of_the_same_shape_for_each_argument():
+    with pytest.raises(ShapeError, match="jvp: 2 arguments but 1 directions"):
+        tn.jvp(np.multiply, (X, X), X)
+    with pytest.raises(ShapeError, match=r"argument 1 has shape \(3,\), its direction has shape \(2,\)"):
+        tn.jvp(np.multiply, (X, X), (X, X[:2]))
+
+
+def test_jvp_of_several_arguments_adds_their_parts():
+    v, w = np.array([1.0, 0.0, 2.0]), np.array([0.5, 1.0, 0.0])
+    y, dy = tn.jvp(np.multiply, (X, X + 1), (v, w))
+    np.testing.assert_array_equal(y.data, X * (X + 1))
+    np.testing.assert_allclose(dy.data, v * (X + 1) + X * w, rtol=1e-15)
+
+
+@pytest.mark.parametrize("f", [lambda x: tn.tensor(np.full(2, 7.0)), lambda x: x.detach()[:2]])
+def test_what_does_not_depend_on_its_argument_has_derivative_zero(f):
+    value, slope = tn.jvp(f, X, X)
+    assert value.shape == slope.shape == (2,)
+    assert not slope.data.any()
+    np.testing.assert_array_equal(tn.jacobian(f)(X).data, np.zeros((2, 3)))
+    np.testing.assert_array_equal(tn.vjp(f, X)[1](np.ones(2)).data, np.zeros(3))
+    np.testing.assert_array_equal(tn.grad(lambda x: f(x).sum())(X).data, np.zeros(3))
+
+
+@pytest.mark.parametrize(("result", "argument"), [((0,), (3,)), ((3,), (0,)), ((2, 0), (4, 0))])
+def test_jacobians_of_empty_arrays_are_empty_arrays(result, argument):
+    x = np.ones(argument, np.float32)
+    J = tn.jacobian(lambda x: np.zeros(result, np.float32) * x.sum())(x)
+    assert J.shape == result + argument
+    assert J.dtype == np.float32
+
+
+def test_the_identity_has_the_unit_jacobian_and_no_curvature():
+    np.testing.assert_array_equal(tn.jacobian(lambda x: x)(X).data, np.eye(3))
+    np.testing.assert_array_equal(tn.hessian(lambda x: x.sum())(X).data, np.zeros((3, 3)))
+    np.testing.assert_array_equal(tn.jvp(lambda x: x, X, X + 1)[1].data, X + 1)
+
+
+def test_jacobian_and_hessian_with_respect_to_another_argument():
+    W = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(tn.jacobian(lambda W, x: W @ x, argnums=1)(W, X).data, W)
+    H = tn.hessian(lambda a, x: a * (x**3).sum(), argnums=1)(2.0, X)
+    np.testing.assert_allclose(H.data, np.diag(12 * X))
+
+
+def test_derivatives_nest_in_every_order():
+    cube = lambda x: (x**3).sum()
+    along = lambda x: tn.jvp(cube, x, np.ones(3))[1]
+    np.testing.assert_allclose(tn.grad(along)(X).data, 6 * X)
+    np.testing.assert_allclose(tn.jvp(tn.grad(cube), X, X)[1].data, 6 * X * X)
+    np.testing.assert_allclose(tn.grad(lambda x: tn.vjp(cube, x)[1](1.0).sum())(X).data, 6 * X)
+    np.testing.assert_allclose(tn.jacobian(tn.jacobian(cube))(X).data, np.diag(6 * X))
+
+
+def test_a_derivative_is_itself_differentiable_by_what_the_function_closes_over():
+    w = leaf(2.0)
+    slope = tn.grad(lambda x: (w * x * x).sum())(np.array([3.0]))
+    assert slope.item() == 12
+    assert tn.gradients(slope, w, cotangent=np.ones(1)).item() == 6
+    assert w.grad is None
+
+
+def test_a_cotangent_that_requires_grad_links_the_result_of_a_pull():
+    _, pull = tn.vjp(lambda x: x * x, X)
+    seed = leaf(1.0, 1.0, 1.0)
+    np.testing.assert_array_equal(tn.gradients(pull(seed).sum(), seed).data, 2 * X)
+
+
+def test_derivatives_are_taken_inside_no_grad_too():
+    with tn.no_grad():
+        assert tn.grad(lambda x: x * x)(3.0).item() == 6

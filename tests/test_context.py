@@ -1,0 +1,109 @@
+"""no_grad and enable_grad, as blocks and as decorators of functions, generators and coroutines."""
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tinygrad_nn import context
+
+
+@pytest.fixture
+def w():
+    return tn.tensor([1.0, 2.0], requires_grad=True)
+
+
+def test_enable_grad_records_inside_no_grad_and_no_grad_holds_again_after_it(w):
+    with tn.no_grad():
+        with tn.enable_grad():
+            y = (w * w).sum()
+        assert not (w * w).requires_grad
+    y.backward()
+    np.testing.assert_array_equal(w.grad, [2, 4])
+
+
+@pytest.mark.parametrize(("block", "recorded"), [(tn.no_grad, False), (tn.enable_grad, True)])
+@pytest.mark.parametrize("outer", [tn.no_grad, tn.enable_grad])
+def test_a_decorated_function_has_its_own_recording_on_every_call(w, block, recorded, outer):
+    @block()
+    def double(x, *, factor=2):
+        """Twice x."""
+        return x * factor
+
+    with outer():
+        before = context.current()
+        assert double(w).requires_grad is recorded
+        assert double(w, factor=3).requires_grad is recorded
+        assert context.current() is before
+    assert (double.__name__, double.__doc__) == ("double", "Twice x.")
+
+
+def test_a_decorated_function_that_fails_or_calls_itself_restores_recording(w):
+    @tn.no_grad()
+    def countdown(k):
+        assert not (w * k).requires_grad
+        if k == 0:
+            raise ZeroDivisionError
+        return countdown(k - 1)
+
+    with pytest.raises(ZeroDivisionError):
+        countdown(3)
+    assert (w * 1).requires_grad
+
+
+def test_a_decorated_generator_receives_values_and_errors_and_returns_its_result(w):
+    @tn.no_grad()
+    def echo():
+        got = []
+        while len(got) < 3:
+            try:
+                got.append((yield (w * 2).requires_grad))
+            except KeyError as error:
+                got.append(f"caught {error}, recording {(w * 2).requires_grad}")
+        return got
+
+    steps = echo()
+    assert next(steps) is False
+    assert steps.send("first") is False
+    assert steps.throw(KeyError(7)) is False
+    assert (w * 2).requires_grad
+    with pytest.raises(StopIteration) as stop:
+        steps.send("last")
+    assert stop.value.value == ["first", "caught 7, recording False", "last"]
+
+
+def test_an_error_that_a_decorated_generator_does_not_catch_comes_back(w):
+    @tn.no_grad()
+    def numbers():
+        yield 1
+        yield 2
+
+    steps = numbers()
+    next(steps)
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        steps.throw(ZeroDivisionError("mine"))
+    assert (w * 2).requires_grad
+
+
+def test_a_closed_generator_cleans_up():
+    closed = []
+
+    @tn.no_grad()
+    def numbers():
+        try:
+            yield 1
+        finally:
+            closed.append(True)
+
+    steps = numbers()
+    next(steps)
+    steps.close()
+    assert closed == [True]
+
+
+def test_a_watcher_that_says_nothing_lets_layers_and_losses_keep_what_a_user_made():
+    wide = tn.tensor(np.ones((2, 3)))
+    narrow = np.zeros((2, 3), np.float32)
+    expected = tn.nn.losses.mse(narrow, wide).dtype
+    with context.watching(context.Watcher()):
+        assert tn.nn.losses.mse(narrow, wide).dtype == expected == np.float64
+        assert tn.nn.Dense(3, 1, rng=0)(wide).dtype == np.float64

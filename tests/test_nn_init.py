@@ -1,0 +1,127 @@
+"""Initialisers: the published distributions, from the generator they are given, in the dtype asked for."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tinygrad_nn import nn
+from tinygrad_nn.nn import init
+
+SHAPE = (80, 120)
+FAN_IN, FAN_OUT = SHAPE
+UNIFORM = {
+    "glorot_uniform": (init.glorot_uniform(), math.sqrt(6 / (FAN_IN + FAN_OUT))),
+    "he_uniform": (init.he_uniform(), math.sqrt(6 / FAN_IN)),
+}
+NORMAL = {
+    "glorot_normal": (init.glorot_normal(), math.sqrt(2 / (FAN_IN + FAN_OUT))),
+    "he_normal": (init.he_normal(), math.sqrt(2 / FAN_IN)),
+    "lecun_normal": (init.lecun_normal(), math.sqrt(1 / FAN_IN)),
+}
+SCALED = {name: made for name, (made, _) in {**UNIFORM, **NORMAL}.items()}
+RANDOM = {**SCALED, "normal": init.normal(), "uniform": init.uniform()}
+EVERY = {**RANDOM, "zeros": init.zeros(), "ones": init.ones(), "constant": init.constant(0.3)}
+
+
+def draw(initializer, shape=SHAPE, seed=0, dtype=np.float64):
+    return initializer(shape, np.random.default_rng(seed), dtype)
+
+
+@pytest.mark.parametrize("name", UNIFORM)
+def test_a_uniform_initialiser_fills_its_interval_evenly(name):
+    initializer, limit = UNIFORM[name]
+    values = draw(initializer)
+    assert limit * 0.999 < values.max() <= limit
+    assert -limit <= values.min() < -limit * 0.999
+    counts, _ = np.histogram(values, bins=10, range=(-limit, limit))
+    np.testing.assert_allclose(counts / values.size, 0.1, atol=0.02)
+    assert values.var() == pytest.approx(limit**2 / 3, rel=0.05)
+
+
+@pytest.mark.parametrize("name", NORMAL)
+def test_a_normal_initialiser_has_its_variance_and_the_tails_of_a_normal(name):
+    initializer, std = NORMAL[name]
+    values = draw(initializer)
+    assert values.std() == pytest.approx(std, rel=0.03)
+    assert abs(values.mean()) < 0.05 * std
+    for k, share in ((1, 0.6827), (2, 0.9545)):
+        assert np.mean(np.abs(values) < k * std) == pytest.approx(share, abs=0.02)
+
+
+def test_activations_keep_their_size_through_relu_layers_made_by_he_normal():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 200))
+    power = (x**2).mean()
+    for _ in range(5):
+        x = np.maximum(x @ init.he_normal()((200, 200), rng, np.float64), 0)
+    assert (x**2).mean() == pytest.approx(power, rel=0.3)
+
+
+def test_fans_of_kernels_count_the_receptive_field():
+    plain, kernel = draw(init.he_uniform(), (9 * 4, 5)), draw(init.he_uniform(), (4, 5, 3, 3))
+    limit = math.sqrt(6 / 36)
+    assert np.abs(plain).max() <= limit
+    assert 0.95 * limit < np.abs(kernel).max() <= limit
+    glorot = draw(init.glorot_uniform(), (4, 5, 3, 3))
+    limit = math.sqrt(6 / ((4 + 5) * 9))
+    assert 0.95 * limit < np.abs(glorot).max() <= limit
+
+
+def test_normal_and_uniform_take_their_parameters():
+    values = draw(init.normal(std=0.1, mean=3.0))
+    assert values.mean() == pytest.approx(3, abs=0.01)
+    assert values.std() == pytest.approx(0.1, rel=0.03)
+    values = draw(init.uniform(2.0, 5.0))
+    assert 2 <= values.min() < 2.01
+    assert 4.99 < values.max() <= 5
+    assert np.abs(draw(init.uniform())).max() <= 0.05
+
+
+@pytest.mark.parametrize(("name", "value"), [("zeros", 0), ("ones", 1), ("constant", 0.3)])
+def test_constants_fill(name, value):
+    np.testing.assert_array_equal(draw(EVERY[name], (2, 3)), np.full((2, 3), value))
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_shape_and_dtype_are_those_asked_for(name, dtype):
+    values = draw(EVERY[name], (3, 4), dtype=dtype)
+    assert (values.shape, values.dtype) == ((3, 4), dtype)
+    assert values.flags.writeable
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_the_seed_decides_and_numpys_global_generator_has_no_say(name):
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    first, again, other = draw(RANDOM[name]), draw(RANDOM[name]), draw(RANDOM[name], seed=1)
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).mean() > 0.99
+    rng = np.random.default_rng(0)
+    one, two = (RANDOM[name]((3, 4), rng, np.float64) for _ in range(2))
+    assert (one != two).all()
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+
+@pytest.mark.parametrize("name", SCALED)
+@pytest.mark.parametrize("shape", [(), (5,)])
+def test_an_initialiser_that_needs_fans_refuses_shapes_without_them(name, shape):
+    with pytest.raises(ValueError, match=r"at least two axes \(in, out\), got \("):
+        draw(SCALED[name], shape)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_an_empty_shape_gives_an_empty_array(name):
+    assert draw(EVERY[name], (0, 0)).shape == (0, 0)
+
+
+def test_dense_uses_the_initialisers_that_it_is_given():
+    layer = nn.Dense(*SHAPE, init=init.he_normal(), bias_init=init.constant(0.25), rng=3)
+    rng = np.random.default_rng(3)
+    np.testing.assert_array_equal(layer.weight.data, init.he_normal()(SHAPE, rng, np.float32))
+    np.testing.assert_array_equal(layer.bias.data, np.full(FAN_OUT, 0.25, np.float32))
+    default = nn.Dense(*SHAPE, rng=3)
+    np.testing.assert_array_equal(
+        default.weight.data, init.glorot_uniform()(SHAPE, np.random.default_rng(3), np.float32)
+    )
+    assert not default.bias.data.any()
