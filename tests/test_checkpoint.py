@@ -344,3 +344,56 @@ def test_without_safetensors_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "safetensors.numpy", None)
     with pytest.raises(ImportError, match=r"pip install 'tinygrad_nn\[io\]'"):
         tn.save(tmp_path / "x", model=network())
+
+
+class Kept:
+    """A part with a state of its own making."""
+
+    def __init__(self, state):
+        self.state = state
+
+    def state_dict(self):
+        return self.state
+
+    def load_state_dict(self, state):
+        self.state = state
+
+
+def test_tensors_in_a_state_are_saved_by_their_values(tmp_path):
+    tn.save(tmp_path / "x", part=Kept({"w": tn.tensor([1.0, 2.0], requires_grad=True)}))
+    part = Kept({})
+    tn.load(tmp_path / "x", part=part)
+    np.testing.assert_array_equal(part.state["w"], np.array([1, 2], np.float32))
+    assert part.state["w"].dtype == np.float32
+
+
+def test_arrays_whose_dotted_names_are_the_same_stay_apart(tmp_path):
+    state = {
+        "a.b": np.array([1.0]),
+        "a": {"b": np.array([2.0]), "b_": np.array([3.0])},
+        "a.b_": np.array([4.0]),
+    }
+    tn.save(tmp_path / "x", part=Kept(state))
+    part = Kept({})
+    tn.load(tmp_path / "x", part=part)
+    assert part.state == state
+
+
+def test_h155_a_header_longer_than_the_file_with_a_digest_that_is_right(tmp_path):
+    blob = bytearray(forged("", EMPTY))
+    start = blob.index(b"1 ") + 2
+    blob[:8] = struct.pack("<Q", len(blob))
+    blob[start : start + 64] = b"0" * 64
+    blob[start : start + 64] = hashlib.sha256(blob).hexdigest().encode()
+    (tmp_path / "long.safetensors").write_bytes(blob)
+    refused(tmp_path / "long.safetensors", f"damaged: a header of {len(blob)} bytes in a file of {len(blob)}")
+
+
+def test_a_header_of_another_form_is_not_written(tmp_path, monkeypatch):
+    write = safetensors.numpy.save
+    monkeypatch.setattr(
+        safetensors.numpy, "save", lambda *a, **k: write(*a, **k).replace(b"tinygrad_nn", b"tinygrad_mm")
+    )
+    with pytest.raises(RuntimeError, match="header of another form; no checkpoint was written"):
+        tn.save(tmp_path / "x", model=network())
+    assert list(tmp_path.iterdir()) == []

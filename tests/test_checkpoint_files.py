@@ -3,7 +3,9 @@
 import ast
 import errno
 import os
+import runpy
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -201,3 +203,14 @@ def test_h158_killed_while_saving_over_and_over(tmp_path):
         assert (state == state[0]).all()
     tn.save(path, state=states[0])
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_without_file_locks_as_on_windows_files_are_written_and_remains_removed(target, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    module = runpy.run_path(files.__file__)
+    assert module["fcntl"] is None
+    remains = target.with_name(f"{module['_prefix'](target)}1234.partial")
+    remains.write_bytes(b"half")
+    module["write_atomically"](target, [b"new ", b"contents"])
+    assert target.read_bytes() == b"new contents"
+    assert list(target.parent.iterdir()) == [target]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinygrad_nn import data
-from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.errors import CheckpointError, ShapeError
 
 sizes = st.integers(1, 12)
 row_counts = st.integers(1, 30)
@@ -159,3 +159,13 @@ def test_no_arrays_at_all_are_refused_at_the_call(kind):
 def test_dropping_the_only_batch_is_refused():
     with pytest.raises(ValueError, match="no batch of 3 rows"):
         data.batches(np.arange(3), size=4, drop_last=True)
+
+
+@pytest.mark.parametrize("kind", [data.batches_forever, data.batches_with_replacement])
+def test_a_stream_refuses_the_state_of_other_data_and_goes_on_as_before(kind):
+    stream, twin, other = (kind(np.arange(n), size=3, rng=1) for n in (8, 8, 9))
+    next(stream), next(twin)
+    with pytest.raises(CheckpointError, match="the state is of 9 rows, this stream has 8"):
+        stream.load_state_dict(other.state_dict())
+    for _ in range(4):
+        assert next(stream)[0].tolist() == next(twin)[0].tolist()

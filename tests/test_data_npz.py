@@ -172,6 +172,24 @@ def test_a_member_longer_or_shorter_than_its_array(tmp_path):
         refused(tmp_path / "member.npz", r"'a\.npy'")
 
 
+def test_a_member_that_ends_before_the_length_it_announces(tmp_path):
+    path = tmp_path / "short.npz"
+    whole = npy(np.arange(5))
+    archive(path, {"a.npy": whole[:-8]})
+    blob = path.read_bytes()
+    said, meant = struct.pack("<L", len(whole) - 8), struct.pack("<L", len(whole))
+    assert blob.count(said) == 2, "the length of the member stands in two headers"
+    path.write_bytes(blob.replace(said, meant))
+    refused(path, r"'a\.npy': it has 32 of 40 bytes")
+
+
+def test_a_header_longer_than_any_array_needs_is_not_read(tmp_path):
+    path = tmp_path / "long.npz"
+    start = b"\x93NUMPY\x02\0" + struct.pack("<L", 2**31)
+    archive(path, {"a.npy": start + b" " * 1000})
+    refused(path, r"'a\.npy': its header would be 2147483648 bytes long")
+
+
 def test_other_members_names_twice_and_comments(tmp_path):
     other = tmp_path / "other.npz"
     archive(other, {"../../x.txt": b"hello"})

@@ -154,3 +154,39 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"pip install 'tinygrad_nn\[plot\]'"):
         RECORD.plot()
+
+
+@pytest.mark.parametrize("points", [np.zeros(4), np.zeros((4, 3))])
+def test_points_have_two_features(points):
+    for draw in (
+        lambda: tn.plot.scatter(points, np.zeros(4, int)),
+        lambda: tn.plot.decision_boundary(network(), points),
+    ):
+        with pytest.raises(ShapeError, match=r"points of shape \(N, 2\) are needed, got \(4"):
+            draw()
+    assert plt.get_fignums() == []
+
+
+def test_weights_are_a_matrix():
+    with pytest.raises(ShapeError, match=r"weights: a matrix \(pixels, units\) is needed, got \(49,\)"):
+        tn.plot.weights(np.zeros(49))
+    assert plt.get_fignums() == []
+
+
+def test_a_column_without_numbers_has_no_best_epoch():
+    ax = History({"loss": [2.0, 1.0], "val_loss": [float("nan")] * 2}).plot()
+    assert [line.get_label() for line in ax.lines if line.get_marker() == "None"] == ["loss", "val_loss"]
+    assert len([line for line in ax.lines if line.get_marker() == "o"]) == 1
+
+
+def test_a_class_that_is_chosen_nowhere_has_no_boundary():
+    only_first = lambda x: np.stack([x[:, 0] * 0 + 1, x[:, 0] * 0, x[:, 0] * 0], axis=1)
+    ax = tn.plot.decision_boundary(only_first, X, Y, resolution=10)
+    assert [type(drawn).__name__ for drawn in ax.collections].count("QuadContourSet") == 0
+
+
+def test_the_gradient_flow_of_a_model_before_backward():
+    ax = tn.plot.gradient_flow(network())
+    assert texts(ax) == ["no grad"] * 4
+    assert ax.get_legend() is None
+    assert ax.figure.legends == []

@@ -124,3 +124,21 @@ def test_long_runs_do_not_keep_old_graphs():
             (x * x).sum().backward()
         (debugger,) = context.current().watchers
     assert len(debugger.made) < 1500
+
+
+def test_a_nan_that_was_there_before_is_nobodys_fault():
+    x = leaf(np.nan, 4.0)
+    with tn.debug():
+        y = np.sqrt(x) * 2
+    np.testing.assert_array_equal(y.data, [np.nan, 4.0])
+
+
+def test_an_infinite_sum_names_its_operand_without_an_element():
+    x = leaf(1e308, 1e308)
+    with (
+        tn.debug(),
+        np.errstate(all="ignore"),
+        pytest.raises(NonFinite, match="sum: the result has inf") as error,
+    ):
+        x.sum()
+    assert "  operand 0  (2,) float64, finite\n" in str(error.value)

@@ -8,7 +8,16 @@ from tinygrad_nn import nn, optim
 from tinygrad_nn.data import batches, batches_forever, moons
 from tinygrad_nn.errors import NonFinite, ShapeError
 from tinygrad_nn.nn.losses import cross_entropy
-from tinygrad_nn.train import EarlyStopping, LearningRate, ReduceOnPlateau, accuracy, evaluate, fit, predict
+from tinygrad_nn.train import (
+    Checkpoint,
+    EarlyStopping,
+    LearningRate,
+    ReduceOnPlateau,
+    accuracy,
+    evaluate,
+    fit,
+    predict,
+)
 
 X, Y = moons(200)
 
@@ -276,3 +285,60 @@ def test_training_leaves_the_module_in_its_mode():
 
 def test_train_names_are_public():
     assert tn.train.fit is fit
+
+
+def test_a_loss_that_is_nan_without_an_op_to_blame_still_names_epoch_and_batch():
+    w = tn.tensor([1.0], requires_grad=True)
+    model = lambda x: tn.as_tensor(x) * w
+    loss = lambda predictions, targets: predictions.mean() * tn.tensor(np.nan)
+    with pytest.raises(NonFinite, match=r"the loss is nan in epoch 1, batch 1; .*\n  hint   a smaller"):
+        fit(model, loss, optim.SGD([w], lr=0.1), [(np.ones(3), np.ones(3))], progress=False)
+    assert w.item() == 1
+
+
+def test_evaluate_and_predict_of_nothing_are_refused():
+    for data in ([], [(X[:0], Y[:0])]):
+        with pytest.raises(ValueError, match="evaluate: the data have no rows"):
+            evaluate(network(), lambda p, y: (p * 0).sum(), data)
+    with pytest.raises(ValueError, match="predict: the data have no rows"):
+        predict(network(), [])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "shapes"), [((X, Y[:-1]), r"\(200, 2\), \(199,\)"), ((X, np.float32(1)), r"\(200, 2\), \(\)")]
+)
+def test_arrays_of_different_lengths_are_refused(arrays, shapes):
+    with pytest.raises(ShapeError, match=f"the same number of rows are needed, got {shapes}"):
+        evaluate(network(), cross_entropy, arrays)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: EarlyStopping(patience=-1), "EarlyStopping: patience=-1 and min_delta=0.0 are not negative"),
+        (lambda: EarlyStopping(min_delta=-0.1), "min_delta=-0.1"),
+        (lambda: EarlyStopping(mode="down"), 'mode is "min", "max" or None, got \'down\''),
+        (lambda: ReduceOnPlateau(factor=1.0), "ReduceOnPlateau: factor lies between 0 and 1, got 1.0"),
+        (lambda: ReduceOnPlateau(factor=0.0), "got 0.0"),
+        (lambda: Checkpoint("x", every=0), "Checkpoint: every is a number of steps from 1, got 0"),
+    ],
+)
+def test_callbacks_refuse_options_that_make_no_sense(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_plateau_cannot_reduce_a_rate_that_follows_a_schedule():
+    model = network()
+    before = weights(model)
+    optimizer = optim.SGD(model.parameters(), lr=lambda step: 0.1)
+    with pytest.raises(ValueError, match="learning rate follows a schedule already"):
+        fit(
+            model,
+            cross_entropy,
+            optimizer,
+            batches(X, Y, size=50, rng=0),
+            callbacks=[ReduceOnPlateau("loss")],
+            progress=False,
+        )
+    assert weights(model) == before

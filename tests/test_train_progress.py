@@ -94,6 +94,24 @@ def test_ctrl_c_returns_the_history_so_far():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_ctrl_c_on_a_terminal_ends_the_line_that_was_being_rewritten(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    out, steps = Terminal(), []
+
+    def press(predictions, labels):
+        steps.append(1)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        return cross_entropy(predictions, labels)
+
+    model = nn.Dense(2, 2, rng=0)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    fit(model, press, optimizer, batches(X, Y, size=20, rng=0), progress=out)
+    line, stopped, rest = out.getvalue().split("\n")
+    assert line.startswith("\repoch 1/1  loss")
+    assert (stopped, rest) == ("stopped: interrupted after batch 2 of epoch 1", "")
+
+
 def test_ctrl_c_waits_for_the_step_in_hand():
     taken = []
 
@@ -146,6 +164,8 @@ def test_a_program_with_its_own_handler_keeps_it():
 def test_history_columns_best_and_table():
     history = History({"loss": [0.5, 0.25, 0.25], "val_acc": [0.1, float("nan"), 0.3]})
     assert history["loss"] == [0.5, 0.25, 0.25]
+    assert "loss" in history
+    assert "acc" not in history
     assert history.best("loss") == (2, 0.25)
     assert history.best("val_acc") == (3, 0.3)
     assert history.best("val_acc", "min") == (1, 0.1)

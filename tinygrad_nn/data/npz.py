@@ -118,10 +118,8 @@ def _array(source: IO[bytes], announced: int, limit: int) -> NDArray[Any]:
     contents = bytearray()
     while piece := source.read(min(_CHUNK, total - len(contents) + 1)):
         contents += piece
-        if len(contents) > total:
-            raise DatasetError(f"bytes are left over after an array of shape {shape}")
-    if len(contents) < total:
-        raise DatasetError(f"it ends after {len(contents)} of {total} bytes")
+    if len(contents) != total:
+        raise DatasetError(f"it has {len(contents)} of {total} bytes")
     array = np.frombuffer(contents, dtype).reshape(shape, order="F" if fortran else "C")
     return array.astype(dtype.newbyteorder("="), copy=False)
 
