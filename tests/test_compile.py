@@ -244,10 +244,13 @@ def test_a_pure_function_and_its_derivatives(backend):
 
     x = np.random.default_rng(0).normal(size=(5, 3))
     np.testing.assert_allclose(tn.compile(f, backend)(x).data, f(tn.tensor(x)).data, rtol=1e-12)
-    value, gradient = tn.compile(tn.value_and_grad(f), backend)(x)
-    expected_value, expected = tn.value_and_grad(f)(x)
-    np.testing.assert_allclose(value.data, expected_value.data, rtol=1e-12)
-    np.testing.assert_allclose(gradient.data, expected.data, rtol=1e-12)
+    both = tn.compile(tn.value_and_grad(f), backend)
+    for given in (x, x + 1, -x):
+        value, gradient = both(given)
+        expected_value, expected = tn.value_and_grad(f)(given)
+        np.testing.assert_allclose(value.data, expected_value.data, rtol=1e-12)
+        np.testing.assert_allclose(gradient.data, expected.data, rtol=1e-12)
+    assert len(both.programs) == 1
 
 
 def test_results_are_fresh_arrays(backend):

@@ -1,5 +1,6 @@
 """Capture: existing results, running functions, whole training steps, errors."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import tinygrad_nn as tn
 from tinygrad_nn import nn
 from tinygrad_nn.errors import CaptureError, GraphError, GraphFreed
-from tinygrad_nn.graph.capture import from_error, from_result, trace
+from tinygrad_nn.graph.capture import from_error, from_result, tensors, trace
 
 X = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
 Y = np.arange(8) % 3
@@ -69,6 +70,44 @@ def test_value_and_grad_is_one_graph_of_forward_and_backward():
     assert {value.phase for value in graph.ops} == {"forward", "backward"}
     for index, tensor in zip(graph.outputs, result, strict=True):
         np.testing.assert_array_equal(values[index], tensor.data)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        tn.value_and_grad(lambda x: (np.tanh(x) * x).sum()),
+        tn.jacobian(lambda x: np.sin(x[0])),
+        tn.hessian(lambda x: (x[0] ** 3).sum()),
+        lambda x: tn.jvp(np.exp, x, x),
+        lambda x: tn.vjp(np.sqrt, x * x)[1](x),
+        lambda x: tn.tensor(x) * 2,
+        lambda x: tn.tensor(x, dtype=np.float64) * x,
+        lambda x: copy.deepcopy(x) * 2,
+    ],
+)
+def test_derivatives_and_copies_follow_new_inputs(function):
+    graph, _ = trace(function, X)
+    other = X[::-1] * 2
+    values = graph.evaluate([other])
+    for index, expected in zip(graph.outputs, tensors(function(tn.as_tensor(other))), strict=True):
+        np.testing.assert_allclose(values[index], expected.data, rtol=1e-5, atol=1e-6)
+
+
+def test_a_copy_of_a_parameter_keeps_the_value_that_it_had():
+    w = tn.tensor([1.0, 2.0], requires_grad=True)
+    optimizer = tn.optim.SGD([w], lr=0.5)
+
+    def step(x):
+        old = tn.tensor(w)
+        optimizer.zero_grad()
+        (w * x).sum().backward()
+        optimizer.step()
+        return w - old
+
+    graph, _ = trace(step, np.ones(2, np.float32))
+    (index,) = graph.outputs
+    np.testing.assert_array_equal(graph.evaluate()[index], [-0.5, -0.5])
+    np.testing.assert_array_equal(w.data, [1, 2])
 
 
 def test_a_captured_gradient_follows_new_inputs():

@@ -96,7 +96,7 @@ def _variable(x: Any, who: str) -> Tensor:
     """Return `x` as a fresh variable: a new leaf, or a copy that keeps its link to an outer derivative."""
     if isinstance(x, Tensor) and x.requires_grad:
         return +x
-    data = x._data if isinstance(x, Tensor) else as_array(x)
+    data = x if isinstance(x, Tensor) else as_array(x)
     if data.dtype.kind != "f":
         raise DtypeError(
             f"{who}: derivatives need floating arguments, got dtype {data.dtype}\n  hint   2.0 instead of 2"

@@ -59,6 +59,9 @@ class Watcher:
     def on_op(self, op: Any, links: Any, arrays: Any, params: Any, result: Any) -> None:
         """Called after `op` made the array `result` from `arrays`; `links` has the node of each that has one."""
 
+    def on_copy(self, link: Any, array: Any, copy: Any) -> None:
+        """Called after a tensor with a node or array `link` was made into a new one, whose array is `copy`."""
+
     def on_record(self, node: Any) -> None:
         """Called after `node` was recorded with its saved arrays."""
 

@@ -79,7 +79,7 @@ def _written(op: Primitive, leaf: Tensor, other: Any) -> Tensor:
             f"  hint   {name} = {name} + ... makes a new tensor; inside `with no_grad():` it writes"
         )
     op.key(leaf._data, other._data if isinstance(other, Tensor) else other, out=leaf._data)
-    leaf._touch()
+    leaf.data = leaf._data  # tells graphs that used it that it has changed
     return leaf
 
 

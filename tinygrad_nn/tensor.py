@@ -147,10 +147,12 @@ class Tensor(Conversions):
     def __init__(
         self, data: Any, *, requires_grad: bool = False, dtype: Any = None, name: str | None = None
     ) -> None:
-        data = data._data if isinstance(data, Tensor) else data
-        self._data = np.array(as_array(data, dtype), copy=True, order="K")
+        before = data._data if isinstance(data, Tensor) else data
+        self._data = np.array(as_array(before, dtype), copy=True, order="K")
         self._node = None
         _make_leaf(self, requires_grad, name)
+        for watcher in context.current().watchers if isinstance(data, Tensor) else ():
+            watcher.on_copy(before if data._node is None else data._node, before, self._data)
 
     # What a tensor is
 
@@ -230,10 +232,6 @@ class Tensor(Conversions):
                 )
         self._node.grad = value
 
-    def _touch(self) -> None:
-        """Note that the values were changed in place, so that older results refuse to go back."""
-        self._node.number = tick()  # type: ignore[union-attr]  # only leaves that require grad are written
-
     # Going back
 
     def backward(self, cotangent: Any = None, *, retain_graph: bool = False) -> None:
@@ -293,11 +291,11 @@ class Tensor(Conversions):
         return _restore, (self._data, self.requires_grad, self.name, self.grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        rebuild, (data, requires_grad, name, grad) = self.__reduce__()
-        memo[id(self)] = copied = rebuild(
-            data.copy(), requires_grad, name, None if grad is None else grad.copy()
-        )
-        return copied  # type: ignore[no-any-return]
+        _, (_, requires_grad, name, grad) = self.__reduce__()
+        memo[id(self)] = copied = Tensor(self, requires_grad=requires_grad, name=name)
+        if grad is not None:
+            copied.grad = grad.copy()
+        return copied
 
     # NumPy's protocols
 

@@ -252,6 +252,13 @@ class Recorder(context.Watcher, Builder):
         )
         self.know(result, self._last)
 
+    def on_copy(self, link: Any, array: Any, copy: Any) -> None:
+        index = self.known.get(id(array), -1)
+        if index in self.graph.inputs and copy.dtype == array.dtype:
+            self.know(copy, index)  # an input stays what it is
+        else:
+            self.on_op(_ASTYPE, [link], [array], {"dtype": copy.dtype}, copy)
+
     def on_record(self, node: Any) -> None:
         self.nodes[node] = self._last
 
