@@ -168,7 +168,8 @@ def compile(step: Callable[..., Any], backend: Backend = "auto") -> Compiled:
 
     Raises:
         CaptureError: `step` reads the value of a tensor (`bool(t)`, `float(t)`, `.data`), or uses something that
-            changes from call to call and is neither an argument nor a parameter.
+            changes from call to call and is neither an argument nor a parameter; or an argument is neither an
+            array nor hashable.
         LabelError: on any call, for a label outside of the classes.
 
     Example:
@@ -228,10 +229,15 @@ def _key(arg: Any, arrays: list[Array]) -> Any:
         return kind, *[(name, _key(item, arrays)) for name, item in arg.items()]
     if isinstance(arg, (np.ndarray, np.generic)):
         return _key(as_array(arg), arrays)
+    if kind is float:
+        return kind, arg.hex()  # 0.0 equals -0.0, and NaN does not equal itself
     try:
         hash(arg)
     except TypeError:
-        return kind, id(arg)
+        raise CaptureError(
+            f"an argument of type {kind.__name__} may have changed by the next call, which a replay would not see\n"
+            "  hint   arrays and tensors, in tuples, lists and dicts; or what can be hashed, such as a frozenset"
+        ) from None
     return kind, arg
 
 

@@ -1,0 +1,116 @@
+"""What a compiled function takes, tells apart and refuses, and which backend it gets."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tinygrad_nn import errors
+
+
+@pytest.mark.parametrize("bad", [{1, 2}, [{3}], {"a": bytearray(1)}])
+def test_an_argument_that_may_change_unseen_is_refused(bad):
+    with pytest.raises(
+        errors.CaptureError, match=r"argument of type (set|bytearray) may .*\n  hint .*frozenset"
+    ):
+        tn.compile(lambda x, other: x)(np.ones(3), bad)
+    both = tn.compile(lambda x, factors: x * sum(factors), "numpy")
+    assert both(np.ones(1), frozenset({1, 2})).item() == 3
+    assert both(np.ones(1), frozenset({4})).item() == 4
+
+
+def test_numbers_that_are_equal_but_not_the_same_are_told_apart():
+    scaled = tn.compile(lambda x, factor: x * factor, "numpy")
+    assert not np.signbit(scaled(np.ones(1), 0.0).data[0])
+    assert np.signbit(scaled(np.ones(1), -0.0).data[0])
+    assert scaled(np.ones(1, int), 1).dtype == np.int64
+    assert scaled(np.ones(1, int), 1.0).dtype == np.float64
+    before = len(scaled.programs)
+    for _ in range(3):
+        assert np.isnan(scaled(np.ones(1), float("nan")).item())
+    assert len(scaled.programs) == before + 1
+
+
+def test_numpy_scalars_are_arrays_given_anew():
+    double = tn.compile(lambda x: x * 2, "numpy")
+    assert double(np.float32(3)).item() == 6
+    assert double(np.float32(4)).item() == 8
+    assert double(np.float32(4)).dtype == np.float32
+    assert len(double.programs) == 1
+
+
+def test_a_compiled_function_says_what_it_is():
+    def step(x):
+        """Twice x."""
+        return x * 2
+
+    compiled = tn.compile(step, "numpy")
+    assert repr(compiled) == "<compiled step, backend numpy, 0 captured>"
+    compiled(np.ones(2))
+    assert repr(compiled) == "<compiled step, backend numpy, 1 captured>"
+    assert compiled.__doc__ == "Twice x."
+
+
+def test_without_numba_auto_takes_numpy_and_numba_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(
+        ImportError, match=r'needs the package numba\n  hint   pip install "tinygrad_nn\[jit\]"'
+    ):
+        tn.compile(lambda x: x, "numba")
+    compiled = tn.compile(lambda x: x * 2)
+    assert compiled(np.ones(1)).item() == 2
+    assert "segment" not in compiled.programs[0].text
+    assert "loops" not in compiled.programs[0].text
+
+
+def test_gradients_are_returned_as_arrays_and_what_numpy_made_of_them_is_refused():
+    w = tn.tensor([2.0, 3.0], requires_grad=True)
+
+    def step(x):
+        w.grad = None
+        (w * x).sum().backward()
+        return w.grad
+
+    compiled = tn.compile(step, "numpy")
+    for k in (1.0, 2.0):
+        g = compiled(np.full(2, k, np.float32))
+        assert type(g) is np.ndarray
+        np.testing.assert_array_equal(g, [k, k])
+    with pytest.raises(
+        errors.CaptureError, match=r"a returned array of shape \(2,\) was computed with plain NumPy"
+    ):
+        tn.compile(lambda x: np.clip(step(x), 0, 1), "numpy")(np.ones(2, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (
+            lambda x, k: np.sin(x) if k % 2 else np.cos(x),
+            r"was <op \w+> \(2, 2\) in one run, <op \w+> \(2, 2\) in ano",
+        ),
+        (
+            lambda x, k: x.sum(axis=k % 2),
+            r"parameters of %1 differed between two runs: sum {'axis': \d}, {'axis': \d}",
+        ),
+        (lambda x, k: x.sum(axis=(0, None)[k % 2], keepdims=True).sum(), r"differed|in one run"),
+        (lambda x, k: (x * 2, k), "what the step left behind or returned differed between two runs"),
+        (lambda x, k: (x * 2, "text" if k % 2 else None), "left behind or returned differed"),
+        (lambda x, k: x * 2 if k % 2 else x * 2 * 2, r"did \d ops in one run and \d in another"),
+    ],
+)
+def test_a_step_that_does_something_else_each_time_is_refused(step, message):
+    calls = iter(range(100))
+    with pytest.raises(errors.CaptureError, match=message):
+        tn.compile(lambda x: step(x, next(calls)), "numpy")(np.ones((2, 2)))
+
+
+def test_an_error_of_the_step_comes_through_and_nothing_is_captured():
+    def step(x):
+        raise ZeroDivisionError("mine")
+
+    compiled = tn.compile(step, "numpy")
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        compiled(np.ones(2))
+    assert compiled.programs == []
