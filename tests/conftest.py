@@ -1,4 +1,5 @@
 import os
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -32,3 +33,12 @@ def _ops_of_a_test_are_gone_after_it():
         delattr(Tensor, name)
     REGISTRY.clear()
     REGISTRY.update(records)
+
+
+@pytest.fixture
+def without_coverage():
+    """Thousands of examples run the same lines over and over: tracing them triples the time and shows nothing new."""
+    trace = sys.gettrace()
+    sys.settrace(None)
+    yield
+    sys.settrace(trace)

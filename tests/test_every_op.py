@@ -12,6 +12,7 @@ from tinygrad_nn.testing.checks import check_op, kind_of
 RECORDS = list(dict.fromkeys(REGISTRY.values()))
 
 
+@pytest.mark.usefixtures("without_coverage")
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
 def test_op_passes_every_check(record):
     report = check_op(record)

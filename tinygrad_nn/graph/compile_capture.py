@@ -26,6 +26,7 @@ from tinygrad_nn.tensor import Tensor
 Array = np.ndarray[Any, Any]
 FILLS = frozenset({"gradient_norm"})
 """Updates that fill their first operand without reading it."""
+_RESTORED = {Leaf, np.random.Generator, np.random.RandomState}
 
 
 @dataclass(slots=True, eq=False)
@@ -120,16 +121,14 @@ def capture(
 @contextmanager
 def unchanged() -> Iterator[dict[Leaf, Array | None]]:
     """Put gradients, versions and random generators back afterwards, all there are: a step may reach any of them."""
-    alive = gc.get_objects()
-    leaves = {leaf: (leaf.grad, leaf.number) for leaf in alive if type(leaf) is Leaf}
+    found = [x for x in gc.get_objects() if type(x) in _RESTORED]
+    leaves = {x: (x.grad, x.number) for x in found if type(x) is Leaf}
     generators = [
-        (
-            source,
-            source.bit_generator.state if isinstance(source, np.random.Generator) else source.get_state(),
-        )
-        for source in [*filter(_is_random, alive), np.random.mtrand._rand]
+        (x, x.bit_generator.state if isinstance(x, np.random.Generator) else x.get_state())
+        for x in [*found, np.random.mtrand._rand]
+        if type(x) is not Leaf
     ]
-    del alive
+    del found
     try:
         yield {leaf: grad for leaf, (grad, _) in leaves.items()}
     finally:
@@ -140,10 +139,6 @@ def unchanged() -> Iterator[dict[Leaf, Array | None]]:
                 source.bit_generator.state = state
             else:
                 source.set_state(state)
-
-
-def _is_random(candidate: Any) -> bool:
-    return type(candidate) in (np.random.Generator, np.random.RandomState)
 
 
 def _run(
