@@ -19,8 +19,9 @@ def _state_is_restored():
     """A test that leaves recording off, a watcher installed or a module scope open fails."""
     yield
     state = context.current()
-    left = (state.recording, state.watchers, state.scope)
+    left = (state.recording, state.watchers, context.SCOPE.get())
     context.STATE.set(context.DEFAULT)
+    context.SCOPE.set(None)
     assert left == (True, (), None), f"the test has left recording, watchers, scope = {left}"
 
 

@@ -1,8 +1,8 @@
 """What holds for the code that runs right now: is a graph recorded, who watches, in which module are we.
 
-One immutable `State` lives in a context variable, so threads and asyncio tasks have their own. It is always
-restored by setting the previous value back: resetting with a token fails when a generator or a task closes
-in another context than it was opened in.
+An immutable `State` and the running module's `Scope` live in context variables, so threads and asyncio tasks have
+their own. They are always restored by setting the previous value back: resetting with a token fails when a
+generator or a task closes in another context than it was opened in.
 """
 
 from __future__ import annotations
@@ -41,11 +41,10 @@ class Scope(tuple[Any, Any]):
 
 
 class State(NamedTuple):
-    """`recording`: results remember how they were made; `watchers`: told of every op; `scope`: module call."""
+    """`recording`: results remember how they were made; `watchers`: told of every op."""
 
     recording: bool
     watchers: tuple[Watcher, ...]
-    scope: Scope | None
 
 
 class Watcher:
@@ -93,9 +92,12 @@ class Watcher:
         """Called when the value of a tensor leaves the graph, by `.data`, `float(t)` and the like."""
 
 
-STATE: ContextVar[State] = ContextVar("tinygrad_nn")
-DEFAULT = State(True, (), None)
+STATE: ContextVar[State] = ContextVar("tinygrad_nn.state")
+DEFAULT = State(True, ())
 """The state of a thread that has set none."""
+
+SCOPE: ContextVar[Scope | None] = ContextVar("tinygrad_nn.scope", default=None)
+"""The call of a module that is running; a variable of its own, because it changes far more often than the rest."""
 
 
 def current() -> State:

@@ -62,7 +62,7 @@ class _Debugger(Watcher):
             f"{op.name}: the result has {result[place]} at {_spell(place)}, op {self.ops} since debug() began"
         ]
         lines += [f"  operand {k}  {_describe(a, place, result.shape)}" for k, a in enumerate(arrays)]
-        path = module_path(context.current().scope)
+        path = module_path(context.SCOPE.get())
         lines += [f"  in         {path}"] if path else []
         raise NonFinite("\n".join([*lines, f"  line       {_line()}"]))
 

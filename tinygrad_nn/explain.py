@@ -29,14 +29,14 @@ def explain(op: Primitive, operands: Any, arrays: Any, params: dict[str, Any], e
         lines.append(f"  {label:<6} {shape!s:<11} {dtype!s:<8} {_name(x)}".rstrip())
     if params:
         lines.append("  with   " + ", ".join(f"{name}={value!r}" for name, value in params.items()))
-    path = module_path(context.current().scope)
+    path = module_path(context.SCOPE.get())
     if path:
         lines.append(f"  in     {path}")
     hint = _hint(op, shapes, operands)
     if hint:
         lines.append(f"  hint   {hint}")
     failure = kind("\n".join(lines))
-    failure.call = (op, tuple(operands), params, context.current().scope)
+    failure.call = (op, tuple(operands), params, context.SCOPE.get())
     return failure
 
 
@@ -60,7 +60,7 @@ def _hint(op: Primitive, shapes: list[tuple[int, ...]], operands: Any) -> str:
     if not all(shapes):
         return "a 0-d operand is multiplied with *"
     left, right = shapes
-    scope = context.current().scope
+    scope = context.SCOPE.get()
     if scope is not None and getattr(scope.module, "weight", None) is operands[1] and len(right) == 2:
         return f"this layer expects {right[0]} features per row, got {left[-1]}"
     if len(left) == len(right) == 2 and left[1] == right[1]:
@@ -72,7 +72,7 @@ def _name(x: Any) -> str:
     name = getattr(x, "name", None)
     if name:
         return str(name)
-    scope = context.current().scope
+    scope = context.SCOPE.get()
     while scope is not None and scope.parent is not None:
         scope = scope.parent
     if scope is not None and hasattr(scope.module, "named_parameters"):

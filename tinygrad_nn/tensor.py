@@ -11,7 +11,7 @@ from tinygrad_nn import context
 from tinygrad_nn.arrays import Array, as_array, as_operand, promote
 from tinygrad_nn.backward import backward as run_backward
 from tinygrad_nn.commit import commit
-from tinygrad_nn.context import DEFAULT, STATE, Scope, Watcher
+from tinygrad_nn.context import DEFAULT, SCOPE, STATE, Watcher
 from tinygrad_nn.conversions import Conversions, seed_like, tell_watchers, without_rule
 from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
 from tinygrad_nn.explain import explain
@@ -60,8 +60,7 @@ def compute(
     """Run `op` on arrays; `links` holds the node of each that has one, `needs` is the bit mask of wanted gradients."""
     recording: bool
     watchers: tuple[Watcher, ...]
-    scope: Scope | None
-    recording, watchers, scope = STATE.get(DEFAULT)
+    recording, watchers = STATE.get(DEFAULT)
     try:
         out = op.function(*arrays, **params) if params else op.function(*arrays)
     except (ValueError, TypeError, IndexError) as error:
@@ -92,7 +91,7 @@ def compute(
         node.saved = plan.save(arrays)
         node.shape = out.shape
         node.dtype = out.dtype
-        node.scope = scope
+        node.scope = SCOPE.get()
         node.name = None
         node.number = tick()
         if watchers:

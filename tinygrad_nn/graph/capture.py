@@ -246,7 +246,7 @@ class Recorder(context.Watcher, Builder):
             params,
             result.shape,
             result.dtype,
-            scope=context.current().scope,
+            scope=context.SCOPE.get(),
             phase=phase,
             of=self._rule,
         )

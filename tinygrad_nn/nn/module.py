@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.context import DEFAULT, STATE, Scope, State, current
+from tinygrad_nn.context import SCOPE, Scope, current
 from tinygrad_nn.errors import CheckpointError
 from tinygrad_nn.tensor import Tensor, as_tensor, wrap
 
 Array = np.ndarray[Any, Any]
-_new: Any = tuple.__new__  # what State(...) and Scope(...) come to, in a third of the time
+_new: Any = tuple.__new__  # what Scope(...) comes to, in a third of the time
 
 
 class Module:
@@ -40,13 +40,12 @@ class Module:
         raise TypeError(f"{type(self).__name__} does not define forward(self, x)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        previous = STATE.get(DEFAULT)
-        recording, watchers, scope = previous
-        STATE.set(_new(State, (recording, watchers, _new(Scope, (self, scope)))))
+        previous = SCOPE.get()
+        SCOPE.set(_new(Scope, (self, previous)))
         try:
             return self.forward(*args, **kwargs)
         finally:
-            STATE.set(previous)
+            SCOPE.set(previous)
 
     def attributes(self) -> Mapping[Any, Any]:
         """Return what is looked through for parameters, buffers and children: all attributes, by name."""
