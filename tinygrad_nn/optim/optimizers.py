@@ -150,7 +150,7 @@ class Optimizer:
         if not 0 <= rate < math.inf:
             raise ValueError(f"{type(self).__name__}: the learning rate of step {self.steps} is {rate!r}")
         self._rate[...] = rate
-        self.steps += 1
+        self.steps[...] = int(self.steps) + 1  # `+= 1` costs NumPy an iterator
 
     def _operands(self, state: dict[str, Array], scratch: Array) -> tuple[Array, ...]:
         """Return what the rule takes after a parameter and its gradient: state, scratch, rate and step count."""
