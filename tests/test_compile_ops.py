@@ -36,7 +36,7 @@ PROGRAMS = {
     "where in place": (lambda x, y: np.where(x > 0, x * 2, y * 3) + np.where(y > 0, 0.5, y + x), (X, Y)),
     "concatenate": (lambda x, y: np.concatenate([x, y], axis=1) * 2, (X, Y)),
     "concatenate to a dtype": (lambda x, y: np.concatenate([x, y], dtype=np.float32), (X, Y)),
-    "one-hot": (lambda x, k: minus_one_hot(x * 2, k), (X, LABELS)),
+    "one-hot": (lambda x, k: minus_one_hot(x, k) + minus_one_hot(x * 2, k), (X, LABELS)),
     "one-hot in place": (lambda x, k: minus_one_hot(tn.softmax(x), k) * 2, (X, LABELS)),
     "identities": (lambda x: ((x * 1) / 1 + 1 * x) + (+x).reshape(4, 6), (X,)),
     "nothing but an identity": (lambda x: x * 1, (X,)),

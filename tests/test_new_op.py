@@ -105,7 +105,7 @@ def test_a_function_without_a_signature_takes_its_operands_by_position():
         """As functions written in C are, where Python cannot say how they are called."""
 
         __name__ = "hypotenuse"
-        __signature__ = None
+        __signature__ = "not known"
 
         def __call__(self, *args):
             return math.hypot(*args)

@@ -137,6 +137,7 @@ def _sum_to(value: Value, operands: list[Value]) -> Run | None:
 
 @_builds("where")
 def _where(_value: Value, operands: list[Value]) -> Run | None:
+    """Choose between a and b; only a may be written over."""
     condition = operands[0]
     if condition.dtype != bool:
         return None
@@ -147,8 +148,7 @@ def _where(_value: Value, operands: list[Value]) -> Run | None:
             np.logical_not(condition, mask)
             np.copyto(out, b, where=mask)
         else:
-            if out is not b:
-                np.copyto(out, b)
+            np.copyto(out, b)
             np.copyto(out, a, where=condition)
 
     return where

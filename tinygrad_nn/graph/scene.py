@@ -150,8 +150,7 @@ class _Drawer:
             if item.kind == "module":
                 self._summarize(item, scene)
         for k in self.graph.outputs:
-            if k in scene.place:
-                scene.items[scene.place[k]].marks.append("output")
+            scene.items[scene.place[k]].marks.append("output")
         self._connect(scene)
         return scene
 
@@ -212,8 +211,7 @@ class _Drawer:
         parameters = [value for value in inside if value.kind == "parameter"]
         counts = ((len(ops), "op"), (len(parameters), "parameter"))
         item.lines.append(" · ".join(f"{n} {what}{'s' if n > 1 else ''}" for n, what in counts if n))
-        if ops:
-            item.lines.append(shape(ops[-1]))
+        item.lines.append(shape(ops[-1]))
         alerts = [self.facts.values[k].alert for k in item.values if k in self.facts.values]
         first = next(filter(None, alerts), "")
         if first:
@@ -262,12 +260,12 @@ def shape(value: Value) -> str:
 
 
 def _cut(scene: Scene, graph: Graph, limit: int) -> None:
-    """Keep the boxes nearest to the output, and put one box in place of all the others."""
+    """Keep the boxes nearest to the output, and put one box in place of all the others; modules are folded already."""
     sources: dict[str, list[str]] = {}
     for link in scene.links:
         if not link.kind:
             sources.setdefault(link.head, []).append(link.tail)
-    kept = dict.fromkeys(scene.place[k] for k in graph.outputs if k in scene.place)
+    kept = dict.fromkeys(scene.place[k] for k in graph.outputs)
     frontier: Iterable[str] = list(kept)
     while frontier and len(kept) < limit:
         further = dict.fromkeys(t for head in frontier for t in sources.get(head, ()) if t not in kept)
@@ -289,10 +287,3 @@ def _cut(scene: Scene, graph: Graph, limit: int) -> None:
     along = {(link.head, link.tail): k for k, link in enumerate(data.values())}
     flows = {(tail, head) for tail, head, kind in ends if kind and tail != head}
     scene.links = [*data.values(), *(Link(*pair, "gradient", along[pair]) for pair in sorted(flows))]
-    used: set[Any] = set()
-    for item in scene.items.values():
-        group = item.group
-        while group is not None and group not in used:
-            used.add(group)
-            group = scene.groups[group].parent
-    scene.groups = {call: group for call, group in scene.groups.items() if call in used}
