@@ -20,6 +20,7 @@ ENGINE = {
     "operators",
     "primitive",
     "rule",
+    "signature",
     "tensor",
 }
 GRAPH = {f"graph.{path.stem}" for path in (PACKAGE / "graph").glob("*.py") if path.stem != "__init__"}
@@ -32,7 +33,8 @@ MAY_IMPORT = {
     "context": set(),
     "files": {"errors"},
     "rule": {"errors"},
-    "primitive": {"context", "errors", "rule"},
+    "signature": {"errors"},
+    "primitive": {"context", "errors", "rule", "signature"},
     "ops": {"errors", "primitive"},
     "arrays": {"errors"},
     "node": {"context", "primitive", "rule"},

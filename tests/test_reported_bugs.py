@@ -1,10 +1,21 @@
 """One example for each bug that was found by use or by review, so that it stays mended."""
 
+import threading
+
 import numpy as np
 import pytest
 
 import tinygrad_nn as tn
-from tinygrad_nn.errors import BadRule, CheckpointError, GraphError, GraphFreed, ShapeError
+from tinygrad_nn.errors import (
+    ArgumentError,
+    BadRule,
+    CheckpointError,
+    GraphError,
+    GraphFreed,
+    MatrixError,
+    NoGradientRule,
+    ShapeError,
+)
 from tinygrad_nn.primitive import REGISTRY
 
 
@@ -241,3 +252,149 @@ def test_leaves_with_equal_gradients_do_not_share_them_after_a_compiled_step(cli
     a, b, c = compiled
     for one, other in ((a, b), (b, c), (a, c)):
         assert not np.shares_memory(one.grad, other.grad)
+
+
+WRONG_ARGUMENTS = {
+    "PyTorch's word for axis": (lambda t: t.sum(dim=0), r"sum: .*dim=0\n  takes .*axis.*\n.*axis=0"),
+    "PyTorch's word for keepdims": (lambda t: t.sum(0, keepdim=True), r"sum: (.|\n)*keepdims=True"),
+    "of a kernel": (lambda t: tn.softmax(t, dim=1), r"softmax: .*dim=1\n  takes  x, axis\n.*axis=1"),
+    "of a kernel of an array": (lambda t: tn.softmax(t.data, dim=1), "NumPy calls it axis: axis=1"),
+    "of a composite": (lambda t: t.median(dim=1), r"median: .*dim=1(.|\n)*axis=1"),
+    "of a comparison": (lambda t: t.argmax(dim=1), r"argmax: .*dim=1(.|\n)*axis=1"),
+    "a word that nobody has": (
+        lambda t: t.sum(along=0),
+        r"sum: there is no keyword along=0\n  takes  a, axis",
+    ),
+    "axes in a list": (lambda t: np.sum(t, axis=[0]), r"sum: (.|\n)*axis=\(0,\)"),
+    "axes one after the other": (lambda t: t.mean(0, 1), r"mean: (.|\n)*one tuple: axis=\(0, 1\)"),
+    "more axes than arguments": (lambda t: t.mean(0, 1, 2, 3, 4), r"mean: (.|\n)*one tuple: axis=\(0, 1\)"),
+    "more arguments than operands": (lambda t: t.relu(1, 2), r"relu: at most 1(.|\n)*takes  x"),
+    "more arguments than clip has": (lambda t: t.clip(0, 1, 2, 3), "clip: at most 4"),
+    "operands left out": (lambda t: tn.xlogy(t), r"xlogy: needs the operands a, b; got 1 of 2"),
+    "where without choices": (lambda t: np.where(t > 0), r"where: (.|\n)*np.nonzero\(condition\)"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_ARGUMENTS)
+def test_a_call_with_wrong_arguments_says_what_the_op_takes(name):
+    call, text = WRONG_ARGUMENTS[name]
+    with pytest.raises(ArgumentError, match=text):
+        call(tn.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True))
+
+
+def test_a_kernel_without_its_rules_is_refused_where_it_is_declared():
+    def square(x):
+        return x * x
+
+    with pytest.raises(BadRule, match=r"square is no rule(.|\n)*@tn.kernel\(lambda g, x: "):
+        tn.kernel(square)
+    with pytest.raises(BadRule, match="a rule for each operand"):
+        tn.kernel()
+
+
+def test_no_grad_decorates_with_and_without_parentheses():
+    @tn.no_grad
+    def outside(t):
+        return t * 2
+
+    @tn.no_grad
+    def steps(t):
+        yield t * 2
+
+    @tn.enable_grad
+    def inside(t):
+        return t * 2
+
+    t = leaf(1.0)
+    assert not outside(t).requires_grad
+    assert not next(steps(t)).requires_grad
+    with tn.no_grad():
+        assert inside(t).requires_grad
+    with pytest.raises(TypeError, match=r"with tn.no_grad\(\)"):
+        tn.no_grad(False)
+
+
+def test_one_no_grad_object_serves_several_threads_and_nests():
+    quiet, t, seen = tn.no_grad(), leaf(1.0), {}
+    first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))
+
+    def first():
+        with quiet:
+            first_is_in.set()
+            assert second_is_in.wait(10)
+        seen["first"] = (t * 2).requires_grad
+        first_is_out.set()
+
+    def second():
+        assert first_is_in.wait(10)
+        with tn.no_grad():
+            with quiet:
+                second_is_in.set()
+                assert first_is_out.wait(10)
+            seen["second"] = (t * 2).requires_grad
+
+    threads = [threading.Thread(target=work) for work in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == {"first": True, "second": False}
+    with quiet:
+        with quiet, tn.enable_grad():
+            assert (t * 2).requires_grad
+        assert not (t * 2).requires_grad
+    assert (t * 2).requires_grad
+
+
+def test_a_no_grad_closed_in_another_context_leaves_that_one_alone():
+    quiet, t = tn.no_grad(), leaf(1.0)
+    thread = threading.Thread(target=quiet.__enter__)
+    thread.start()
+    thread.join()
+    with tn.no_grad():
+        quiet.__exit__()
+        assert not (t * 2).requires_grad
+
+
+def test_places_are_found_in_a_tensor_that_requires_grad():
+    t = tn.tensor([0.0, 2.0, 1.0], requires_grad=True)
+    assert np.array_equal(np.nonzero(t)[0], [1, 2])
+    assert np.array_equal(np.searchsorted([0.5, 1.5], t), [0, 2, 1])
+    assert np.isin(t, [2.0]).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    "call", [np.linalg.inv, lambda t: np.linalg.solve(t, np.ones(2))], ids=["inv", "solve"]
+)
+def test_a_singular_matrix_is_called_singular_and_raises_what_numpy_raises(call):
+    singular = tn.tensor(np.ones((2, 2)), requires_grad=True)
+    with pytest.raises(
+        np.linalg.LinAlgError, match=r"(inv|solve): Singular matrix(.|\n)*np.eye\(2\)"
+    ) as error:
+        call(singular)
+    assert isinstance(error.value, MatrixError)
+
+
+def test_a_function_without_a_rule_is_named_as_code_calls_it():
+    t = leaf(1.0, 2.0)
+    for call, text in (
+        (np.fft.fft, r"np\.fft\.fft has no (.|\n)*tn\.op\(np\.fft\.fft, "),
+        (np.unwrap, r"np\.unwrap has no (.|\n)*tn\.op\(np\.unwrap, "),
+        (np.add.reduce, r"np\.add\.reduce has no (.|\n)*np\.sum"),
+        (np.spacing.at, "np.spacing.at has no "),
+    ):
+        with pytest.raises(NoGradientRule, match=text):
+            call(t, 0) if call.__name__ == "at" else call(t)
+
+
+@pytest.mark.parametrize(
+    ("targets", "text"),
+    [
+        (np.eye(3, dtype=int), r"targets\.argmax\(axis=1\)(.|\n)*targets\.astype\(np\.float32\)"),
+        (np.zeros((3, 1), int), r"targets\.reshape\(-1\)"),
+        (np.zeros(4, int), r"expected \(3,\)"),
+    ],
+)
+def test_labels_of_a_wrong_shape_say_what_to_write(targets, text):
+    with pytest.raises(ShapeError, match=text):
+        tn.nn.losses.cross_entropy(np.zeros((3, 3)), targets)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, overload
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -123,24 +123,38 @@ def watching(watcher: Watcher) -> Iterator[None]:
         yield
 
 
+_ENTERED: ContextVar[tuple[tuple[_Recording, State], ...]] = ContextVar("tinygrad_nn.entered", default=())
+"""What the running context has entered and not left, with the state to go back to. No object can know that alone:
+one kept in a variable is entered by several threads and tasks at once."""
+
+
 class _Recording:
     """Context manager and decorator that turns recording on or off."""
 
     def __init__(self, recording: bool) -> None:
         self._recording = recording
-        self._previous: list[State] = []
 
     def __enter__(self) -> None:
         previous = current()
-        self._previous.append(previous)
+        _ENTERED.set((*_ENTERED.get(), (self, previous)))
         STATE.set(previous._replace(recording=self._recording))
 
     def __exit__(self, *_: object) -> None:
-        STATE.set(self._previous.pop())
+        entered = _ENTERED.get()
+        own = [k for k, (which, _) in enumerate(entered) if which is self]
+        if own:  # closed in a context where it was not entered, it has nothing to restore
+            last = own[-1]
+            _ENTERED.set(entered[:last] + entered[last + 1 :])
+            STATE.set(entered[last][1])
 
     def __call__(self, function: F) -> F:
         """Decorate a function; of a generator function each step is covered, never the code of its consumer."""
         recording = self._recording
+        if not callable(function):
+            raise TypeError(
+                f"no_grad and enable_grad decorate a function, got {type(function).__name__}\n"
+                "  hint   with tn.no_grad(): ..."
+            )
 
         if inspect.isgeneratorfunction(function):
 
@@ -181,8 +195,12 @@ class _Recording:
         return wrapped  # type: ignore[return-value]
 
 
-def no_grad() -> _Recording:
-    """Record no graph: inside `with no_grad():`, or in a function decorated with `@no_grad()`.
+@overload
+def no_grad() -> _Recording: ...
+@overload
+def no_grad(function: F) -> F: ...
+def no_grad(function: Callable[..., Any] | None = None) -> Any:
+    """Record no graph: inside `with no_grad():`, or in a function decorated with `@no_grad` or `@no_grad()`.
 
     Example:
         >>> import tinygrad_nn as tn
@@ -191,9 +209,13 @@ def no_grad() -> _Recording:
         ...     print((w * 2).requires_grad)
         False
     """
-    return _Recording(False)
+    return _Recording(False) if function is None else _Recording(False)(function)
 
 
-def enable_grad() -> _Recording:
-    """Record a graph again inside `no_grad`."""
-    return _Recording(True)
+@overload
+def enable_grad() -> _Recording: ...
+@overload
+def enable_grad(function: F) -> F: ...
+def enable_grad(function: Callable[..., Any] | None = None) -> Any:
+    """Record a graph again inside `no_grad`; a context manager and a decorator, like that."""
+    return _Recording(True) if function is None else _Recording(True)(function)

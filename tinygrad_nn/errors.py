@@ -5,6 +5,8 @@ Every error derives from `TinygradError` and from the builtin that a NumPy user 
 
 from typing import Any
 
+import numpy as np
+
 
 class TinygradError(Exception):
     """Base of every error raised by tinygrad_nn."""
@@ -31,6 +33,14 @@ class IndexingError(TinygradError, IndexError):
 
 class DtypeError(TinygradError, TypeError):
     """A dtype or kind of array is not supported by the operation."""
+
+
+class ArgumentError(TinygradError, TypeError):
+    """A call has an argument that the function does not take, or lacks one."""
+
+
+class MatrixError(TinygradError, np.linalg.LinAlgError):
+    """A matrix is singular, not square, or else not one that the op is defined for."""
 
 
 class GraphFreed(TinygradError, RuntimeError):

@@ -7,20 +7,34 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.errors import DtypeError, IndexingError, LabelError, ShapeError, TinygradError
+from tinygrad_nn.errors import (
+    ArgumentError,
+    DtypeError,
+    IndexingError,
+    LabelError,
+    MatrixError,
+    ShapeError,
+    TinygradError,
+)
 from tinygrad_nn.primitive import Primitive
 
 _SIDES = ("left", "right")
+_KINDS: dict[type[Exception], type[TinygradError]] = {
+    np.exceptions.AxisError: ShapeError,
+    np.linalg.LinAlgError: MatrixError,
+    IndexError: IndexingError,
+    TypeError: DtypeError,
+    ValueError: ShapeError,
+}
+"""What an error of NumPy becomes; the first that fits."""
 
 
 def explain(op: Primitive, operands: Any, arrays: Any, params: dict[str, Any], error: Exception) -> Exception:
     """Return the error to raise instead of NumPy's: one line of summary, then operands, module and a hint."""
     if isinstance(error, TinygradError):
         return error
-    kinds: dict[type, type[TinygradError]] = {IndexError: IndexingError, TypeError: DtypeError}
-    kind = next((kinds[base] for base in kinds if isinstance(error, base)), ShapeError)
-    if isinstance(error, np.exceptions.AxisError):
-        kind = ShapeError
+    hint = _axis_hint(params)
+    kind = ArgumentError if hint else next(ours for base, ours in _KINDS.items() if isinstance(error, base))
     shapes = [np.shape(a) for a in arrays]
     lines = [f"{op.name}: {_summary(op, shapes, error)}"]
     for k, (x, shape) in enumerate(zip(operands, shapes, strict=True)):
@@ -32,7 +46,7 @@ def explain(op: Primitive, operands: Any, arrays: Any, params: dict[str, Any], e
     path = module_path(context.SCOPE.get())
     if path:
         lines.append(f"  in     {path}")
-    hint = _hint(op, shapes, operands)
+    hint = hint or _hint(op, shapes, operands, error)
     if hint:
         lines.append(f"  hint   {hint}")
     failure = kind("\n".join(lines))
@@ -54,7 +68,21 @@ def _summary(op: Primitive, shapes: list[tuple[int, ...]], error: Exception) -> 
     return text
 
 
-def _hint(op: Primitive, shapes: list[tuple[int, ...]], operands: Any) -> str:
+def _axis_hint(params: dict[str, Any]) -> str:
+    """Return what to write where an axis is neither an integer nor a tuple, or several stand one after the other."""
+    axis = params.get("axis")
+    if isinstance(axis, (list, np.ndarray)):
+        return f"an axis is an integer, several are a tuple: axis={tuple(np.asarray(axis).tolist())}"
+    spread = [axis, *[params[name] for name in ("dtype", "out") if isinstance(params.get(name), int)]]
+    if len(spread) > 1:
+        return f"several axes go into one tuple: axis={tuple(spread)}"
+    return ""
+
+
+def _hint(op: Primitive, shapes: list[tuple[int, ...]], operands: Any, error: Exception) -> str:
+    if isinstance(error, np.linalg.LinAlgError) and shapes[0][-2:-1] == shapes[0][-1:]:
+        n = shapes[0][-1]
+        return f"a small multiple of the identity makes a matrix regular: a + 1e-6 * np.eye({n})"
     if op.name != "matmul":
         return ""
     if not all(shapes):

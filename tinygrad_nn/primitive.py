@@ -23,8 +23,9 @@ from typing import Any, cast
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.errors import BadRule, NoGradientRule
-from tinygrad_nn.rule import Plan, Rule
+from tinygrad_nn.errors import ArgumentError, BadRule, NoGradientRule
+from tinygrad_nn.rule import Plan, Rule, takes_cotangent
+from tinygrad_nn.signature import Signature, unknown_keyword
 
 REGISTRY: dict[Any, Primitive | Composite] = {}
 """Everything that has a derivative, by NumPy function (aliases too) and by name."""
@@ -33,6 +34,7 @@ LISTENERS: list[Callable[[Any], None]] = []
 """Told of every record that is registered; Tensor listens and makes a method of it."""
 
 _LETTERS = "abcdef"
+_NO_DEFAULT = object()
 _PLAIN = frozenset({np.ndarray, float, int, bool})
 
 
@@ -108,7 +110,7 @@ class Primitive:
         if idle:
             raise BadRule(f"{name}: no rule asks for {', '.join(idle)}; is it a misspelt option?")
         self.plans: dict[int | tuple[int, int], Plan] = {}
-        self._parameters, self._defaults = _call_signature(key, function)
+        self.takes = Signature(key, function)
         own = key is function and inspect.isfunction(function)
         self.__doc__ = function.__doc__ if own else f"np.{name}, with a gradient."
 
@@ -162,31 +164,25 @@ class Primitive:
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Split a call written as NumPy writes it into operands and parameters other than their defaults."""
+        count = len(self.rules)
+        if len(args) == count and not kwargs and self.adapt is None:
+            return args, kwargs
+        self.takes.check(self.name, args, kwargs)
         if self.adapt is not None:
             return self.adapt(*args, **kwargs)
         if self.variadic:
             return args, kwargs
-        count = len(self.rules)
-        if len(args) == count and not kwargs:
-            return args, kwargs
         params = dict(kwargs)
-        names = self._parameters
+        names, defaults = self.takes.names, self.takes.defaults
         operands = args[:count]
         for name in names[len(operands) : count]:
-            if name not in params:
-                raise TypeError(
-                    f"{self.name}() needs {count} operands ({', '.join(names[:count])}), got {len(args)}"
-                )
-            operands = (*operands, params.pop(name))
+            if name in params:
+                operands = (*operands, params.pop(name))
         if len(operands) < count:
-            raise TypeError(f"{self.name}() needs {count} operands, got {len(operands)}")
-        if len(args) > count:
-            if len(args) > len(names):
-                raise TypeError(f"{self.name}() takes at most {len(names)} arguments, got {len(args)}")
-            params.update(zip(names[count:], args[count:], strict=False))
-        return operands, {
-            k: v for k, v in params.items() if k not in self._defaults or v is not self._defaults[k]
-        }
+            wanted = ", ".join((names or self.operand_names)[:count])
+            raise ArgumentError(f"{self.name}: needs the operands {wanted}; got {len(operands)} of {count}")
+        params.update(zip(names[count:], args[count:], strict=False))
+        return operands, {k: v for k, v in params.items() if k not in defaults or v is not defaults[k]}
 
 
 class Composite:
@@ -224,13 +220,15 @@ def _refusing_other_keywords(
 ) -> Callable[..., Any]:
     """Return a composite that takes NumPy's keywords at their defaults and refuses those it has no rule for."""
     named = tuple(inspect.signature(function).parameters)
-    defaults = _call_signature(functions[0], function)[1] if functions else {}
+    takes = Signature(functions[0] if functions else function, function)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         for keyword in [keyword for keyword in kwargs if keyword not in named]:
             value = kwargs.pop(keyword)
-            if keyword not in defaults or value is not defaults[keyword]:
+            if takes.keywords is not None and keyword not in takes.keywords:
+                raise unknown_keyword(name, keyword, value, takes.names)
+            if value is not takes.defaults.get(keyword, _NO_DEFAULT):
                 raise NoGradientRule(
                     f"{name}: there is no derivative rule for the keyword {keyword}={value!r}\n"
                     f"  hint   keywords with a derivative: {', '.join(named[1:]) or 'none'}"
@@ -238,17 +236,6 @@ def _refusing_other_keywords(
         return function(*args, **kwargs)
 
     return call
-
-
-def _call_signature(key: Any, function: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
-    for candidate in (key, function):
-        try:
-            parameters = inspect.signature(candidate).parameters.values()
-        except (TypeError, ValueError):  # functions written in C do not always have one
-            continue
-        named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        return tuple(p.name for p in named), {p.name: p.default for p in named if p.default is not p.empty}
-    return (), {}
 
 
 def _by_name(name: str) -> Primitive:
@@ -295,12 +282,22 @@ def op(function: Callable[..., Any], *rules: Callable[..., Any] | None, **option
     return record
 
 
+_KERNEL = "  hint   @tn.kernel(lambda g, x: g * (2 * x)) above the function"
+
+
 def kernel(*rules: Callable[..., Any] | None, **options: Any) -> Callable[[Callable[..., Any]], Primitive]:
     """Decorate a plain NumPy function to declare it as an op; operands go by its own parameter names.
 
     `reference` is an obviously right version of it that the checks compare it with. With residuals
     (`p=lambda x: softmax(x)`) the function returns `(result, p)`. Other options as for `op`.
     """
+    for rule in rules:
+        if rule is not None and not takes_cotangent(rule):
+            raise BadRule(
+                f"kernel: {rule.__name__} is no rule; a rule's first parameter is g, the result's cotangent\n{_KERNEL}"
+            )
+    if not rules:
+        raise BadRule(f"kernel: needs a rule for each operand, or None for one without\n{_KERNEL}")
 
     def declare(function: Callable[..., Any]) -> Primitive:
         name = options.pop("name", None) or function.__name__.rstrip("_")

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from tinygrad_nn.primitive import Primitive
 
 
+def takes_cotangent(function: Callable[..., Any]) -> bool:
+    """Tell whether the first parameter of a function is g, which makes a derivative rule of it."""
+    return next(iter(inspect.signature(function).parameters), None) == "g"
+
+
 class Rule:
     """A derivative rule: the function, the values it asks for after `g`, and the keywords it names."""
 
@@ -24,7 +29,7 @@ class Rule:
         keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
         if len(positional) + len(keywords) != len(parameters):
             raise BadRule(f"{owner}: a rule names everything it asks for; *args and **kwargs are not allowed")
-        if not positional or positional[0] != "g":
+        if not takes_cotangent(function):
             raise BadRule(f"{owner}: the first parameter of a rule is g, the cotangent of the result")
         unknown = [name for name in positional[1:] if name not in set(known)]
         if unknown:

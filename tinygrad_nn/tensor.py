@@ -310,8 +310,7 @@ class Tensor(Conversions):
             )
         op = REGISTRY.get(ufunc)
         if op is None or method != "__call__":
-            name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-            return without_rule(name, getattr(ufunc, method), inputs, kwargs)
+            return without_rule(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
         if kwargs:
             inputs, kwargs = op.bind(inputs, kwargs)  # type: ignore[union-attr]
         return apply(op, inputs, kwargs)  # type: ignore[arg-type]
@@ -319,7 +318,7 @@ class Tensor(Conversions):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         record = REGISTRY.get(function)
         if record is None:
-            return without_rule(function.__name__, function, args, kwargs)
+            return without_rule(function, args, kwargs)
         if isinstance(record, Composite):
             return record.function(*args, **kwargs)
         operands, params = record.bind(args, kwargs)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.primitive import kernel, op
 
 
@@ -131,6 +132,16 @@ def _where_samples(rng: np.random.Generator) -> list[Any]:
     ]
 
 
+def _choices(condition: Any, *choices: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Read a call of where; NumPy has another function, one of the values, under the same name."""
+    if len(choices) != 2:
+        raise ArgumentError(
+            f"where: needs a condition and two choices, got {1 + len(choices)} arguments\n"
+            "  hint   np.where(condition, a, b); for the indices where it holds, np.nonzero(condition)"
+        )
+    return (condition, *choices), {}
+
+
 where = op(
     np.where,
     None,
@@ -138,6 +149,7 @@ where = op(
     lambda g, a: np.where(a, 0, g),
     linear=True,
     samples=_where_samples,
+    adapt=_choices,
     method=False,
     onnx="Where",
 )
