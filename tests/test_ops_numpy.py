@@ -264,3 +264,70 @@ def test_cross_entropy_of_few_and_of_many_classes(classes):
     y, (g,) = derive(lambda x: tn.nn.losses.cross_entropy(x, labels), logits)
     np.testing.assert_allclose(y, expected.mean(), rtol=1e-13)
     np.testing.assert_allclose(g, (p - np.eye(classes)[labels]) / 5, rtol=1e-10, atol=1e-16)
+
+
+def test_erf_is_right_to_two_units_in_the_last_place():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([np.linspace(-7, 7, 40_001), 10.0 ** rng.uniform(-320, 0, 2000), [5e-324, 1e308]])
+    for values in (x, x[np.abs(x) < 3e38].astype(np.float32)):
+        exact = np.array([math.erf(float(value)) for value in values])
+        y = tn.erf(values)
+        assert y.dtype == values.dtype
+        units = np.abs(y.astype(float) - exact) / np.spacing(np.abs(exact).astype(values.dtype)).astype(float)
+        assert units.max() <= 2.01
+        np.testing.assert_array_equal(tn.erf(-values), -y)
+
+
+def test_erf_at_zero_infinity_and_nan_and_of_other_types():
+    y = tn.erf(np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 6.0]))
+    np.testing.assert_array_equal(y, [0, 0, 1, -1, np.nan, 1])
+    assert np.signbit(y).tolist() == [False, True, False, True, False, False]
+    assert tn.erf(np.float16([0.5])).dtype == np.float16
+    assert tn.erf(2.0) == tn.erf(np.array([0, 2]))[1] == math.erf(2)
+    assert tn.erf(np.zeros((0, 2))).shape == (0, 2)
+    x = tn.tensor(0.5, dtype=float, requires_grad=True)
+    assert tn.erf(x).item() == math.erf(0.5)
+
+
+def test_missing_values_have_the_gradient_zero():
+    x = np.array([[1.0, np.nan, 3.0], [np.nan, np.nan, 5.0]])
+    check(np.nansum, [x], 9, [[1, 0, 1], [0, 0, 1]])
+    check(np.nanmean, [x], 3, np.array([[1, 0, 1], [0, 0, 1]]) / 3)
+
+
+def test_quantiles_keep_float32_and_refuse_shares_outside_of_0_to_1():
+    x = tn.tensor([3.0, 1.0, 2.0], requires_grad=True)
+    assert np.quantile(x, [0.25, 0.5]).dtype == np.float32
+    assert np.isnan(np.quantile(tn.tensor([1.0, np.nan]), 0.5).item())
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        np.quantile(tn.tensor([1.0, 2.0]), 1.5)
+
+
+def test_the_determinant_of_a_large_matrix_has_a_logarithm():
+    a = tn.tensor(np.eye(400) * 10.0, requires_grad=True)
+    sign, logarithm = np.linalg.slogdet(a)
+    assert (sign.item(), logarithm.item()) == (1.0, pytest.approx(400 * math.log(10)))
+    logarithm.backward()
+    np.testing.assert_allclose(a.grad, np.eye(400) / 10, atol=1e-15)
+    assert np.linalg.slogdet(a).sign.item() == 1
+
+
+def test_full_like_has_the_dtype_and_shape_of_its_model():
+    x = tn.tensor(np.zeros((2, 3), np.float32), requires_grad=True)
+    for fill in (np.float64(0.5), -0.0, np.inf, tn.tensor([1.0, 2.0, 3.0])):
+        y = np.full_like(x, fill)
+        expected = np.full_like(x.data, getattr(fill, "data", fill))
+        assert (type(y), y.dtype) == (tn.Tensor, np.float32)
+        np.testing.assert_array_equal(y.data, expected)
+        np.testing.assert_array_equal(np.signbit(y.data), np.signbit(expected))
+    assert np.full_like(tn.tensor([1, 2]), 2.7).tolist() == [2, 2]
+
+
+def test_interpolation_and_convolution_refuse_what_has_no_meaning():
+    t = tn.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(ShapeError, match="two or more points"):
+        np.interp(t, [1.0], [2.0])
+    with pytest.raises(ShapeError, match="vectors"):
+        np.convolve(t, np.ones((2, 2)))
+    with pytest.raises(ShapeError, match="its axes 0"):
+        np.average(tn.tensor(np.ones((2, 3))), axis=0, weights=np.ones(3))

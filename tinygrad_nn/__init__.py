@@ -12,7 +12,6 @@ from tinygrad_nn.graph.compile import compile
 from tinygrad_nn.operators import Tensor
 from tinygrad_nn.ops.activation import (
     elu,
-    erf,
     gelu,
     gelu_tanh,
     leaky_relu,
@@ -27,6 +26,7 @@ from tinygrad_nn.ops.activation import (
 )
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.reduction import logsumexp
+from tinygrad_nn.ops.special import erf
 from tinygrad_nn.primitive import kernel, op
 from tinygrad_nn.tensor import as_tensor, tensor
 

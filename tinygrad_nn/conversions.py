@@ -208,7 +208,6 @@ _POSITIONS = frozenset(
         np.nonzero,
         np.flatnonzero,
         np.argwhere,
-        np.searchsorted,
         np.digitize,
         np.argpartition,
         np.lexsort,

@@ -23,6 +23,9 @@ NOT_IN_TORCH = {
     "roll": "with several axes and with the flattened array JAX is compared",
     "array_split": "JAX is compared",
     "pad": "PyTorch pads from the last axis, and not all modes in all ranks; JAX is compared",
+    "average": "PyTorch has no weighted mean; JAX is compared",
+    "vander": "PyTorch overwrites what its own backward needs; JAX is compared",
+    "interp": "PyTorch has no interp; JAX is compared",
     "median": "of two elements in the middle PyTorch takes the lower",
 }
 
@@ -158,11 +161,66 @@ def _repeat(x, repeats, axis=None):
     return torch.repeat_interleave(x, repeats, dim=axis)
 
 
+def _quantile(scale):
+    def call(x, q, axis=None, keepdims=False):
+        axes = _dims(x, axis)
+        rows = torch.movedim(x, axes, tuple(range(-len(axes), 0)))
+        rows = rows.reshape(*rows.shape[: x.ndim - len(axes)], -1)
+        y = torch.quantile(rows, torch.as_tensor(q, dtype=torch.float64) / scale, dim=-1)
+        for k in sorted(k % x.ndim for k in axes) if keepdims else ():
+            y = y.unsqueeze(k + np.ndim(q))
+        return y
+
+    return call
+
+
+def _covariances(function):
+    def call(x, y=None, rowvar=True, bias=False, ddof=None):
+        x = x if rowvar else x.T
+        x = x if y is None else torch.cat([x, y[None]])
+        params = (
+            {} if function is torch.corrcoef else {"correction": ddof if ddof is not None else int(not bias)}
+        )
+        return function(x, **params)
+
+    return call
+
+
+def _convolve(a, v, mode="full"):
+    if len(a) < len(v):
+        a, v = v, a
+    y = F.conv1d(a[None, None], v.flip(0)[None, None], padding=len(v) - 1)[0, 0]
+    start, length = {
+        "full": (0, len(y)),
+        "same": ((len(v) - 1) // 2, len(a)),
+        "valid": (len(v) - 1, len(a) - len(v) + 1),
+    }[mode]
+    return y[start : start + length]
+
+
+def _trapezoid(y, x=None, dx=1.0, axis=-1):
+    y = y.movedim(axis, -1)
+    if x is None:
+        return torch.trapezoid(y, dx=dx)
+    return torch.trapezoid(y, x if x.ndim == 1 else x.movedim(axis, -1))
+
+
 def _diagonal(x, offset=0, axis1=0, axis2=1):
     return torch.diagonal(x, offset, axis1, axis2)
 
 
 RENAMED = {
+    "nansum": _reduction(torch.nansum),
+    "nanmean": _reduction(torch.nanmean),
+    "quantile": _quantile(1),
+    "percentile": _quantile(100),
+    "cov": _covariances(torch.cov),
+    "corrcoef": _covariances(torch.corrcoef),
+    "convolve": _convolve,
+    "trapezoid": _trapezoid,
+    "full_like": lambda x, fill: fill.broadcast_to(x.shape) * 1,
+    "cholesky": lambda x: torch.linalg.cholesky(torch.tril(x) + torch.tril(x, -1).mT),
+    "slogdet": lambda x: torch.linalg.slogdet(x),
     "absolute": torch.abs,
     "rint": torch.round,
     "degrees": torch.rad2deg,

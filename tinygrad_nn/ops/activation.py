@@ -7,6 +7,7 @@ import numpy as np
 
 from tinygrad_nn.ops.arithmetic import in_one_dtype, product, quotient
 from tinygrad_nn.ops.reduction import logsumexp, sum_
+from tinygrad_nn.ops.special import erf
 from tinygrad_nn.primitive import kernel
 
 
@@ -97,20 +98,6 @@ def silu(x: Any) -> Any:
     """Return x * sigmoid(x), also called swish (Elfwing et al., 2017, arXiv:1702.03118)."""
     s = sigmoid.function(x)
     return x * s, s
-
-
-_ERF = np.frompyfunc(math.erf, 1, 1)
-
-
-@kernel(
-    lambda g, x: g * (np.exp(-x * x) * (2 / math.sqrt(math.pi))),
-    reference=np.vectorize(math.erf, otypes=[float]),
-    analytic=False,
-    onnx="Erf",
-)
-def erf(x: Any) -> Any:
-    """The error function, 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to x."""
-    return np.asarray(_ERF(x)).astype(np.result_type(x, np.float16))
 
 
 def _normal_cdf(x: Any) -> Any:

@@ -313,3 +313,17 @@ det = op(
     signature="(n,n)->()",
     onnx="Det",
 )
+
+
+@composite(
+    np.kron,
+    samples=_pairs(((2, 3), (3, 2)), ((3,), (2, 2)), ((2, 1, 2), (3,)), ((), (2,)), ((0, 2), (2,))),
+)
+def kron(a: Any, b: Any) -> Any:
+    """All products of an element of a with the whole of b, put together at the places of the elements."""
+    rank = max(np.ndim(a), np.ndim(b))
+    rows, columns = ((1,) * (rank - np.ndim(x)) + np.shape(x) for x in (a, b))
+    blocks = np.reshape(a, [k for n in rows for k in (n, 1)]) * np.reshape(
+        b, [k for n in columns for k in (1, n)]
+    )
+    return np.reshape(blocks, [m * n for m, n in zip(rows, columns, strict=True)])

@@ -263,3 +263,15 @@ def fliplr(m: Any) -> Any:
 def flipud(m: Any) -> Any:
     """The array with its first axis reversed."""
     return np.flip(m, 0)
+
+
+@composite(
+    np.full_like,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)), fill), {}) for fill in (rng.normal(size=()), rng.normal(size=3))
+    ],
+)
+def full_like(a: Any, fill_value: Any, dtype: Any = None) -> Any:
+    """An array of the shape and dtype of another, filled with one value or with an array that broadcasts to it."""
+    filled = np.ones_like(a) * np.broadcast_to(fill_value, np.shape(a))
+    return astype(filled, dtype=np.dtype(a.dtype if dtype is None else dtype))

@@ -1,10 +1,9 @@
-"""Spread and order: var, std, sort, median, and the norm of vectors, which has the derivative 0 at 0."""
+"""Spread and size: var, std, and the norms, which have the derivative 0 at 0."""
 
 import math
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinygrad_nn.errors import NoGradientRule
 from tinygrad_nn.ops.arithmetic import product, quotient
@@ -75,63 +74,6 @@ std = op(
     reference=np.std,
     samples=_spread_samples,
 )
-
-
-@composite(np.sort, samples=lambda rng: _sorted_samples(rng), analytic=False)
-def sort(a: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Any:
-    """The elements in ascending order along an axis; equal ones keep their order, always."""
-    if axis is None:
-        a, axis = np.reshape(a, -1), 0
-    return np.take_along_axis(a, np.argsort(a, axis=axis, kind="stable"), axis=axis)
-
-
-def _sorted_samples(rng: np.random.Generator) -> list[Any]:
-    choices: list[tuple[tuple[int, ...], dict[str, Any]]] = [
-        ((3, 4), {}),
-        ((3, 4), {"axis": 0}),
-        ((2, 3, 4), {"axis": -2}),
-        ((2, 3), {"axis": None}),
-        ((5,), {}),
-        ((1,), {}),
-        ((0, 3), {"axis": 0}),
-    ]
-    return [((rng.normal(size=shape),), params) for shape, params in choices]
-
-
-def _median_samples(rng: np.random.Generator) -> list[Any]:
-    choices: list[tuple[tuple[int, ...], dict[str, Any]]] = [
-        ((3, 4), {}),
-        ((3, 4), {"axis": 0}),
-        ((3, 4), {"axis": -1, "keepdims": True}),
-        ((2, 3, 4), {"axis": (0, -1)}),
-        ((2, 3, 4), {"axis": (-1, 1), "keepdims": True}),
-        ((5,), {}),
-        ((), {}),
-        ((1, 1), {"axis": 0}),
-    ]
-    return [((rng.normal(size=shape),), params) for shape, params in choices]
-
-
-@composite(np.median, samples=_median_samples, analytic=False, method=True)
-def median(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """The middle of the sorted elements; of two in the middle, their mean. NaN where one of them is."""
-    rank = np.ndim(a)
-    reduced = tuple(range(rank)) if axis is None else normalize_axis_tuple(axis, rank)
-    if not np.size(a):
-        return np.mean(a, axis=axis, keepdims=keepdims)
-    kept = [k for k in range(rank) if k not in reduced]
-    rows = np.reshape(np.transpose(a, (*kept, *reduced)), (*[np.shape(a)[k] for k in kept], -1))
-    rows = np.sort(rows, axis=-1)
-    n = np.shape(rows)[-1]
-    middle = np.mean(rows[..., (n - 1) // 2 : n // 2 + 1], axis=-1)
-    middle = np.where(np.isnan(rows[..., -1]), rows[..., -1], middle)
-    return np.expand_dims(middle, reduced) if keepdims else middle
-
-
-@composite(np.ptp, samples=_median_samples, analytic=False)
-def ptp(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """The largest element minus the smallest."""
-    return np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims)
 
 
 def _norm_samples(rng: np.random.Generator) -> list[Any]:
