@@ -390,8 +390,8 @@ def test_a_function_without_a_rule_is_named_as_code_calls_it():
 @pytest.mark.parametrize(
     ("targets", "text"),
     [
-        (np.eye(3, dtype=int), r"targets\.argmax\(axis=1\)(.|\n)*targets\.astype\(np\.float32\)"),
-        (np.zeros((3, 1), int), r"targets\.reshape\(-1\)"),
+        (np.eye(3, dtype=int), r"labels\.argmax\(axis=1\)(.|\n)*labels\.astype\(np\.float32\)"),
+        (np.zeros((3, 1), int), r"labels\.reshape\(-1\)"),
         (np.zeros(4, int), r"expected \(3,\)"),
     ],
 )

@@ -101,17 +101,17 @@ def _labels(who: str, scores: Tensor, labels: Any, ignore_index: int | None) -> 
     given = labels._data if type(labels) is Tensor else labels
     unsigned = _UNSIGNED.get(given.dtype.char)
     if unsigned is None:
-        hint = "targets.argmax(axis=1) for one-hot rows" if given.ndim == 2 else "targets.astype(np.int64)"
+        hint = "labels.argmax(axis=1) for one-hot rows" if given.ndim == 2 else "labels.astype(np.int64)"
         raise DtypeError(f"{who}: labels are integers, got dtype {given.dtype}\n  hint   {hint}")
     count, classes = scores._data.shape
     if given.shape != (count,):
         hints = {
-            scores.shape: "targets.argmax(axis=1) for one-hot rows, or targets.astype(np.float32) for probabilities",
-            (count, 1): "targets.reshape(-1)",
+            scores.shape: "labels.argmax(axis=1) for one-hot rows, or labels.astype(np.float32) for probabilities",
+            (count, 1): "labels.reshape(-1)",
         }
         hint = f"\n  hint   {hints[given.shape]}" if given.shape in hints else ""
         raise ShapeError(
-            f"{who}: predictions have shape {scores.shape}, labels have shape {given.shape}, expected ({count},){hint}"
+            f"{who}: {count} rows of shape {scores.shape} but labels of shape {given.shape}, expected ({count},){hint}"
         )
     kept = None
     if ignore_index is not None:
