@@ -189,3 +189,26 @@ def test_optimizers_of_parameters_that_loops_do_not_know_are_replayed(backend, d
         run(tn.as_tensor(S.astype(dtype)))
         replay(S.astype(dtype))
         np.testing.assert_allclose(other.data, eager.data, rtol=1e-3 if dtype == np.float16 else 1e-13)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_what_was_computed_before_an_update_is_not_computed_after_it(backend):
+    if backend == "numba":
+        pytest.importorskip("numba")
+
+    def make():
+        w = tn.tensor(S.copy(), requires_grad=True)
+        optimizer = tn.optim.SGD([w], lr=0.5)
+
+        def step(x):
+            optimizer.zero_grad()
+            old = np.abs(w.detach() * 2)
+            (w * x).sum().backward()
+            optimizer.step()
+            return old * 3 + w
+
+        return step
+
+    eager, compiled = make(), tn.compile(make(), backend)
+    for x in (S, S + 1, S):
+        np.testing.assert_allclose(compiled(x).data, eager(tn.as_tensor(x)).data, rtol=1e-14)

@@ -91,3 +91,7 @@ def test_check_module_finds_planted_bugs(bug):
 
 def test_a_module_without_bugs_passes():
     check_module(lambda seed: _Bug(seed, None), X)
+
+
+def test_a_module_that_looks_at_its_whole_batch_passes_if_it_says_so():
+    check_module(lambda seed: _Bug(seed, "batch"), X, batched=False)

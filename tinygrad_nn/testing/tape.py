@@ -52,9 +52,7 @@ class Tape:
         """Return the gradients of the inputs of the last `run`, from the rules alone."""
         totals: dict[Any, Any] = {self.root: cotangent}
         for node, _, operands, params, plan in reversed(self.steps):
-            g = totals.pop(node, None)
-            if g is None:
-                continue
+            g = totals.pop(node)
             shapes = tuple(np.shape(_value(x, self.values)) for x in operands)
             saved = dict(zip(plan.names, self.saved[node], strict=True))
             for index, rule, _ in plan.calls:

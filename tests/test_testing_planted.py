@@ -1,0 +1,403 @@
+"""The checks of a single call, each on an op that breaks just that duty: what they say when they fail."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tinygrad_nn.errors import CheckFailed, GradientMismatch, NoGradientRule, ShapeError
+from tinygrad_nn.primitive import REGISTRY, composite
+from tinygrad_nn.testing import check_op, gradcheck, mutants
+from tinygrad_nn.testing.battery import CHECKS
+from tinygrad_nn.testing.calls import Call
+from tinygrad_nn.testing.checks import OpReport, find_record
+from tinygrad_nn.testing.strategies import hypothesis
+
+X = np.array([[1.5, -2.25, 0.75], [3.0, -0.5, 1.25]])
+Y = np.array([[0.25, 1.75, -3.5], [2.5, 0.125, -1.0]])
+
+
+def planted(function, *rules, **options):
+    options.setdefault("reference", function)
+    return tn.kernel(*rules, name="planted", **options)(function)
+
+
+def fails(check, op, operands, message, params=()):
+    with pytest.raises(CheckFailed, match=rf"planted: {message}") as failure:
+        CHECKS[check](Call(op, operands, dict(params), seed=3))
+    assert "  reproduce\n" in str(failure.value)
+
+
+def changing(values):
+    """Return a function of x that does something else each time it is called."""
+    steps = iter(values)
+    return lambda x: next(steps)(x)
+
+
+TWICE, ONCE = lambda x: 2 * x, lambda x: x
+CHANGING = {
+    r"requires_grad is False, without recording False": [TWICE, lambda x: x.astype(int), TWICE],
+    r"on tensors float32 \(2, 3\), on arrays float64 \(2, 3\)": [TWICE, lambda x: 2 * x.astype("f4"), TWICE],
+    r"on tensors array\(.*\n.*, on arrays array": [TWICE, lambda x: 2 * x + 1e-9, TWICE],
+}
+
+
+@pytest.mark.parametrize("message", CHANGING)
+def test_a_function_that_changes_is_found(message):
+    op = planted(changing(CHANGING[message]), lambda g: 2 * g)
+    fails("value", op, (X,), f"value: {message}")
+
+
+def test_a_function_that_is_not_its_reference_is_found():
+    op = planted(TWICE, lambda g: 2 * g, reference=lambda x: 2 * x + 1e-6)
+    fails("value", op, (X,), "value: the op gives .*")
+
+
+def widening(x):
+    return 2.0 * x.astype(np.float64)
+
+
+def widening_at_integers(a, b):
+    return (a * b).astype(np.float64 if np.all(b == np.ceil(b)) else a.dtype)
+
+
+def widening_at_scalars(a, b):
+    return (a * b).astype(np.float64 if np.ndim(b) == 0 else a.dtype)
+
+
+def shifted_if_narrow(x):
+    return x * x + (1e-2 if x.dtype == np.float32 else 0.0)
+
+
+PRODUCT = (lambda g, b: g * b, lambda g, a: g * a)
+SQUARE = lambda g, x: 2 * x * g
+
+
+@pytest.mark.parametrize(
+    ("check", "function", "rules", "message"),
+    [
+        ("dtype", widening, (lambda g: 2 * g,), "dtype: float32 operands give a result of dtype float64"),
+        ("dtype", TWICE, (lambda g: np.float64(2) * g,), "dtype: the rules return float64 for float32"),
+        (
+            "dtype",
+            widening_at_integers,
+            PRODUCT,
+            "dtype: an integer array as operand 1 makes float32 into float64",
+        ),
+        ("dtype", widening_at_scalars, PRODUCT, "dtype: a NumPy scalar as operand 1 widens float32"),
+        ("single_precision", shifted_if_narrow, (SQUARE,), "single precision: float32 gives"),
+    ],
+)
+def test_an_op_that_minds_the_dtype_is_found(check, function, rules, message):
+    fails(check, planted(function, *rules), (X, Y)[: len(rules)], message)
+
+
+def test_an_op_that_refuses_float32_is_told_so():
+    def wide_only(x):
+        if x.dtype == np.float32:
+            raise ShapeError("wide_only: float64, please")
+        return 2 * x
+
+    with pytest.raises(ShapeError, match="wide_only: float64, please"):
+        CHECKS["dtype"](Call(planted(wide_only, lambda g: 2 * g), (X,), {}))
+
+
+def writes_for_a_while(g, x):
+    x += 1.0
+    r = 2 * (x - 1.0) * g
+    x -= 1.0
+    return r
+
+
+def test_rules_that_write_into_what_they_are_given_are_found():
+    op = planted(np.square, lambda g, x: np.multiply(2 * x, g, out=g))
+    fails(
+        "untouched", op, (X,), "untouched: going back has changed an operand, the cotangent or a saved array"
+    )
+    other = tn.kernel(writes_for_a_while, name="for_a_while", reference=np.square)(lambda x: x * x)
+    with pytest.raises(CheckFailed, match="for_a_while: untouched: read-only arrays are refused"):
+        CHECKS["untouched"](Call(other, (X,), {}))
+
+
+def committing(change):
+    """Return a commit that leaves in `.grad` what `change` makes of the gradient that was there and the new one."""
+
+    def commit(gradients, wrap=None):
+        for leaf, g in gradients.items():
+            leaf.grad = change(leaf.grad, g)
+
+    return commit
+
+
+COUNT = iter(range(100))
+SHARED = np.zeros((4, 3))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda old, g: g[None], r"\.grad is array(.|\n)*its leaf has shape \(2, 3\) and dtype float64"),
+        (lambda old, g: g.astype(np.float32), r"\.grad is array(.|\n)*dtype float64"),
+        (lambda old, g: np.add(g, 0, out=SHARED[:2]), r"\.grad shares its memory"),
+        (lambda old, g: g.copy(), "two backward passes do not give twice the gradient"),
+        (lambda old, g: g + next(COUNT) if old is None else 2 * old, "built again gives another gradient"),
+    ],
+)
+def test_an_engine_that_hands_out_gradients_carelessly_is_found(monkeypatch, change, message):
+    op = planted(np.square, SQUARE)
+    monkeypatch.setattr(sys.modules["tinygrad_nn.tensor"], "commit", committing(change))
+    fails("ownership", op, (X,), f"ownership: (.|\n)*{message}")
+
+
+def test_a_gradient_that_depends_on_who_else_is_asked_is_found():
+    calls = iter(range(1000))
+    op = planted(lambda a, b: a * b, lambda g, b: g * b * (1 + next(calls)), lambda g, a: g * a)
+    fails("only_where_asked", op, (X, Y), "only where asked: operand 0 alone gets another gradient")
+
+
+def test_rules_that_run_for_nobody_are_found():
+    def busy(g, b):
+        u = tn.tensor(b, requires_grad=True)
+        return g * b + 0 * tn.gradients((3.0 * u).sum(), u).data
+
+    op = planted(lambda a, b: a * b, busy, lambda g, a: g * a)
+    fails("only_where_asked", op, (X, Y), r"only where asked: operand 0 was asked for, rules of \{0, 1\} ran")
+
+
+def test_a_rule_that_takes_equal_operands_for_a_square_is_found():
+    op = planted(lambda a, b: a * b, lambda g, a, b: 2 * g * b if a is b else g * b, lambda g, a: g * a)
+    fails("shared_operand", op, (X, Y), r"shared operand: f\(x, x\) has gradient")
+
+
+def strided_alike(x):
+    return x * (3 if 0 in x.strides else 2)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: x.ravel(order="K").reshape(x.shape) * 2, "(Fortran order|strided): value and gradients"),
+        (
+            lambda x: x * (2 if x.flags.writeable else 3),
+            "(Fortran order|negative strides): value and gradients",
+        ),
+        (strided_alike, "a broadcast view gives another value or gradient than its copy"),
+    ],
+)
+def test_a_function_that_minds_the_memory_of_its_operand_is_found(function, message):
+    op = planted(function, lambda g: 2 * g)
+    calls = [Call(op, (X,), {}, seed=seed) for seed in range(2)]  # each looks at half of the layouts
+    found = []
+    for call in calls:
+        try:
+            CHECKS["layouts"](call)
+        except CheckFailed as failure:
+            found.append(str(failure))
+    assert any(re.search(f"planted: layouts: {message}", text) for text in found), found
+
+
+def test_a_cast_to_integers_has_no_gradient_and_the_same_value_in_every_layout():
+    call = Call(REGISTRY["astype"], (X,), {"dtype": np.dtype(np.int64)})
+    assert not call.differentiable
+    assert CHECKS["layouts"](call)
+
+
+def test_a_kernel_whose_out_is_not_its_result_is_found():
+    def doubled(x, out=None):
+        if out is not None:
+            np.multiply(x, 3, out=out)
+        return 2 * x if out is None else out
+
+    fails("out_argument", planted(doubled, lambda g: 2 * g), (X,), "out: out= gives .*")
+    returns_another = tn.kernel(lambda g: 2 * g, name="another", reference=TWICE)(lambda x, out=None: 2 * x)
+    with pytest.raises(CheckFailed, match="another: out: out= gives"):
+        CHECKS["out_argument"](Call(returns_another, (X,), {}))
+
+
+def test_a_function_without_a_signature_is_taken_to_know_no_out():
+    class Doubling:
+        __name__ = "planted"
+        __signature__ = "not known"
+
+        def __call__(self, x):
+            return 2 * x
+
+    op = tn.op(Doubling(), lambda g: 2 * g, reference=TWICE)
+    assert not CHECKS["out_argument"](Call(op, (X,), {}))
+
+
+def test_wrong_calls_that_are_taken_or_badly_explained_are_found():
+    def vague(x, **options):
+        if options:
+            raise NoGradientRule("something is wrong")
+        return 2 * x
+
+    fails(
+        "wrong_call",
+        planted(vague, lambda g: 2 * g),
+        (X,),
+        "wrong call: the message does not name the op: some",
+    )
+    open_ended = tn.kernel(lambda g: 2 * g, name="open_ended", reference=TWICE)(lambda x, **options: 2 * x)
+    open_ended.check_keywords = lambda plan, params: None
+    with pytest.raises(CheckFailed, match="open_ended: wrong call: the keyword no_such_keyword is accepted"):
+        CHECKS["wrong_call"](Call(open_ended, (X,), {}))
+
+
+def test_second_derivatives_that_are_wrong_or_should_be_zero_are_found():
+    op = planted(np.square, lambda g, x: g * 2 * x if isinstance(g, np.ndarray) else g * 3 * x)
+    fails("second_order", op, (X,), "second order: the gradient differs when it is recorded itself")
+    for name, options, rule, message in (
+        (
+            "linear_square",
+            {"linear": True},
+            SQUARE,
+            "declared linear, and its gradient depends on the operands",
+        ),
+        (
+            "cut",
+            {},
+            lambda g, x: 2 * x * getattr(g, "detach", lambda: g)(),
+            "the derivative by the cotangent is",
+        ),
+    ):
+        op = tn.kernel(rule, name=name, reference=np.square, **options)(lambda x: x * x)
+        with pytest.raises(CheckFailed, match=f"{name}: second order: .*{message}"):
+            CHECKS["second_order"](Call(op, (X,), {}))
+    bent = tn.kernel(
+        lambda g, x: 2 * x * g if isinstance(g, np.ndarray) else 2 * x * g + 0 * x * x * x + (x - x.detach()) * g,
+        name="bent", reference=np.square,
+    )(lambda x: x * x)  # fmt: skip
+    with pytest.raises(GradientMismatch, match="bent, second order: the gradient is wrong"):
+        CHECKS["second_order"](Call(bent, (X,), {}))
+
+
+def test_a_gradient_that_is_declared_zero_and_is_not_is_found():
+    fails(
+        "jacobian", planted(np.square, SQUARE, zero_gradient=True), (X,), "jacobian: .* declared to be zero"
+    )
+
+
+def test_gradients_that_are_not_linear_in_the_cotangent_are_found():
+    fails(
+        "cotangents", planted(np.square, lambda g, x: 2 * x * g * abs(g)), (X,), "cotangents: .* not linear"
+    )
+
+
+def test_the_complex_step_is_of_the_reference_where_the_function_has_none():
+    def real_only(x):
+        return np.float64(x.sum()) if x.dtype.kind == "f" else np.float64("none")
+
+    op = planted(real_only, lambda g, x: g * np.ones(x.shape), reference=lambda x: x.sum())
+    np.testing.assert_array_equal(Call(op, (X,), {}).exact, np.ones((1, 6)))
+    for options in ({"reference": None}, {"reference": lambda x: np.abs(x).sum()}):
+        name = f"no_complex_{len(options)}_{options['reference'] is None}"
+        op = tn.kernel(lambda g, x: g * np.ones(x.shape), name=name, **options)(real_only)
+        with pytest.raises(
+            CheckFailed, match=rf"{name}: .* takes complex numbers; paste\n    analytic=False,"
+        ):
+            Call(op, (X,), {}).exact  # noqa: B018
+
+
+# Composites
+
+
+def test_a_composite_without_samples_is_checked_on_arrays_for_its_operands():
+    @composite(name="weighted_sum")
+    def weighted_sum(a, b, scale=2.0):
+        return (a * b).sum() * scale
+
+    assert check_op("weighted_sum", max_examples=10).nonzero >= 10
+
+
+def test_a_composite_of_many_operands_asks_for_samples():
+    @composite(name="of_four")
+    def of_four(a, b, c, d):
+        return a * b * c * d
+
+    with pytest.raises(
+        CheckFailed, match=r"of_four: .* no calls to check; paste and complete\n    samples=lambda"
+    ):
+        check_op("of_four")
+
+
+@pytest.mark.parametrize(
+    ("function", "reference", "message"),
+    [
+        (lambda x: x * 2, lambda x: x * 2 + 1e-8, "value array(.|\n)*the reference gives(.|\n)*tn.made"),
+        (lambda x: x * 2, lambda x: (x * 2).ravel()[None, None], "the reference gives"),
+        (lambda x: x * 2 * np.ones(x.shape), None, "float32 tensors that require grad give float64"),
+        (lambda x: x.detach() * 2, None, "requires_grad=False"),
+    ],
+)
+def test_a_composite_that_is_wrong_is_found(function, reference, message):
+    composite(name="made", reference=reference, samples=lambda rng: [((X,), {})])(function)
+    with pytest.raises(CheckFailed, match=f"made: (.|\n)*{message}"):
+        check_op("made", max_examples=3)
+
+
+# Reports, records and what is missing
+
+
+def test_too_many_uncertain_examples_are_no_proof():
+    report = OpReport("made", "differentiable", examples=40, nonzero=40, inconclusive=2)
+    assert report.conclude() is report
+    report.inconclusive = 3
+    with pytest.raises(
+        CheckFailed, match="made: in 3 of 40 examples the numerical derivatives are too uncertain"
+    ):
+        report.conclude()
+
+
+def test_a_record_is_found_by_op_by_function_by_alias_and_by_name():
+    op = planted(TWICE, lambda g: 2 * g)
+    assert {find_record(x) for x in (op, "planted", TWICE)} == {op}
+    assert find_record(np.amax) is find_record(np.max) is find_record("max")
+    norm = REGISTRY["norm"]
+    assert find_record(norm.function) is find_record(norm.function.__wrapped__) is norm
+    with pytest.raises(
+        CheckFailed, match=r"check_op: <.* is not a registered op\n  hint   tn.op\(function, rule\)"
+    ):
+        check_op(lambda x: x)
+
+
+def test_without_hypothesis_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    with pytest.raises(ImportError, match=r'this check needs Hypothesis: pip install "tinygrad_nn\[test\]"'):
+        hypothesis()
+
+
+def test_a_mutant_that_nothing_catches_is_reported(monkeypatch):
+    monkeypatch.setattr(mutants, "is_caught", lambda calls: False)
+    report = mutants.mutation_test([REGISTRY["square"]], {"sign": lambda rule: lambda g, x: -rule(g, x)})
+    assert report.survivors == ["square, rule 0: sign"]
+    assert (report.made, report.caught) == (1, 0)
+
+
+# gradcheck
+
+
+def test_a_pair_has_one_order_and_may_be_weighed():
+    pair = (lambda x: (x**3).sum(), lambda x: 3 * x * x)
+    with pytest.raises(ValueError, match=r"a \(function, gradient\) pair has one order only"):
+        gradcheck(pair, X, order=2)
+    assert gradcheck(pair, X, cotangent=2.0).entries == X.size
+
+
+def test_a_failure_under_a_cotangent_reproduces_it():
+    wrong = tn.kernel(lambda g, x: 3 * x * g, name="wrong", reference=np.square)(lambda x: x * x)
+    with pytest.raises(GradientMismatch) as failure:
+        gradcheck(wrong, X, cotangent=Y)
+    script = str(failure.value).partition("  reproduce\n")[2]
+    assert "cotangent=" in script
+    with pytest.raises(GradientMismatch):
+        exec("\n".join(line.strip() for line in script.splitlines()), {"fn": wrong})
+
+
+def test_a_function_may_use_parameters_that_are_no_inputs_of_it():
+    w = tn.tensor(Y, requires_grad=True)
+    assert gradcheck(lambda x: (x * w * w).sum(), X, order=2).nonzero
+    assert gradcheck(lambda x: w, X).entries == X.size * Y.size
+    assert w.grad is None
