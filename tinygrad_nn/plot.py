@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_nn.conversions import plain
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.calls import calls
 from tinygrad_nn.nn.module import Module
-from tinygrad_nn.tensor import Tensor
 from tinygrad_nn.train.history import History, better
 from tinygrad_nn.train.loop import predict
 
@@ -48,10 +48,6 @@ def _legend_above(ax: Any, handles: list[Any], texts: list[str]) -> None:
     ax.legend(
         handles, texts, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2
     )
-
-
-def _array(x: Any) -> Array:
-    return x._data if isinstance(x, Tensor) else np.asarray(x)
 
 
 def history(record: History, *columns: str, ax: Any = None) -> Any:
@@ -109,7 +105,7 @@ def decision_boundary(
     """
     from matplotlib.colors import ListedColormap, to_rgb
 
-    X = _array(X)
+    X = plain(X)
     if X.ndim != 2 or X.shape[1] != 2:
         raise ShapeError(f"decision_boundary: points of shape (N, 2) are needed, got {X.shape}")
     ax = _axes(ax, (5.6, 4.6))
@@ -128,7 +124,7 @@ def decision_boundary(
         if (chosen == k).any() and (chosen != k).any():
             ax.contour(across, up, chosen == k, levels=[0.5], colors="#444444", linewidths=1.0)
     if y is not None:
-        _points(ax, X, _array(y))
+        _points(ax, X, plain(y))
     ax.set(xlim=across[0, [0, -1]], ylim=up[[0, -1], 0])
     return ax
 
@@ -139,7 +135,7 @@ def scatter(X: Any, y: Any, *, ax: Any = None) -> Any:
     Raises:
         ShapeError: the points have not two features.
     """
-    X, y = _array(X), _array(y)
+    X, y = plain(X), plain(y)
     if X.ndim != 2 or X.shape[1] != 2:
         raise ShapeError(f"scatter: points of shape (N, 2) are needed, got {X.shape}")
     ax = _axes(ax, (5.6, 4.6))
@@ -177,7 +173,7 @@ def images(
     Raises:
         ShapeError: flattened images that are not square, without `shape`; labels of another number.
     """
-    pictures = _pictures("images", _array(pictures), shape)
+    pictures = _pictures("images", plain(pictures), shape)
     count, height, width = pictures.shape
     for given in (labels, predictions):
         if given is not None and len(given) != count:
@@ -253,7 +249,7 @@ def weights(
     Raises:
         ShapeError: the inputs are not pixels of a square, without `shape`.
     """
-    matrix = _array(getattr(matrix, "weight", matrix))
+    matrix = plain(getattr(matrix, "weight", matrix))
     if matrix.ndim != 2:
         raise ShapeError(f"weights: a matrix (pixels, units) is needed, got {matrix.shape}")
     tiles = _pictures("weights", matrix.T, shape)
@@ -363,7 +359,7 @@ def confusion(labels: Any, predictions: Any, *, classes: Sequence[Any] | None = 
     Raises:
         ShapeError: other shapes, or of different lengths.
     """
-    labels, predictions = _array(labels), _array(predictions)
+    labels, predictions = plain(labels), plain(predictions)
     if labels.ndim != 1 or labels.shape != predictions.shape:
         raise ShapeError(
             f"confusion: labels {labels.shape} and predictions {predictions.shape}, expected (N,) both"

@@ -177,45 +177,40 @@ class GELUTanh(_Activation):
     op = activation.gelu_tanh
 
 
-class LeakyReLU(Module):
-    """x where it is positive, negative_slope * x elsewhere."""
-
-    def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = float(negative_slope)
-
-    def forward(self, x: Any) -> Tensor:
-        return apply(activation.leaky_relu, (as_tensor(x),), {"negative_slope": self.negative_slope})
-
-    def extra_repr(self) -> str:
-        return f"negative_slope={self.negative_slope}"
-
-
-class ELU(Module):
-    """x where it is positive, alpha * (exp(x) - 1) elsewhere."""
-
-    def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = float(alpha)
-
-    def forward(self, x: Any) -> Tensor:
-        return apply(activation.elu, (as_tensor(x),), {"alpha": self.alpha})
-
-    def extra_repr(self) -> str:
-        return f"alpha={self.alpha}"
-
-
-class _AlongAxis(Module):
-    """A module without parameters around an op of one tensor along an axis."""
+class _WithOptions(Module):
+    """A module without parameters around an op of one tensor that takes options."""
 
     op: Primitive
-
-    def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
+    options: dict[str, Any]
 
     def forward(self, x: Any) -> Tensor:
-        return apply(self.op, (as_tensor(x),), {} if self.axis == -1 else {"axis": self.axis})
+        return apply(self.op, (as_tensor(x),), dict(self.options))
 
     def extra_repr(self) -> str:
-        return "" if self.axis == -1 else f"axis={self.axis}"
+        return ", ".join(f"{name}={value}" for name, value in self.options.items())
+
+
+class LeakyReLU(_WithOptions):
+    """x where it is positive, negative_slope * x elsewhere."""
+
+    op = activation.leaky_relu
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.options = {"negative_slope": float(negative_slope)}
+
+
+class ELU(_WithOptions):
+    """x where it is positive, alpha * (exp(x) - 1) elsewhere."""
+
+    op = activation.elu
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.options = {"alpha": float(alpha)}
+
+
+class _AlongAxis(_WithOptions):
+    def __init__(self, axis: int = -1) -> None:
+        self.options = {} if axis == -1 else {"axis": axis}
 
 
 class Softmax(_AlongAxis):

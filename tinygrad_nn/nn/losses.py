@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygrad_nn.arrays import as_array
+from tinygrad_nn.conversions import plain
 from tinygrad_nn.errors import DtypeError, LabelError, ShapeError
 from tinygrad_nn.explain import label_error
 from tinygrad_nn.nn.module import stands_for_plain
@@ -42,10 +43,6 @@ def _reduce(losses: Tensor, reduction: Reduction, kept: Any = None) -> Tensor:
     return losses.mean() if losses.size else losses.sum() / 0.0
 
 
-def _values(x: Any) -> Any:
-    return x._data if isinstance(x, Tensor) else x
-
-
 def _targets(who: str, predictions: Tensor, targets: Any) -> Any:
     """Return the targets in the dtype of the predictions; refuse shapes that would broadcast silently."""
     if not isinstance(targets, Tensor):
@@ -63,14 +60,14 @@ def _targets(who: str, predictions: Tensor, targets: Any) -> Any:
 
 
 def _check_probabilities(who: str, what: str, p: Any) -> None:
-    values = _values(p)
+    values = plain(p)
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise LabelError(f"{who}: {what} are probabilities from 0 to 1, got {values.min()} to {values.max()}")
 
 
 def _check_rows(who: str, targets: Any) -> None:
     """Refuse targets with a row that does not sum to 1."""
-    sums = _values(targets).sum(axis=1, dtype=np.float64)
+    sums = plain(targets).sum(axis=1, dtype=np.float64)
     wrong = ~(np.abs(sums - 1) <= _SUM_TO_ONE)
     if wrong.any():
         row = int(wrong.argmax())
@@ -117,7 +114,7 @@ def _labels(who: str, scores: Tensor, labels: Any, ignore_index: int | None) -> 
     if ignore_index is not None:
         kept = labels != ignore_index
         labels = where(kept, labels, 0)
-        given = _values(labels)
+        given = plain(labels)
     if count and np.maximum.reduce(given.view(unsigned)) >= classes:  # where negative labels are huge
         raise label_error(given, classes)
     return labels, kept

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.context import SCOPE, Scope, current
-from tinygrad_nn.errors import CheckpointError
+from tinygrad_nn.conversions import plain
+from tinygrad_nn.fitting import check_fit
 from tinygrad_nn.tensor import Tensor, as_tensor, wrap
 
 Array = np.ndarray[Any, Any]
@@ -106,7 +107,7 @@ class Module:
 
     def state_dict(self) -> dict[str, Array]:
         """Return copies of all parameters, other tensors and buffers by their dotted names."""
-        return {name: _array(value).copy() for name, value in self._named_values()}
+        return {name: plain(value).copy() for name, value in self._named_values()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy arrays into the parameters and buffers of the same names; all of them, or none.
@@ -115,27 +116,10 @@ class Module:
             CheckpointError: lists every missing and unexpected name and every wrong shape and dtype at once.
         """
         targets = dict(self._named_values())
-        arrays = {
-            name: np.array(_array(value))
-            for name, value in state.items()  # copies: they may be our own
-        }
-        problems = [f"missing     {name}" for name in targets if name not in arrays]
-        problems += [f"unexpected  {name}" for name in arrays if name not in targets]
-        for name in [name for name in targets if name in arrays]:
-            own, new = _array(targets[name]), arrays[name]
-            if own.shape != new.shape:
-                problems.append(f"shape       {name}: {new.shape}, expected {own.shape}")
-            if own.dtype != new.dtype:
-                problems.append(f"dtype       {name}: {new.dtype}, expected {own.dtype}")
-            if not own.flags.writeable:
-                problems.append(f"read-only   {name}")
-        if problems:
-            raise CheckpointError(
-                f"the state does not fit this {type(self).__name__}; nothing was changed\n  "
-                + "\n  ".join(problems)
-            )
+        arrays = {name: plain(value).copy() for name, value in state.items()}  # copies: they may be our own
+        check_fit(type(self).__name__, {name: plain(value) for name, value in targets.items()}, arrays)
         for name, value in targets.items():
-            _array(value)[...] = arrays[name]
+            plain(value)[...] = arrays[name]
             if isinstance(value, Tensor):
                 value.data = value._data  # tells graphs that used it that it has changed
 
@@ -196,10 +180,6 @@ def _flat(items: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
             stack.extend(reversed([(f"{name}.{key}", item) for key, item in inner]))
         else:
             yield name, value
-
-
-def _array(value: Any) -> Array:
-    return value._data if isinstance(value, Tensor) else value
 
 
 def cast_input(x: Any, dtype: np.dtype[Any]) -> Tensor:

@@ -6,6 +6,7 @@ rate and step count are 0-d arrays, set before each step, so that they are input
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.errors import CheckpointError
+from tinygrad_nn.fitting import check_fit
 from tinygrad_nn.node import tick
 from tinygrad_nn.primitive import Primitive, kernel
 
@@ -172,20 +173,9 @@ class Optimizer:
         own = {"steps": self.steps}
         own |= {f"{k}.{slot}": array for k, kept in enumerate(self.state) for slot, array in kept.items()}
         given = {name: np.asarray(value) for name, value in state.items()}
-        problems = [f"missing     {name}" for name in own if name not in given]
-        problems += [f"unexpected  {name}" for name in given if name not in own]
-        problems += [
-            f"different   {name}: {given[name].dtype} {given[name].shape}, expected {array.dtype} {array.shape}"
-            for name, array in own.items()
-            if name in given and (given[name].shape, given[name].dtype) != (array.shape, array.dtype)
-        ]
-        if "steps" in given and given["steps"].shape == () and given["steps"] < 0:
-            problems.append(f"negative    steps: {given['steps']}")
-        if problems:
-            raise CheckpointError(
-                f"the state does not fit this {type(self).__name__}; nothing was changed\n  "
-                + "\n  ".join(problems)
-            )
+        steps = given.get("steps", self.steps)
+        negative = [f"negative    steps: {steps}"] if steps.shape == () and steps < 0 else []
+        check_fit(type(self).__name__, own, given, negative)
         for name, array in own.items():
             array[...] = given[name]
 
@@ -285,17 +275,7 @@ class AdamW(Adam):
     """Adam with decoupled weight decay, w -= lr * weight_decay * w (Loshchilov and Hutter 2019); 0.01 by default."""
 
     _decoupled = True
-
-    def __init__(
-        self,
-        parameters: Iterable[Any],
-        lr: float | Schedule = 1e-3,
-        *,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.01,
-    ) -> None:
-        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+    __init__ = functools.partialmethod(Adam.__init__, weight_decay=0.01)
 
 
 @kernel(None, variadic=True, writes=(0,), differentiable=False, method=False, internal=True)

@@ -11,13 +11,14 @@ from typing import Any, TextIO
 import numpy as np
 
 from tinygrad_nn.context import no_grad
+from tinygrad_nn.conversions import plain
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.optim import Optimizer
 from tinygrad_nn.train.callbacks import Callback
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.interrupts import Interrupts
-from tinygrad_nn.train.metrics import Means, Metrics, plain
+from tinygrad_nn.train.metrics import Means, Metrics
 from tinygrad_nn.train.nonfinite import not_finite
 from tinygrad_nn.train.progress import Progress
 from tinygrad_nn.train.run import Loss, Model, Run

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_nn.conversions import plain
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.tensor import Tensor
 
@@ -63,8 +64,3 @@ class Means:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.rows, self._totals = state["rows"], dict(state["totals"])
-
-
-def plain(x: Any) -> np.ndarray[Any, Any]:
-    """Return a tensor or whatever else as an array, sharing memory where possible."""
-    return x._data if isinstance(x, Tensor) else np.asarray(x)

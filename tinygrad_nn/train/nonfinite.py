@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_nn.context import no_grad
+from tinygrad_nn.conversions import plain
 from tinygrad_nn.debug import debug
 from tinygrad_nn.errors import NonFinite
 from tinygrad_nn.nn.module import Module
@@ -33,7 +34,7 @@ def _sources(run: Run, inputs: Sequence[Any], targets: Any) -> list[str]:
     named = {f"input {k}": x for k, x in enumerate(inputs)} | {"targets": targets}
     if isinstance(run.model, Module):
         named |= {f"parameter {name}": value for name, value in run.model.named_parameters()}
-    arrays = {name: x._data if isinstance(x, Tensor) else np.asarray(x) for name, x in named.items()}
+    arrays = {name: plain(x) for name, x in named.items()}
     bad = [f"{name} {array.shape}: {_census(array)}" for name, array in arrays.items() if not _finite(array)]
     if bad:
         return [f"not finite before the first op: {text}" for text in bad]
