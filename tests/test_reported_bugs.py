@@ -398,3 +398,69 @@ def test_a_function_without_a_rule_is_named_as_code_calls_it():
 def test_labels_of_a_wrong_shape_say_what_to_write(targets, text):
     with pytest.raises(ShapeError, match=text):
         tn.nn.losses.cross_entropy(np.zeros((3, 3)), targets)
+
+
+def batch():
+    return np.zeros((4, 2), np.float32), np.array([0, 1, 2, 0])
+
+
+def fit(**changes):
+    model = tn.nn.Dense(2, 3, rng=0)
+    roles = {
+        "model": model,
+        "loss": tn.nn.losses.cross_entropy,
+        "optimizer": tn.optim.SGD(model.parameters(), lr=0.1),
+        "data": [batch()],
+        "progress": False,
+    }
+    return tn.train.fit(**(roles | changes))
+
+
+NEWCOMERS = {
+    "the name of a loss": (lambda: fit(loss="cross_entropy"), "the loss is a function"),
+    "the name of an optimizer": (lambda: fit(optimizer="adam"), r"SGD\(model\.parameters\(\), lr=\.\.\.\)"),
+    "the class of an optimizer": (lambda: fit(optimizer=tn.optim.SGD), "the optimizer is made of"),
+    "half an epoch": (lambda: fit(epochs=2.5), "epochs are an integer, got 2.5"),
+    "metrics without names": (lambda: fit(metrics=[tn.train.accuracy]), "functions by name"),
+    "one callback": (lambda: fit(callbacks=tn.train.EarlyStopping()), "callbacks are a list"),
+    "the class of a callback": (lambda: fit(callbacks=[tn.train.EarlyStopping]), r"EarlyStopping\("),
+    "arrays in a list": (lambda: fit(data=list(batch())), r"tn\.data\.batches"),
+    "one loss per row": (
+        lambda: fit(loss=lambda p, t: tn.nn.losses.cross_entropy(p, t, reduction="none")),
+        r'shape \(4,\)\n  hint   reduction="mean"',
+    ),
+    "a loss that is a number": (lambda: fit(loss=lambda p, t: 1.0), "a tensor with one element, got float"),
+    "a step without backward": (
+        lambda: tn.optim.SGD([leaf(1.0)], lr=0.1).step(),
+        r"loss\.backward\(\) before optimizer\.step\(\)",
+    ),
+    "parameters without their call": (
+        lambda: tn.optim.SGD(tn.nn.Dense(2, 3).parameters, lr=0.1),
+        r"model\.parameters\(\)",
+    ),
+    "one beta": (lambda: tn.optim.Adam([leaf(1.0)], betas=0.9), "two numbers"),
+    "layers in a list": (lambda: tn.nn.Sequential([tn.nn.ReLU()]), r"Sequential\(\*modules\)"),
+    "a model among the operands": (lambda: leaf(1.0) @ tn.nn.ReLU(), "ReLU with dtype object"),
+    "a method of PyTorch": (lambda: leaf(1.0).view(1, 1), r"t\.reshape\(shape\)"),
+    "a layer of PyTorch": (lambda: tn.nn.Linear(2, 3), r"nn\.Dense"),
+    "a loss of PyTorch": (lambda: tn.nn.CrossEntropyLoss(), r"nn\.losses\.cross_entropy\("),
+    "a function of NumPy": (lambda: tn.exp(leaf(1.0)), r"np\.exp"),
+}
+
+
+@pytest.mark.parametrize("name", NEWCOMERS)
+def test_the_mistakes_of_a_newcomer_are_answered_with_what_to_write(name):
+    mistake, text = NEWCOMERS[name]
+    with pytest.raises((TypeError, ValueError, AttributeError, RuntimeError), match=text):
+        mistake()
+
+
+def test_a_refused_step_is_not_counted():
+    optimizer = tn.optim.Adam([leaf(1.0)])
+    with pytest.raises(GraphError):
+        optimizer.step()
+    assert optimizer.steps == 0
+
+
+def test_accuracy_takes_the_tensor_that_a_model_returns():
+    assert tn.train.accuracy(tn.tensor([[0.0, 1.0]], requires_grad=True), tn.tensor([1])) == 1

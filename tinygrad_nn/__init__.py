@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 from tinygrad_nn import data, errors, graph, nn, optim
 from tinygrad_nn.autodiff import grad, gradients, hessian, jacobian, jvp, value_and_grad, vjp
 from tinygrad_nn.context import enable_grad, no_grad
@@ -91,6 +93,10 @@ _ON_FIRST_USE = {
 def __getattr__(name: str) -> Any:
     """Import what not every program needs when it is first asked for."""
     if name not in _ON_FIRST_USE:
+        if callable(getattr(np, name, None)):
+            raise AttributeError(
+                f"module 'tinygrad_nn' has no attribute {name!r}; NumPy's functions take tensors\n  hint   np.{name}"
+            )
         raise AttributeError(f"module 'tinygrad_nn' has no attribute {name!r}")
     module = import_module(_ON_FIRST_USE[name])
     value = module if module.__name__.endswith(f".{name}") else getattr(module, name)

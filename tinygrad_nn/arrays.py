@@ -37,7 +37,8 @@ def as_array(data: Any, dtype: Any = None) -> Array:
         if dtype is None and array.dtype == np.float64 and not _holds_arrays(data):
             dtype = DEFAULT_DTYPE
     if array.dtype.kind not in _KINDS:
-        what = "complex numbers are" if array.dtype.kind == "c" else f"dtype {array.dtype} is"
+        kinds = {"c": "complex numbers are", "O": f"{type(data).__name__} with dtype object is"}
+        what = kinds.get(array.dtype.kind, f"dtype {array.dtype} is")
         raise DtypeError(
             f"{what} not supported; tensors hold floats, integers and bools\n"
             "  hint   convert first, for example data.astype(np.float32)"

@@ -19,6 +19,29 @@ def tell_watchers(tensor: Any, how: str) -> None:
         watcher.on_read(tensor, how)
 
 
+_NUMPY_METHODS = {
+    "view": "t.reshape(shape)",
+    "unsqueeze": "np.expand_dims(t, axis)",
+    "permute": "t.transpose(axes)",
+    "t": "t.T",
+    "mm": "t @ other",
+    "matmul": "t @ other",
+    "pow": "t ** exponent",
+    "abs": "np.abs(t)",
+    "clamp": "t.clip(low, high)",
+    "expand": "np.broadcast_to(t, shape)",
+    "masked_fill": "np.where(mask, value, t)",
+    "numel": "t.size",
+    "float": "t.astype(np.float32)",
+    "double": "t.astype(np.float64)",
+    "to": "t.astype(dtype); there is one device, the CPU",
+    "cuda": "there is one device, the CPU",
+    "cpu": "there is one device, the CPU",
+    "zero_grad": "t.grad = None",
+}
+"""What NumPy has instead of methods of PyTorch."""
+
+
 class Conversions:
     """The part of Tensor that reads its array and its node and makes no new tensors."""
 
@@ -29,6 +52,11 @@ class Conversions:
             raise TypeError(
                 f"{cls.__name__}: Tensor has no subclasses\n  hint   functions of tensors, or an nn.Module"
             )
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what to write instead of a method of PyTorch; only asked for what does not exist."""
+        hint = f"\n  hint   {_NUMPY_METHODS[name]}" if name in _NUMPY_METHODS else ""
+        raise AttributeError(f"'Tensor' object has no attribute {name!r}{hint}")
 
     _data: Array
     _node: Any

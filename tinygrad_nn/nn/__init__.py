@@ -1,5 +1,7 @@
 """Layers, models and losses."""
 
+from typing import Any
+
 from tinygrad_nn.nn import init, losses
 from tinygrad_nn.nn.layers import (
     ELU,
@@ -40,3 +42,22 @@ __all__ = [
     "init",
     "losses",
 ]
+
+_ELSEWHERE = {
+    "Linear": "nn.Dense(in_features, out_features)",
+    "CrossEntropyLoss": "nn.losses.cross_entropy(logits, labels)",
+    "NLLLoss": "nn.losses.nll(log_probabilities, labels)",
+    "MSELoss": "nn.losses.mse(predictions, targets)",
+    "L1Loss": "nn.losses.mae(predictions, targets)",
+    "BCEWithLogitsLoss": "nn.losses.binary_cross_entropy(logits, targets)",
+    "BCELoss": "nn.losses.binary_cross_entropy_probabilities(probabilities, targets)",
+    "functional": "tn.relu, tn.softmax and others are functions; losses are in nn.losses",
+    "Parameter": "tn.tensor(data, requires_grad=True)",
+}
+"""What PyTorch has under other names."""
+
+
+def __getattr__(name: str) -> Any:
+    """Say what to write instead of PyTorch's name of something."""
+    hint = f"\n  hint   {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+    raise AttributeError(f"module 'tinygrad_nn.nn' has no attribute {name!r}{hint}")

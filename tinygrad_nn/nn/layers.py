@@ -84,8 +84,13 @@ class Sequential(Module):
             if isinstance(module, type):
                 raise TypeError(f"Sequential: item {k} is a class\n  hint   {module.__name__}()")
             if not callable(module):
+                hint = (
+                    "\n  hint   Sequential(*modules) for a list of them"
+                    if isinstance(module, (list, tuple))
+                    else ""
+                )
                 raise TypeError(
-                    f"Sequential: item {k} is {type(module).__name__}, expected modules or functions"
+                    f"Sequential: item {k} is {type(module).__name__}, expected modules or functions{hint}"
                 )
         self.modules = list(modules)
 

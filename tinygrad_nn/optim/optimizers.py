@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import context
+from tinygrad_nn.errors import GraphError
 from tinygrad_nn.fitting import check_fit
 from tinygrad_nn.node import tick
 from tinygrad_nn.primitive import Primitive, kernel
@@ -100,8 +101,9 @@ class Optimizer:
 
     def __init__(self, parameters: Iterable[Any], lr: float | Schedule) -> None:
         who = type(self).__name__
-        if hasattr(parameters, "parameters"):
-            raise ValueError(f"{who}: got a model\n  hint   {who}(model.parameters(), lr=...)")
+        if hasattr(parameters, "parameters") or callable(parameters):
+            what = "a model" if hasattr(parameters, "parameters") else "a function"
+            raise ValueError(f"{who}: got {what}\n  hint   {who}(model.parameters(), lr=...)")
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError(
@@ -131,7 +133,19 @@ class Optimizer:
             parameter._node.grad = None
 
     def step(self) -> None:
-        """Update every parameter that has a gradient."""
+        """Update every parameter that has a gradient.
+
+        Raises:
+            GraphError: no parameter has one; nothing is changed.
+            ValueError: a schedule returned a rate that is negative, infinite or NaN.
+        """
+        for parameter in self.parameters:
+            if parameter._node.grad is not None:
+                break
+        else:
+            raise GraphError(
+                "step: no parameter has a gradient\n  hint   loss.backward() before optimizer.step()"
+            )
         watchers = context.current().watchers
         for watcher in watchers:
             watcher.before_step(self.parameters)
@@ -255,7 +269,7 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         who = type(self).__name__
-        if len(betas) != 2:
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise ValueError(f"{who}: betas are two numbers, got {betas!r}")
         for k, beta in enumerate(betas):
             _check(who, f"betas[{k}]", beta, 0, 1, open_end=True)

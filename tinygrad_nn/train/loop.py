@@ -15,6 +15,7 @@ from tinygrad_nn.conversions import plain
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.optim import Optimizer
+from tinygrad_nn.tensor import Tensor
 from tinygrad_nn.train.callbacks import Callback
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.interrupts import Interrupts
@@ -82,6 +83,11 @@ def fit(
                     optimizer.zero_grad()
                     predictions = model(*inputs)
                     value = loss(predictions, targets)
+                    if np.size(value) != 1 or not isinstance(value, Tensor):
+                        raise ShapeError(
+                            f"fit: the loss is a tensor with one element, got {type(value).__name__} of shape "
+                            f'{np.shape(value)}\n  hint   reduction="mean", or .mean()'
+                        )
                     if not math.isfinite(value.item()):
                         raise not_finite(run, inputs, targets, value)
                     value.backward()

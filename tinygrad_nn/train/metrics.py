@@ -29,7 +29,7 @@ def accuracy(predictions: Any, labels: Any) -> float:
         >>> accuracy(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
         0.5
     """
-    predictions, labels = np.asarray(predictions), np.asarray(labels)
+    predictions, labels = plain(predictions), plain(labels)
     if predictions.ndim != 2 or labels.shape not in (predictions.shape[:1], predictions.shape):
         raise ShapeError(
             f"accuracy: predictions {predictions.shape} and labels {labels.shape}, expected (N, C) and (N,)"

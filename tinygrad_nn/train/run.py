@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.optim import Optimizer
 from tinygrad_nn.tensor import Tensor
 from tinygrad_nn.train.callbacks import Callback, EachEpoch
@@ -41,7 +42,11 @@ class Run:
         metrics: Metrics | None,
         callbacks: Iterable[Callback | Callable[[Run], object]],
     ) -> None:
-        if isinstance(data, (tuple, np.ndarray, Tensor)):
+        _check_roles(model, loss, optimizer, epochs, metrics, callbacks)
+        whole = (np.ndarray, Tensor)
+        if isinstance(data, (tuple, *whole)) or (
+            isinstance(data, list) and isinstance(next(iter(data), None), whole)
+        ):
             raise TypeError(
                 "fit: data are batches, and these are whole arrays\n"
                 "  hint   tn.data.batches(X, y, size=100, rng=0)"
@@ -138,3 +143,25 @@ class Run:
         self.stopping = self.history.stopped = state["stopping"]
         if state["lr"] is not None:
             self.optimizer.lr = state["lr"]
+
+
+def _check_roles(model: Any, loss: Any, optimizer: Any, epochs: Any, metrics: Any, callbacks: Any) -> None:
+    """Refuse what cannot play the part that `fit` has for it, before anything is trained."""
+    call = 'fit(model, tn.nn.losses.cross_entropy, optimizer, data, metrics={"acc": tn.train.accuracy})'
+    parts = {
+        "the model is a module or a function": (callable(model), model),
+        "the loss is a function of predictions and targets": (callable(loss), loss),
+        "the optimizer is made of the parameters, SGD(model.parameters(), lr=...)": (
+            hasattr(optimizer, "step") and not isinstance(optimizer, type),
+            optimizer,
+        ),
+        "epochs are an integer": (isinstance(epochs, (int, np.integer)), epochs),
+        "metrics are functions by name": (metrics is None or isinstance(metrics, Mapping), metrics),
+        "callbacks are a list": (isinstance(callbacks, Iterable), callbacks),
+    }
+    for expected, (good, given) in parts.items():
+        if not good:
+            raise ArgumentError(f"fit: {expected}, got {given!r:.60}\n  hint   {call}")
+    for callback in callbacks:
+        if isinstance(callback, type):
+            raise ArgumentError(f"fit: a callback is a class\n  hint   {callback.__name__}(...)")
