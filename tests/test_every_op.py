@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from hypothesis import settings
+from op_calls import calls_of
 
 import tinygrad_nn as tn
-from tinygrad_nn.primitive import REGISTRY
+from tinygrad_nn.primitive import REGISTRY, Primitive
 from tinygrad_nn.testing.battery import CHECKS
 from tinygrad_nn.testing.checks import check_op, kind_of
 
@@ -22,6 +23,46 @@ def test_op_passes_every_check(record):
         assert report.nonzero >= settings.default.max_examples
     elif report.kind == "zero gradient":
         assert report.checks["jacobian"] == report.examples
+
+
+@pytest.mark.parametrize("record", [r for r in RECORDS if r.reference is not None], ids=lambda r: r.name)
+def test_the_reference_of_an_op_says_the_same_on_the_calls_of_its_record(record):
+    for operands, params in calls_of(record, np.random.default_rng(7)):
+        with np.errstate(all="ignore"):
+            expected = record.reference(*operands, **params)
+            found = (record if isinstance(record, Primitive) else record.function)(*operands, **params)
+        parts = (
+            zip(found, expected, strict=True) if isinstance(expected, (list, tuple)) else [(found, expected)]
+        )
+        for a, b in parts:
+            np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
+
+
+KINDS = {
+    "relu": ("differentiable", {"jacobian", "second_order"}),
+    "exp": ("differentiable", {"jacobian", "out_argument", "layouts"}),
+    "hypot": ("differentiable", {"jacobian", "shared_operand"}),
+    "clip": ("differentiable", {"jacobian", "only_where_asked"}),
+    "sign": ("zero gradient", {"jacobian", "second_order"}),
+    "floor_divide": ("zero gradient", {"jacobian"}),
+    "isfinite": ("constant", {"value"}),
+    "empty_like": ("constant", {"value"}),
+    "argmax": ("constant", {"value"}),
+    "astype": ("differentiable", {"jacobian", "layouts"}),
+    "norm": ("differentiable", {"value", "jacobian", "second_order", "dtype"}),
+    "split": ("differentiable", {"value", "jacobian"}),
+    "sgd_update": ("update", set()),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_op_of_each_kind_goes_through_the_checks_that_are_for_it(name):
+    kind, checks = KINDS[name]
+    report = check_op(name, max_examples=12)
+    assert report.kind == kind
+    assert checks <= set(report.checks)
+    assert (report.examples == 0) is (kind == "update")
+    assert (report.nonzero > 0) is (kind == "differentiable")
 
 
 def test_every_record_is_of_a_kind_that_is_checked():
