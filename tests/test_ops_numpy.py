@@ -331,3 +331,19 @@ def test_interpolation_and_convolution_refuse_what_has_no_meaning():
         np.convolve(t, np.ones((2, 2)))
     with pytest.raises(ShapeError, match="its axes 0"):
         np.average(tn.tensor(np.ones((2, 3))), axis=0, weights=np.ones(3))
+
+
+def test_one_variable_correlates_with_itself():
+    y, (g,) = derive(np.corrcoef, [1.0, 4.0, 2.0])
+    assert y == 1
+    np.testing.assert_allclose(g, np.zeros(3), atol=1e-15)
+
+
+def test_the_median_of_nothing_is_nan_with_numpys_warning():
+    with np.errstate(all="ignore"), pytest.warns(RuntimeWarning, match="Mean of empty slice"):
+        assert np.isnan(np.median(tn.tensor(np.zeros(0))).item())
+
+
+def test_convolve_knows_numpys_three_modes():
+    with pytest.raises(ValueError, match="convolve: mode is full, same or valid, got 'wrap'"):
+        np.convolve(tn.tensor([1.0, 2.0]), np.ones(2), mode="wrap")
