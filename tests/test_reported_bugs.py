@@ -430,10 +430,6 @@ NEWCOMERS = {
         r'shape \(4,\)\n  hint   reduction="mean"',
     ),
     "a loss that is a number": (lambda: fit(loss=lambda p, t: 1.0), "a tensor with one element, got float"),
-    "a step without backward": (
-        lambda: tn.optim.SGD([leaf(1.0)], lr=0.1).step(),
-        r"loss\.backward\(\) before optimizer\.step\(\)",
-    ),
     "parameters without their call": (
         lambda: tn.optim.SGD(tn.nn.Dense(2, 3).parameters, lr=0.1),
         r"model\.parameters\(\)",
@@ -453,13 +449,6 @@ def test_the_mistakes_of_a_newcomer_are_answered_with_what_to_write(name):
     mistake, text = NEWCOMERS[name]
     with pytest.raises((TypeError, ValueError, AttributeError, RuntimeError), match=text):
         mistake()
-
-
-def test_a_refused_step_is_not_counted():
-    optimizer = tn.optim.Adam([leaf(1.0)])
-    with pytest.raises(GraphError):
-        optimizer.step()
-    assert optimizer.steps == 0
 
 
 def test_accuracy_takes_the_tensor_that_a_model_returns():

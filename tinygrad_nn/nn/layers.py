@@ -182,40 +182,47 @@ class GELUTanh(_Activation):
     op = activation.gelu_tanh
 
 
-class _WithOptions(Module):
-    """A module without parameters around an op of one tensor that takes options."""
+class _Adjustable(Module):
+    """A module without parameters around an op of one tensor and one option, an attribute of the option's name."""
 
     op: Primitive
-    options: dict[str, Any]
+    option: str
 
     def forward(self, x: Any) -> Tensor:
-        return apply(self.op, (as_tensor(x),), dict(self.options))
+        return apply(self.op, (as_tensor(x),), {self.option: getattr(self, self.option)})
 
     def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in self.options.items())
+        return f"{self.option}={getattr(self, self.option)}"
 
 
-class LeakyReLU(_WithOptions):
+class LeakyReLU(_Adjustable):
     """x where it is positive, negative_slope * x elsewhere."""
 
     op = activation.leaky_relu
+    option = "negative_slope"
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self.options = {"negative_slope": float(negative_slope)}
+        self.negative_slope = float(negative_slope)
 
 
-class ELU(_WithOptions):
+class ELU(_Adjustable):
     """x where it is positive, alpha * (exp(x) - 1) elsewhere."""
 
     op = activation.elu
+    option = "alpha"
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self.options = {"alpha": float(alpha)}
+        self.alpha = float(alpha)
 
 
-class _AlongAxis(_WithOptions):
+class _AlongAxis(_Adjustable):
+    option = "axis"
+
     def __init__(self, axis: int = -1) -> None:
-        self.options = {} if axis == -1 else {"axis": axis}
+        self.axis = axis
+
+    def extra_repr(self) -> str:
+        return "" if self.axis == -1 else super().extra_repr()
 
 
 class Softmax(_AlongAxis):

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.errors import GraphError
 from tinygrad_nn.fitting import check_fit
 from tinygrad_nn.node import tick
 from tinygrad_nn.primitive import Primitive, kernel
@@ -136,16 +135,8 @@ class Optimizer:
         """Update every parameter that has a gradient.
 
         Raises:
-            GraphError: no parameter has one; nothing is changed.
             ValueError: a schedule returned a rate that is negative, infinite or NaN.
         """
-        for parameter in self.parameters:
-            if parameter._node.grad is not None:
-                break
-        else:
-            raise GraphError(
-                "step: no parameter has a gradient\n  hint   loss.backward() before optimizer.step()"
-            )
         watchers = context.current().watchers
         for watcher in watchers:
             watcher.before_step(self.parameters)
