@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "explain": {"context", "errors", "primitive"},
     "conversions": {"arrays", "context", "errors", "node"},
     "tensor": {"errors", "ops"} | (ENGINE - {"operators"}),
-    "operators": {"context", "errors", "primitive", "rule", "tensor"},
+    "operators": {"context", "errors", "explain", "primitive", "rule", "tensor"},
     "autodiff": {"errors"} | ENGINE,
     "debug": {"errors"} | ENGINE,
     "data": {"errors", "files"},

@@ -151,3 +151,13 @@ def test_functions_we_know_nothing_of_run_on_the_arrays_in_lists_and_keywords_to
         np.block([w, w])
     assert np.shape(w) == (2,)
     assert np.result_type(w, np.float32) == np.float64
+
+
+@pytest.mark.parametrize(
+    ("other", "kind"), [(np.ones(3), tn.errors.ShapeError), (np.array(["a"]), tn.errors.DtypeError)]
+)
+def test_an_in_place_change_that_cannot_be_says_so_and_changes_nothing(other, kind):
+    w = tn.tensor([1.0, 2.0], requires_grad=True)
+    with tn.no_grad(), pytest.raises(kind, match="add"):
+        w += other
+    assert w.data.tolist() == [1, 2]

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.errors import DtypeError, GraphError
+from tinygrad_nn.explain import explain
 from tinygrad_nn.primitive import LISTENERS, REGISTRY, Composite, Primitive
 from tinygrad_nn.tensor import NO_PARAMS, Tensor, apply, compute
 
@@ -78,7 +79,11 @@ def _written(op: Primitive, leaf: Tensor, other: Any) -> Tensor:
             f"{op.name}: an in-place change of a leaf that requires grad has no gradient\n"
             f"  hint   {name} = {name} + ... makes a new tensor; inside `with no_grad():` it writes"
         )
-    op.key(leaf._data, other._data if isinstance(other, Tensor) else other, out=leaf._data)
+    arrays = [leaf._data, other._data if isinstance(other, Tensor) else other]
+    try:
+        op.key(*arrays, out=leaf._data)
+    except (ValueError, TypeError) as error:
+        raise explain(op, (leaf, other), arrays, {}, error) from error
     leaf.data = leaf._data  # tells graphs that used it that it has changed
     return leaf
 
