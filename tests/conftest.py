@@ -1,6 +1,11 @@
 import os
 import sys
 
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # with a BLAS thread for every core each, processes get in each other's way
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import HealthCheck, settings
 

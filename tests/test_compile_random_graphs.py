@@ -93,7 +93,7 @@ def test_numpy_replays_equal_the_eager_run(program):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=4, suppress_health_check=[HealthCheck.too_slow])
 @given(programs)
 def test_numba_replays_equal_the_eager_run(program):
     pytest.importorskip("numba")

@@ -127,7 +127,7 @@ def run(report: Report, variants: list[str]) -> None:
     find_fault_b(report, data)
     curves: dict[str, Curve] = {}
     if "faithful" in variants:
-        curves["faithful"] = timed(report, "faithful", faithful_step, data, 300 if report.quick else 10_000)
+        curves["faithful"] = timed(report, "faithful", faithful_step, data, 100 if report.quick else 10_000)
         for update, published in PUBLISHED.items():
             for k, name in enumerate(("accuracy", "loss")):
                 if update in curves["faithful"]:
@@ -137,7 +137,7 @@ def run(report: Report, variants: list[str]) -> None:
                         f"{name} after update {update}", measured, published[k], band=band, digits=4 + 2 * k
                     )
     if "correct" in variants:
-        updates = 300 if report.quick else CORRECT_AFTER
+        updates = 100 if report.quick else CORRECT_AFTER
         model = network()
         step = correct_step(optim.SGD(model.parameters(), lr=RATE))
         curves["correct"] = timed(report, "correct", step, data, updates, model)
