@@ -1,5 +1,7 @@
 """no_grad and enable_grad, as blocks and as decorators of functions, generators and coroutines."""
 
+import asyncio
+
 import numpy as np
 import pytest
 
@@ -98,6 +100,86 @@ def test_a_closed_generator_cleans_up():
     next(steps)
     steps.close()
     assert closed == [True]
+
+
+def test_blocks_that_are_left_in_another_order_restore_recording(w):
+    def batches():
+        with tn.no_grad():
+            for k in range(2):
+                assert not (w * 1).requires_grad
+                yield k
+
+    assert list(zip(batches(), batches(), strict=False)) == [(0, 0), (1, 1)]
+    assert (w * 1).requires_grad
+    a, b, c = tn.no_grad(), tn.enable_grad(), tn.no_grad()
+    for block in (a, b, c):
+        block.__enter__()
+    b.__exit__()
+    assert not (w * 1).requires_grad
+    a.__exit__()
+    assert not (w * 1).requires_grad
+    c.__exit__()
+    assert (w * 1).requires_grad
+
+
+def test_a_decorated_coroutine_records_nothing_while_other_tasks_do(w):
+    @tn.no_grad()
+    async def quiet():
+        before = (w * 1).requires_grad
+        await asyncio.sleep(0)
+        return before, (w * 1).requires_grad
+
+    async def loud():
+        await asyncio.sleep(0)
+        return (w * 1).requires_grad
+
+    async def main():
+        return await asyncio.gather(quiet(), loud(), quiet())
+
+    assert asyncio.run(main()) == [(False, False), True, (False, False)]
+
+
+def test_each_step_of_a_decorated_async_generator_is_covered_and_never_its_consumer(w):
+    seen = []
+
+    @tn.no_grad
+    async def echo():
+        try:
+            while True:
+                await asyncio.sleep(0)
+                try:
+                    seen.append((yield (w * 1).requires_grad))
+                except KeyError as error:
+                    seen.append(f"caught {error}, recording {(w * 1).requires_grad}")
+        finally:
+            seen.append("closed")
+
+    async def main():
+        steps = echo()
+        assert await anext(steps) is False
+        assert (w * 1).requires_grad
+        assert await steps.asend("first") is False
+        assert await steps.athrow(KeyError(7)) is False
+        assert (w * 1).requires_grad
+        await steps.aclose()
+        return [k async for k in numbers()]
+
+    @tn.no_grad
+    async def numbers():
+        yield 1
+        yield 2
+
+    assert asyncio.run(main()) == [1, 2]
+    assert seen == ["first", "caught 7, recording False", "closed"]
+
+
+@pytest.mark.parametrize("decorate", [tn.no_grad, tn.no_grad(), tn.enable_grad])
+def test_a_class_is_not_decorated(decorate):
+    with pytest.raises(TypeError, match=r"got the class Step\n  hint   decorate its methods"):
+
+        @decorate
+        class Step:
+            pass
 
 
 def test_a_watcher_that_says_nothing_lets_layers_and_losses_keep_what_a_user_made():

@@ -144,17 +144,25 @@ class _Recording:
         own = [k for k, (which, _) in enumerate(entered) if which is self]
         if own:  # closed in a context where it was not entered, it has nothing to restore
             last = own[-1]
-            _ENTERED.set(entered[:last] + entered[last + 1 :])
-            STATE.set(entered[last][1])
+            state, above = entered[last][1], entered[last + 1 :]
+            if (
+                above
+            ):  # left out of order, as generators are: who came next will go back to where this one began
+                above = ((above[0][0], state), *above[1:])
+            else:
+                STATE.set(state)
+            _ENTERED.set(entered[:last] + above)
 
     def __call__(self, function: F) -> F:
         """Decorate a function; of a generator function each step is covered, never the code of its consumer."""
         recording = self._recording
-        if not callable(function):
-            raise TypeError(
-                f"no_grad and enable_grad decorate a function, got {type(function).__name__}\n"
-                "  hint   with tn.no_grad(): ..."
+        if not callable(function) or isinstance(function, type):
+            got, hint = (
+                (f"the class {function.__name__}", "decorate its methods")
+                if isinstance(function, type)
+                else (type(function).__name__, "with tn.no_grad(): ...")
             )
+            raise TypeError(f"no_grad and enable_grad decorate a function, got {got}\n  hint   {hint}")
 
         if inspect.isgeneratorfunction(function):
 
@@ -177,6 +185,28 @@ class _Recording:
                         value, advance = error, steps.throw
 
             return generator  # type: ignore[return-value]
+
+        if inspect.isasyncgenfunction(function):
+
+            @functools.wraps(function)
+            async def async_generator(*args: Any, **kwargs: Any) -> Any:
+                steps = function(*args, **kwargs)
+                value, advance = None, steps.asend
+                while True:
+                    try:
+                        with _Recording(recording):
+                            item = await advance(value)
+                    except StopAsyncIteration:
+                        return
+                    try:
+                        value, advance = (yield item), steps.asend
+                    except GeneratorExit:
+                        await steps.aclose()
+                        raise
+                    except BaseException as error:
+                        value, advance = error, steps.athrow
+
+            return async_generator  # type: ignore[return-value]
 
         if inspect.iscoroutinefunction(function):
 
