@@ -1,6 +1,8 @@
 """What a compiled function takes, tells apart and refuses, and which backend it gets."""
 
 import sys
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -104,6 +106,61 @@ def test_a_step_that_does_something_else_each_time_is_refused(step, message):
     calls = iter(range(100))
     with pytest.raises(errors.CaptureError, match=message):
         tn.compile(lambda x: step(x, next(calls)), "numpy")(np.ones((2, 2)))
+
+
+class Batch(NamedTuple):
+    x: Any
+    scale: Any = 2.0
+
+
+@pytest.mark.parametrize("kind", [list, tuple, Batch._make, lambda items: {"a": items[0], "b": items[1]}])
+def test_results_are_new_on_each_call_whatever_they_come_in(kind):
+    compiled = tn.compile(lambda x: kind([x * 2, [x * 3, "text"]]), "numpy")
+    for k in (1.0, 2.0, 3.0):
+        eager, got = kind([k * 2, [k * 3, "text"]]), compiled(np.array(k))
+        assert type(got) is type(eager)
+        first, (second, text) = got.values() if isinstance(got, dict) else got
+        assert (first.item(), second.item(), text) == (2 * k, 3 * k, "text")
+    assert len(compiled.programs) == 1
+    slogdet = tn.compile(lambda a: np.linalg.slogdet(a), "numpy")
+    for k in (2.0, 3.0):
+        np.testing.assert_allclose(slogdet(np.eye(2) * k).logabsdet.data, 2 * np.log(k))
+
+
+def test_a_named_tuple_is_an_argument_of_arrays_given_anew():
+    compiled = tn.compile(lambda batch: batch.x * batch.scale, "numpy")
+    for k in (1.0, 2.0):
+        assert compiled(Batch(np.array([k]), np.array([k]))).data == [k * k]
+        assert compiled(Batch(tn.tensor([k]))).data == [2 * k]
+    assert len(compiled.programs) == 2
+
+
+@dataclass(slots=True)
+class Outcome:
+    value: Any
+
+
+class Bag(dict):
+    pass
+
+
+@pytest.mark.parametrize(
+    "kind", [Outcome, lambda t: {t}, lambda t: {t: 1}, lambda t: Bag(a=[t]), lambda t: iter([t])]
+)
+@pytest.mark.parametrize("result", [lambda x: x * 2, lambda x: (x * 2).sum(), lambda x: x])
+def test_a_tensor_in_a_returned_object_of_another_kind_is_refused(kind, result):
+    with pytest.raises(
+        errors.CaptureError, match=r"returned a \w+ that holds .*\n  hint   return tensors in tuples"
+    ):
+        tn.compile(lambda x: (1, kind(result(x))), "numpy")(np.ones(2))
+
+
+def test_an_object_that_the_step_did_not_compute_may_be_returned():
+    model = tn.nn.Dense(2, 2, rng=0)
+    y, returned, same = tn.compile(lambda x: (model(x), model, {"a", 1}), "numpy")(np.ones((1, 2)))
+    assert returned is model
+    assert same == {"a", 1}
+    np.testing.assert_array_equal(y.data, model(np.ones((1, 2))).data)
 
 
 def test_an_error_of_the_step_comes_through_and_nothing_is_captured():

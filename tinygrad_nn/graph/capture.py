@@ -330,8 +330,8 @@ def _names(function: Callable[..., Any], count: int) -> list[str]:
 
 def _as_inputs(arg: Any, name: str, recorder: Recorder) -> Any:
     """Return an argument with its arrays as Tensors of their own, which are inputs of the graph from now."""
-    if isinstance(arg, (list, tuple)) and type(arg) in (list, tuple):
-        return type(arg)(_as_inputs(item, f"{name}[{k}]", recorder) for k, item in enumerate(arg))
+    if is_sequence(arg):
+        return rebuilt(arg, (_as_inputs(item, f"{name}[{k}]", recorder) for k, item in enumerate(arg)))
     if type(arg) is dict:
         return {key: _as_inputs(item, f"{name}[{key!r}]", recorder) for key, item in arg.items()}
     if not isinstance(arg, (Tensor, np.ndarray, np.generic)):
@@ -343,6 +343,16 @@ def _as_inputs(arg: Any, name: str, recorder: Recorder) -> Any:
     if node is not None:
         recorder.nodes[node] = index
     return wrap(array, node)
+
+
+def is_sequence(thing: Any) -> bool:
+    """Tell whether `thing` is a list, tuple or named tuple, which another with other items can stand for."""
+    return type(thing) in (list, tuple) or (isinstance(thing, tuple) and hasattr(thing, "_fields"))
+
+
+def rebuilt(sequence: Any, items: Iterator[Any]) -> Any:
+    """Return a list, tuple or named tuple like `sequence` of other items."""
+    return sequence._make(items) if hasattr(sequence, "_fields") else type(sequence)(items)
 
 
 def tensors(result: Any) -> Iterator[Tensor]:

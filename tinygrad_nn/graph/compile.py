@@ -12,6 +12,7 @@ import numpy as np
 from tinygrad_nn import context
 from tinygrad_nn.arrays import as_array
 from tinygrad_nn.errors import CaptureError
+from tinygrad_nn.graph.capture import is_sequence, rebuilt
 from tinygrad_nn.graph.compile_capture import Captured, Output, capture
 from tinygrad_nn.graph.compile_numpy import tasks_of, write
 from tinygrad_nn.graph.compile_passes import draft
@@ -229,6 +230,8 @@ def _key(arg: Any, arrays: list[Array]) -> Any:
         return kind, *[(name, _key(item, arrays)) for name, item in arg.items()]
     if isinstance(arg, (np.ndarray, np.generic)):
         return _key(as_array(arg), arrays)
+    if is_sequence(arg):
+        return kind, *[_key(item, arrays) for item in arg]
     if kind is float:
         return kind, arg.hex()  # 0.0 equals -0.0, and NaN does not equal itself
     try:
@@ -243,7 +246,7 @@ def _key(arg: Any, arrays: list[Array]) -> Any:
 
 def _arrays(arg: Any) -> Iterator[Any]:
     """Yield the arrays and tensors among arguments in the order in which a capture makes inputs of them."""
-    if type(arg) in (list, tuple):
+    if is_sequence(arg):
         for item in arg:
             yield from _arrays(item)
     elif type(arg) is dict:
@@ -265,8 +268,8 @@ def _filled(template: Any, results: Iterator[Array]) -> Any:
     if isinstance(template, Output):
         array = next(results)
         return wrap(array, None) if template.tensor else array
-    if type(template) in (list, tuple):
-        return type(template)(_filled(item, results) for item in template)
+    if is_sequence(template):
+        return rebuilt(template, (_filled(item, results) for item in template))
     if type(template) is dict:
         return {key: _filled(item, results) for key, item in template.items()}
     return template

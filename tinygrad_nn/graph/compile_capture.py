@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import attrgetter
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.errors import CaptureError
-from tinygrad_nn.graph.capture import Recorder, record
+from tinygrad_nn.graph.capture import Recorder, is_sequence, rebuilt, record
 from tinygrad_nn.graph.ir import Graph, Value
 from tinygrad_nn.node import Leaf
 from tinygrad_nn.tensor import Tensor
@@ -26,6 +27,8 @@ from tinygrad_nn.tensor import Tensor
 Array = np.ndarray[Any, Any]
 FILLS = frozenset({"gradient_norm"})
 """Updates that fill their first operand without reading it."""
+_WORLDS = (type, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
+"""From these one gets to everything there is."""
 _RESTORED = {Leaf, np.random.Generator, np.random.RandomState}
 
 
@@ -196,11 +199,34 @@ def _template(result: Any, recorder: StepRecorder) -> Any:
         return Output(recorder.known[id(result._data)], True)
     if isinstance(result, np.ndarray):
         return Output(_known(recorder, result, "a returned array"), False)
-    if type(result) in (list, tuple):
-        return type(result)(_template(item, recorder) for item in result)
+    if is_sequence(result):
+        return rebuilt(result, (_template(item, recorder) for item in result))
     if type(result) is dict:
-        return {key: _template(item, recorder) for key, item in result.items()}
-    return result
+        return {_closed(key, recorder): _template(item, recorder) for key, item in result.items()}
+    return _closed(result, recorder)
+
+
+def _closed(thing: Any, recorder: StepRecorder) -> Any:
+    """Return a returned object as it is; refuse one that holds, however deep, what the step has computed."""
+    seen: dict[int, Any] = {}
+    stack = [thing]
+    while stack:
+        x = stack.pop()
+        if id(x) in seen or isinstance(x, _WORLDS):
+            continue
+        seen[id(x)] = x
+        if isinstance(x, (Tensor, np.ndarray)):
+            array = x._data if isinstance(x, Tensor) else x
+            k = recorder.known.get(id(array))
+            if k is not None and recorder.graph.values[k].kind in ("op", "input"):
+                raise CaptureError(
+                    f"the step returned a {type(thing).__name__} that holds a tensor of shape {array.shape}; "
+                    "a replay could not put the new one there\n"
+                    "  hint   return tensors in tuples, named tuples, lists and dicts, and make the object outside"
+                )
+        else:
+            stack += gc.get_referents(x)
+    return thing
 
 
 def _difference(a: Captured, b: Captured) -> str | None:
@@ -241,7 +267,7 @@ def same(a: Any, b: Any) -> bool:
     """Tell whether two parameters or constants are equal, arrays and NaN included."""
     if a is b:
         return True
-    if type(a) is not type(b):
+    if type(a) is not type(b) or isinstance(a, Tensor):  # comparing tensors would make a tensor
         return False
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(same, a, b))
