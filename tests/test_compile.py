@@ -11,6 +11,7 @@ from tests.benchmarks.by_hand import by_hand
 from tests.benchmarks.contestants import _our_step
 from tests.benchmarks.workloads import WORKLOADS, Workload
 from tinygrad_nn import errors
+from tinygrad_nn.graph.capture import trace
 
 BACKENDS = ["numpy"]
 try:
@@ -210,6 +211,61 @@ def test_gradients_are_clipped_on_replay(max_norm, backend):
         eager[2](x, labels)
         compiled[2](x, labels)
         assert_twins(eager[0], compiled[0])
+
+
+def written_by_hand(w, momentum):
+    """Return a step that updates by hand, reads what it wrote, and keeps what it had read before."""
+
+    def step(x):
+        w.grad = None
+        loss = ((w * x) ** 2).sum()
+        loss.backward()
+        with tn.no_grad():
+            before = np.tanh(w) * 3
+            momentum.__imul__(0.9)
+            momentum.__iadd__(tn.as_tensor(w.grad))
+            w.__isub__(0.1 * momentum)
+            w.__imul__(x)
+            w.__itruediv__(x + 1.5)
+            middle = np.tanh(w) * 3
+            w.__iadd__(np.float64([[0.25], [0.5]]))
+        return loss, before, middle, (w * w).sum()
+
+    return step
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_in_place_changes_under_no_grad_are_replayed(backend, dtype):
+    def make():
+        w, momentum = (tn.tensor(np.full((2, 3), v, dtype), requires_grad=True) for v in (1.5, 0))
+        return w, momentum, written_by_hand(w, momentum)
+
+    (w, momentum, eager), (w2, momentum2, step) = make(), make()
+    compiled = tn.compile(step, backend)
+    for k in range(4):
+        x = np.arange(6, dtype=dtype).reshape(2, 3) / 8 + k + 1
+        for got, expected in zip(compiled(x), eager(x), strict=True):
+            np.testing.assert_allclose(got.data, expected.data, rtol=1e-5)
+        np.testing.assert_allclose(w2.data, w.data, rtol=1e-5)
+        np.testing.assert_allclose(momentum2.data, momentum.data, rtol=1e-5)
+    assert len(compiled.programs) == 1
+
+
+def test_capturing_an_in_place_change_changes_nothing_and_a_wrong_one_is_explained():
+    w = tn.tensor([1.0, 2.0], requires_grad=True)
+
+    def step(x):
+        with tn.no_grad():
+            w.__isub__(x)
+        return w * 1
+
+    graph = trace(step, np.ones(2, np.float32))[0]
+    assert [value.op.name for value in graph.ops] == ["subtract", "in_place_update", "multiply"]
+    with pytest.raises(errors.ShapeError, match="subtract"):
+        tn.compile(step, "numpy")(np.ones(3, np.float32))
+    with pytest.raises(errors.StaleValue):
+        tn.compile(lambda x: [(w * w).sum(), step(x)][0].backward(), "numpy")(np.ones(2, np.float32))
+    np.testing.assert_array_equal(w.data, [1, 2])
 
 
 def test_two_models_in_one_step(backend):

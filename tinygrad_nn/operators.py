@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_nn import context
 from tinygrad_nn.errors import DtypeError, GraphError
 from tinygrad_nn.explain import explain
-from tinygrad_nn.primitive import LISTENERS, REGISTRY, Composite, Primitive
+from tinygrad_nn.primitive import LISTENERS, REGISTRY, Composite, Primitive, kernel
 from tinygrad_nn.tensor import NO_PARAMS, Tensor, apply, compute
 
 __all__ = ["Tensor"]
@@ -80,12 +80,21 @@ def _written(op: Primitive, leaf: Tensor, other: Any) -> Tensor:
             f"  hint   {name} = {name} + ... makes a new tensor; inside `with no_grad():` it writes"
         )
     arrays = [leaf._data, other._data if isinstance(other, Tensor) else other]
+    watched = any(watcher.traces for watcher in context.current().watchers)
     try:
-        op.key(*arrays, out=leaf._data)
+        op.key(*arrays, out=leaf._data.copy() if watched else leaf._data)
     except (ValueError, TypeError) as error:
         raise explain(op, (leaf, other), arrays, {}, error) from error
+    if watched:  # written down as an update, which a replay of the step does
+        in_place_update(leaf._data, apply(op, (leaf, other))._data)
     leaf.data = leaf._data  # tells graphs that used it that it has changed
     return leaf
+
+
+@kernel(None, None, writes=(0,), differentiable=False, method=False, internal=True)
+def in_place_update(parameter: Any, value: Any) -> None:
+    """Put the values of an array into a parameter, in its dtype."""
+    np.copyto(parameter, value, casting="same_kind")
 
 
 def _unary(op: Primitive) -> Callable[[Tensor], Tensor]:
