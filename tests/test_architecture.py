@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "rule": {"errors"},
     "signature": {"errors"},
     "fitting": {"errors"},
-    "primitive": {"context", "errors", "rule", "signature"},
+    "primitive": {"arrays", "context", "errors", "rule", "signature"},
     "ops": {"errors", "primitive"},
     "arrays": {"errors"},
     "node": {"context", "primitive", "rule"},

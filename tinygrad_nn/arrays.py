@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,37 @@ def as_operand(x: Any) -> Any:
     if isinstance(x, (np.ndarray, np.generic)):
         return as_array(x)
     return as_array(x, None if _holds_arrays(x) else np.asarray(x).dtype)
+
+
+def lists_in_dtype_of_arrays(values: dict[str, Any]) -> dict[str, Any]:
+    """Cast lists of Python floats among operands to the dtype of the others: they are scalars, many of them."""
+    if not any(type(x) in _LISTS for x in values.values()):
+        return values
+    real = [x for x in _leaves(values.values()) if getattr(x, "dtype", np.dtype(bool)).kind == "f"]
+    if not real:
+        return values
+    dtype = np.result_type(*[x.dtype for x in real if x.ndim] or [x.dtype for x in real])
+    return {name: _cast_lists(x, dtype) for name, x in values.items()}
+
+
+_LISTS = (list, tuple)
+
+
+def _leaves(parts: Any) -> Iterator[Any]:
+    for x in parts:
+        if type(x) in _LISTS:
+            yield from _leaves(x)
+        else:
+            yield x
+
+
+def _cast_lists(x: Any, dtype: Any) -> Any:
+    if type(x) not in _LISTS:
+        return x
+    kinds = set(map(type, _leaves(x)))
+    if kinds <= {float, int, bool}:
+        return as_array(x, dtype) if float in kinds else x
+    return type(x)(_cast_lists(part, dtype) for part in x)
 
 
 def promote(arrays: list[Any], tensors: int, lists: int = 0) -> bool:

@@ -196,15 +196,17 @@ def plain(x: Any) -> Array:
     return x._data if isinstance(x, Conversions) else np.asarray(x)
 
 
-def without_rule(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Run a NumPy function we know nothing of on the plain arrays, if no gradient is lost by that."""
+def without_rule(
+    function: Callable[..., Any], args: Any, kwargs: Any, refusal: NoGradientRule | None = None
+) -> Any:
+    """Run a NumPy function, or a call of it, without rule on the plain arrays; refuse it if a gradient is lost."""
 
     def bare(x: Any) -> Any:
         if isinstance(x, Conversions):
             if function in _PROPERTIES:
                 return x._data
             if x.requires_grad and function not in _POSITIONS:
-                raise NoGradientRule(_no_rule(function))
+                raise refusal or NoGradientRule(_no_rule(function))
             tell_watchers(x, _spelled(function))
             return x._data
         return type(x)(map(bare, x)) if type(x) in (list, tuple) else x

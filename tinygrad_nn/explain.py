@@ -69,13 +69,10 @@ def _summary(op: Primitive, shapes: list[tuple[int, ...]], error: Exception) -> 
 
 
 def _axis_hint(params: dict[str, Any]) -> str:
-    """Return what to write where an axis is neither an integer nor a tuple, or several stand one after the other."""
+    """Return what to write where an axis is neither an integer nor a tuple."""
     axis = params.get("axis")
     if isinstance(axis, (list, np.ndarray)):
         return f"an axis is an integer, several are a tuple: axis={tuple(np.asarray(axis).tolist())}"
-    spread = [axis, *[params[name] for name in ("dtype", "out") if isinstance(params.get(name), int)]]
-    if len(spread) > 1:
-        return f"several axes go into one tuple: axis={tuple(spread)}"
     return ""
 
 

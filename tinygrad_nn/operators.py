@@ -108,7 +108,10 @@ def _unary(op: Primitive) -> Callable[[Tensor], Tensor]:
 
 def _method(record: Primitive | Composite) -> Callable[..., Any]:
     if isinstance(record, Composite):
-        call = record.function
+
+        def call(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+            return self.__array_function__(record.key, (), (self, *args), kwargs)
+
     else:
         alone = _unary(record)
 

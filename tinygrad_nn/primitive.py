@@ -17,15 +17,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import numpy as np
 
 from tinygrad_nn import context
+from tinygrad_nn.arrays import lists_in_dtype_of_arrays
 from tinygrad_nn.errors import ArgumentError, BadRule, NoGradientRule
 from tinygrad_nn.rule import Plan, Rule, takes_cotangent
-from tinygrad_nn.signature import Signature, unknown_keyword
+from tinygrad_nn.signature import Signature
 
 REGISTRY: dict[Any, Primitive | Composite] = {}
 """Everything that has a derivative, by NumPy function (aliases too) and by name."""
@@ -34,7 +35,6 @@ LISTENERS: list[Callable[[Any], None]] = []
 """Told of every record that is registered; Tensor listens and makes a method of it."""
 
 _LETTERS = "abcdef"
-_NO_DEFAULT = object()
 _PLAIN = frozenset({np.ndarray, float, int, bool})
 
 
@@ -112,6 +112,10 @@ class Primitive:
         self.plans: dict[int | tuple[int, int], Plan] = {}
         self.takes = Signature(key, function)
         own = key is function and inspect.isfunction(function)
+        if (
+            own and self.takes.positions is not None
+        ):  # NumPy says what of its own goes by position; kernels take all
+            self.takes.positions = len(self.takes.names)
         self.__doc__ = function.__doc__ if own else f"np.{name}, with a gradient."
 
     def __repr__(self) -> str:
@@ -167,13 +171,15 @@ class Primitive:
         count = len(self.rules)
         if len(args) == count and not kwargs and self.adapt is None:
             return args, kwargs
+        if self.adapt is not None and self.takes.positions is not None:
+            return self.adapt(**self.takes.named(self.name, args, kwargs))
         self.takes.check(self.name, args, kwargs)
         if self.adapt is not None:
             return self.adapt(*args, **kwargs)
         if self.variadic:
             return args, kwargs
         params = dict(kwargs)
-        names, defaults = self.takes.names, self.takes.defaults
+        names = self.takes.names
         operands = args[:count]
         for name in names[len(operands) : count]:
             if name in params:
@@ -182,7 +188,7 @@ class Primitive:
             wanted = ", ".join((names or self.operand_names)[:count])
             raise ArgumentError(f"{self.name}: needs the operands {wanted}; got {len(operands)} of {count}")
         params.update(zip(names[count:], args[count:], strict=False))
-        return operands, {k: v for k, v in params.items() if k not in defaults or v is not defaults[k]}
+        return operands, {k: v for k, v in params.items() if not self.takes.is_default(k, v)}
 
 
 class Composite:
@@ -200,8 +206,10 @@ class Composite:
         samples: Callable[[np.random.Generator], list[tuple[tuple[Any, ...], dict[str, Any]]]] | None = None,
         analytic: bool = True,
         differentiable: bool = True,
+        settings: tuple[str, ...] = (),
     ) -> None:
-        self.function = _refusing_other_keywords(function, name, functions)
+        self.key = functions[0] if functions else function
+        self.function = _called_as(self.key, function, name, settings)
         self.name = name
         self.method = method
         self.reference = reference if reference is not None or not functions else functions[0]
@@ -215,25 +223,28 @@ class Composite:
         return f"<composite {self.name}>"
 
 
-def _refusing_other_keywords(
-    function: Callable[..., Any], name: str, functions: Sequence[Any]
-) -> Callable[..., Any]:
-    """Return a composite that takes NumPy's keywords at their defaults and refuses those it has no rule for."""
-    named = tuple(inspect.signature(function).parameters)
-    takes = Signature(functions[0] if functions else function, function)
+def _called_as(key: Any, function: Callable[..., Any], name: str, settings: tuple[str, ...]) -> Any:
+    """Return a composite that is called as NumPy's function is, and refuses what it has no rule for."""
+    told = Signature(key, function)
+    takes, own = (
+        told if told.positions is not None else Signature(function, function),
+        Signature(function, function),
+    )
+    needed = [parameter for parameter in own.names if parameter not in own.defaults]
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        for keyword in [keyword for keyword in kwargs if keyword not in named]:
-            value = kwargs.pop(keyword)
-            if takes.keywords is not None and keyword not in takes.keywords:
-                raise unknown_keyword(name, keyword, value, takes.names)
-            if value is not takes.defaults.get(keyword, _NO_DEFAULT):
+        values = takes.named(name, args, kwargs)
+        for keyword, value in values.items():
+            if keyword not in own.names:
                 raise NoGradientRule(
                     f"{name}: there is no derivative rule for the keyword {keyword}={value!r}\n"
-                    f"  hint   keywords with a derivative: {', '.join(named[1:]) or 'none'}"
+                    f"  hint   keywords with a derivative: {', '.join(own.names[1:]) or 'none'}"
                 )
-        return function(*args, **kwargs)
+        if missing := [parameter for parameter in needed if parameter not in values]:
+            raise ArgumentError(f"{name}: needs {', '.join(needed)}; there is no {', '.join(missing)}")
+        operands = {keyword: value for keyword, value in values.items() if keyword not in settings}
+        return function(**values | lists_in_dtype_of_arrays(operands))
 
     return call
 
@@ -320,8 +331,9 @@ def composite(
 ) -> Callable[[Any], Any]:
     """Declare how a NumPy function (or, without one, a function of ours) is made of other ops.
 
-    Options describe it for the automatic checks, as for `op`: `samples`, `domain`, `analytic`, `differentiable`,
-    and `reference`, which is the first NumPy function unless it is given.
+    Lists of Python floats get the dtype of the arrays beside them, but those of the parameters in `settings`, which
+    are no operands. Other options describe it for the automatic checks, as for `op`: `samples`, `domain`,
+    `analytic`, `differentiable`, and `reference`, which is the first NumPy function unless it is given.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:

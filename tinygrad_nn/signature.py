@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import numbers
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from tinygrad_nn.errors import ArgumentError
 
-_NUMPY_WORDS = {"dim": "axis", "dims": "axis", "keepdim": "keepdims", "correction": "ddof"}
+_NUMPY_WORDS = {"dim": "axis", "dims": "axis", "keepdim": "keepdims"}
 """What NumPy calls the keywords of PyTorch."""
+_NO_DEFAULT = object()
 
 
 class Signature:
@@ -37,17 +39,41 @@ class Signature:
             self.positions = sum(p.kind is not p.KEYWORD_ONLY for p in named)
 
     def check(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Raise `ArgumentError` for a keyword that the function does not have, and for too many arguments."""
+        """Raise `ArgumentError` for a keyword that is not there or given twice, and for too many arguments."""
         if self.keywords is not None:
             for keyword in kwargs:
                 if keyword not in self.keywords:
                     raise unknown_keyword(name, keyword, kwargs[keyword], self.names)
-        if self.positions is not None and len(args) > self.positions:
-            hint = "\n  hint   several axes go into one tuple: axis=(0, 1)" if "axis" in self.names else ""
+        if self.positions is None:
+            return
+        for position, (keyword, value) in enumerate(zip(self.names, args, strict=False)):
+            if keyword in kwargs:
+                raise ArgumentError(
+                    f"{name}: {keyword} is given twice, by position and as {keyword}={kwargs[keyword]!r}"
+                )
+            if position and keyword in ("dtype", "out") and self.names[position - 1] == "axis":
+                axes = [args[position - 1], value, *args[position + 1 :]]
+                if all(isinstance(k, numbers.Integral) and not isinstance(k, bool) for k in axes):
+                    raise ArgumentError(
+                        f"{name}: {keyword}={value!r} is no {keyword}\n"
+                        f"  hint   several axes go into one tuple: axis={tuple(axes)}"
+                    )
+        if len(args) > self.positions:
             raise ArgumentError(
                 f"{name}: at most {self.positions} arguments go by position, got {len(args)}\n"
-                f"  takes  {', '.join(self.names)}{hint}"
+                f"  takes  {', '.join(self.names)}"
             )
+
+    def named(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a call by their names, without those at their defaults; checked first."""
+        self.check(name, args, kwargs)
+        values = {**dict(zip(self.names, args, strict=False)), **kwargs}
+        return {keyword: value for keyword, value in values.items() if not self.is_default(keyword, value)}
+
+    def is_default(self, keyword: str, value: Any) -> bool:
+        """Tell whether an argument says nothing that leaving it out would not say."""
+        default = self.defaults.get(keyword, _NO_DEFAULT)
+        return value is default or (type(value) is str and value == default)
 
 
 def unknown_keyword(name: str, keyword: str, value: Any, known: Iterable[str]) -> ArgumentError:

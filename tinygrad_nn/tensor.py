@@ -319,9 +319,12 @@ class Tensor(Conversions):
         record = REGISTRY.get(function)
         if record is None:
             return without_rule(function, args, kwargs)
-        if isinstance(record, Composite):
-            return record.function(*args, **kwargs)
-        operands, params = record.bind(args, kwargs)
+        try:
+            if isinstance(record, Composite):
+                return record.function(*args, **kwargs)
+            operands, params = record.bind(args, kwargs)
+        except NoGradientRule as refusal:
+            return without_rule(function, args, kwargs, refusal)
         return apply(record, operands, params)
 
     if TYPE_CHECKING:  # operators and methods are made in operators.py, from the registry

@@ -93,7 +93,7 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: in
         for t in (m, y)[: 1 + (y is not None)]
     ]
     rows = np.concatenate(tables)
-    free = np.shape(rows)[1] - ((0 if bias else 1) if ddof is None else ddof)
+    free = max(np.shape(rows)[1] - ((0 if bias else 1) if ddof is None else ddof), 0)
     rows = rows - np.mean(rows, axis=1, keepdims=True)
     return np.squeeze(rows @ np.transpose(rows) / free)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.primitive import op
 
 
@@ -30,12 +31,15 @@ fmin = _choice(np.fmin, lambda p, q: (p < q) | (q != q))
 
 
 def _bounds(
-    a: Any, a_min: Any = None, a_max: Any = None, **other: Any
+    a: Any, a_min: Any = np._NoValue, a_max: Any = np._NoValue, **other: Any
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Read a call of clip as NumPy has it, with either pair of names and with bounds left out."""
+    for name, bound in (("min", a_min), ("max", a_max)):
+        if name in other and bound is not np._NoValue:
+            raise ArgumentError(
+                f"clip: {name} is given twice, as a_{name}={bound!r} and {name}={other[name]!r}"
+            )
     low, high = other.pop("min", a_min), other.pop("max", a_max)
-    if other.get("out", ...) is None:
-        del other["out"]
     dtype = np.result_type(a)
     least, most = (
         (-np.inf, np.inf) if dtype.kind == "f" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))

@@ -132,8 +132,9 @@ def _where_samples(rng: np.random.Generator) -> list[Any]:
     ]
 
 
-def _choices(condition: Any, *choices: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _choices(condition: Any, *choices: Any, **named: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Read a call of where; NumPy has another function, one of the values, under the same name."""
+    choices = (*choices, *named.values())
     if len(choices) != 2:
         raise ArgumentError(
             f"where: needs a condition and two choices, got {1 + len(choices)} arguments\n"

@@ -72,7 +72,7 @@ def _quantile_samples(scale: float) -> Any:
     ]
 
 
-@composite(np.quantile, samples=_quantile_samples(1), analytic=False)
+@composite(np.quantile, samples=_quantile_samples(1), analytic=False, settings=("q",))
 def quantile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The value below which a share q of the elements lies, on a straight line between its two neighbours."""
     q = np.asarray(q)
@@ -91,7 +91,7 @@ def quantile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any
     return np.expand_dims(value, [q.ndim + k for k in reduced]) if keepdims else value
 
 
-@composite(np.percentile, samples=_quantile_samples(100), analytic=False)
+@composite(np.percentile, samples=_quantile_samples(100), analytic=False, settings=("q",))
 def percentile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The value below which q percent of the elements lie."""
     return quantile(a, np.asarray(q) / 100, axis, keepdims=keepdims)

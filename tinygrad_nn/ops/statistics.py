@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.errors import NoGradientRule
+from tinygrad_nn.errors import ArgumentError, NoGradientRule
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.reduction import count, restore, sum_
 from tinygrad_nn.primitive import composite, kernel, op
@@ -19,6 +19,16 @@ def _share(shape: tuple[int, ...], axis: Any, ddof: float) -> float:
     """One over the degrees of freedom; infinite where there are none: 0 * inf is NaN, like the value."""
     free = _freedom(shape, axis, ddof)
     return 1 / free if free else math.inf
+
+
+def _corrected(a: Any, **params: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Read a call of var or std, where NumPy takes the array API's correction for ddof."""
+    if "correction" in params:
+        ddof, correction = params.get("ddof"), params.pop("correction")
+        if ddof is not None:
+            raise ArgumentError(f"ddof={ddof} and correction={correction} are the same; give one of them")
+        params["ddof"] = correction
+    return (a,), params
 
 
 def _var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, **other: Any) -> Any:
@@ -57,6 +67,7 @@ var = op(
         restore(g, axis, keepdims), _deviation(x, axis) * (2 * _share(shapes[0], axis, ddof))
     ),
     call=_var,
+    adapt=_corrected,
     reference=np.var,
     samples=lambda rng: [
         *_spread_samples(rng),
@@ -71,6 +82,7 @@ std = op(
         quotient(_deviation(x, axis), restore(y, axis, keepdims)) * _share(shapes[0], axis, ddof),
     ),
     call=_std,
+    adapt=_corrected,
     reference=np.std,
     samples=_spread_samples,
 )

@@ -1,0 +1,174 @@
+"""Calls as NumPy writes them: by position or by name, at their defaults or not, with lists beside tensors."""
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tinygrad_nn.errors import ArgumentError, NoGradientRule, TinygradError
+
+TABLE = np.array([[1.0, 2.0, 4.0], [3.0, 5.0, 7.0]], np.float32)
+ROW = np.array([3.0, 1.0, 2.0], np.float32)
+
+TWICE = {
+    "sum": lambda t: t.sum(0, axis=1),
+    "cumsum": lambda t: t.cumsum(0, axis=1),
+    "take": lambda t: t.take([0], 0, axis=1),
+    "a kernel": lambda t: tn.softmax(t, 0, axis=1),
+    "a composite": lambda t: t.median(0, axis=1),
+    "clip by two names": lambda t: np.clip(t, 1, 3, min=2),
+    "clip by two names, one of them None": lambda t: np.clip(t, 1, None, max=2),
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_an_argument_given_twice_is_refused(name):
+    with pytest.raises(ArgumentError, match="given twice"):
+        TWICE[name](tn.tensor(TABLE))
+
+
+AT_DEFAULTS = {
+    "median": lambda t: np.median(t, 0, None, False, True),
+    "average": lambda t: np.average(t, 0, None, False),
+    "ptp": lambda t: np.ptp(t, 0, None),
+    "quantile": lambda t: np.quantile(t, 0.5, 0, None, False, "".join(["lin", "ear"])),
+    "dot": lambda t: np.dot(t, TABLE.T, None),
+    "trace": lambda t: np.trace(t, 0, 0, 1, None, None),
+    "sort": lambda t: np.sort(t, -1, None, None),
+    "clip": lambda t: np.clip(t, 2, 3, None),
+    "clip of one bound": lambda t: np.clip(t, None, 3),
+    "concatenate": lambda t: np.concatenate([t, t], 0, None),
+    "where": lambda t: np.where(TABLE > 2, t, 0),
+}
+
+
+@pytest.mark.parametrize("name", AT_DEFAULTS)
+def test_positions_are_numpys_and_their_defaults_change_nothing(name):
+    t = tn.tensor(TABLE, requires_grad=True)
+    y, expected = AT_DEFAULTS[name](t), AT_DEFAULTS[name](TABLE)
+    np.testing.assert_allclose(y.data, expected, rtol=1e-6)
+    assert y.requires_grad
+    assert y.shape == expected.shape
+
+
+WRONG = {
+    "too many for a composite": (lambda t: t.median(0, None, False, False, 1), "median: at most 5"),
+    "too many for clip": (lambda t: t.clip(1, 3, None, None), "clip: at most 4 arguments"),
+    "too few for a composite": (lambda t: t.dot(), "dot: needs a, b; there is no b"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_arguments_that_no_parameter_takes_are_refused_in_numpys_words(name):
+    call, text = WRONG[name]
+    with pytest.raises(ArgumentError, match=text):
+        call(tn.tensor(TABLE))
+
+
+WITHOUT_RULE = {
+    "method of quantile": lambda t: np.quantile(t, 0.5, method="lower"),
+    "method of quantile by position": lambda t: np.quantile(t, 0.5, 0, None, False, "lower"),
+    "weights of cov": lambda t: np.cov(t, aweights=[1, 2, 3]),
+    "sum of weights": lambda t: np.average(t, returned=True),
+    "period of interp": lambda t: np.interp(t, [0.0, 1.0], [0.0, 2.0], period=3),
+    "where of nansum": lambda t: np.nansum(t, where=TABLE > 1),
+    "dtype of nanmean": lambda t: np.nanmean(t, dtype=np.float64),
+    "shape of full_like": lambda t: np.full_like(t, 1.0, shape=(2,)),
+    "order of norm": lambda t: np.linalg.norm(t, 2),
+    "mode of pad": lambda t: np.pad(t, 1, mode="mean"),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_RULE)
+def test_a_keyword_without_a_rule_gives_numpys_result_where_no_gradient_is_lost(name):
+    call = WITHOUT_RULE[name]
+    for found, expected in zip(
+        np.atleast_1d(call(tn.tensor(TABLE))), np.atleast_1d(call(TABLE)), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(NoGradientRule):
+        call(tn.tensor(TABLE, requires_grad=True))
+
+
+def test_a_method_without_a_rule_for_a_keyword_gives_numpys_result_too():
+    assert tn.tensor(ROW).median(overwrite_input=True) == 2
+    with pytest.raises(
+        NoGradientRule, match="median: .*overwrite_input=True\n  hint   keywords .*: axis, keepdims"
+    ):
+        tn.tensor(ROW, requires_grad=True).median(overwrite_input=True)
+
+
+LISTS = {
+    "interp": lambda t: np.interp(t, [0.0, 4.0], [0.0, 2.0]),
+    "convolve": lambda t: np.convolve(t, [1.0, 2.0]),
+    "trapezoid": lambda t: np.trapezoid(t, [1.0, 2.0, 4.0]),
+    "kron": lambda t: np.kron([1.0, 2.0], t),
+    "cov": lambda t: np.cov(t, [1.0, 2.0, 4.0]),
+    "outer": lambda t: np.outer(t, [[1.0, 2.0], [3, 4]]),
+    "inner": lambda t: np.inner(t, [1.0, 2.0, 4.0]),
+    "vdot": lambda t: np.vdot([1.0, 2.0, 4.0], t),
+    "tensordot": lambda t: np.tensordot(t, [1.0, 2.0, 4.0], ([0], [0])),
+    "weights of average": lambda t: np.average(t, weights=[1.0, 2.0, 4.0]),
+    "rows of vstack": lambda t: np.vstack([t, [1.0, 2.0, 4.0]]),
+    "shares of quantile": lambda t: np.quantile(t, [0.25, 0.3]),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_of_floats_do_not_widen_tensors(name):
+    y = LISTS[name](tn.tensor(ROW, requires_grad=True))
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y.data, LISTS[name](ROW), rtol=1e-6)
+    assert LISTS[name](tn.tensor(ROW.astype(float))).dtype == np.float64
+
+
+def test_shares_in_a_list_are_as_exact_as_shares_alone():
+    x = tn.tensor(np.arange(11.0, dtype=np.float32))
+    assert np.quantile(x, [0.3]).tolist() == [np.quantile(x, 0.3).item()] == [3]
+
+
+UNRELATED = {
+    "out of exp": lambda t: t.exp(1),
+    "keepdims for dtype": lambda t: t.sum(0, True),
+    "too many for relu": lambda t: tn.relu(t, 1),
+    "too many for softmax": lambda t: tn.softmax(t, 1, 2),
+}
+
+
+@pytest.mark.parametrize("name", UNRELATED)
+def test_only_several_axes_get_the_hint_about_several_axes(name):
+    with pytest.raises(TinygradError) as failure:
+        UNRELATED[name](tn.tensor(TABLE, requires_grad=True))
+    assert "axis=(" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    "call", [lambda t: t.sum(0, 1), lambda t: np.median(t, 0, 1), lambda t: t.max(0, np.int64(1))]
+)
+def test_axes_one_after_the_other_are_told_to_go_into_a_tuple(call):
+    with pytest.raises(ArgumentError, match=r"one tuple: axis=\(0, (1|np.int64\(1\))\)"):
+        call(tn.tensor(TABLE))
+
+
+def test_parameters_of_kernels_go_by_position_too():
+    for x in (TABLE, tn.tensor(TABLE)):
+        np.testing.assert_array_equal(tn.softmax(x, 0), tn.softmax(x, axis=0))
+        np.testing.assert_array_equal(tn.leaky_relu(-x, 0.2), tn.leaky_relu(-x, negative_slope=0.2))
+
+
+def test_the_correction_of_var_and_std_is_their_ddof():
+    t = tn.tensor(TABLE, requires_grad=True)
+    for function in (np.var, np.std):
+        y = function(t, axis=1, correction=1)
+        np.testing.assert_allclose(y.data, function(TABLE, axis=1, ddof=1), rtol=1e-6)
+        assert y.requires_grad
+        with pytest.raises(ArgumentError, match="ddof=1 and correction=1 are the same"):
+            function(t, ddof=1, correction=1)
+    np.testing.assert_array_equal(t.std(0, None, None, 1).data, np.std(t, 0, ddof=1).data)
+
+
+def test_covariances_without_degrees_of_freedom_are_infinite():
+    with np.errstate(all="ignore"):
+        for ddof in (3, 4):
+            y = np.cov(tn.tensor(TABLE), ddof=ddof)
+            assert np.isinf(y.data).all()
+            assert (y.data > 0).all()
