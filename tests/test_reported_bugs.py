@@ -423,10 +423,16 @@ NEWCOMERS = {
     "the name of a loss": (lambda: fit(loss="cross_entropy"), "the loss is a function"),
     "the name of an optimizer": (lambda: fit(optimizer="adam"), r"SGD\(model\.parameters\(\), lr=\.\.\.\)"),
     "the class of an optimizer": (lambda: fit(optimizer=tn.optim.SGD), "the optimizer is made of"),
-    "half an epoch": (lambda: fit(epochs=2.5), "epochs are an integer, got 2.5"),
+    "half an epoch": (lambda: fit(epochs=2.5), "epochs are an integer from 0, got 2.5"),
     "metrics without names": (lambda: fit(metrics=[tn.train.accuracy]), "functions by name"),
     "one callback": (lambda: fit(callbacks=tn.train.EarlyStopping()), "callbacks are a list"),
     "the class of a callback": (lambda: fit(callbacks=[tn.train.EarlyStopping]), r"EarlyStopping\("),
+    "a number as a callback": (lambda: fit(callbacks=[3]), "callbacks are .* got 3"),
+    "no callback": (lambda: fit(callbacks=[None]), "callbacks are .* got None"),
+    "text as callbacks": (lambda: fit(callbacks="abc"), "callbacks are .* got 'a'"),
+    "a metric that is a number": (lambda: fit(metrics={"acc": 3}), "functions by name, got {'acc': 3}"),
+    "fewer epochs than none": (lambda: fit(epochs=-1), "epochs are an integer from 0, got -1"),
+    "a flag for epochs": (lambda: fit(epochs=True), "epochs are an integer from 0, got True"),
     "arrays in a list": (lambda: fit(data=list(batch())), r"tn\.data\.batches"),
     "one loss per row": (
         lambda: fit(loss=lambda p, t: tn.nn.losses.cross_entropy(p, t, reduction="none")),
@@ -444,6 +450,11 @@ NEWCOMERS = {
     "a layer of PyTorch": (lambda: tn.nn.Linear(2, 3), r"nn\.Dense"),
     "a loss of PyTorch": (lambda: tn.nn.CrossEntropyLoss(), r"nn\.losses\.cross_entropy\("),
     "a function of NumPy": (lambda: tn.exp(leaf(1.0)), r"np\.exp"),
+    "NumPy's word for tensor": (lambda: tn.array([1.0]), r"hint   tn\.tensor\(data\)"),
+    "NumPy's word for as_tensor": (lambda: tn.asarray([1.0]), r"hint   tn\.as_tensor\(data\)"),
+    "a function that takes no tensor": (lambda: tn.zeros(3), "no attribute 'zeros'$"),
+    "a dtype": (lambda: tn.float32, "no attribute 'float32'$"),
+    "a table of NumPy": (lambda: tn.sctypeDict, "no attribute 'sctypeDict'$"),
 }
 
 

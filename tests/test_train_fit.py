@@ -169,6 +169,31 @@ def test_a_function_is_called_after_every_epoch_and_may_stop():
     assert history.stopped == "seen enough"
 
 
+def test_callbacks_may_come_from_an_iterator():
+    seen = []
+    trained(epochs=2, callbacks=(callback for callback in [lambda run: seen.append(run.epoch)]))
+    assert seen == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"metrics": {"acc": 3}}, {"callbacks": [3]}, {"epochs": -1}],
+    ids=lambda options: next(iter(options)),
+)
+def test_what_cannot_be_trained_with_is_refused_before_anything_is_trained(options):
+    model = network()
+    before = weights(model)
+    with pytest.raises(tn.errors.ArgumentError, match="fit: "):
+        tn.train.fit(
+            model,
+            tn.nn.losses.cross_entropy,
+            tn.optim.SGD(model.parameters(), lr=0.1),
+            [(np.zeros((4, 2), np.float32), np.array([0, 1, 1, 0]))],
+            **{"epochs": 1, "progress": False} | options,
+        )
+    assert weights(model) == before
+
+
 def test_early_stopping_restores_the_best_weights():
     kept = {}
 

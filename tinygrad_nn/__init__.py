@@ -29,7 +29,7 @@ from tinygrad_nn.ops.activation import (
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.reduction import logsumexp
 from tinygrad_nn.ops.special import erf
-from tinygrad_nn.primitive import kernel, op
+from tinygrad_nn.primitive import REGISTRY, kernel, op
 from tinygrad_nn.tensor import as_tensor, tensor
 
 __version__ = "0.1.0"
@@ -93,11 +93,13 @@ _ON_FIRST_USE = {
 def __getattr__(name: str) -> Any:
     """Import what not every program needs when it is first asked for."""
     if name not in _ON_FIRST_USE:
-        if callable(getattr(np, name, None)):
-            raise AttributeError(
-                f"module 'tinygrad_nn' has no attribute {name!r}; NumPy's functions take tensors\n  hint   np.{name}"
-            )
-        raise AttributeError(f"module 'tinygrad_nn' has no attribute {name!r}")
+        text = f"module 'tinygrad_nn' has no attribute {name!r}"
+        function = getattr(np, name, None)
+        if name in ("array", "asarray"):
+            text += f"\n  hint   tn.{'tensor' if name == 'array' else 'as_tensor'}(data)"
+        elif callable(function) and function in REGISTRY:
+            text += f"; NumPy's functions take tensors\n  hint   np.{name}"
+        raise AttributeError(text)
     module = import_module(_ON_FIRST_USE[name])
     value = module if module.__name__.endswith(f".{name}") else getattr(module, name)
     globals()[name] = value

@@ -42,6 +42,9 @@ class Run:
         metrics: Metrics | None,
         callbacks: Iterable[Callback | Callable[[Run], object]],
     ) -> None:
+        callbacks = (
+            list(callbacks) if isinstance(callbacks, Iterable) else callbacks
+        )  # an iterator gives them once
         _check_roles(model, loss, optimizer, epochs, metrics, callbacks)
         whole = (np.ndarray, Tensor)
         if isinstance(data, (tuple, *whole)) or (
@@ -155,8 +158,14 @@ def _check_roles(model: Any, loss: Any, optimizer: Any, epochs: Any, metrics: An
             hasattr(optimizer, "step") and not isinstance(optimizer, type),
             optimizer,
         ),
-        "epochs are an integer": (isinstance(epochs, (int, np.integer)), epochs),
-        "metrics are functions by name": (metrics is None or isinstance(metrics, Mapping), metrics),
+        "epochs are an integer from 0": (
+            isinstance(epochs, (int, np.integer)) and not isinstance(epochs, bool) and epochs >= 0,
+            epochs,
+        ),
+        "metrics are functions by name": (
+            metrics is None or (isinstance(metrics, Mapping) and all(map(callable, metrics.values()))),
+            metrics,
+        ),
         "callbacks are a list": (isinstance(callbacks, Iterable), callbacks),
     }
     for expected, (good, given) in parts.items():
@@ -165,3 +174,8 @@ def _check_roles(model: Any, loss: Any, optimizer: Any, epochs: Any, metrics: An
     for callback in callbacks:
         if isinstance(callback, type):
             raise ArgumentError(f"fit: a callback is a class\n  hint   {callback.__name__}(...)")
+        if not isinstance(callback, Callback) and not callable(callback):
+            raise ArgumentError(
+                f"fit: callbacks are tn.train.Callback objects or functions of the run, got {callback!r:.60}\n"
+                "  hint   callbacks=[tn.train.EarlyStopping(), lambda run: print(run.history)]"
+            )
