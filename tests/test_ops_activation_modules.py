@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tinygrad_nn.graph.capture import trace
 
 X = np.linspace(-3, 3, 7, dtype=np.float32)
 MODULES = {
@@ -15,6 +16,22 @@ MODULES = {
     "LeakyReLU(negative_slope=0.2)": (tn.nn.LeakyReLU(0.2), tn.leaky_relu(X, negative_slope=0.2)),
     "ELU(alpha=0.5)": (tn.nn.ELU(np.float64(0.5)), tn.elu(X, alpha=0.5)),
 }
+
+
+@pytest.mark.parametrize(
+    ("module", "call"),
+    [
+        (tn.nn.Softmax(), "softmax(x)"),
+        (tn.nn.Softmax(0), "softmax(x, axis=0)"),
+        (tn.nn.LogSoftmax(), "log_softmax(x)"),
+        (tn.nn.LeakyReLU(), "leaky_relu(x)"),
+        (tn.nn.LeakyReLU(0.2), "leaky_relu(x, negative_slope=0.2)"),
+        (tn.nn.ELU(), "elu(x)"),
+    ],
+)
+def test_an_option_is_only_spelled_out_where_it_is_not_the_usual_one(module, call):
+    graph, _ = trace(module, np.ones((2, 2), np.float32))
+    assert call in str(graph)
 
 
 @pytest.mark.parametrize("text", MODULES)

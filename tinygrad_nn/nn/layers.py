@@ -189,7 +189,9 @@ class _Adjustable(Module):
     option: str
 
     def forward(self, x: Any) -> Tensor:
-        return apply(self.op, (as_tensor(x),), {self.option: getattr(self, self.option)})
+        setting = getattr(self, self.option)
+        usual = setting == self.op.takes.defaults[self.option]
+        return apply(self.op, (as_tensor(x),), {} if usual else {self.option: setting})
 
     def extra_repr(self) -> str:
         return f"{self.option}={getattr(self, self.option)}"
@@ -216,6 +218,8 @@ class ELU(_Adjustable):
 
 
 class _AlongAxis(_Adjustable):
+    """A module without parameters around an op along an axis, the last by default."""
+
     option = "axis"
 
     def __init__(self, axis: int = -1) -> None:
