@@ -313,6 +313,26 @@ def test_h153_a_negative_step_count_is_refused():
     assert int(optimizer.steps) == 0
 
 
+@pytest.mark.parametrize("steps", ["x", 1.5, np.nan, [1], None])
+def test_h153_a_step_count_that_is_no_integer_is_refused(steps):
+    optimizer = tn.optim.Adam(weights(), lr=0.1)
+    with pytest.raises(CheckpointError, match=r"nothing was changed\n  (dtype|shape) +steps"):
+        optimizer.load_state_dict(optimizer.state_dict() | {"steps": steps})
+    assert int(optimizer.steps) == 0
+
+
+@pytest.mark.parametrize("lr", [None, "a", -1.0, math.nan])
+def test_h149_a_bad_rate_that_is_set_later_is_refused_when_its_step_comes(lr):
+    (w,) = weights()
+    w.grad = np.ones(2, np.float32)
+    optimizer = SGD([w], 0.5)
+    optimizer.lr = lr
+    with pytest.raises(ValueError, match=r"SGD: the learning rate of step 0 is a number in \[0, inf\), got"):
+        optimizer.step()
+    np.testing.assert_array_equal(w.data, weights()[0].data)
+    assert optimizer.steps == 0
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

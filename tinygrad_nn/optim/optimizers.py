@@ -135,7 +135,7 @@ class Optimizer:
         """Update every parameter that has a gradient.
 
         Raises:
-            ValueError: a schedule returned a rate that is negative, infinite or NaN.
+            ValueError: the rate, or what a schedule returned, is no number, negative, infinite or NaN.
         """
         watchers = context.current().watchers
         for watcher in watchers:
@@ -153,8 +153,7 @@ class Optimizer:
     def _prepare(self) -> None:
         """Count the step and set the rate; plain Python work that a replay of a captured step repeats."""
         rate = self.lr(int(self.steps)) if callable(self.lr) else self.lr
-        if not 0 <= rate < math.inf:
-            raise ValueError(f"{type(self).__name__}: the learning rate of step {self.steps} is {rate!r}")
+        _check(type(self).__name__, f"the learning rate of step {self.steps}", rate, 0, math.inf)
         self._rate[...] = rate
         self.steps[...] = int(self.steps) + 1  # `+= 1` costs NumPy an iterator
 
@@ -179,7 +178,8 @@ class Optimizer:
         own |= {f"{k}.{slot}": array for k, kept in enumerate(self.state) for slot, array in kept.items()}
         given = {name: np.asarray(value) for name, value in state.items()}
         steps = given.get("steps", self.steps)
-        negative = [f"negative    steps: {steps}"] if steps.shape == () and steps < 0 else []
+        counts = steps.shape == () and steps.dtype == self.steps.dtype
+        negative = [f"negative    steps: {steps}"] if counts and steps < 0 else []
         check_fit(type(self).__name__, own, given, negative)
         for name, array in own.items():
             array[...] = given[name]
