@@ -163,6 +163,47 @@ def test_an_object_that_the_step_did_not_compute_may_be_returned():
     np.testing.assert_array_equal(y.data, model(np.ones((1, 2))).data)
 
 
+@pytest.mark.parametrize("leave", [lambda w, x: w.backward(), lambda w, x: (w * x).backward()])
+def test_a_step_that_makes_a_leaf_on_each_call_and_leaves_a_gradient_in_it_is_refused(leave):
+    def step(x):
+        w = tn.tensor(2.0, requires_grad=True)
+        leave(w, x)
+        return x * 2
+
+    text = r"makes a tensor that requires grad, of shape \(\), on each call|computed with plain NumPy"
+    with pytest.raises(errors.CaptureError, match=text + r"(.|\n)*hint"):
+        tn.compile(step, "numpy")(np.array(3.0))
+    made = tn.compile(lambda x: tn.gradients((w := tn.tensor(2.0, requires_grad=True)) * x, [w]), "numpy")
+    assert [made(np.array(k))[0].item() for k in (3.0, 4.0)] == [3, 4]
+
+
+def test_a_leaf_that_the_first_call_makes_is_seen_although_no_op_uses_it():
+    made = []
+
+    def step(x, leave):
+        if not made:
+            made.append(tn.tensor(2.0, requires_grad=True, dtype=np.float64))
+        made[0].grad = None
+        leave(made[0], x)
+        return x * 2
+
+    def named(w, x):
+        made[0] = w = tn.tensor(2.0)
+        w.name = "w"
+        w.requires_grad = True
+        w.backward()
+
+    for leave in (lambda w, x: w.backward(), lambda w, x: setattr(w, "grad", np.ones(())), named):
+        made.clear()
+        with pytest.raises(errors.CaptureError, match="a gradient of shape .* was computed with plain NumPy"):
+            tn.compile(lambda x, leave=leave: step(x, leave), "numpy")(np.array(3.0))
+    made.clear()
+    compiled = tn.compile(lambda x: step(x, lambda w, x: (w * x).backward()), "numpy")
+    for k in (3.0, 4.0):
+        compiled(np.array(k))
+        assert made[0].grad == k
+
+
 def test_an_error_of_the_step_comes_through_and_nothing_is_captured():
     def step(x):
         raise ZeroDivisionError("mine")

@@ -61,6 +61,9 @@ class Watcher:
     def on_copy(self, link: Any, array: Any, copy: Any) -> None:
         """Called after a tensor with a node or array `link` was made into a new one, whose array is `copy`."""
 
+    def on_leaf(self, leaf: Any) -> None:
+        """Called after a tensor was made that requires grad or has a name."""
+
     def on_record(self, node: Any) -> None:
         """Called after `node` was recorded with its saved arrays."""
 

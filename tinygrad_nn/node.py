@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.context import Scope
+from tinygrad_nn.context import Scope, current
 from tinygrad_nn.primitive import Primitive
 from tinygrad_nn.rule import Plan
 
@@ -32,6 +32,8 @@ class Leaf:
         self.name = name
         self.grad: np.ndarray[Any, Any] | None = None
         self.number = tick()
+        for watcher in current().watchers:
+            watcher.on_leaf(self)
 
     @property
     def data(self) -> np.ndarray[Any, Any]:

@@ -71,7 +71,11 @@ class StepRecorder(Recorder):
     def __init__(self, plain: list[bool]) -> None:
         super().__init__()
         self.hosts: list[tuple[int, Callable[[], None]]] = []
+        self.made: list[Leaf] = []
         self._plain = plain
+
+    def on_leaf(self, leaf: Leaf) -> None:
+        self.made.append(leaf)
 
     def on_host(self, prepare: Callable[[], None]) -> bool:
         self.hosts.append((len(self.graph.values), prepare))
@@ -111,6 +115,13 @@ def capture(
             if _difference(without, with_all) is None:
                 return without
         first, second = run(arrays), run(arrays)
+    own = (first.left.keys() ^ second.left.keys()) - before.keys()
+    if own:
+        raise CaptureError(
+            f"the step makes a tensor that requires grad, of shape {next(iter(own)).shape}, on each call and leaves a "
+            "gradient in it\n"
+            "  hint   make it once, outside of the step; or (g,) = tn.gradients(loss, [w]) instead of loss.backward()"
+        )
     problem = _difference(first, second)
     if problem is not None:
         raise CaptureError(
@@ -168,7 +179,7 @@ def _run(
     }
     given = {id(array): leaf for leaf, array in gradients.items()}
     left: dict[Leaf, int | None] = {}
-    alive.update(leaf for leaf in recorder.nodes if type(leaf) is Leaf)
+    alive.update(recorder.made, (leaf for leaf in recorder.nodes if type(leaf) is Leaf))
     for leaf in sorted(alive, key=attrgetter("number")):
         if leaf.grad is not gradients.get(leaf):
             left[leaf] = None if leaf.grad is None else _known(recorder, leaf.grad, "a gradient")
