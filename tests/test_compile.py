@@ -268,6 +268,20 @@ def test_capturing_an_in_place_change_changes_nothing_and_a_wrong_one_is_explain
     np.testing.assert_array_equal(w.data, [1, 2])
 
 
+@pytest.mark.parametrize("requires_grad", [True, False])
+def test_replacing_the_array_of_a_tensor_in_a_step_is_refused(requires_grad):
+    w = tn.tensor([1.0, 2.0], requires_grad=requires_grad, name="w")
+
+    def step(x):
+        with tn.no_grad():
+            w.data = w + x
+        return w * 1
+
+    with pytest.raises(errors.CaptureError, match=r"\.data = \.\.\. of w \(2,\)(.|\n)*hint"):
+        tn.compile(step, "numpy")(np.ones(2, np.float32))
+    np.testing.assert_array_equal(w.data, [1, 2])
+
+
 def test_two_models_in_one_step(backend):
     def make():
         first, second = network(0), network(10)

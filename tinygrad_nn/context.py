@@ -91,6 +91,9 @@ class Watcher:
         """Tell whether `tensor` stands for a plain array that the user gave, which layers and losses may cast."""
         return False
 
+    def on_assign(self, tensor: Any) -> None:
+        """Called before the array of a tensor is replaced, by `.data = ...`."""
+
     def on_read(self, tensor: Any, how: str) -> None:
         """Called when the value of a tensor leaves the graph, by `.data`, `float(t)` and the like."""
 

@@ -19,6 +19,12 @@ def tell_watchers(tensor: Any, how: str) -> None:
         watcher.on_read(tensor, how)
 
 
+def tell_of_assignment(tensor: Any, array: Array) -> None:
+    """Tell watchers that a tensor gets another array; a capture refuses, because a replay could not repeat it."""
+    for watcher in context.current().watchers if array is not tensor._data else ():
+        watcher.on_assign(tensor)
+
+
 _NUMPY_METHODS = {
     "view": "t.reshape(shape)",
     "unsqueeze": "np.expand_dims(t, axis)",

@@ -12,7 +12,7 @@ from tinygrad_nn.arrays import Array, as_array, as_operand, promote
 from tinygrad_nn.backward import backward as run_backward
 from tinygrad_nn.commit import commit
 from tinygrad_nn.context import DEFAULT, SCOPE, STATE, Watcher
-from tinygrad_nn.conversions import Conversions, seed_like, tell_watchers, without_rule
+from tinygrad_nn.conversions import Conversions, seed_like, tell_of_assignment, tell_watchers, without_rule
 from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
 from tinygrad_nn.explain import explain
 from tinygrad_nn.node import Leaf, Node, tick
@@ -168,8 +168,8 @@ class Tensor(Conversions):
                 "the data of a result cannot be replaced\n  hint   make a new tensor: tn.tensor(array)"
             )
         array = as_array(value._data if isinstance(value, Tensor) else value)
-        leaf = self._node
-        if isinstance(leaf, Leaf):
+        tell_of_assignment(self, array)
+        if isinstance(leaf := self._node, Leaf):
             if leaf.requires_grad and (array.shape != leaf.shape or array.dtype.kind != "f"):
                 got = f"{array.dtype} {array.shape}"
                 raise ShapeError(f"data: a tensor that requires grad stays floating {leaf.shape}, got {got}")

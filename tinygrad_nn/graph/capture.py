@@ -281,6 +281,12 @@ class Recorder(context.Watcher, Builder):
         self.graph.host.append(prepare)
         return True
 
+    def on_assign(self, tensor: Any) -> None:
+        raise CaptureError(
+            f".data = ... of {tensor.name or 'a tensor'} {tensor.shape} during capture: a replay would not repeat it\n"
+            "  hint   with tn.no_grad(): w -= ... changes a parameter; or return the new value, and assign it outside"
+        )
+
     def on_read(self, tensor: Any, how: str) -> None:
         index = self.known.get(id(tensor._data))
         if tensor.requires_grad or (index is not None and self.graph.values[index].kind != "constant"):
