@@ -21,8 +21,7 @@ LAPACK = {
     "cofactors",
     "cholesky",
     "slogdet",
-    "log_abs_det",
-    "det_sign",
+    "sign_and_log_det",
 }  # no half precision
 CHOSEN = {"astype"}  # its purpose is another dtype
 

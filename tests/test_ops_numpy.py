@@ -7,7 +7,7 @@ import pytest
 from derive import check, derive
 
 import tinygrad_nn as tn
-from tinygrad_nn.errors import NoGradientRule, ShapeError
+from tinygrad_nn.errors import ArgumentError, MatrixError, NoGradientRule, SettingError, ShapeError
 from tinygrad_nn.primitive import REGISTRY
 
 NOT_THERE = {
@@ -266,15 +266,18 @@ def test_cross_entropy_of_few_and_of_many_classes(classes):
     np.testing.assert_allclose(g, (p - np.eye(classes)[labels]) / 5, rtol=1e-10, atol=1e-16)
 
 
-def test_erf_is_right_to_two_units_in_the_last_place():
+def test_erf_is_right_to_two_and_a_half_units_in_the_last_place():
     rng = np.random.default_rng(0)
     x = np.concatenate([np.linspace(-7, 7, 40_001), 10.0 ** rng.uniform(-320, 0, 2000), [5e-324, 1e308]])
-    for values in (x, x[np.abs(x) < 3e38].astype(np.float32)):
+    small = np.concatenate(
+        [x[np.abs(x) < 10], 10 ** rng.uniform(-38, 1, 20_000), [0.00039731877, 0.0034469895]]
+    )
+    for values in (x, small.astype(np.float32)):
         exact = np.array([math.erf(float(value)) for value in values])
         y = tn.erf(values)
         assert y.dtype == values.dtype
         units = np.abs(y.astype(float) - exact) / np.spacing(np.abs(exact).astype(values.dtype)).astype(float)
-        assert units.max() <= 2.01
+        assert units.max() <= 2.5
         np.testing.assert_array_equal(tn.erf(-values), -y)
 
 
@@ -299,8 +302,10 @@ def test_quantiles_keep_float32_and_refuse_shares_outside_of_0_to_1():
     x = tn.tensor([3.0, 1.0, 2.0], requires_grad=True)
     assert np.quantile(x, [0.25, 0.5]).dtype == np.float32
     assert np.isnan(np.quantile(tn.tensor([1.0, np.nan]), 0.5).item())
-    with pytest.raises(ValueError, match="from 0 to 1"):
+    with pytest.raises(SettingError, match="quantile: shares from 0 to 1 .*q=1.5"):
         np.quantile(tn.tensor([1.0, 2.0]), 1.5)
+    with pytest.raises(SettingError, match="percentile: shares from 0 to 100 .*q=150"):
+        np.percentile(tn.tensor([1.0, 2.0]), 150)
 
 
 def test_the_determinant_of_a_large_matrix_has_a_logarithm():
@@ -325,8 +330,8 @@ def test_full_like_has_the_dtype_and_shape_of_its_model():
 
 def test_interpolation_and_convolution_refuse_what_has_no_meaning():
     t = tn.tensor([1.0, 2.0], requires_grad=True)
-    with pytest.raises(ShapeError, match="two or more points"):
-        np.interp(t, [1.0], [2.0])
+    with pytest.raises(ShapeError, match="one or more points"):
+        np.interp(t, [], [])
     with pytest.raises(ShapeError, match="vectors"):
         np.convolve(t, np.ones((2, 2)))
     with pytest.raises(ShapeError, match="its axes 0"):
@@ -345,5 +350,85 @@ def test_the_median_of_nothing_is_nan_with_numpys_warning():
 
 
 def test_convolve_knows_numpys_three_modes():
-    with pytest.raises(ValueError, match="convolve: mode is full, same or valid, got 'wrap'"):
+    with pytest.raises(SettingError, match="convolve: mode is full, same or valid, got 'wrap'"):
         np.convolve(tn.tensor([1.0, 2.0]), np.ones(2), mode="wrap")
+
+
+def test_interpolation_is_exact_at_its_points():
+    rng = np.random.default_rng(3)
+    xp, fp = np.sort(rng.normal(size=200)), rng.normal(size=200)
+    np.testing.assert_array_equal(np.interp(tn.tensor(xp), xp, fp).data, fp)
+    check(lambda x: np.interp(x, [1.0], [5.0]), [[0.0, 1.0, 2.0]], [5, 5, 5], [0, 0, 0])
+
+
+KNOTS = {
+    "repeated": ([0.0, 1.0, 1.0, 2.0], [0.0, 1.0, 3.0, 4.0]),
+    "repeated at the end": ([0.0, 1.0, 2.0, 2.0], [0.0, 1.0, 3.0, 4.0]),
+    "repeated at the start": ([0.0, 0.0, 1.0, 2.0], [0.0, 1.0, 3.0, 4.0]),
+    "all the same": ([1.0, 1.0], [2.0, 3.0]),
+    "an infinite end": ([0.0, 1.0, 2.0], [0.0, 1.0, np.inf]),
+    "an infinite start": ([0.0, 1.0, 2.0], [-np.inf, 1.0, 2.0]),
+    "infinite in the middle": ([0.0, 0.5, 2.0], [1.0, np.inf, 2.0]),
+}
+
+
+@pytest.mark.parametrize("name", KNOTS)
+def test_interpolation_is_finite_where_numpys_is(name):
+    xp, fp = map(np.array, KNOTS[name])
+    x = np.array([-np.inf, -1.0, 0.0, 0.25, 0.5, 1.0, 1.25, 2.0, 3.0, np.inf, np.nan])
+    expected = np.interp(x, xp, fp)
+    y, gradients = derive(np.interp, x, xp, fp, cotangent=np.where(np.isfinite(expected), 1.0, 0.0))
+    np.testing.assert_allclose(y, expected, rtol=1e-14)
+    assert not any(np.isnan(g).any() for g in gradients)
+
+
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+def test_convolution_keeps_a_missing_value_where_it_is(mode):
+    a, v = np.array([1.0, np.nan, 3.0, 4.0, 5.0, 6.0]), np.array([1.0, 2.0])
+    np.testing.assert_array_equal(np.convolve(tn.tensor(a), v, mode).data, np.convolve(a, v, mode))
+
+
+def test_convolution_takes_scalars_and_long_operands():
+    check(lambda a: np.convolve(a, 2.0), [[1.0, 2.0]], [2, 4], [2, 2])
+    check(np.convolve, [3.0, [1.0, 2.0]], [3, 6], 3, [3, 3])
+    a, v = np.ones(20_000), np.ones(10_000)  # as many products, but not as much memory
+    _, (g, _) = derive(lambda a, v: np.convolve(a, v, "valid")[:1], a, v)
+    np.testing.assert_array_equal(g, np.arange(20_000) < 10_000)
+
+
+def test_a_singular_matrix_without_a_cotangent_leaves_the_gradients_of_the_others():
+    a = np.stack([np.eye(2) * 2, np.zeros((2, 2))])
+    _, (g,) = derive(lambda t: np.linalg.slogdet(t).logabsdet[0], a)
+    np.testing.assert_array_equal(g, [np.eye(2) / 2, np.zeros((2, 2))])
+    with pytest.raises(MatrixError, match="slogdet: .* no gradient where a matrix is singular\n  hint"):
+        derive(lambda t: np.linalg.slogdet(t)[1], a)
+    with pytest.raises(
+        MatrixError, match=r"slogdet: determinants are of square matrices, got shape \(2, 3\)"
+    ):
+        np.linalg.slogdet(tn.tensor(np.ones((2, 3))))
+
+
+def test_vander_refuses_what_numpy_refuses():
+    x = tn.tensor([1.0, 2.0])
+    with pytest.raises(ShapeError, match=r"vander: x is a vector, got shape \(2, 1\)"):
+        np.vander(x[:, None])
+    with pytest.raises(SettingError, match="N=-1"):
+        np.vander(x, -1)
+    with pytest.raises(ArgumentError, match=r"N=2\.0"):
+        np.vander(x, 2.0)
+    assert np.vander(x, np.int64(3)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("mode", "keyword"), [("constant", "foo"), ("edge", "constant_values"), ("wrap", "reflect_type")]
+)
+def test_padding_refuses_the_keywords_of_other_modes(mode, keyword):
+    with pytest.raises(ArgumentError, match=f"pad: mode='{mode}' takes no keyword {keyword}=3"):
+        np.pad(tn.tensor([1.0, 2.0]), 1, mode, **{keyword: 3})
+
+
+def test_interpolation_between_constants_can_be_compiled():
+    x = np.array([0.5, 1.5], np.float32)
+    step = tn.compile(lambda t: np.interp(t, [0.0, 1.0, 2.0], [0.0, 2.0, 3.0]), backend="numpy")
+    for k in range(3):
+        np.testing.assert_allclose(np.asarray(step(x - k / 4)), np.interp(x - k / 4, [0, 1, 2], [0, 2, 3]))

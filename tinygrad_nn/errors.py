@@ -39,6 +39,10 @@ class ArgumentError(TinygradError, TypeError):
     """A call has an argument that the function does not take, or lacks one."""
 
 
+class SettingError(TinygradError, ValueError):
+    """A parameter has a value that the op is not defined for."""
+
+
 class MatrixError(TinygradError, np.linalg.LinAlgError):
     """A matrix is singular, not square, or else not one that the op is defined for."""
 

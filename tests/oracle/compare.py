@@ -24,8 +24,7 @@ OURS_ALONE = {
     "on_diagonal": "the adjoint of diagonal, whose gradient is compared",
     "recurrence": "the adjoint of cumprod, whose gradient is compared",
     "cofactors": "the gradient of det, which is compared",
-    "log_abs_det": "a part of slogdet, which is compared",
-    "det_sign": "a part of slogdet, which is compared",
+    "sign_and_log_det": "a part of slogdet, which is compared",
     "minus_one_hot": "a part of the gradient of cross_entropy, which is compared",
 }
 

@@ -1,10 +1,13 @@
 """Functions of one variable given by samples or coefficients: convolution, interpolation, powers."""
 
+import operator
 from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
+from tinygrad_nn.ops.arithmetic import in_one_dtype, product, quotient
+from tinygrad_nn.ops.indexing import take
 from tinygrad_nn.primitive import composite, op
 
 searchsorted = op(
@@ -30,42 +33,62 @@ searchsorted = op(
 )
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
     """Straight lines through the points (xp, fp), with xp ascending; beyond them, their ends or left and right."""
-    if np.ndim(xp) != 1 or np.shape(xp) != np.shape(fp) or np.size(xp) < 2:
+    if np.ndim(xp) != 1 or np.shape(xp) != np.shape(fp) or not np.size(xp):
         raise ShapeError(
-            f"interp: xp and fp are two or more points each, got shapes {np.shape(xp)} and {np.shape(fp)}"
+            f"interp: xp and fp are one or more points, got shapes {np.shape(xp)} and {np.shape(fp)}"
         )
-    low = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, np.size(xp) - 2)
-    x0, y0 = np.take(xp, low), np.take(fp, low)
-    slope = (np.take(fp, low + 1) - y0) / (np.take(xp, low + 1) - x0)
-    inside = np.where(x > xp[-1], fp[-1] if right is None else right, y0 + slope * (x - x0))
-    return np.where(x < xp[0], fp[0] if left is None else left, inside)
+    last = np.size(xp) - 1
+    # The line starts from the knot at `place`, which makes it exact there, and rises to it where that is the last.
+    place = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, last)
+    low = np.clip(place, 0, max(last - 1, 0))
+    high = np.minimum(low + 1, last)
+    width, y = take(xp, high) - take(xp, low), take(fp, place)
+    rise = np.where(width == 0, 0, take(fp, high) - take(fp, low))
+    before, beyond = x < xp[0], x > xp[-1]
+    way = np.where(before | beyond | np.isnan(x), 0, x - take(xp, place))
+    line = y + product(quotient(way, width), rise)
+    line = np.where(np.isinf(y) & (way != 0), y + take(fp, high), line)
+    line = np.where(np.isnan(x), x, line)
+    line = line if left is None else np.where(before, left, line)
+    return line if right is None else np.where(beyond, right, line)
 
 
-_PARTS: Any = {  # of the full convolution with a kernel of m samples: where it starts, how much longer than n it is
-    "full": lambda m: (0, m - 1),
-    "same": lambda m: ((m - 1) // 2, 0),
-    "valid": lambda m: (m - 1, 1 - m),
+_START: Any = {  # of the sums that a mode keeps, among all, where the shorter operand has m elements
+    "full": lambda m: 0,
+    "same": lambda m: (m - 1) // 2,
+    "valid": lambda m: m - 1,
 }
 
 
-@composite(
-    np.convolve,
-    samples=lambda rng: [
-        ((rng.normal(size=n), rng.normal(size=m)), {"mode": mode})
-        for n, m, mode in ((5, 3, "full"), (5, 2, "same"), (3, 5, "same"), (2, 4, "valid"), (4, 4, "valid"))
-    ],
-)
-def convolve(a: Any, v: Any, mode: str = "full") -> Any:
-    """The sums of a[k - j] * v[j] over j: all of them, as many as the longer has, or those without an end missing."""
-    if np.ndim(a) != 1 or np.ndim(v) != 1 or not np.size(a) or not np.size(v):
+def _convolve(a: Any, v: Any, mode: str = "full") -> Any:
+    if np.ndim(a) > 1 or np.ndim(v) > 1 or not np.size(a) or not np.size(v):
         raise ShapeError(f"convolve: operands are vectors, got shapes {np.shape(a)} and {np.shape(v)}")
-    if mode not in _PARTS:
-        raise ValueError(f"convolve: mode is full, same or valid, got {mode!r}")
-    long, short = (a, v) if np.size(a) >= np.size(v) else (v, a)
-    n, m = np.size(long), np.size(short)
-    start, longer = _PARTS[mode](m)
-    places = np.arange(start, start + n + longer)[:, None] + np.arange(m)
-    return np.matmul(np.take(np.pad(long, m - 1), places), np.flip(short))
+    if mode not in _START:
+        raise SettingError(f"convolve: mode is full, same or valid, got {mode!r}")
+    return np.convolve(*in_one_dtype(a, v), mode)
+
+
+def _pulled_back(g: Any, other: Any, shape: tuple[int, ...], mode: str) -> Any:
+    """All sums that have a cotangent, convolved with the other operand, flipped, where that overlaps fully."""
+    n, m = int(np.prod(shape)), np.size(other)
+    start = _START[mode](min(n, m))
+    full = np.pad(g, (start, n + m - 1 - start - np.size(g)))
+    return np.reshape(np.convolve(full, np.flip(np.reshape(other, -1)), mode="valid"), shape)
+
+
+convolve = op(
+    np.convolve,
+    lambda g, b, *, shapes, mode="full": _pulled_back(g, b, shapes[0], mode),
+    lambda g, a, *, shapes, mode="full": _pulled_back(g, a, shapes[1], mode),
+    call=_convolve,
+    samples=lambda rng: [
+        ((rng.normal(size=a), rng.normal(size=b)), {} if mode == "full" else {"mode": mode})
+        for mode in _START
+        for a, b in ((5, 3), (5, 2), (3, 5), (4, 4), (2, 5))
+    ],
+    signature="(n?),(m?)->(k)",
+    method=False,
+)
 
 
 @composite(
@@ -78,5 +101,13 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 )
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """The powers of each element in a row, from the highest down to 1, or upwards."""
-    powers = np.arange(np.size(x) if N is None else N)
+    if np.ndim(x) != 1:
+        raise ShapeError(f"vander: x is a vector, got shape {np.shape(x)}")
+    try:
+        columns = np.size(x) if N is None else operator.index(N)
+    except TypeError:
+        raise ArgumentError(f"vander: the number of columns is an integer, got N={N!r}") from None
+    if columns < 0:
+        raise SettingError(f"vander: the number of columns is not negative, got N={N}")
+    powers = np.arange(columns)
     return np.power(np.reshape(x, (-1, 1)), powers if increasing else powers[::-1])

@@ -4,11 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_nn.errors import MatrixError
+from tinygrad_nn.ops.linalg import turned
 from tinygrad_nn.primitive import composite, kernel, op
-
-
-def _turned(x: Any) -> Any:
-    return np.swapaxes(x, -1, -2)
 
 
 def _lower(m: Any) -> Any:
@@ -19,16 +17,16 @@ def _lower(m: Any) -> Any:
 
 def _cholesky_rule(g: Any, y: Any) -> Any:
     """Phi(L.T G) between two inverses (Murray 2016, arXiv:1602.07527), for the triangle that NumPy reads."""
-    upper = _turned(y)
+    upper = turned(y)
     inner = np.linalg.solve(upper, _lower(upper @ g))
-    outer = np.linalg.solve(upper, _turned(inner))
-    return _lower(outer + _turned(outer))
+    outer = np.linalg.solve(upper, turned(inner))
+    return _lower(outer + turned(outer))
 
 
 def _covariances(rng: np.random.Generator) -> list[Any]:
     shapes: list[tuple[int, ...]] = [(3, 3), (2, 3, 3), (1, 1), (2, 1, 2, 2), (0, 2, 2)]
     roots = [rng.normal(size=shape) for shape in shapes]
-    return [((x @ _turned(x) + 2 * np.eye(x.shape[-1]),), {}) for x in roots]
+    return [((x @ turned(x) + 2 * np.eye(x.shape[-1]),), {}) for x in roots]
 
 
 cholesky = op(
@@ -36,31 +34,32 @@ cholesky = op(
 )
 
 
-@kernel(
-    lambda g, a: g[..., None, None] * _turned(np.linalg.inv(a)),
-    reference=lambda a: np.log(np.abs(np.linalg.det(a))),
-    samples=_covariances,
-    signature="(n,n)->()",
-    analytic=False,
-    method=False,
-)
-def log_abs_det(a: Any) -> Any:
-    """The logarithm of the absolute value of the determinant, also where that itself would overflow."""
-    return np.linalg.slogdet(a)[1]
+def _log_det_rule(g: Any, a: Any, y: Any) -> Any:
+    """The transposed inverse, for the logarithm; a singular matrix has none, and needs none without a cotangent."""
+    g = g[..., 1, None, None]
+    unneeded = (y[..., 0, None, None] == 0) & (g == 0)
+    try:
+        inverse = np.linalg.inv(np.where(unneeded, np.eye(np.shape(a)[-1], dtype=a.dtype), a))
+    except np.linalg.LinAlgError:
+        raise MatrixError(
+            "slogdet: the logarithm of the determinant has no gradient where a matrix is singular\n"
+            f"  hint   a small multiple of the identity makes it regular: a + 1e-6 * np.eye({np.shape(a)[-1]})"
+        ) from None
+    return g * turned(inverse)
 
 
 @kernel(
-    lambda g: np.zeros_like(g)[..., None, None],
-    reference=lambda a: np.sign(np.linalg.det(a)),
+    _log_det_rule,
+    reference=lambda a: np.stack([np.sign(np.linalg.det(a)), np.log(np.abs(np.linalg.det(a)))], axis=-1),
     samples=_covariances,
-    signature="(n,n)->()",
+    signature="(n,n)->(2)",
     analytic=False,
-    zero_gradient=True,
     method=False,
+    internal=True,
 )
-def det_sign(a: Any) -> Any:
-    """The sign of the determinant."""
-    return np.linalg.slogdet(a)[0]
+def sign_and_log_det(a: Any) -> Any:
+    """The sign of the determinant and the logarithm of its absolute value, of one factorisation, side by side."""
+    return np.stack(np.linalg.slogdet(a), axis=-1)
 
 
 class SlogdetResult(NamedTuple):
@@ -73,4 +72,7 @@ class SlogdetResult(NamedTuple):
 @composite(np.linalg.slogdet, samples=_covariances)
 def slogdet(a: Any) -> SlogdetResult:
     """The sign of the determinant and the logarithm of its absolute value."""
-    return SlogdetResult(det_sign(a), log_abs_det(a))
+    if np.ndim(a) < 2 or np.shape(a)[-1] != np.shape(a)[-2]:
+        raise MatrixError(f"slogdet: determinants are of square matrices, got shape {np.shape(a)}")
+    both = sign_and_log_det(a)
+    return SlogdetResult(both[..., 0], both[..., 1])

@@ -216,21 +216,20 @@ def _matrices(rng: np.random.Generator) -> list[Any]:
     ]
 
 
-def _turned(x: Any) -> Any:
+def turned(x: Any) -> Any:
+    """Each matrix with its axes exchanged."""
     return np.swapaxes(x, -1, -2)
 
 
 inv = op(
-    np.linalg.inv, lambda g, y: -(_turned(y) @ g @ _turned(y)), samples=_matrices, signature="(n,n)->(n,n)"
+    np.linalg.inv, lambda g, y: -(turned(y) @ g @ turned(y)), samples=_matrices, signature="(n,n)->(n,n)"
 )
 
 
 def _solved(a: Any, g: Any, shape: tuple[int, ...]) -> Any:
     """Solve the transposed system for the cotangent, a vector where the right side was one."""
     return (
-        np.linalg.solve(_turned(a), g[..., None])[..., 0]
-        if len(shape) == 1
-        else np.linalg.solve(_turned(a), g)
+        np.linalg.solve(turned(a), g[..., None])[..., 0] if len(shape) == 1 else np.linalg.solve(turned(a), g)
     )
 
 
@@ -238,7 +237,7 @@ def _solve_left(g: Any, a: Any, y: Any, *, shapes: Any) -> Any:
     columns = _solved(a, g, shapes[1])
     if len(shapes[1]) == 1:
         return -columns[..., None] * y[..., None, :]
-    return -(columns @ _turned(y))
+    return -(columns @ turned(y))
 
 
 solve = op(
@@ -263,7 +262,7 @@ solve = op(
 
 
 def _cofactor_rule(g: Any, a: Any, y: Any) -> Any:
-    inner = np.sum(g * y, axis=(-2, -1), keepdims=True) * y - y @ _turned(g) @ y
+    inner = np.sum(g * y, axis=(-2, -1), keepdims=True) * y - y @ turned(g) @ y
     return quotient(inner, np.linalg.det(a)[..., None, None])
 
 
@@ -300,7 +299,7 @@ def cofactors(a: Any) -> Any:
         return _from_singular_values(a)
     if np.any(np.linalg.norm(a, axis=(-2, -1)) * np.linalg.norm(inverse, axis=(-2, -1)) > _WELL_CONDITIONED):
         return _from_singular_values(a)
-    return np.linalg.det(a)[..., None, None] * _turned(inverse)
+    return np.linalg.det(a)[..., None, None] * turned(inverse)
 
 
 _WELL_CONDITIONED = 1e6

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from tinygrad_nn.errors import SettingError
 from tinygrad_nn.primitive import composite
 
 
@@ -75,11 +76,18 @@ def _quantile_samples(scale: float) -> Any:
 @composite(np.quantile, samples=_quantile_samples(1), analytic=False, settings=("q",))
 def quantile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The value below which a share q of the elements lies, on a straight line between its two neighbours."""
-    q = np.asarray(q)
-    if not np.all((q >= 0) & (q <= 1)) or not np.size(a):
-        raise ValueError(
-            f"quantile: shares from 0 to 1 of at least one element, got q={q} of shape {np.shape(a)}"
+    _check_shares("quantile", a, q, 1)
+    return _quantile(a, np.asarray(q), axis, keepdims)
+
+
+def _check_shares(name: str, a: Any, q: Any, whole: int) -> None:
+    if not np.all((np.asarray(q) >= 0) & (np.asarray(q) <= whole)) or not np.size(a):
+        raise SettingError(
+            f"{name}: shares from 0 to {whole} of at least one element, got q={q} of shape {np.shape(a)}"
         )
+
+
+def _quantile(a: Any, q: Any, axis: Any, keepdims: bool) -> Any:
     rows, reduced = _in_rows(a, axis)
     rows = np.moveaxis(rows, -1, 0)
     place = q * (len(rows) - 1)
@@ -94,7 +102,8 @@ def quantile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any
 @composite(np.percentile, samples=_quantile_samples(100), analytic=False, settings=("q",))
 def percentile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The value below which q percent of the elements lie."""
-    return quantile(a, np.asarray(q) / 100, axis, keepdims=keepdims)
+    _check_shares("percentile", a, q, 100)
+    return _quantile(a, np.asarray(q) / 100, axis, keepdims)
 
 
 @composite(np.ptp, samples=_median_samples, analytic=False)

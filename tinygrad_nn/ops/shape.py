@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from tinygrad_nn.errors import NoGradientRule
+from tinygrad_nn.errors import ArgumentError, NoGradientRule
 from tinygrad_nn.ops.indexing import put
 from tinygrad_nn.primitive import composite, kernel, op
 
@@ -139,16 +139,21 @@ def _negated(shift: Any) -> Any:
 
 _GATHERED = ("edge", "reflect", "symmetric", "wrap")  # modes that repeat elements of the array
 
+_PAD_KEYWORDS = {"constant_values": ("constant",), "reflect_type": ("reflect", "symmetric")}
+
 
 def _padding(
     array: Any, pad_width: Any, mode: Any = "constant", **other: Any
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Read a call of pad, with a pair of widths for each axis; refuse what no rule covers."""
-    if mode not in ("constant", *_GATHERED) or other.get("reflect_type", "even") != "even":
+    if mode not in ("constant", *_GATHERED) or other.get("reflect_type") == "odd":
         raise NoGradientRule(
             f"pad: there is no derivative rule for mode={mode!r} with {other or 'these settings'}\n"
             f"  hint   modes with a derivative: constant, {', '.join(_GATHERED)}; np.concatenate for others"
         )
+    for keyword in other:
+        if mode not in _PAD_KEYWORDS.get(keyword, ()):
+            raise ArgumentError(f"pad: mode={mode!r} takes no keyword {keyword}={other[keyword]!r}")
     if isinstance(pad_width, dict):
         pairs = [(0, 0)] * np.ndim(array)
         for axis, width in pad_width.items():

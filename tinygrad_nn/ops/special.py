@@ -36,7 +36,7 @@ _SINGLE, _DOUBLE = _taylor(4, "f"), _taylor(7, "d")
     onnx="Erf",
 )
 def erf(x: Any) -> Any:
-    """The error function, 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to x; 2 units in the last place."""
+    """The error function, 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to x; 2.5 units in the last place."""
     dtype = np.result_type(x, 0.0)
     rows = _SINGLE if dtype.itemsize <= 4 else _DOUBLE
     cells = np.minimum(np.absolute(x).astype(rows[0].dtype), 6) * _CELLS
