@@ -227,7 +227,7 @@ def draw_call(op: Primitive, integer: Integer) -> Call:
     which = integer(0, 10**6)
     for _ in range(50):
         operands, params = _draw_operands(op, which, rng, at_kink)
-        if callable(op.kinks) and not _fits_kinks(op.kinks, operands, params, at_kink):
+        if _has_kinks(op) and not _fits_kinks(op.kinks, operands, params, at_kink):
             continue
         if not op.analytic and not op.zero_gradient and not at_kink and not are_apart(operands):
             continue
@@ -275,11 +275,14 @@ def _takes_floats(op: Primitive) -> bool:
     return not isinstance(op.key, np.ufunc) or any(set(t.split("->")[0]) & set("fd") for t in op.key.types)
 
 
-def _fits_kinks(distance: Callable[..., Any], operands: Any, params: dict[str, Any], at_kink: bool) -> bool:
+def _fits_kinks(kinks: Any, operands: Any, params: dict[str, Any], at_kink: bool) -> bool:
     """Tell whether operands are far from every kink, or, where kinks are wanted, exactly on one."""
     with np.errstate(all="ignore"):
-        d = np.abs(distance(*operands, **params))
-    return bool(np.any(d == 0)) if at_kink else not np.any(d < 0.02)
+        if callable(kinks):
+            d = np.ravel(kinks(*operands, **params))
+        else:
+            d = np.concatenate([np.ravel(x) - kink for x in operands if _is_float(x) for kink in kinks])
+    return bool(np.any(d == 0)) if at_kink else not np.any(np.abs(d) < 0.02)
 
 
 def domains(op: Primitive | Composite, count: int) -> list[tuple[float, float]]:
