@@ -129,9 +129,9 @@ def test_labels_are_checked(dtype):
     assert cm.labels_fit(np.array([0, 2, 1], dtype), 3)
     assert cm.labels_fit(np.array([], dtype), 3)
     assert not cm.labels_fit(np.array([0, 3], dtype), 3)
-    compile_numba.check_labels(np.array([0, 2], dtype), 3)
+    compile_numba.check_labels("loss", np.array([0, 2], dtype), 3)
     with pytest.raises(LabelError, match="label 3 at position 1 is outside of the 3 classes"):
-        compile_numba.check_labels(np.array([0, 3], dtype), 3)
+        compile_numba.check_labels("loss", np.array([0, 3], dtype), 3)
     if np.dtype(dtype).kind == "i":
         assert not cm.labels_fit(np.array([-1], dtype), 3)
 

@@ -143,6 +143,24 @@ def test_a_residual_of_a_users_kernel_that_is_no_op_of_ours_is_replayed():
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("ignored", [None, -100])
+@pytest.mark.parametrize("loss", [nn.losses.cross_entropy, nn.losses.nll])
+def test_labels_are_checked_on_every_replay(loss, ignored, backend):
+    if backend == "numba":
+        pytest.importorskip("numba")
+    compiled = tn.compile(lambda x, k: loss(x, k, ignore_index=ignored), backend)
+    compiled(X, LABELS)
+    for bad in (-1, 6, -50):
+        wrong = LABELS.copy()
+        wrong[1] = bad
+        with pytest.raises(errors.LabelError, match=f"{loss.__name__}: label {bad} at position 1"):
+            compiled(X, wrong)
+    np.testing.assert_allclose(
+        compiled(X, LABELS[::-1].copy()).item(), loss(X, LABELS[::-1]).item(), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_computed_labels_are_checked_on_every_replay(backend):
     if backend == "numba":
         pytest.importorskip("numba")

@@ -116,10 +116,10 @@ def module_path(scope: context.Scope | None) -> str:
     return " / ".join(parts)
 
 
-def label_error(labels: Any, classes: int) -> LabelError:
+def label_error(who: str, labels: Any, classes: int) -> LabelError:
     """Return the error for the first label outside of [0, classes)."""
     position = int(np.argmax((labels < 0) | (labels >= classes)))
     return LabelError(
-        f"cross_entropy: label {labels.ravel()[position]} at position {position} is outside of the {classes} classes "
+        f"{who}: label {labels.ravel()[position]} at position {position} is outside of the {classes} classes "
         f"0 to {classes - 1}"
     )

@@ -294,6 +294,7 @@ RENAMED = {
     "repeat": _repeat,
     "moveaxis": lambda x, source, destination: torch.movedim(x, source, destination),
     "cross_entropy": _cross_entropy,
+    "nll": lambda scores, labels: F.nll_loss(scores, torch.as_tensor(labels), reduction="none"),
     "binary_cross_entropy_elements": lambda z, t: F.binary_cross_entropy_with_logits(
         *torch.broadcast_tensors(z, t), reduction="none"
     ),

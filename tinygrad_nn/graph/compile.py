@@ -160,8 +160,8 @@ def compile(step: Callable[..., Any], backend: Backend = "auto") -> Compiled:
     optimizers and their learning rates are used where they are: a replay sees their values and updates them.
 
     After a replay `.grad` holds what the step left there, in arrays that the next replay fills again. Results are
-    fresh and have no graph. Floating-point warnings are not given. `cross_entropy` checks labels on every call; the
-    range and the sums of target probabilities, and the labels of `nll`, are checked only when the step is captured.
+    fresh and have no graph. Floating-point warnings are not given. Labels are checked on every call; the range
+    and the sums of target probabilities only when the step is captured.
 
     Args:
         step: the function; it runs a few times while it is captured, without side effects on tensors, gradients,

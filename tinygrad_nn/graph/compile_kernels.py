@@ -22,12 +22,12 @@ _maximum: Any = np.maximum
 BUILD: dict[str, Callable[[Value, list[Value]], Run | None]] = {}
 
 
-def check_labels(labels: Any, classes: int) -> None:
+def check_labels(who: str, labels: Any, classes: int) -> None:
     """Raise `LabelError` for a label outside of the classes."""
     if (
         labels.size and _maximum.reduce(labels.view(f"u{labels.itemsize}")) >= classes
     ):  # negative ones are huge
-        raise label_error(labels, classes)
+        raise label_error(who, labels, classes)
 
 
 def _builds(*names: str) -> Callable[[Any], Any]:
@@ -199,6 +199,23 @@ def _minus_one_hot(value: Value, _operands: list[Value]) -> Run:
     return minus_one_hot
 
 
+@_builds("nll")
+def _nll(_value: Value, operands: list[Value]) -> Run:
+    rows, classes = operands[0].shape
+    starts = np.arange(rows) * classes
+    places = np.empty(rows, np.int64)
+    computed = operands[1].op is not None  # other labels are checked before anything is done
+
+    def nll(scores: Any, labels: Any, out: Any) -> None:
+        if computed:
+            check_labels("nll", labels, classes)
+        np.add(starts, labels, places)
+        np.take(scores, places, None, out, "clip")
+        np.negative(out, out)
+
+    return nll
+
+
 @_builds("cross_entropy")
 def _cross_entropy(value: Value, operands: list[Value]) -> Run | None:
     """Fill the loss and, if it is wanted, the gradient of the sum of all rows' losses."""
@@ -216,7 +233,7 @@ def _cross_entropy(value: Value, operands: list[Value]) -> Run | None:
 
     def cross_entropy(logits: Any, labels: Any, out: Any, d: Any) -> None:
         if computed:
-            check_labels(labels, classes)
+            check_labels("cross_entropy", labels, classes)
         _maximum.reduce(logits, 1, None, column, True)
         np.subtract(logits, column, d)
         flat = d.reshape(-1)

@@ -156,7 +156,7 @@ def _update(value: Value, task: Task, known: Eligible) -> Callable[[Any], list[s
 class Segment:
     """A run of tasks that becomes one compiled function."""
 
-    check_labels: Any = staticmethod(lambda labels, classes: check_labels(labels, classes))
+    check_labels: Any = staticmethod(lambda who, labels, classes: check_labels(who, labels, classes))
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -213,10 +213,10 @@ class Segment:
         return [f"{name}({', '.join(self.arguments)})"]
 
 
-def check_labels(labels: Any, classes: int) -> None:
+def check_labels(who: str, labels: Any, classes: int) -> None:
     """Raise `LabelError` for a label outside of the classes."""
     if not compile_math.labels_fit(labels, classes):
-        raise label_error(labels, classes)
+        raise label_error(who, labels, classes)
 
 
 _FUNCTIONS: dict[str, Any] = {}

@@ -166,14 +166,14 @@ def _spare(draft: Draft, value: Value) -> int:
     return spare.index
 
 
-def label_checks(draft: Draft) -> list[tuple[int, int]]:
-    """Return the label arrays that losses take, each with its number of classes."""
+def label_checks(draft: Draft) -> list[tuple[str, int, int]]:
+    """Return the losses that take labels, each with these and the number of classes."""
     values = draft.graph.values
     found = []
     for k in draft.order:
-        if values[k].op.name == "cross_entropy":  # type: ignore[union-attr]
-            logits, labels = draft.operands(values[k])
-            found.append((labels, values[logits].shape[1]))
+        if values[k].op.name in ("cross_entropy", "nll"):  # type: ignore[union-attr]
+            scores, labels = draft.operands(values[k])
+            found.append((values[k].op.name, labels, values[scores].shape[1]))  # type: ignore[union-attr]
     return found
 
 
@@ -205,8 +205,8 @@ def write(
     w = Writer(draft, places)
     check = check_labels if segment_of is None else segment_of.check_labels
     lines = [
-        f"{w.bind('check_labels', check)}({w.name(labels)}, {classes})"
-        for labels, classes in label_checks(draft)
+        f"{w.bind('check_labels', check)}({who!r}, {w.name(labels)}, {classes})"
+        for who, labels, classes in label_checks(draft)
         if labels in draft.dynamic
     ]
     start = len(lines)

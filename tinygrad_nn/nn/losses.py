@@ -116,7 +116,7 @@ def _labels(who: str, scores: Tensor, labels: Any, ignore_index: int | None) -> 
         labels = where(kept, labels, 0)
         given = plain(labels)
     if count and np.maximum.reduce(given.view(unsigned)) >= classes:  # where negative labels are huge
-        raise label_error(given, classes)
+        raise label_error(who, given, classes)
     return labels, kept
 
 
@@ -188,7 +188,7 @@ def nll(
     """
     log_probabilities = _scores("nll", log_probabilities)
     labels, kept = _labels("nll", log_probabilities, labels, ignore_index)
-    return _reduce(-log_probabilities[np.arange(len(labels)), labels], reduction, kept)
+    return _reduce(loss.nll(log_probabilities, labels), reduction, kept)
 
 
 def mse(predictions: Any, targets: Any, *, reduction: Reduction = "mean") -> Tensor:

@@ -91,6 +91,19 @@ def cross_entropy(logits: Any, labels: Any, *, reduction: str = "mean") -> Any:
 
 
 @kernel(
+    lambda g, labels, *, shapes: np.where(labels[:, None] == np.arange(shapes[0][1]), -g[:, None], 0),
+    None,
+    linear=True,
+    samples=_samples,
+    reference=lambda scores, labels: -np.sum(scores * np.eye(scores.shape[1])[labels], axis=1),
+    method=False,
+)
+def nll(scores: Any, labels: Any) -> Any:
+    """-scores[row, label] for (N, C) scores and N integer labels."""
+    return -scores[np.arange(len(labels)), labels]
+
+
+@kernel(
     lambda g, logits, targets: g * (sigmoid(logits) - targets),
     lambda g, logits: g * -logits,
     reference=lambda logits, targets: (
