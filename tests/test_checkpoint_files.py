@@ -6,6 +6,7 @@ import os
 import runpy
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -136,14 +137,34 @@ def test_h159_impossible_targets_are_named_and_nothing_is_left(target):
     assert set(folder.iterdir()) == {target, folder / "link"}
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
-def test_h159_a_folder_that_cannot_be_written(target):
-    target.parent.chmod(0o500)
+@pytest.fixture
+def open_folder():
+    """A folder that any user reaches: those of tmp_path are for the user alone who runs the tests."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o777)
+        yield Path(name)
+
+
+@posix
+def test_h159_a_folder_that_cannot_be_written(open_folder):
+    model, root = nn.Dense(2, 2), os.geteuid() == 0
+    tn.save(open_folder / "first.safetensors", model=model)  # as root, imports what another user may not read
+    if root:  # no permission stops root
+        os.seteuid(65534)
     try:
+        tn.save(open_folder / "second.safetensors", model=model)
+        if root:
+            os.seteuid(0)
+        open_folder.chmod(0o555)
+        if root:
+            os.seteuid(65534)
         with pytest.raises(PermissionError):
-            tn.save(target.parent / "new.safetensors", model=nn.Dense(2, 2))
+            tn.save(open_folder / "third.safetensors", model=model)
     finally:
-        target.parent.chmod(0o700)
+        if root:
+            os.seteuid(0)
+        open_folder.chmod(0o777)
+    assert sorted(path.name for path in open_folder.iterdir()) == ["first.safetensors", "second.safetensors"]
 
 
 @posix
