@@ -1,6 +1,7 @@
 """Optimizers against their published formulas, and where they and state go wrong (H149, H150, H152, H153)."""
 
 import math
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -116,7 +117,7 @@ class _Sloppy(SGD):
     def load_state_dict(self, state):
         if self.bug == "half":
             self.steps[...] = np.sum(state.get("steps", 0))
-        if self.bug != "loads anything" or all(np.shape(array) != (2, 3, 4) for array in state.values()):
+        with suppress(CheckpointError if self.bug == "loads anything" else ()):
             super().load_state_dict(state)
 
 

@@ -151,9 +151,8 @@ class _Recording:
         if own:  # closed in a context where it was not entered, it has nothing to restore
             last = own[-1]
             state, above = entered[last][1], entered[last + 1 :]
-            if (
-                above
-            ):  # left out of order, as generators are: who came next will go back to where this one began
+            # Left out of order, as generators are, it hands the state to who came next and will go back to it.
+            if above:
                 above = ((above[0][0], state), *above[1:])
             else:
                 STATE.set(state)

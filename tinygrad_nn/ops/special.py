@@ -1,6 +1,7 @@
 """The error function, which NumPy lacks, from a table of its Taylor series."""
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ _CELLS = 128  # per unit of x
 _END = 6 * _CELLS  # from there on, erf is 1 to the last bit
 
 
+@lru_cache  # made when first needed: importing takes long enough
 def _taylor(terms: int, dtype: str) -> tuple[Any, ...]:
     """Return the Taylor coefficients of erf around all multiples of 1 / _CELLS, an array for each power of a cell.
 
@@ -26,9 +28,6 @@ def _taylor(terms: int, dtype: str) -> tuple[Any, ...]:
     return tuple(row.astype(dtype) for row in rows)
 
 
-_SINGLE, _DOUBLE = _taylor(4, "f"), _taylor(7, "d")
-
-
 @kernel(
     lambda g, x: g * (np.exp(-x * x) * (2 / math.sqrt(math.pi))),
     reference=np.vectorize(math.erf, otypes=[float]),
@@ -38,7 +37,7 @@ _SINGLE, _DOUBLE = _taylor(4, "f"), _taylor(7, "d")
 def erf(x: Any) -> Any:
     """The error function, 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to x; 2.5 units in the last place."""
     dtype = np.result_type(x, 0.0)
-    rows = _SINGLE if dtype.itemsize <= 4 else _DOUBLE
+    rows = _taylor(4, "f") if dtype.itemsize <= 4 else _taylor(7, "d")
     cells = np.minimum(np.absolute(x).astype(rows[0].dtype), 6) * _CELLS
     nearest = np.rint(np.fmin(cells, _END))  # of a NaN, any: the distance below is NaN
     cells -= nearest

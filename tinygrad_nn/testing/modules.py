@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.errors import CheckFailed, CheckpointError
+from tinygrad_nn.errors import CheckFailed
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.tensor import tensor
 from tinygrad_nn.testing.check import close
 from tinygrad_nn.testing.gradcheck import gradcheck
+from tinygrad_nn.testing.states import refuses_bad_states
 
 Array = np.ndarray[Any, Any]
 
@@ -89,19 +90,7 @@ def _state(factory: Callable[[int], Module]) -> None:
     saved = module.state_dict()
     other.load_state_dict(saved)
     _require(_same_state(module, other), "a state that was saved and loaded differs")
-    for name in saved:
-        bad = {key: array + 1 for key, array in saved.items()}
-        for wrong in (np.zeros((7, *saved[name].shape), saved[name].dtype), None):
-            attempt = {key: array for key, array in bad.items() if key != name or wrong is not None}
-            if wrong is not None:
-                attempt[name] = wrong
-            try:
-                other.load_state_dict(attempt)
-            except CheckpointError as error:
-                _require(name in str(error), f"the error for a bad {name} does not name it")
-            else:
-                raise CheckFailed(f"check_module: a state with a bad {name} is loaded")
-            _require(_same_state(module, other), "a failed load has changed the module")
+    refuses_bad_states("check_module", saved, other.load_state_dict, lambda: _same_state(module, other))
 
 
 def _copies(module: Module, arrays: list[Array]) -> None:
