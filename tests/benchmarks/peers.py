@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.contestants import CONTESTANTS
-from tests.benchmarks.workloads import WORKLOADS, Workload
+from tests.benchmarks.workloads import GROWTH, WORKLOADS, Workload
 
 YARDSTICK = "NumPy by hand"
 Step = Callable[[], Any]
@@ -113,7 +113,8 @@ def report(results: dict[str, dict[str, list[float]]]) -> str:
             if name not in times:
                 cells.append("-")
                 continue
-            cells.append(f"{statistics.median(times[name]):,.0f} ({ratio(times, name, YARDSTICK):.2f})")
+            relative = f" ({ratio(times, name, YARDSTICK):.2f})" if YARDSTICK in times else ""
+            cells.append(f"{statistics.median(times[name]):,.0f}{relative}")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     pairs = [
         (a, b) for a in names if a.startswith("tinygrad_nn") for b in ("jax.jit", "PyTorch") if b in names
@@ -137,6 +138,9 @@ def main() -> None:
         default="wall",
         help="cpu: processor time of all threads together, for a busy machine; pin the process to one core",
     )
+    parser.add_argument(
+        "--growth", action="store_true", help="other workloads: growing batch, width and depth"
+    )
     parser.add_argument("--workload", default="", help="only workloads whose name contains this")
     parser.add_argument("--only", nargs="*", default=list(CONTESTANTS), help="names of contestants")
     parser.add_argument("--json", type=Path, help="write all figures there")
@@ -146,7 +150,7 @@ def main() -> None:
 
     clock = {"wall": time.perf_counter, "cpu": time.process_time}[arguments.clock]
     results = {}
-    for workload in WORKLOADS:
+    for workload in GROWTH if arguments.growth else WORKLOADS:
         if arguments.workload in workload.name:
             print(workload.name, file=sys.stderr)
             steps = prepared(workload, arguments.only)

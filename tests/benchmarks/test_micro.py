@@ -1,5 +1,7 @@
 """What single things cost: run with `pytest tests/benchmarks/test_micro.py --benchmark-only`."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -28,18 +30,37 @@ def test_add_recorded(benchmark, small):
     benchmark(lambda: x + w)
 
 
-@pytest.mark.parametrize("length", [10, 1_000, 100_000])
+@pytest.mark.parametrize("length", [10, 100, 1_000, 10_000, 100_000])
 def test_chain_forward_and_backward(benchmark, length):
-    w = tn.tensor(np.ones(4, np.float32), requires_grad=True)
+    w = tn.tensor(np.ones(64, np.float32), requires_grad=True)
+    cotangent = np.ones(64, np.float32)
 
     def run():
+        w.grad = None
         y = w
         for _ in range(length):
-            y = y * 1.0
-        y.sum().backward()
+            y = np.tanh(y)
+        y.backward(cotangent)
 
-    benchmark.pedantic(run, rounds=5, iterations=1, warmup_rounds=1)
+    benchmark.pedantic(run, rounds=max(5, 10_000 // length), iterations=1, warmup_rounds=1)
     benchmark.extra_info["microseconds per op"] = benchmark.stats["median"] / length * 1e6
+
+
+@pytest.mark.parametrize("what", ["forward", "backward"])
+@pytest.mark.parametrize("widths", [(2, 3, 2), (784, 100, 10), (784, 256, 256, 256, 256, 10)], ids=str)
+def test_passes_of_a_network(benchmark, widths, what):
+    layers = [[tn.nn.Dense(a, b, rng=0), tn.nn.Sigmoid()] for a, b in itertools.pairwise(widths)]
+    model = tn.nn.Sequential(*[module for pair in layers for module in pair][:-1])
+    x, labels = np.ones((200, widths[0]), np.float32), np.zeros(200, np.int64)
+
+    def forward():
+        model.zero_grad()
+        return tn.nn.losses.cross_entropy(model(x), labels)
+
+    if what == "forward":
+        benchmark.pedantic(forward, rounds=200, warmup_rounds=5)
+    else:
+        benchmark.pedantic(tn.Tensor.backward, setup=lambda: ((forward(),), {}), rounds=200, warmup_rounds=5)
 
 
 @pytest.mark.parametrize("name", ["NumPy by hand", "tinygrad_nn", "tinygrad_nn compiled"])

@@ -47,5 +47,11 @@ WORKLOADS = (
     Workload("784-625-10, batch 100", (784, 625, 10), 100),
     Workload("784-256x4-10 relu Adam, batch 128", (784, 256, 256, 256, 256, 10), 128, "relu", "adam", 1e-3),
 )
+GROWTH = (
+    *[Workload(f"784-100-10, batch {n}", (784, 100, 10), n) for n in (10, 100, 1000)],
+    *[Workload(f"784-{n}-10, batch 100", (784, n, 10), 100) for n in (16, 128, 512)],
+    *[Workload(f"64, {n} times 64, 10 relu, batch 64", (64, *[64] * n, 10), 64, "relu") for n in (1, 4, 8)],
+)
+"""How cost grows with batch, width and depth."""
 BETAS = (0.9, 0.999)
 EPS = 1e-8
