@@ -180,7 +180,7 @@ def test_new_files_have_the_usual_permissions(tmp_path):
 def test_h156_no_module_of_the_package_can_load_a_pickle():
     package = Path(tn.__file__).parent
     own_bytes_only = (
-        package / "testing" / "modules.py"
+        package / "testing" / "check_module.py"
     )  # checks that a module survives pickling; reads no file
     for path in sorted(set(package.rglob("*.py")) - {own_bytes_only}):
         tree = ast.parse(path.read_text())

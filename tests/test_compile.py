@@ -11,7 +11,7 @@ from tests.benchmarks.by_hand import by_hand
 from tests.benchmarks.contestants import _our_step
 from tests.benchmarks.workloads import WORKLOADS, Workload
 from tinygrad_nn import errors
-from tinygrad_nn.graph.capture import trace
+from tinygrad_nn.graph.recorder import trace
 
 BACKENDS = ["numpy"]
 try:

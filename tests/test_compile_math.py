@@ -8,8 +8,8 @@ import pytest
 from tinygrad_nn.errors import LabelError
 
 pytest.importorskip("numba")
-from tinygrad_nn.graph import compile_math as cm
-from tinygrad_nn.graph import compile_numba
+from tinygrad_nn.compiler import numba_backend
+from tinygrad_nn.compiler import numba_math as cm
 
 KINDS = {np.float32: (4, -104, 89), np.float64: (8, -746, 710)}
 EVERY = pytest.mark.parametrize("dtype", KINDS)
@@ -129,22 +129,22 @@ def test_labels_are_checked(dtype):
     assert cm.labels_fit(np.array([0, 2, 1], dtype), 3)
     assert cm.labels_fit(np.array([], dtype), 3)
     assert not cm.labels_fit(np.array([0, 3], dtype), 3)
-    compile_numba.check_labels("loss", np.array([0, 2], dtype), 3)
+    numba_backend.check_labels("loss", np.array([0, 2], dtype), 3)
     with pytest.raises(LabelError, match="label 3 at position 1 is outside of the 3 classes"):
-        compile_numba.check_labels("loss", np.array([0, 3], dtype), 3)
+        numba_backend.check_labels("loss", np.array([0, 3], dtype), 3)
     if np.dtype(dtype).kind == "i":
         assert not cm.labels_fit(np.array([-1], dtype), 3)
 
 
 # Where machine code is kept
 
-TEXT = f"{compile_numba.HEADER}def segment(v0):\n    for i in range(v0.size):\n        v0[i] = v0[i] * 7\n"
+TEXT = f"{numba_backend.HEADER}def segment(v0):\n    for i in range(v0.size):\n        v0[i] = v0[i] * 7\n"
 
 
 @pytest.fixture
 def cold(monkeypatch, tmp_path):
     """Start without functions in memory, with a cache folder of the test's own."""
-    monkeypatch.setattr(compile_numba, "_FUNCTIONS", {})
+    monkeypatch.setattr(numba_backend, "_FUNCTIONS", {})
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     before = set(sys.modules)
     yield tmp_path / "cache" / "tinygrad_nn" / "loops"
@@ -155,7 +155,7 @@ def cold(monkeypatch, tmp_path):
 
 def times_seven():
     x = np.arange(3.0)
-    compile_numba.function_of(TEXT)(x)
+    numba_backend.function_of(TEXT)(x)
     return x.tolist()
 
 
@@ -167,7 +167,7 @@ def test_loops_are_written_once_and_found_again(cold, monkeypatch):
     assert not list(cold.glob("*.tmp"))
     kept = text.stat().st_mtime_ns
     assert times_seven() == [0, 7, 14]
-    monkeypatch.setattr(compile_numba, "_FUNCTIONS", {})  # as in a new process
+    monkeypatch.setattr(numba_backend, "_FUNCTIONS", {})  # as in a new process
     assert times_seven() == [0, 7, 14]
     assert text.stat().st_mtime_ns == kept
 
@@ -176,7 +176,7 @@ def test_loops_of_another_version_are_not_taken_for_these(cold, monkeypatch, tmp
     times_seven()
     other = tmp_path / "compile_math.py"
     other.write_text("# another version")
-    monkeypatch.setattr(compile_numba, "_FUNCTIONS", {})
+    monkeypatch.setattr(numba_backend, "_FUNCTIONS", {})
     monkeypatch.setattr(cm, "__file__", str(other))
     times_seven()
     assert len(list(cold.glob("loops_*.py"))) == 2
@@ -188,15 +188,15 @@ def test_where_nothing_can_be_kept_loops_live_in_a_temporary_folder(cold, monkey
     if obstacle == "a file in the way":
         cold.parents[1].write_text("not a folder")
     else:
-        monkeypatch.setattr(compile_numba.os, "access", lambda *_: False)
+        monkeypatch.setattr(numba_backend.os, "access", lambda *_: False)
     assert times_seven() == [0, 7, 14]
     assert len(list(tmp_path.glob("tinygrad_nn_*/loops_*.py"))) == 1
     assert not cold.is_dir() or not list(cold.iterdir())
-    assert compile_numba._folder() == compile_numba._folder()
+    assert numba_backend._folder() == numba_backend._folder()
 
 
 def test_without_a_cache_variable_the_folder_is_in_the_home(cold, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     for value in ("", "relative/path"):
         monkeypatch.setenv("XDG_CACHE_HOME", value)
-        assert compile_numba._folder() == tmp_path / ".cache" / "tinygrad_nn" / "loops"
+        assert numba_backend._folder() == tmp_path / ".cache" / "tinygrad_nn" / "loops"

@@ -5,7 +5,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tinygrad_nn import errors, nn
-from tinygrad_nn.ops.loss import minus_one_hot
+from tinygrad_nn.ops.fused_losses import minus_one_hot
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(4, 6))

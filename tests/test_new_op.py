@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
-from tinygrad_nn.primitive import REGISTRY
+from tinygrad_nn.primitives.primitive import REGISTRY
 from tinygrad_nn.testing.ops_table import ops_table
 
 STATEMENT = """
@@ -32,7 +32,7 @@ np.sinc(x).backward()
 assert np.isclose(x.grad, -4 / np.pi), x.grad
 assert x.sinc().data == np.sinc(0.5)
 assert "| sinc | `np.sinc(x)`, `t.sinc()` |" in ops_table()
-tn.testing.check_op(tn.primitive.REGISTRY[np.sinc], max_examples=5)
+tn.testing.check_op(tn.REGISTRY[np.sinc], max_examples=5)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -56,7 +56,7 @@ def test_the_table_in_the_docs_is_the_registry(request):
 def test_a_rule_that_cannot_be_called_is_refused_when_declared(rule, complaint):
     with pytest.raises(tn.errors.BadRule, match=complaint):
         tn.op(np.i0, rule)
-    assert np.i0 not in tn.primitive.REGISTRY
+    assert np.i0 not in tn.REGISTRY
 
 
 def test_a_second_declaration_is_refused():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
-from tinygrad_nn.graph.capture import trace
+from tinygrad_nn.graph.recorder import trace
 
 X = np.linspace(-3, 3, 7, dtype=np.float32)
 MODULES = {

@@ -16,7 +16,7 @@ from tinygrad_nn.errors import (
     NoGradientRule,
     ShapeError,
 )
-from tinygrad_nn.primitive import REGISTRY
+from tinygrad_nn.primitives.primitive import REGISTRY
 
 
 def leaf(*values):

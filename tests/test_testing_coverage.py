@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.nn import losses
-from tinygrad_nn.primitive import REGISTRY, Composite
-from tinygrad_nn.tensor import Tensor
+from tinygrad_nn.primitives.primitive import REGISTRY, Composite
 from tinygrad_nn.testing import gradcheck, numerical_gradient, numerical_jacobian
 
 RNG = np.random.default_rng(0)

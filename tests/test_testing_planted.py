@@ -8,11 +8,11 @@ import pytest
 
 import tinygrad_nn as tn
 from tinygrad_nn.errors import CheckFailed, GradientMismatch, NoGradientRule, ShapeError
-from tinygrad_nn.primitive import REGISTRY, composite
+from tinygrad_nn.primitives.primitive import REGISTRY, composite
 from tinygrad_nn.testing import check_op, gradcheck, mutants
 from tinygrad_nn.testing.battery import CHECKS
-from tinygrad_nn.testing.calls import Call
-from tinygrad_nn.testing.checks import OpReport, find_record
+from tinygrad_nn.testing.battery.calls import Call
+from tinygrad_nn.testing.check_op import OpReport, find_record
 from tinygrad_nn.testing.strategies import hypothesis
 
 X = np.array([[1.5, -2.25, 0.75], [3.0, -0.5, 1.25]])
@@ -147,7 +147,7 @@ SHARED = np.zeros((4, 3))
 )
 def test_an_engine_that_hands_out_gradients_carelessly_is_found(monkeypatch, change, message):
     op = planted(np.square, SQUARE)
-    monkeypatch.setattr(sys.modules["tinygrad_nn.tensor"], "commit", committing(change))
+    monkeypatch.setattr(sys.modules["tinygrad_nn.engine.tensor"], "commit", committing(change))
     fails("ownership", op, (X,), f"ownership: (.|\n)*{message}")
 
 

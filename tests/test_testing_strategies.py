@@ -78,7 +78,7 @@ def test_the_command_fails_when_an_op_fails(capsys):
 
 @pytest.fixture
 def broken_tanh(monkeypatch):
-    rule = tn.primitive.REGISTRY["tanh"].rules[0]
+    rule = tn.REGISTRY["tanh"].rules[0]
     monkeypatch.setattr(rule, "function", lambda g, y: g * (1 - y))
 
 

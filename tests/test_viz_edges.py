@@ -9,9 +9,9 @@ import pytest
 import tinygrad_nn as tn
 from tinygrad_nn import nn, viz
 from tinygrad_nn.errors import CaptureError, GraphError
-from tinygrad_nn.graph.capture import trace
-from tinygrad_nn.graph.facts import describe, source
-from tinygrad_nn.graph.render import dot
+from tinygrad_nn.graph.recorder import trace
+from tinygrad_nn.viz.facts import describe, source
+from tinygrad_nn.viz.render import dot
 
 X = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
 

@@ -15,7 +15,7 @@ import pytest
 import tinygrad_nn as tn
 from tinygrad_nn import nn, viz
 from tinygrad_nn.errors import GraphError, GraphFreed, RendererNotFound, ShapeError
-from tinygrad_nn.graph.theme import DARK, KINDS, LIGHT
+from tinygrad_nn.viz.theme import DARK, KINDS, LIGHT
 
 X = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
 Y = np.arange(8) % 3

@@ -5,13 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn import data, errors, graph, nn, optim
-from tinygrad_nn.autodiff import grad, gradients, hessian, jacobian, jvp, value_and_grad, vjp
+from tinygrad_nn import data, errors, nn, optim, viz
+from tinygrad_nn.compiler.compiled import compile
 from tinygrad_nn.context import enable_grad, no_grad
-from tinygrad_nn.debug import debug
+from tinygrad_nn.engine.autodiff import grad, gradients, hessian, jacobian, jvp, value_and_grad, vjp
+from tinygrad_nn.engine.debug import debug
+from tinygrad_nn.engine.operators import Tensor
+from tinygrad_nn.engine.tensor import as_tensor, tensor
 from tinygrad_nn.errors import TinygradError
-from tinygrad_nn.graph.compile import compile
-from tinygrad_nn.operators import Tensor
+from tinygrad_nn.graph.recorder import trace
 from tinygrad_nn.ops.activation import (
     elu,
     gelu,
@@ -29,11 +31,11 @@ from tinygrad_nn.ops.activation import (
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.reduction import logsumexp
 from tinygrad_nn.ops.special import erf
-from tinygrad_nn.primitive import REGISTRY, kernel, op
-from tinygrad_nn.tensor import as_tensor, tensor
+from tinygrad_nn.primitives.primitive import REGISTRY, kernel, op
 
 __version__ = "0.1.0"
 __all__ = [
+    "REGISTRY",
     "Tensor",
     "TinygradError",
     "as_tensor",
@@ -48,7 +50,6 @@ __all__ = [
     "gelu_tanh",
     "grad",
     "gradients",
-    "graph",
     "hessian",
     "jacobian",
     "jvp",
@@ -73,6 +74,7 @@ __all__ = [
     "softplus",
     "tensor",
     "testing",
+    "trace",
     "train",
     "value_and_grad",
     "viz",
@@ -86,7 +88,6 @@ _ON_FIRST_USE = {
     "save": "tinygrad_nn.checkpoint",
     "testing": "tinygrad_nn.testing",
     "train": "tinygrad_nn.train",
-    "viz": "tinygrad_nn.viz",
 }
 
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import CheckpointError, DtypeError
 from tinygrad_nn.files import write_atomically
 from tinygrad_nn.nn.module import Module
-from tinygrad_nn.tensor import Tensor
 
 _KEY = "tinygrad_nn"
 _VERSION = "1"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.conversions import plain
+from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.calls import calls
 from tinygrad_nn.nn.module import Module

@@ -6,8 +6,8 @@ import numpy as np
 from op_calls import calls_of
 
 import tinygrad_nn as tn
-from tinygrad_nn.primitive import REGISTRY, Composite
-from tinygrad_nn.tensor import apply
+from tinygrad_nn.engine.tensor import apply
+from tinygrad_nn.primitives.primitive import REGISTRY, Composite
 
 TOLERANCE = 1e-10
 RECORDS = {

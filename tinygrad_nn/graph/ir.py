@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_nn.context import Scope
 from tinygrad_nn.errors import GraphError
-from tinygrad_nn.primitive import Primitive
+from tinygrad_nn.primitives.primitive import Primitive
 
 KINDS = ("input", "parameter", "constant", "state", "op", "error")
 PHASES = ("forward", "backward", "update")

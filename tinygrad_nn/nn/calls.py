@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.context import no_grad
+from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.nn.module import Module
-from tinygrad_nn.tensor import Tensor
 
 
 def calls(model: Module, *inputs: Any) -> list[tuple[str, Module, np.ndarray[Any, Any]]]:

@@ -8,11 +8,11 @@ from typing import Any, overload
 
 import numpy as np
 
+from tinygrad_nn.engine.tensor import Tensor, apply, as_tensor, compute
 from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, zeros
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.ops import activation, trigonometric
-from tinygrad_nn.primitive import Primitive
-from tinygrad_nn.tensor import Tensor, apply, as_tensor, compute
+from tinygrad_nn.primitives.primitive import Primitive
 
 
 class Dense(Module):

@@ -6,17 +6,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tinygrad_nn.arrays import as_array
-from tinygrad_nn.conversions import plain
+from tinygrad_nn.engine.conversions import plain
+from tinygrad_nn.engine.failures import label_error
+from tinygrad_nn.engine.tensor import Tensor, apply, as_tensor
 from tinygrad_nn.errors import DtypeError, LabelError, ShapeError
-from tinygrad_nn.explain import label_error
 from tinygrad_nn.nn.module import stands_for_plain
-from tinygrad_nn.ops import loss
+from tinygrad_nn.ops import fused_losses
 from tinygrad_nn.ops.activation import log_softmax, xlogy
 from tinygrad_nn.ops.arithmetic import product
 from tinygrad_nn.ops.elementwise import absolute
 from tinygrad_nn.ops.indexing import where
-from tinygrad_nn.tensor import Tensor, apply, as_tensor
+from tinygrad_nn.primitives.operands import as_array
 
 Reduction = Literal["mean", "sum", "none"]
 _SUM_TO_ONE = 1e-3
@@ -163,10 +163,10 @@ def cross_entropy(
     labels, kept = _labels("cross_entropy", logits, targets, ignore_index)
     if kept is None and not label_smoothing:
         if reduction == "mean":
-            return apply(loss.cross_entropy, (logits, labels))
+            return apply(fused_losses.cross_entropy, (logits, labels))
         _check_reduction(reduction)
-        return apply(loss.cross_entropy, (logits, labels), {"reduction": reduction})
-    losses = apply(loss.cross_entropy, (logits, labels), {"reduction": "none"})
+        return apply(fused_losses.cross_entropy, (logits, labels), {"reduction": reduction})
+    losses = apply(fused_losses.cross_entropy, (logits, labels), {"reduction": "none"})
     if label_smoothing:
         losses = losses * (1 - label_smoothing) - log_softmax(logits).mean(axis=1) * label_smoothing
     return _reduce(losses, reduction, kept)
@@ -188,7 +188,7 @@ def nll(
     """
     log_probabilities = _scores("nll", log_probabilities)
     labels, kept = _labels("nll", log_probabilities, labels, ignore_index)
-    return _reduce(loss.nll(log_probabilities, labels), reduction, kept)
+    return _reduce(fused_losses.nll(log_probabilities, labels), reduction, kept)
 
 
 def mse(predictions: Any, targets: Any, *, reduction: Reduction = "mean") -> Tensor:
@@ -235,7 +235,7 @@ def huber(predictions: Any, targets: Any, *, delta: float = 1.0, reduction: Redu
         raise ValueError(f"huber: delta is positive, got {delta}")
     predictions = as_tensor(predictions)
     difference = predictions - _targets("huber", predictions, targets)
-    return _reduce(loss.huber_elements(difference, delta=float(delta)), reduction)
+    return _reduce(fused_losses.huber_elements(difference, delta=float(delta)), reduction)
 
 
 def binary_cross_entropy(logits: Any, targets: Any, *, reduction: Reduction = "mean") -> Tensor:
@@ -252,7 +252,7 @@ def binary_cross_entropy(logits: Any, targets: Any, *, reduction: Reduction = "m
     logits = as_tensor(logits)
     targets = _targets("binary_cross_entropy", logits, targets)
     _check_probabilities("binary_cross_entropy", "targets", targets)
-    return _reduce(loss.binary_cross_entropy_elements(logits, targets), reduction)
+    return _reduce(fused_losses.binary_cross_entropy_elements(logits, targets), reduction)
 
 
 def binary_cross_entropy_probabilities(

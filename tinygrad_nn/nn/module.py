@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.context import SCOPE, Scope, current
-from tinygrad_nn.conversions import plain
-from tinygrad_nn.fitting import check_fit
-from tinygrad_nn.tensor import Tensor, as_tensor, wrap
+from tinygrad_nn.engine.conversions import plain
+from tinygrad_nn.engine.tensor import Tensor, as_tensor, wrap
+from tinygrad_nn.states import check_fit
 
 Array = np.ndarray[Any, Any]
 _new: Any = tuple.__new__  # what Scope(...) comes to, in a third of the time

@@ -8,7 +8,7 @@ import numpy as np
 from tinygrad_nn.ops.arithmetic import in_one_dtype, product, quotient
 from tinygrad_nn.ops.reduction import logsumexp, sum_
 from tinygrad_nn.ops.special import erf
-from tinygrad_nn.primitive import kernel
+from tinygrad_nn.primitives.primitive import kernel
 
 
 @kernel(lambda g, y: g * y * (1 - y), reference=lambda x: 1 / (1 + np.exp(-x)), onnx="Sigmoid")

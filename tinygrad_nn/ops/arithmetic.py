@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.primitive import kernel, op
+from tinygrad_nn.primitives.primitive import kernel, op
 
 
 def in_one_dtype(a: Any, b: Any) -> tuple[Any, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from tinygrad_nn.ops.reduction import restore, sum_samples
-from tinygrad_nn.primitive import composite, kernel, op
+from tinygrad_nn.primitives.primitive import composite, kernel, op
 
 
 def _samples(rng: np.random.Generator) -> list[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
 from tinygrad_nn.ops.arithmetic import in_one_dtype, product, quotient
 from tinygrad_nn.ops.indexing import take
-from tinygrad_nn.primitive import composite, op
+from tinygrad_nn.primitives.primitive import composite, op
 
 searchsorted = op(
     np.searchsorted,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.errors import ShapeError
-from tinygrad_nn.primitive import op
+from tinygrad_nn.primitives.primitive import op
 
 
 def _explicit(subscripts: str, ranks: list[int]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.errors import ArgumentError
-from tinygrad_nn.primitive import kernel, op
+from tinygrad_nn.primitives.primitive import kernel, op
 
 
 class _Hole:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from tinygrad_nn.errors import ShapeError
-from tinygrad_nn.primitive import composite, op
+from tinygrad_nn.primitives.primitive import composite, op
 
 
 def _part(g: Any, *, i: int, shapes: Any, axis: int = 0) -> Any:

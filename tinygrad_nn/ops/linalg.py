@@ -8,7 +8,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.ops.arithmetic import quotient
-from tinygrad_nn.primitive import composite, kernel, op
+from tinygrad_nn.primitives.primitive import composite, kernel, op
 
 
 def _left(g: Any, b: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.primitive import kernel, op
+from tinygrad_nn.primitives.primitive import kernel, op
 
 
 def restore(g: Any, axis: Any, keepdims: bool) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.ops.arithmetic import product
-from tinygrad_nn.primitive import op
+from tinygrad_nn.primitives.primitive import op
 
 
 def _zero(g: Any) -> Any:

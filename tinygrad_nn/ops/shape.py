@@ -7,7 +7,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from tinygrad_nn.errors import ArgumentError, NoGradientRule
 from tinygrad_nn.ops.indexing import put
-from tinygrad_nn.primitive import composite, kernel, op
+from tinygrad_nn.primitives.primitive import composite, kernel, op
 
 
 def _calls(*choices: Any, shape: tuple[int, ...] = (2, 3, 4)) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.primitive import kernel
+from tinygrad_nn.primitives.primitive import kernel
 
 _CELLS = 128  # per unit of x
 _END = 6 * _CELLS  # from there on, erf is 1 to the last bit

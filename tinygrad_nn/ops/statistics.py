@@ -8,7 +8,7 @@ import numpy as np
 from tinygrad_nn.errors import ArgumentError, NoGradientRule
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.reduction import count, restore, sum_
-from tinygrad_nn.primitive import composite, kernel, op
+from tinygrad_nn.primitives.primitive import composite, kernel, op
 
 
 def _freedom(shape: tuple[int, ...], axis: Any, ddof: float) -> float:

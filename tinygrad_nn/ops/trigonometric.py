@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.ops.arithmetic import product, quotient
-from tinygrad_nn.primitive import op
+from tinygrad_nn.primitives.primitive import op
 
 _INSIDE = (-0.9, 0.9)
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.fitting import check_fit
-from tinygrad_nn.node import tick
-from tinygrad_nn.primitive import Primitive, kernel
+from tinygrad_nn.engine.node import tick
+from tinygrad_nn.primitives.primitive import Primitive, kernel
+from tinygrad_nn.states import check_fit
 
 Array = np.ndarray[Any, Any]
 Schedule = Callable[[int], float]

@@ -2,12 +2,12 @@
 
 from tinygrad_nn.errors import CheckFailed, GradientMismatch
 from tinygrad_nn.testing import battery, strategies
-from tinygrad_nn.testing.checks import OpReport, check_op
+from tinygrad_nn.testing.check_module import check_module
+from tinygrad_nn.testing.check_op import OpReport, check_op
+from tinygrad_nn.testing.check_optimizer import check_optimizer
 from tinygrad_nn.testing.gradcheck import GradcheckReport, gradcheck
-from tinygrad_nn.testing.modules import check_module
 from tinygrad_nn.testing.numerical import directional_derivative, numerical_gradient, numerical_jacobian
-from tinygrad_nn.testing.optimizers import check_optimizer
-from tinygrad_nn.testing.table import report
+from tinygrad_nn.testing.report import report
 
 __all__ = [
     "CheckFailed",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tinygrad_nn.primitive import REGISTRY, Primitive
-from tinygrad_nn.testing.calls import missing_data
+from tinygrad_nn.primitives.primitive import REGISTRY, Primitive
+from tinygrad_nn.testing.battery.calls import missing_data
 from tinygrad_nn.testing.mutants import MUTATORS, mutation_test
-from tinygrad_nn.testing.table import report
+from tinygrad_nn.testing.report import report
 
 
 def main(arguments: list[str] | None = None) -> int:

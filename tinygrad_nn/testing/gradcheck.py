@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tinygrad_nn.autodiff import gradients
-from tinygrad_nn.conversions import seed_like
+from tinygrad_nn.engine.autodiff import gradients
+from tinygrad_nn.engine.conversions import seed_like
+from tinygrad_nn.engine.tensor import Tensor, tensor
 from tinygrad_nn.errors import GraphError, ShapeError
 from tinygrad_nn.nn.module import Module
-from tinygrad_nn.tensor import Tensor, tensor
 from tinygrad_nn.testing.numerical import (
     Estimate,
     Function,

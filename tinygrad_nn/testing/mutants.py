@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.autodiff import gradients
-from tinygrad_nn.primitive import Primitive
-from tinygrad_nn.rule import Rule
-from tinygrad_nn.tensor import Tensor, as_tensor
+from tinygrad_nn.engine.autodiff import gradients
+from tinygrad_nn.engine.tensor import Tensor, as_tensor
+from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives.rule import Rule
 from tinygrad_nn.testing.battery import CHECKS
-from tinygrad_nn.testing.calls import SHAPES, Call, draw_call
-from tinygrad_nn.testing.check import close, largest, saved_arrays
+from tinygrad_nn.testing.battery.calls import SHAPES, Call, draw_call
+from tinygrad_nn.testing.battery.failing import close, largest, saved_arrays
 from tinygrad_nn.testing.gradcheck import away_from_zero
 from tinygrad_nn.testing.tape import home
 

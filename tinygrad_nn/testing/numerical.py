@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_nn.engine.tensor import Tensor, tensor
 from tinygrad_nn.errors import DtypeError, ShapeError
-from tinygrad_nn.tensor import Tensor, tensor
 
 Array = np.ndarray[Any, Any]
 Function = Callable[[list[Array]], Array]

@@ -8,8 +8,8 @@ import re
 import numpy as np
 
 import tinygrad_nn as tn
-from tinygrad_nn.graph.facts import source
-from tinygrad_nn.primitive import REGISTRY, Composite, Primitive
+from tinygrad_nn.primitives.primitive import REGISTRY, Composite, Primitive
+from tinygrad_nn.viz.facts import source
 
 _HEAD = """# The ops
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.testing.calls import Integer
-from tinygrad_nn.testing.graphs import BINARY, SHAPES, UNARY, Program, Step
+from tinygrad_nn.testing.battery.calls import Integer
+from tinygrad_nn.testing.random_programs import BINARY, SHAPES, UNARY, Program, Step
 
 Example = Callable[[Integer], None]
 
@@ -84,7 +84,7 @@ def reshapes(shape: tuple[int, ...]) -> Any:
 
 def layouts(x: Any) -> Any:
     """Return a strategy for arrays equal to `x` in other memory: order, strides, alignment, byte order, read-only."""
-    from tinygrad_nn.testing.duties import memory_layouts
+    from tinygrad_nn.testing.battery.duties import memory_layouts
 
     st, _ = _modules()
     return st.sampled_from([array for _, array in memory_layouts(np.asarray(x))])

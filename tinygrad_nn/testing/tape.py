@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.node import Leaf, Node, reachable
-from tinygrad_nn.primitive import Primitive
-from tinygrad_nn.tensor import Tensor
+from tinygrad_nn.engine.node import Leaf, Node, reachable
+from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.primitives.primitive import Primitive
 
 Array = np.ndarray[Any, Any]
 

@@ -11,11 +11,11 @@ from typing import Any, TextIO
 import numpy as np
 
 from tinygrad_nn.context import no_grad
-from tinygrad_nn.conversions import plain
+from tinygrad_nn.engine.conversions import plain
+from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.optim import Optimizer
-from tinygrad_nn.tensor import Tensor
 from tinygrad_nn.train.callbacks import Callback
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.interrupts import Interrupts

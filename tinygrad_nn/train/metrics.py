@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.conversions import plain
+from tinygrad_nn.engine.conversions import plain
+from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import ShapeError
-from tinygrad_nn.tensor import Tensor
 
 Metric = Callable[[Any, Any], float]
 Metrics = Mapping[str, Metric]

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_nn.context import no_grad
-from tinygrad_nn.conversions import plain
-from tinygrad_nn.debug import debug
+from tinygrad_nn.engine.conversions import plain
+from tinygrad_nn.engine.debug import debug
+from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import NonFinite
 from tinygrad_nn.nn.module import Module
-from tinygrad_nn.tensor import Tensor
 
 if TYPE_CHECKING:
     from tinygrad_nn.train.run import Run

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.optim import Optimizer
-from tinygrad_nn.tensor import Tensor
 from tinygrad_nn.train.callbacks import Callback, EachEpoch
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.metrics import Means, Metrics

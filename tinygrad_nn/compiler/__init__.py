@@ -1,0 +1,1 @@
+"""A captured step, made smaller, given its memory, written out, and replayed."""

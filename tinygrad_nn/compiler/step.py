@@ -1,0 +1,291 @@
+"""What one call of a step does, as a graph and its effects: found by running it on tensors, without side effects.
+
+A step is run at least twice. What differs between the runs although the arguments are the same cannot be repeated
+by a replay, and is refused. Whether a step depends on the gradients that it finds is seen in the same way: one run
+finds none, the other finds some.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from operator import attrgetter
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.engine.node import Leaf
+from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.errors import CaptureError
+from tinygrad_nn.graph.ir import Graph, Value
+from tinygrad_nn.graph.recorder import Recorder, is_sequence, rebuilt, record
+
+Array = np.ndarray[Any, Any]
+FILLS = frozenset({"gradient_norm"})
+"""Updates that fill their first operand without reading it."""
+_WORLDS = (type, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
+"""From these one gets to everything there is."""
+_RESTORED = {Leaf, np.random.Generator, np.random.RandomState}
+
+
+@dataclass(slots=True, eq=False)
+class Captured:
+    """One call as data.
+
+    Attributes:
+        graph: all that was computed, updates included, in order.
+        result: what the call returned, with an `Output` in place of each tensor.
+        hosts: plain Python work, and how many values of the graph come before it.
+        found: by value, the leaf whose gradient, found at the start of the call, it is.
+        left: what the call leaves in `.grad` of leaves: the value, or None.
+        leaves: the leaves whose arrays are used, with these arrays.
+        pattern: leaves that matter to it, with whether it expects to find a gradient there.
+        modes: the modules that were called, with whether they were training.
+    """
+
+    graph: Graph
+    result: Any
+    hosts: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
+    found: dict[int, Leaf] = field(default_factory=dict)
+    left: dict[Leaf, int | None] = field(default_factory=dict)
+    leaves: dict[Leaf, Array] = field(default_factory=dict)
+    pattern: dict[Leaf, bool] = field(default_factory=dict)
+    modes: dict[Any, bool] = field(default_factory=dict)
+
+
+@dataclass(slots=True, frozen=True)
+class Output:
+    """Stands in a result for a value of the graph."""
+
+    index: int
+    tensor: bool
+
+
+class StepRecorder(Recorder):
+    """A recorder that knows when plain Python work is due, and which tensors stand for plain arrays."""
+
+    def __init__(self, plain: list[bool]) -> None:
+        super().__init__()
+        self.hosts: list[tuple[int, Callable[[], None]]] = []
+        self.made: list[Leaf] = []
+        self._plain = plain
+
+    def on_leaf(self, leaf: Leaf) -> None:
+        self.made.append(leaf)
+
+    def on_host(self, prepare: Callable[[], None]) -> bool:
+        self.hosts.append((len(self.graph.values), prepare))
+        return True
+
+    def is_plain(self, tensor: Any) -> bool:
+        index = self.known.get(id(tensor._data), -1)
+        return index in self.graph.inputs and self._plain[self.graph.inputs.index(index)]
+
+
+def capture(
+    step: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], plain: list[bool]
+) -> Captured:
+    """Return what `step(*args, **kwargs)` does; nothing outside of the result is changed.
+
+    Args:
+        step: the function.
+        args: its arguments; arrays and tensors in them become inputs of the graph.
+        kwargs: those with names.
+        plain: for each of these in order whether it is a plain array.
+
+    Raises:
+        CaptureError: the step reads the value of a tensor, or something differs between two runs.
+    """
+    with unchanged() as before:
+        arrays = {leaf: grad for leaf, grad in before.items() if grad is not None}
+        run = functools.partial(_run, step, args, kwargs, plain, set(before))
+        seen: list[Leaf] = []
+        try:
+            without = run({})
+        except Exception:  # perhaps the step needs gradients to be there; if not, it fails again below
+            if not arrays:
+                raise
+        else:
+            seen = [leaf for leaf in {**without.leaves, **without.left} if leaf.requires_grad]
+            with_all = run({leaf: np.zeros_like(leaf.data) for leaf in seen} | arrays)
+            if _difference(without, with_all) is None:
+                return without
+        first, second = run(arrays), run(arrays)
+    own = (first.left.keys() ^ second.left.keys()) - before.keys()
+    if own:
+        raise CaptureError(
+            f"the step makes a tensor that requires grad, of shape {next(iter(own)).shape}, on each call and leaves a "
+            "gradient in it\n"
+            "  hint   make it once, outside of the step; or (g,) = tn.gradients(loss, [w]) instead of loss.backward()"
+        )
+    problem = _difference(first, second)
+    if problem is not None:
+        raise CaptureError(
+            f"{problem}\n"
+            "  hint   what changes from call to call is an argument of the step, or a random op of this library"
+        )
+    first.pattern = {leaf: leaf in arrays for leaf in {*seen, *first.found.values(), *first.left}}
+    return first
+
+
+@contextmanager
+def unchanged() -> Iterator[dict[Leaf, Array | None]]:
+    """Put gradients, versions and random generators back afterwards, all there are: a step may reach any of them."""
+    found = [x for x in gc.get_objects() if type(x) in _RESTORED]
+    leaves = {x: (x.grad, x.number) for x in found if type(x) is Leaf}
+    generators = [
+        (x, x.bit_generator.state if isinstance(x, np.random.Generator) else x.get_state())
+        for x in [*found, np.random.mtrand._rand]
+        if type(x) is not Leaf
+    ]
+    del found
+    try:
+        yield {leaf: grad for leaf, (grad, _) in leaves.items()}
+    finally:
+        for leaf, (grad, number) in leaves.items():
+            leaf.grad, leaf.number = grad, number
+        for source, state in generators:
+            if isinstance(source, np.random.Generator):
+                source.bit_generator.state = state
+            else:
+                source.set_state(state)
+
+
+def _run(
+    step: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    plain: list[bool],
+    alive: set[Leaf],
+    gradients: dict[Leaf, Array],
+) -> Captured:
+    """Run the step with these gradients in place; leaves that it makes join those that are `alive`."""
+    for leaf in alive:
+        leaf.grad = gradients.get(leaf)
+    recorder = StepRecorder(plain)
+
+    @functools.wraps(step)
+    def call(*given: Any) -> Any:
+        return step(*given[:-1], **given[-1])
+
+    result = record(recorder, call, *args, dict(kwargs))
+    graph = recorder.graph
+    leaves = {
+        leaf: leaf.data for leaf, k in recorder.nodes.items() if type(leaf) is Leaf and k not in graph.inputs
+    }
+    given = {id(array): leaf for leaf, array in gradients.items()}
+    left: dict[Leaf, int | None] = {}
+    alive.update(recorder.made, (leaf for leaf in recorder.nodes if type(leaf) is Leaf))
+    for leaf in sorted(alive, key=attrgetter("number")):
+        if leaf.grad is not gradients.get(leaf):
+            left[leaf] = None if leaf.grad is None else _known(recorder, leaf.grad, "a gradient")
+    modules = [call.module for value in graph.values if value.scope for call in value.scope.chain()]
+    return Captured(
+        graph,
+        _template(result, recorder),
+        recorder.hosts,
+        {v.index: given[id(v.data)] for v in graph.values if v.op is None and id(v.data) in given},
+        left,
+        leaves,
+        modes={module: module.training for module in modules if hasattr(module, "training")},
+    )
+
+
+def _known(recorder: StepRecorder, array: Array, what: str) -> int:
+    index = recorder.known.get(id(array))
+    if index is None:
+        raise CaptureError(
+            f"{what} of shape {array.shape} was computed with plain NumPy, which a replay would not repeat\n"
+            "  hint   compute it with tensors"
+        )
+    return index
+
+
+def _template(result: Any, recorder: StepRecorder) -> Any:
+    if isinstance(result, Tensor):
+        return Output(recorder.known[id(result._data)], True)
+    if isinstance(result, np.ndarray):
+        return Output(_known(recorder, result, "a returned array"), False)
+    if is_sequence(result):
+        return rebuilt(result, (_template(item, recorder) for item in result))
+    if type(result) is dict:
+        return {_closed(key, recorder): _template(item, recorder) for key, item in result.items()}
+    return _closed(result, recorder)
+
+
+def _closed(thing: Any, recorder: StepRecorder) -> Any:
+    """Return a returned object as it is; refuse one that holds, however deep, what the step has computed."""
+    seen: dict[int, Any] = {}
+    stack = [thing]
+    while stack:
+        x = stack.pop()
+        if id(x) in seen or isinstance(x, _WORLDS):
+            continue
+        seen[id(x)] = x
+        if isinstance(x, (Tensor, np.ndarray)):
+            array = x._data if isinstance(x, Tensor) else x
+            k = recorder.known.get(id(array))
+            if k is not None and recorder.graph.values[k].kind in ("op", "input"):
+                raise CaptureError(
+                    f"the step returned a {type(thing).__name__} that holds a tensor of shape {array.shape}; "
+                    "a replay could not put the new one there\n"
+                    "  hint   return tensors in tuples, named tuples, lists and dicts, and make the object outside"
+                )
+        else:
+            stack += gc.get_referents(x)
+    return thing
+
+
+def _difference(a: Captured, b: Captured) -> str | None:
+    """Say how two runs differ; None if a replay of one does what the other did."""
+    if len(a.graph.values) != len(b.graph.values):
+        return f"the step did {len(a.graph.ops)} ops in one run and {len(b.graph.ops)} in another"
+    labels = a.graph.labels()
+    for x, y in zip(a.graph.values, b.graph.values, strict=True):
+        if (x.kind, x.op, x.operands, x.shape, x.dtype) != (y.kind, y.op, y.operands, y.shape, y.dtype):
+            return f"{labels[x.index]} was {x.op or x.kind} {x.shape} in one run, {y.op or y.kind} {y.shape} in another"
+        if x.op is not None and not same(x.params, y.params):
+            return f"the parameters of {labels[x.index]} differed between two runs: {x.op.name} {x.params}, {y.params}"
+        if x.op is None and x.kind != "input":
+            filled = any(v.op.name in FILLS and v.operands[0] == x.index for v in a.graph.ops)  # type: ignore[union-attr]
+            problem = None if filled else _constant_difference(x, y, labels[x.index])
+            if problem:
+                return problem
+    both = [(c.left, c.result, [(k, getattr(h, "__self__", h)) for k, h in c.hosts]) for c in (a, b)]
+    same_hosts = len(both[0][2]) == len(both[1][2]) and all(
+        i == j and f is g for (i, f), (j, g) in zip(both[0][2], both[1][2], strict=True)
+    )
+    if both[0][0] != both[1][0] or not same(both[0][1], both[1][1]) or not same_hosts:
+        return "what the step left behind or returned differed between two runs"
+    return None
+
+
+def _constant_difference(x: Value, y: Value, label: str) -> str | None:
+    if x.data is y.data:
+        return None
+    if x.kind == "state":
+        return f"an update used {label} {x.shape}, an array that was computed with plain NumPy"
+    if not same(x.data, y.data):
+        return f"the constant {label} {x.shape} differed between two runs"
+    return None
+
+
+def same(a: Any, b: Any) -> bool:
+    """Tell whether two parameters or constants are equal, arrays and NaN included."""
+    if a is b:
+        return True
+    if type(a) is not type(b) or isinstance(a, Tensor):  # comparing tensors would make a tensor
+        return False
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, (np.ndarray, np.generic)):
+        return bool(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes())
+    if isinstance(a, slice):
+        return same((a.start, a.stop, a.step), (b.start, b.stop, b.step))
+    return bool(a == b) or bool(a != a and b != b)

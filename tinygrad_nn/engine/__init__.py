@@ -1,0 +1,1 @@
+"""What happens when an op meets a tensor: nodes, tensors, operators, the backward pass, derivatives of functions."""

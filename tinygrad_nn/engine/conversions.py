@@ -1,0 +1,253 @@
+"""Where values leave the graph: what a tensor tells of itself, and how it becomes a number, a list or an array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+
+from tinygrad_nn import context
+from tinygrad_nn.engine.node import Node
+from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
+from tinygrad_nn.primitives.operands import Array, as_array
+
+
+def tell_watchers(tensor: Any, how: str) -> None:
+    """Tell watchers that a value leaves the graph; a capture refuses, because a replay could not repeat it."""
+    for watcher in context.current().watchers:
+        watcher.on_read(tensor, how)
+
+
+def tell_of_assignment(tensor: Any, array: Array) -> None:
+    """Tell watchers that a tensor gets another array; a capture refuses, because a replay could not repeat it."""
+    for watcher in context.current().watchers if array is not tensor._data else ():
+        watcher.on_assign(tensor)
+
+
+_NUMPY_METHODS = {
+    "view": "t.reshape(shape)",
+    "unsqueeze": "np.expand_dims(t, axis)",
+    "permute": "t.transpose(axes)",
+    "t": "t.T",
+    "mm": "t @ other",
+    "matmul": "t @ other",
+    "pow": "t ** exponent",
+    "abs": "np.abs(t)",
+    "clamp": "t.clip(low, high)",
+    "expand": "np.broadcast_to(t, shape)",
+    "masked_fill": "np.where(mask, value, t)",
+    "numel": "t.size",
+    "float": "t.astype(np.float32)",
+    "double": "t.astype(np.float64)",
+    "to": "t.astype(dtype); there is one device, the CPU",
+    "cuda": "there is one device, the CPU",
+    "cpu": "there is one device, the CPU",
+    "zero_grad": "t.grad = None",
+}
+"""What NumPy has instead of methods of PyTorch."""
+
+
+class Conversions:
+    """The part of Tensor that reads its array and its node and makes no new tensors."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if cls.__module__ != "tinygrad_nn.engine.tensor":
+            raise TypeError(
+                f"{cls.__name__}: Tensor has no subclasses\n  hint   functions of tensors, or an nn.Module"
+            )
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what to write instead of a method of PyTorch; only asked for what does not exist."""
+        hint = f"\n  hint   {_NUMPY_METHODS[name]}" if name in _NUMPY_METHODS else ""
+        raise AttributeError(f"'Tensor' object has no attribute {name!r}{hint}")
+
+    _data: Array
+    _node: Any
+    name: Any
+    requires_grad: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._data.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._data.dtype  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        return self._data.size
+
+    @property
+    def nbytes(self) -> int:
+        return self._data.nbytes
+
+    @property
+    def itemsize(self) -> int:
+        return self._data.itemsize
+
+    def numpy(self) -> Array:
+        """Return the array; a tensor that requires grad asks for `detach()` first."""
+        return np.asarray(self)
+
+    def item(self) -> Any:
+        """Return the single element as a Python number."""
+        tell_watchers(self, ".item()")
+        if self.size != 1:
+            raise ShapeError(f"item() is for one element, this tensor has shape {self.shape}")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists."""
+        tell_watchers(self, ".tolist()")
+        return self._data.tolist()
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "a tensor does not support item assignment\n"
+            "  hint   np.where(mask, new, t), np.concatenate([...]), or t.data[...] = value outside of a graph"
+        )
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __contains__(self, value: Any) -> bool:
+        tell_watchers(self, "in")
+        return bool((self._data == (value._data if isinstance(value, Conversions) else value)).any())
+
+    def __bool__(self) -> bool:
+        tell_watchers(self, "bool(t)")
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        tell_watchers(self, "float(t)")
+        return float(self._data.item())
+
+    def __int__(self) -> int:
+        tell_watchers(self, "int(t)")
+        return int(self._data.item())
+
+    def __index__(self) -> int:
+        tell_watchers(self, "use as an index")
+        return self._data.__index__()
+
+    def __format__(self, spec: str) -> str:
+        if spec and self.size == 1:
+            tell_watchers(self, "formatting")
+            return format(self._data.item(), spec)
+        return format(repr(self), spec)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if self.requires_grad:
+            raise NoGradientRule(
+                "NumPy asked for the plain array of a tensor that requires grad, which would lose its gradient\n"
+                "  hint   differentiable: X @ t, np.dot(X, t), np.stack([...]), np.concatenate([...])\n"
+                "         without gradient: t.data, t.detach()"
+            )
+        tell_watchers(self, "np.asarray(t)")
+        return np.array(self._data, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        body = np.array2string(self._data, separator=", ", prefix="Tensor(", threshold=100, edgeitems=3)
+        notes = []
+        if self._data.size > 100:
+            notes.append(f"shape={self.shape}")
+        if self.dtype.name not in ("float32", "int64", "bool"):
+            notes.append(f"dtype={self.dtype}")
+        if self.name:
+            notes.append(f"name={self.name!r}")
+        if type(self._node) is Node:
+            notes.append(f"op={self._node.op.name}")
+        elif self.requires_grad:
+            notes.append("requires_grad=True")
+        return f"Tensor({', '.join([body, *notes])})"
+
+
+_SEEDS = {dtype: np.ones((), dtype) for dtype in map(np.dtype, "efd")}
+for _one in _SEEDS.values():
+    _one.flags.writeable = False
+
+
+def seed_like(y: Conversions, cotangent: Any) -> Array:
+    """Return the cotangent for `y` as an array of its shape and dtype."""
+    if cotangent is None:
+        seed = _SEEDS.get(y._data.dtype) if not y._data.ndim else None
+        if seed is not None:
+            return seed
+        if y.size != 1:
+            raise GraphError(
+                f"backward of a tensor of shape {y.shape} needs a cotangent of that shape\n"
+                "  hint   loss.sum().backward(), or y.backward(cotangent)"
+            )
+        return np.full(y.shape, 1, y.dtype)
+    seed = as_array(cotangent._data if isinstance(cotangent, Conversions) else cotangent)
+    if seed.shape != y.shape:
+        raise ShapeError(f"backward: the tensor has shape {y.shape}, its cotangent has shape {seed.shape}")
+    if seed.dtype.kind != "f":
+        raise DtypeError(
+            f"backward: a cotangent is floating, got dtype {seed.dtype}\n  hint   cotangent.astype({y.dtype})"
+        )
+    return seed.astype(y.dtype, copy=False)
+
+
+def plain(x: Any) -> Array:
+    """Return the array of a tensor, or whatever else as an array, sharing memory where possible."""
+    return x._data if isinstance(x, Conversions) else np.asarray(x)
+
+
+def without_rule(
+    function: Callable[..., Any], args: Any, kwargs: Any, refusal: NoGradientRule | None = None
+) -> Any:
+    """Run a NumPy function, or a call of it, without rule on the plain arrays; refuse it if a gradient is lost."""
+
+    def bare(x: Any) -> Any:
+        if isinstance(x, Conversions):
+            if function in _PROPERTIES:
+                return x._data
+            if x.requires_grad and function not in _POSITIONS:
+                raise refusal or NoGradientRule(_no_rule(function))
+            tell_watchers(x, _spelled(function))
+            return x._data
+        return type(x)(map(bare, x)) if type(x) in (list, tuple) else x
+
+    return function(*map(bare, args), **{key: bare(value) for key, value in kwargs.items()})
+
+
+def _spelled(function: Any) -> str:
+    """Spell a NumPy function as code calls it: np.fft.fft, np.add.reduce."""
+    owner = getattr(function, "__self__", None)  # of the method of a ufunc
+    if isinstance(owner, np.ufunc):
+        return f"{_spelled(owner)}.{function.__name__}"
+    home = (getattr(function, "__module__", None) or "numpy").replace("numpy", "np", 1)
+    return f"{home}.{function.__name__}"
+
+
+def _no_rule(function: Any) -> str:
+    name = _spelled(function)
+    if isinstance(getattr(function, "__self__", None), np.ufunc):
+        hint = "np.sum, np.prod, np.max, np.min, np.cumsum, np.cumprod and np.outer have rules"
+    else:
+        hint = f"to add the rule: tn.op({name}, lambda g, x: ...)"
+    return f"{name} has no derivative rule\n  hint   without gradient: {name}(t.detach(), ...); {hint}"
+
+
+_PROPERTIES = frozenset({np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type})
+_POSITIONS = frozenset(
+    {
+        np.nonzero,
+        np.flatnonzero,
+        np.argwhere,
+        np.digitize,
+        np.argpartition,
+        np.lexsort,
+        np.isin,
+    }
+)
+"""Functions whose results are places or truths, in plain arrays: no gradient could come back through them."""

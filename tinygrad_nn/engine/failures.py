@@ -1,0 +1,125 @@
+"""Errors that teach: what went wrong in an op, on which tensors, in which module, and what to write instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn import context
+from tinygrad_nn.errors import (
+    ArgumentError,
+    DtypeError,
+    IndexingError,
+    LabelError,
+    MatrixError,
+    ShapeError,
+    TinygradError,
+)
+from tinygrad_nn.primitives.primitive import Primitive
+
+_SIDES = ("left", "right")
+_KINDS: dict[type[Exception], type[TinygradError]] = {
+    np.exceptions.AxisError: ShapeError,
+    np.linalg.LinAlgError: MatrixError,
+    IndexError: IndexingError,
+    TypeError: DtypeError,
+    ValueError: ShapeError,
+}
+"""What an error of NumPy becomes; the first that fits."""
+
+
+def explain(op: Primitive, operands: Any, arrays: Any, params: dict[str, Any], error: Exception) -> Exception:
+    """Return the error to raise instead of NumPy's: one line of summary, then operands, module and a hint."""
+    if isinstance(error, TinygradError):
+        return error
+    hint = _axis_hint(params)
+    kind = ArgumentError if hint else next(ours for base, ours in _KINDS.items() if isinstance(error, base))
+    shapes = [np.shape(a) for a in arrays]
+    lines = [f"{op.name}: {_summary(op, shapes, error)}"]
+    for k, (x, shape) in enumerate(zip(operands, shapes, strict=True)):
+        label = _SIDES[k] if len(shapes) == 2 else f"operand {k}"
+        dtype = getattr(arrays[k], "dtype", type(arrays[k]).__name__)
+        lines.append(f"  {label:<6} {shape!s:<11} {dtype!s:<8} {_name(x)}".rstrip())
+    if params:
+        lines.append("  with   " + ", ".join(f"{name}={value!r}" for name, value in params.items()))
+    path = module_path(context.SCOPE.get())
+    if path:
+        lines.append(f"  in     {path}")
+    hint = hint or _hint(op, shapes, operands, error)
+    if hint:
+        lines.append(f"  hint   {hint}")
+    failure = kind("\n".join(lines))
+    failure.call = (op, tuple(operands), params, context.SCOPE.get())
+    return failure
+
+
+def _summary(op: Primitive, shapes: list[tuple[int, ...]], error: Exception) -> str:
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if op.name == "matmul":
+        left, right = shapes
+        if not (left and right):
+            return f"{left} @ {right}: 0-d"
+        if left[-1] != right[-2 if len(right) > 1 else 0]:
+            return f"inner dimensions differ: {left} @ {right}"
+        return f"batch dimensions do not broadcast: {left} @ {right}"
+    if "broadcast" in text:
+        return "shapes do not broadcast: " + " and ".join(map(str, shapes))
+    return text
+
+
+def _axis_hint(params: dict[str, Any]) -> str:
+    """Return what to write where an axis is neither an integer nor a tuple."""
+    axis = params.get("axis")
+    if isinstance(axis, (list, np.ndarray)):
+        return f"an axis is an integer, several are a tuple: axis={tuple(np.asarray(axis).tolist())}"
+    return ""
+
+
+def _hint(op: Primitive, shapes: list[tuple[int, ...]], operands: Any, error: Exception) -> str:
+    if isinstance(error, np.linalg.LinAlgError) and shapes[0][-2:-1] == shapes[0][-1:]:
+        n = shapes[0][-1]
+        return f"a small multiple of the identity makes a matrix regular: a + 1e-6 * np.eye({n})"
+    if op.name != "matmul":
+        return ""
+    if not all(shapes):
+        return "a 0-d operand is multiplied with *"
+    left, right = shapes
+    scope = context.SCOPE.get()
+    if scope is not None and getattr(scope.module, "weight", None) is operands[1] and len(right) == 2:
+        return f"this layer expects {right[0]} features per row, got {left[-1]}"
+    if len(left) == len(right) == 2 and left[1] == right[1]:
+        return f"{left} @ {right[::-1]} works: x @ w.T"
+    return ""
+
+
+def _name(x: Any) -> str:
+    name = getattr(x, "name", None)
+    if name:
+        return str(name)
+    scope = context.SCOPE.get()
+    while scope is not None and scope.parent is not None:
+        scope = scope.parent
+    if scope is not None and hasattr(scope.module, "named_parameters"):
+        return next((path for path, parameter in scope.module.named_parameters() if parameter is x), "")
+    return ""
+
+
+def module_path(scope: context.Scope | None) -> str:
+    """Spell a call of nested modules: Sequential / 2: Dense(128 -> 10)."""
+    parts = []
+    for call in scope.chain() if scope is not None else ():
+        text = repr(call.module) if call is scope else type(call.module).__name__
+        parts.append(
+            f"{call.key()}: {text}".splitlines()[0] if call.parent is not None else text.splitlines()[0]
+        )
+    return " / ".join(parts)
+
+
+def label_error(who: str, labels: Any, classes: int) -> LabelError:
+    """Return the error for the first label outside of [0, classes)."""
+    position = int(np.argmax((labels < 0) | (labels >= classes)))
+    return LabelError(
+        f"{who}: label {labels.ravel()[position]} at position {position} is outside of the {classes} classes "
+        f"0 to {classes - 1}"
+    )

@@ -1,0 +1,80 @@
+"""The computation graph: what made a value, from what, and what was saved to go back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.context import Scope, current
+from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives.rule import Plan
+
+tick = count(1).__next__
+"""One clock for the whole process: nodes are numbered as they are made, leaves as their values change."""
+
+
+class Leaf:
+    """A tensor that no op made: its array, its name and its gradient.
+
+    `number` is the time of its last change. A node that is older than one of its leaves saw another value.
+    """
+
+    __slots__ = ("_data", "dtype", "grad", "name", "number", "requires_grad", "shape")
+    op = None
+
+    def __init__(self, data: np.ndarray[Any, Any], requires_grad: bool, name: str | None) -> None:
+        self.data = data
+        self.requires_grad = requires_grad
+        self.name = name
+        self.grad: np.ndarray[Any, Any] | None = None
+        self.number = tick()
+        for watcher in current().watchers:
+            watcher.on_leaf(self)
+
+    @property
+    def data(self) -> np.ndarray[Any, Any]:
+        return self._data
+
+    @data.setter
+    def data(self, array: np.ndarray[Any, Any]) -> None:
+        self._data = array
+        self.shape = array.shape
+        self.dtype = array.dtype
+
+
+class Node:
+    """A value that an op made. It never refers to the value itself, only to what is needed to go back.
+
+    `operands` holds a node or leaf for each operand that has one, and the constant itself otherwise. `saved` is
+    None once a backward pass has released it.
+    """
+
+    __slots__ = ("dtype", "name", "number", "op", "operands", "params", "plan", "saved", "scope", "shape")
+    requires_grad = True
+
+    op: Primitive
+    operands: list[Any]
+    params: dict[str, Any]
+    plan: Plan
+    saved: Sequence[Any] | None
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scope: Scope | None
+    name: str | None
+    number: int
+
+
+def reachable(root: Node) -> list[Node]:
+    """Return the nodes that `root` was computed from, itself included, newest first."""
+    seen = {root}
+    stack = [root]
+    while stack:
+        for parent in stack.pop().operands:
+            if type(parent) is Node and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return sorted(seen, key=attrgetter("number"), reverse=True)

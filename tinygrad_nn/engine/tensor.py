@@ -1,0 +1,412 @@
+"""Tensor: a handle on an array and on how it came about, with NumPy's protocols around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_nn import context
+from tinygrad_nn.context import DEFAULT, SCOPE, STATE, Watcher
+from tinygrad_nn.engine.backward import backward as run_backward
+from tinygrad_nn.engine.commit import commit
+from tinygrad_nn.engine.conversions import (
+    Conversions,
+    seed_like,
+    tell_of_assignment,
+    tell_watchers,
+    without_rule,
+)
+from tinygrad_nn.engine.failures import explain
+from tinygrad_nn.engine.node import Leaf, Node, tick
+from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
+from tinygrad_nn.ops.indexing import getitem, split_index
+from tinygrad_nn.primitives.operands import Array, as_array, as_operand, promote
+from tinygrad_nn.primitives.primitive import REGISTRY, Composite, Primitive
+
+NO_PARAMS: dict[str, Any] = {}
+
+
+def apply(op: Primitive, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS) -> Tensor:
+    """Compute `op` on operands of which at least one is a Tensor, and record it if someone may differentiate it."""
+    a: Any
+    arrays: list[Any] = []
+    links: list[Any] = []
+    needs = tensors = lists = 0
+    bit = 1
+    for x in operands:
+        if type(x) is Tensor:
+            a = x._data
+            node = x._node
+            arrays.append(a)
+            links.append(a if node is None else node)
+            tensors |= bit
+            if node is not None and node.requires_grad:
+                needs |= bit
+        else:
+            a = as_operand(x)
+            arrays.append(a)
+            links.append(a)
+            lists |= bit * (type(x) is list or type(x) is tuple)
+        bit <<= 1
+    if op.promotes and (len(arrays) != 2 or type(a) is not float) and promote(arrays, tensors, lists):
+        links = _after_casts(links, arrays, operands)
+    return compute(op, arrays, links, needs, params, operands)
+
+
+def compute(
+    op: Primitive,
+    arrays: list[Any],
+    links: list[Any],
+    needs: int,
+    params: dict[str, Any],
+    operands: tuple[Any, ...],
+) -> Tensor:
+    """Run `op` on arrays; `links` holds the node of each that has one, `needs` is the bit mask of wanted gradients."""
+    recording: bool
+    watchers: tuple[Watcher, ...]
+    recording, watchers = STATE.get(DEFAULT)
+    try:
+        out = op.function(*arrays, **params) if params else op.function(*arrays)
+    except (ValueError, TypeError, IndexError) as error:
+        raise explain(op, operands, arrays, params, error) from error
+    extra: Any = ()
+    if op.residuals:
+        out, *extra = out
+    if type(out) is not ndarray:
+        out = np.asarray(out)
+    result: Tensor = _new(Tensor)
+    result._data = out
+    if watchers:
+        for watcher in watchers:
+            watcher.on_op(op, links, arrays, params, out)
+    if needs and recording and op.differentiable and out.dtype.kind == "f":
+        plan = op.plans.get(needs) or op.plan(needs, len(arrays))
+        if params:
+            op.check_keywords(plan, params)
+        arrays.append(out)
+        arrays += extra
+        result._node = node = _new(
+            Node
+        )  # attributes set here, because a call of __init__ costs as much as all this
+        node.op = op
+        node.operands = links
+        node.params = params
+        node.plan = plan
+        node.saved = plan.save(arrays)
+        node.shape = out.shape
+        node.dtype = out.dtype
+        node.scope = SCOPE.get()
+        node.name = None
+        node.number = tick()
+        if watchers:
+            for watcher in watchers:
+                watcher.on_record(node)
+    else:
+        result._node = None
+    return result
+
+
+_new: Any = object.__new__
+ndarray = np.ndarray
+
+
+def _after_casts(links: list[Any], arrays: list[Any], operands: tuple[Any, ...]) -> list[Any]:
+    """Return the links with constants as they are after promotion; watchers see the casts as ops."""
+    for watcher in context.current().watchers:
+        for x, link, array in zip(operands, links, arrays, strict=True):
+            before = x._data if type(x) is Tensor else link
+            if before is not array:
+                watcher.on_op(_ASTYPE, [link], [before], {"dtype": array.dtype}, array)
+    return [link if type(link) in (Node, Leaf) else array for link, array in zip(links, arrays, strict=True)]
+
+
+class Tensor(Conversions):
+    """An n-dimensional array that remembers how it was computed, so that gradients can be found.
+
+    `data` is copied, as `np.array` does; `tn.as_tensor` shares memory instead. Arrays and NumPy scalars keep their
+    dtype; Python floats, alone or in lists, become float32; Python ints and bools stay int64 and bool.
+
+    Args:
+        data: anything `np.array` takes.
+        requires_grad: whether `backward` finds a gradient for this tensor; floating dtypes only.
+        dtype: the dtype to convert to.
+        name: how graphs and error messages call it.
+
+    Raises:
+        DtypeError: complex, object, string or masked data; an integer tensor that requires grad.
+
+    Example:
+        >>> x = Tensor([1.0, 2.0], requires_grad=True)
+        >>> (x * x).sum().backward()
+        >>> x.grad
+        array([2., 4.], dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "_data", "_node")
+    __array_priority__ = 1000
+    __hash__ = object.__hash__
+    _node: Node | Leaf | None
+
+    def __init__(
+        self, data: Any, *, requires_grad: bool = False, dtype: Any = None, name: str | None = None
+    ) -> None:
+        before = data._data if isinstance(data, Tensor) else data
+        self._data = np.array(as_array(before, dtype), copy=True, order="K")
+        self._node = None
+        _make_leaf(self, requires_grad, name)
+        for watcher in context.current().watchers if isinstance(data, Tensor) else ():
+            watcher.on_copy(before if data._node is None else data._node, before, self._data)
+
+    # What a tensor is
+
+    @property
+    def data(self) -> Array:
+        """The array itself, without a graph; assigning a new one makes older results refuse to go back."""
+        tell_watchers(self, ".data")
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        if type(self._node) is Node:
+            raise GraphError(
+                "the data of a result cannot be replaced\n  hint   make a new tensor: tn.tensor(array)"
+            )
+        array = as_array(value._data if isinstance(value, Tensor) else value)
+        tell_of_assignment(self, array)
+        if isinstance(leaf := self._node, Leaf):
+            if leaf.requires_grad and (array.shape != leaf.shape or array.dtype.kind != "f"):
+                got = f"{array.dtype} {array.shape}"
+                raise ShapeError(f"data: a tensor that requires grad stays floating {leaf.shape}, got {got}")
+            leaf.grad = leaf.grad if array.dtype == leaf.dtype else None
+            leaf.data = array
+            leaf.number = tick()
+        self._data = array
+
+    @property
+    def T(self) -> Tensor:
+        """The tensor with its axes reversed."""
+        return apply(_TRANSPOSE, (self,))
+
+    @property
+    def name(self) -> str | None:
+        """How graphs and error messages call it."""
+        return None if self._node is None else self._node.name
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        if self._node is None:
+            self._node = Leaf(self._data, False, value)
+        self._node.name = value
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients are found for it; assignable on tensors that no op made."""
+        return self._node is not None and self._node.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if type(self._node) is Node:
+            raise GraphError(
+                "whether a result requires grad follows from its operands\n  hint   t.detach() cuts it off"
+            )
+        _make_leaf(self, bool(value), self.name)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded op made it."""
+        return type(self._node) is not Node
+
+    @property
+    def grad(self) -> Array | None:
+        """The gradient that `backward` found, an array of this tensor's shape and dtype, or None."""
+        return self._node.grad if isinstance(self._node, Leaf) else None
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if not isinstance(self._node, Leaf) or not self._node.requires_grad:
+            raise GraphError("only a leaf that requires grad has a gradient\n  hint   t.requires_grad = True")
+        if value is not None:
+            if not isinstance(value, np.ndarray) or value.dtype != self.dtype:
+                got = f"{type(value).__name__} of dtype {getattr(value, 'dtype', None)}"
+                raise DtypeError(f"a gradient is an array of dtype {self.dtype}, got {got}")
+            if value.shape != self.shape:
+                raise ShapeError(
+                    f"the gradient of a tensor of shape {self.shape} cannot have shape {value.shape}"
+                )
+        self._node.grad = value
+
+    # Going back
+
+    def backward(self, cotangent: Any = None, *, retain_graph: bool = False) -> None:
+        """Add to `.grad` of every leaf the gradient of this tensor, weighted with `cotangent`.
+
+        Args:
+            cotangent: the gradient of something with respect to this tensor, of its shape; 1 for a single element.
+            retain_graph: keep the saved values, so that `backward` can be called again.
+
+        Raises:
+            GraphError: nothing here requires grad, or no cotangent for more than one element.
+            ShapeError, DtypeError: the cotangent does not fit.
+            GraphFreed: an earlier backward pass has released the graph.
+            StaleValue: a value was changed since.
+        """
+        node = self._node
+        if node is None or not node.requires_grad:
+            raise GraphError(
+                "backward: nothing that this tensor was computed from requires grad\n"
+                "  hint   tn.tensor(data, requires_grad=True), and compute outside of no_grad()"
+            )
+        seed = seed_like(self, cotangent)
+        if isinstance(node, Leaf):
+            commit({node: seed.copy()})
+            return
+        watchers = context.current().watchers
+        if not watchers or not any(watcher.traces for watcher in watchers):
+            commit(run_backward(node, seed, retain=retain_graph))
+            return
+        with context.changed(recording=False):
+            found = run_backward(node, wrap(seed, None), wrap=lambda a, _: wrap(a, None), retain=retain_graph)
+            commit(found, wrap)
+
+    def detach(self) -> Tensor:
+        """Return the same values, sharing memory, without the graph."""
+        return wrap(self._data, None)
+
+    # Indexing and iteration
+
+    def __getitem__(self, index: Any) -> Tensor:
+        arrays, template = split_index(index)
+        return apply(getitem, (self, *arrays), {"index": template})
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[k] for k in range(len(self._data)))
+
+    # Copies: a leaf travels with its name and gradient, a result would need its graph
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if type(self._node) is Node:
+            raise GraphError(
+                f"the result of {self._node.op.name} cannot be copied or pickled with its graph\n"
+                "  hint   t.detach() for the values alone"
+            )
+        return _restore, (self._data, self.requires_grad, self.name, self.grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        _, (_, requires_grad, name, grad) = self.__reduce__()
+        memo[id(self)] = copied = Tensor(self, requires_grad=requires_grad, name=name)
+        if grad is not None:
+            copied.grad = grad.copy()
+        return copied
+
+    # NumPy's protocols
+
+    @staticmethod
+    def __primitive__(op: Primitive, operands: tuple[Any, ...], params: dict[str, Any]) -> Tensor:
+        return apply(op, operands, params)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if "out" in kwargs:
+            raise NoGradientRule(
+                f"{ufunc.__name__}: out= would write a tensor into a plain array and lose its gradient\n"
+                "  hint   assign the result: y = y + t instead of y += t"
+            )
+        op = REGISTRY.get(ufunc)
+        if op is None or method != "__call__":
+            return without_rule(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
+        if kwargs:
+            inputs, kwargs = op.bind(inputs, kwargs)  # type: ignore[union-attr]
+        return apply(op, inputs, kwargs)  # type: ignore[arg-type]
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        record = REGISTRY.get(function)
+        if record is None:
+            return without_rule(function, args, kwargs)
+        try:
+            if isinstance(record, Composite):
+                return record.function(*args, **kwargs)
+            operands, params = record.bind(args, kwargs)
+        except NoGradientRule as refusal:
+            return without_rule(function, args, kwargs, refusal)
+        return apply(record, operands, params)
+
+    if TYPE_CHECKING:  # operators and methods are made in operators.py, from the registry
+
+        def __getattr__(self, name: str) -> Callable[..., Tensor]: ...
+        def graph(self, *inputs: Any, **options: Any) -> Any: ...
+        def explain(self) -> str: ...
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __rpow__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __rmatmul__(self, other: Any) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __pos__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def __gt__(self, other: Any) -> Tensor: ...
+        def __ge__(self, other: Any) -> Tensor: ...
+        def __lt__(self, other: Any) -> Tensor: ...
+        def __le__(self, other: Any) -> Tensor: ...
+        def __eq__(self, other: object) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: object) -> Tensor: ...  # type: ignore[override]
+
+
+def wrap(array: Array, node: Node | Leaf | None) -> Tensor:
+    """Return a Tensor for an array and the node it belongs to, without copying or checking."""
+    tensor = Tensor.__new__(Tensor)
+    tensor._data = array
+    tensor._node = node
+    return tensor
+
+
+def tensor(data: Any, *, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> Tensor:
+    """Return a Tensor with a copy of `data`; see `Tensor`."""
+    return Tensor(data, requires_grad=requires_grad, dtype=dtype, name=name)
+
+
+def as_tensor(
+    data: Any, *, requires_grad: bool = False, dtype: Any = None, name: str | None = None
+) -> Tensor:
+    """Return a Tensor that shares memory with `data` where possible, as `np.asarray` does; a Tensor stays itself."""
+    if isinstance(data, Tensor):
+        if requires_grad or name is not None:
+            raise GraphError(
+                "as_tensor gives a tensor back as it is\n  hint   tn.tensor(t, requires_grad=True, name=...)"
+            )
+        return data if dtype is None or data.dtype == dtype else data.astype(dtype)
+    result = wrap(as_array(data, dtype), None)
+    _make_leaf(result, requires_grad, name)
+    return result
+
+
+def _make_leaf(tensor: Tensor, requires_grad: bool, name: str | None) -> None:
+    if requires_grad and tensor.dtype.kind != "f":
+        raise DtypeError(
+            f"only floating tensors can require grad, this one has dtype {tensor.dtype}\n"
+            "  hint   tn.tensor(data, dtype=np.float32, requires_grad=True)"
+        )
+    if isinstance(tensor._node, Leaf):
+        tensor._node.requires_grad, tensor._node.name = requires_grad, name
+    elif requires_grad or name is not None:
+        tensor._node = Leaf(tensor._data, requires_grad, name)
+
+
+def _restore(data: Array, requires_grad: bool, name: str | None, grad: Array | None) -> Tensor:
+    restored = as_tensor(data, requires_grad=requires_grad, name=name)
+    if grad is not None:
+        restored.grad = grad
+    return restored
+
+
+_ASTYPE: Any = REGISTRY["astype"]
+_TRANSPOSE: Any = REGISTRY["transpose"]

@@ -1,0 +1,78 @@
+"""What one needs of a covariance matrix: its Cholesky factor and the logarithm of its determinant."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_nn.errors import MatrixError
+from tinygrad_nn.ops.linalg import turned
+from tinygrad_nn.primitives.primitive import composite, kernel, op
+
+
+def _lower(m: Any) -> Any:
+    """The lower triangle with half of the diagonal."""
+    n = np.shape(m)[-1]
+    return m * (np.tri(n, dtype=m.dtype) - np.eye(n, dtype=m.dtype) / 2)
+
+
+def _cholesky_rule(g: Any, y: Any) -> Any:
+    """Phi(L.T G) between two inverses (Murray 2016, arXiv:1602.07527), for the triangle that NumPy reads."""
+    upper = turned(y)
+    inner = np.linalg.solve(upper, _lower(upper @ g))
+    outer = np.linalg.solve(upper, turned(inner))
+    return _lower(outer + turned(outer))
+
+
+def _covariances(rng: np.random.Generator) -> list[Any]:
+    shapes: list[tuple[int, ...]] = [(3, 3), (2, 3, 3), (1, 1), (2, 1, 2, 2), (0, 2, 2)]
+    roots = [rng.normal(size=shape) for shape in shapes]
+    return [((x @ turned(x) + 2 * np.eye(x.shape[-1]),), {}) for x in roots]
+
+
+cholesky = op(
+    np.linalg.cholesky, _cholesky_rule, samples=_covariances, signature="(n,n)->(n,n)", analytic=False
+)
+
+
+def _log_det_rule(g: Any, a: Any, y: Any) -> Any:
+    """The transposed inverse, for the logarithm; a singular matrix has none, and needs none without a cotangent."""
+    g = g[..., 1, None, None]
+    unneeded = (y[..., 0, None, None] == 0) & (g == 0)
+    try:
+        inverse = np.linalg.inv(np.where(unneeded, np.eye(np.shape(a)[-1], dtype=a.dtype), a))
+    except np.linalg.LinAlgError:
+        raise MatrixError(
+            "slogdet: the logarithm of the determinant has no gradient where a matrix is singular\n"
+            f"  hint   a small multiple of the identity makes it regular: a + 1e-6 * np.eye({np.shape(a)[-1]})"
+        ) from None
+    return g * turned(inverse)
+
+
+@kernel(
+    _log_det_rule,
+    reference=lambda a: np.stack([np.sign(np.linalg.det(a)), np.log(np.abs(np.linalg.det(a)))], axis=-1),
+    samples=_covariances,
+    signature="(n,n)->(2)",
+    analytic=False,
+    method=False,
+    internal=True,
+)
+def sign_and_log_det(a: Any) -> Any:
+    """The sign of the determinant and the logarithm of its absolute value, of one factorisation, side by side."""
+    return np.stack(np.linalg.slogdet(a), axis=-1)
+
+
+class SlogdetResult(NamedTuple):
+    """What `np.linalg.slogdet` returns: sign * exp(logabsdet) is the determinant."""
+
+    sign: Any
+    logabsdet: Any
+
+
+@composite(np.linalg.slogdet, samples=_covariances)
+def slogdet(a: Any) -> SlogdetResult:
+    """The sign of the determinant and the logarithm of its absolute value."""
+    if np.ndim(a) < 2 or np.shape(a)[-1] != np.shape(a)[-2]:
+        raise MatrixError(f"slogdet: determinants are of square matrices, got shape {np.shape(a)}")
+    both = sign_and_log_det(a)
+    return SlogdetResult(both[..., 0], both[..., 1])

@@ -1,0 +1,96 @@
+"""What a derivative rule asks for, and what a call of its op therefore saves."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_nn.errors import BadRule
+
+if TYPE_CHECKING:
+    from tinygrad_nn.primitives.primitive import Primitive
+
+
+def takes_cotangent(function: Callable[..., Any]) -> bool:
+    """Tell whether the first parameter of a function is g, which makes a derivative rule of it."""
+    return next(iter(inspect.signature(function).parameters), None) == "g"
+
+
+class Rule:
+    """A derivative rule: the function, the values it asks for after `g`, and the keywords it names."""
+
+    __slots__ = ("defaults", "function", "keywords", "plain", "values", "wants_index", "wants_shapes")
+
+    def __init__(self, function: Callable[..., Any], known: Iterable[str], owner: str) -> None:
+        parameters = list(inspect.signature(function).parameters.values())
+        positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+        if len(positional) + len(keywords) != len(parameters):
+            raise BadRule(f"{owner}: a rule names everything it asks for; *args and **kwargs are not allowed")
+        if not takes_cotangent(function):
+            raise BadRule(f"{owner}: the first parameter of a rule is g, the cotangent of the result")
+        unknown = [name for name in positional[1:] if name not in set(known)]
+        if unknown:
+            raise BadRule(
+                f"{owner}: the rule asks for {', '.join(unknown)}; known here are g, {', '.join(known)}\n"
+                "  hint   parameters of the call come after a star: lambda g, x, *, axis=None: ..."
+            )
+        self.function = function
+        self.values = tuple(positional[1:])
+        self.keywords = tuple(p.name for p in keywords if p.name not in ("i", "shapes"))
+        self.defaults = {p.name: p.default for p in keywords if p.default is not p.empty}
+        self.plain = not keywords  # calls with parameters are the exception
+        self.wants_index = any(p.name == "i" for p in keywords)
+        self.wants_shapes = any(p.name == "shapes" for p in keywords)
+
+    def keywords_for(
+        self, params: Mapping[str, Any], shapes: tuple[Any, ...] | None, index: int
+    ) -> dict[str, Any]:
+        """Return what the rule names after its star, for one operand of one call."""
+        keywords = {name: params[name] for name in self.keywords if name in params} if params else {}
+        if self.wants_shapes:
+            keywords["shapes"] = shapes
+        if self.wants_index:
+            keywords["i"] = index
+        return keywords
+
+
+class Plan:
+    """For one choice of operands whose gradient is wanted: what to save, and how to call each rule with it.
+
+    `sources` index into (*operands, result, *residuals) and `names` says what stands there; `calls` holds
+    (operand index, rule, positions of its values in the saved ones).
+    """
+
+    __slots__ = ("calls", "names", "save", "sources")
+
+    def __init__(self, op: Primitive, needs: int, count: int) -> None:
+        wanted = [(i, op.rule(i)) for i in range(count) if needs >> i & 1]
+        places: dict[str, int | slice] = {name: k for k, name in enumerate(op.operand_names)}
+        places |= {"xs": slice(0, count), "y": count}
+        places |= {name: count + 1 + k for k, name in enumerate(op.residuals)}
+        names: dict[str, None] = {}
+        for _, rule in wanted:
+            for name in rule.values:
+                names[name] = None
+                for source in op.residual_operands.get(name, ()):  # so that higher orders can recompute it
+                    names[source] = None
+        order = {name: k for k, name in enumerate(names)}
+        self.names = tuple(names)
+        self.sources = tuple(places[name] for name in names)
+        self.save = _picker(self.sources)
+        self.calls = tuple((i, rule, tuple(order[name] for name in rule.values)) for i, rule in wanted)
+
+
+def _picker(places: tuple[Any, ...]) -> Callable[[list[Any]], Sequence[Any]]:
+    """Return the function that picks `places` out of a list, without a call of Python code."""
+    if not places:
+        return itemgetter(slice(0, 0))
+    if len(places) > 1:
+        return itemgetter(*places)
+    (place,) = places
+    if isinstance(place, slice):
+        return lambda values: (values[place],)
+    return itemgetter(slice(place, place + 1))

@@ -1,0 +1,317 @@
+"""The calls an op is checked on, made from what its record says: domain, kinks, samples."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.engine.backward import backward
+from tinygrad_nn.engine.tensor import Tensor, apply, as_tensor
+from tinygrad_nn.errors import CheckFailed
+from tinygrad_nn.primitives.primitive import Composite, Primitive
+from tinygrad_nn.testing.gradcheck import away_from_zero
+from tinygrad_nn.testing.numerical import (
+    Estimate,
+    along,
+    central_jacobian,
+    complex_jacobian,
+    flat_result,
+)
+from tinygrad_nn.testing.tape import call_rule, compute, home
+from tinygrad_nn.testing.verdict import Verdict
+
+Array = np.ndarray[Any, Any]
+Integer = Callable[[int, int], int]
+"""Chooses an integer between two, both included: Hypothesis's choice, or a generator's."""
+
+SHAPES: dict[int, list[tuple[tuple[int, ...], ...]]] = {
+    1: [((3,),), ((2, 3),), ((3, 3),), ((),), ((1,),), ((2, 1, 3),), ((1, 4),), ((0, 2),)],
+    2: [
+        ((3,), (3,)),
+        ((2, 3), (2, 3)),
+        ((3, 3), (3, 3)),
+        ((2, 3), (3,)),
+        ((2, 3), (2, 1)),
+        ((3,), ()),
+        ((), (2, 2)),
+        ((1, 3), (3, 1)),
+        ((2, 1, 2), (3, 1)),
+        ((), ()),
+        ((1,), (1,)),
+        ((0, 3), (1, 3)),
+    ],
+    3: [((3,), (3,), (3,)), ((2, 3), (3,), (2, 1)), ((2, 2), (2, 2), (2, 2)), ((), (3,), (1,)), ((), (), ())],
+}
+DOMAIN = (-3.0, 3.0)
+
+
+def with_random(rng: np.random.Generator) -> Integer:
+    """Return a chooser that draws from a generator."""
+    return lambda low, high: int(rng.integers(low, high, endpoint=True))
+
+
+def is_kernel(op: Primitive) -> bool:
+    """Tell whether neither NumPy nor SciPy has this function, so that a reference is needed."""
+    home = (getattr(op.key, "__module__", None) or "").partition(".")[0]
+    return not isinstance(op.key, np.ufunc) and home not in ("numpy", "scipy")
+
+
+def missing_data(op: Primitive) -> str | None:
+    """Return what the record of an op lacks to be checked, as text to paste; None if nothing."""
+    if not op.differentiable:
+        return None
+    rules = [rule for rule in op.rules if rule is not None]
+    if not rules and not op.writes:
+        return f"{op.name}: has no rule; if that is right, declare it:\n    differentiable=False,"
+    if op.samples is None:
+        needed = [k for rule in rules for k in rule.keywords if k not in rule.defaults]
+        integers = [name for name, rule in zip(op.operand_names, op.rules, strict=False) if rule is None]
+        if op.variadic or needed or integers or op.signature or len(op.rules) > 3:
+            operands = ", ".join(["rng.normal(size=(2, 3))"] * (2 if op.variadic else len(op.rules)))
+            params = ", ".join(f'"{name}": ...' for name in dict.fromkeys(needed))
+            why = (
+                "is variadic"
+                if op.variadic
+                else f"needs {', '.join([*needed, *integers]) or 'its own shapes'}"
+            )
+            return (
+                f"{op.name}: {why}, and the record has no calls to check; paste and complete\n"
+                f"    samples=lambda rng: [(({operands},), {{{params}}})],"
+            )
+    if is_kernel(op) and op.reference is None:
+        names = ", ".join(op.operand_names)
+        return (
+            f"{op.name}: NumPy has no function to compare this kernel with; paste and complete\n"
+            f"    reference=lambda {'*xs' if op.variadic else names}: ...,  # plain NumPy, obviously right"
+        )
+    return None
+
+
+@dataclass
+class Call:
+    """One call of an op on float64 operands, with a cotangent for its result."""
+
+    op: Primitive
+    operands: tuple[Any, ...]
+    params: dict[str, Any]
+    seed: int = 0
+    scale: float = 1.0
+    at_kink: bool = False
+    cotangent: Array = field(init=False)
+    verdict: Verdict | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+        self.wanted = tuple(k for k, x in enumerate(self.operands) if self._has_rule(k) and _is_float(x))
+        self.xs = [_frozen(np.array(self.operands[k])) for k in self.wanted]
+        with np.errstate(all="ignore"):
+            self.result = compute(self.op, self.operands, self.params)[0]
+        self.cotangent = _frozen(np.asarray(self.scale * away_from_zero(self.rng, self.result.shape)))
+
+    def _has_rule(self, k: int) -> bool:
+        return self.op.rules[0 if self.op.variadic else k] is not None
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether the result requires grad when the operands do."""
+        return bool(self.op.differentiable and self.wanted and self.result.dtype.kind == "f")
+
+    def with_operands(self, xs: Sequence[Any]) -> tuple[Any, ...]:
+        """Return all operands, with other values for those that have a rule."""
+        replaced = dict(zip(self.wanted, xs, strict=True))
+        return tuple(replaced.get(k, x) for k, x in enumerate(self.operands))
+
+    def leaves(self, xs: Sequence[Any] | None = None) -> list[Tensor]:
+        """Return fresh leaves for the operands that have a rule; memory is shared with the arrays."""
+        return [as_tensor(x, requires_grad=True) for x in (self.xs if xs is None else xs)]
+
+    def on_tensors(self, tensors: Sequence[Any]) -> Tensor:
+        """Return the result for tensors in place of the operands that have a rule."""
+        with np.errstate(all="ignore"):
+            return apply(self.op, self.with_operands(tensors), self.params)
+
+    def plain(self, xs: Sequence[Any]) -> Array:
+        """Return the result on plain arrays."""
+        return np.asarray(compute(self.op, self.with_operands(xs), self.params)[0])
+
+    def plain_gradient(self, xs: Sequence[Any], cotangent: Any) -> list[Any]:
+        """Return what the rules themselves return on plain arrays, as they return it, without the engine."""
+        operands = self.with_operands(xs)
+        out, residuals = compute(self.op, operands, self.params)
+        plan = self.op.plan(sum(1 << k for k in self.wanted), len(operands))
+        saved = dict(zip(plan.names, plan.save([*operands, out, *residuals]), strict=True))
+        shapes = tuple(map(np.shape, operands))
+        return [
+            call_rule(rule, cotangent, [saved[name] for name in rule.values], self.params, shapes, index)
+            for index, rule, _ in plan.calls
+        ]
+
+    def gradient_at(self, xs: Sequence[Any]) -> Array:
+        """Return the gradients, flat, from the rules on plain arrays, complex ones too."""
+        found = self.plain_gradient(xs, self.cotangent)
+        return np.concatenate([home(r, np.shape(x)).ravel() for r, x in zip(found, xs, strict=True)])
+
+    @cached_property
+    def exact(self) -> Array | None:
+        """The Jacobian by the complex step, of the function or else of its reference."""
+        if not self.op.analytic or self.at_kink:
+            return None
+        for function in (self.plain, self._reference):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error", np.exceptions.ComplexWarning)
+                    if function([x.astype(complex) for x in self.xs]).dtype.kind == "c":
+                        return complex_jacobian(function, self.xs)
+            except (TypeError, ValueError, np.exceptions.ComplexWarning):
+                continue
+        raise CheckFailed(
+            f"{self.op.name}: the record says analytic, but neither function nor reference takes complex "
+            "numbers; paste\n    analytic=False,"
+        )
+
+    def _reference(self, xs: Sequence[Any]) -> Array:
+        if self.op.reference is None:
+            raise TypeError
+        return np.asarray(self.op.reference(*self.with_operands(xs), **self.params))
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        """The Jacobian by central differences."""
+        return central_jacobian(self.plain, self.xs)
+
+    @cached_property
+    def agrees(self) -> bool:
+        """Whether the complex step agrees with central differences along a random direction."""
+        if self.exact is None:
+            return False
+        vs = [away_from_zero(self.rng, x.shape) for x in self.xs]
+        estimate = central_jacobian(along(self.plain, self.xs, vs), [np.zeros(())])
+        expected = self.exact @ flat_result(vs)[:, None]
+        largest = np.abs(self.exact).max(initial=1e-5)
+        with np.errstate(all="ignore"):
+            return bool(np.all(np.abs(expected - estimate.value) <= 20 * estimate.error + 1e-8 * largest))
+
+    @cached_property
+    def jacobian(self) -> Array:
+        """The Jacobian as the checks take it to be: the complex step where there is one."""
+        return self.estimate.value if self.exact is None else self.exact
+
+    def pull(self, y: Tensor, tensors: Sequence[Tensor], cotangent: Array) -> Array:
+        """Return the gradients of a result, flat, from the engine; it can be asked again."""
+        nodes: Any = [t._node for t in tensors]
+        node: Any = y._node
+        found = backward(node, cotangent.reshape(y.shape), wanted=set(nodes), retain=True)
+        return np.concatenate([found[n].ravel() if n in found else np.zeros(n.data.size) for n in nodes])
+
+
+def _frozen(x: Array) -> Array:
+    x.flags.writeable = False  # so that no rule can spoil the call for the checks that follow
+    return x
+
+
+def _is_float(x: Any) -> bool:
+    return bool(getattr(x, "dtype", np.dtype(type(x))).kind == "f")
+
+
+def draw_call(op: Primitive, integer: Integer) -> Call:
+    """Return a call of `op` whose choices `integer` makes."""
+    rng = np.random.default_rng(integer(0, 2**32 - 1))
+    scale = 10.0 ** integer(-3, 3)
+    at_kink = _has_kinks(op) and integer(0, 7) == 0
+    which = integer(0, 10**6)
+    for _ in range(50):
+        operands, params = _draw_operands(op, which, rng, at_kink)
+        if _has_kinks(op) and not _fits_kinks(op.kinks, operands, params, at_kink):
+            continue
+        if not op.analytic and not op.zero_gradient and not at_kink and not are_apart(operands):
+            continue
+        if op.differentiable or _is_defined(op, operands, params):
+            break
+        which += 1
+    return Call(op, operands, params, seed=int(rng.integers(2**31)), scale=scale, at_kink=at_kink)
+
+
+def are_apart(operands: Sequence[Any]) -> bool:
+    """Tell whether no two values are so close that the steps of central differences cross a tie."""
+    values = np.sort(np.concatenate([np.ravel(x) for x in operands if _is_float(x)] or [np.zeros(0)]))
+    return not np.any(np.diff(values) < 1e-3)
+
+
+def _is_defined(op: Primitive, operands: Any, params: dict[str, Any]) -> bool:
+    """Tell whether a function without a derivative takes these operands: not all take empty ones."""
+    try:
+        compute(op, operands, params)
+    except ValueError:
+        return False
+    return True
+
+
+def _has_kinks(op: Primitive) -> bool:
+    return callable(op.kinks) or len(op.kinks) > 0
+
+
+def _draw_operands(
+    op: Primitive, which: int, rng: np.random.Generator, at_kink: bool
+) -> tuple[Any, dict[str, Any]]:
+    if op.samples is None:
+        choices = SHAPES[len(op.rules)]
+        operands = draw_values(op, choices[which % len(choices)], rng, at_kink)
+        return operands if _takes_floats(op) else tuple(x.astype(np.int64) for x in operands), {}
+    calls = op.samples(rng)
+    operands, params = calls[which % len(calls)]
+    operands = tuple(np.array(x) if isinstance(x, (np.ndarray, np.generic)) else x for x in operands)
+    if at_kink:
+        operands = tuple(np.asarray(np.round(x)) if _is_float(x) else x for x in operands)
+    return operands, params
+
+
+def _takes_floats(op: Primitive) -> bool:
+    return not isinstance(op.key, np.ufunc) or any(set(t.split("->")[0]) & set("fd") for t in op.key.types)
+
+
+def _fits_kinks(kinks: Any, operands: Any, params: dict[str, Any], at_kink: bool) -> bool:
+    """Tell whether operands are far from every kink, or, where kinks are wanted, exactly on one."""
+    with np.errstate(all="ignore"):
+        if callable(kinks):
+            d = np.ravel(kinks(*operands, **params))
+        else:
+            d = np.concatenate([np.ravel(x) - kink for x in operands if _is_float(x) for kink in kinks])
+    return bool(np.any(d == 0)) if at_kink else not np.any(np.abs(d) < 0.02)
+
+
+def domains(op: Primitive | Composite, count: int) -> list[tuple[float, float]]:
+    """Return the domain of each operand."""
+    if op.domain is None:
+        return [DOMAIN] * count
+    several = isinstance(op.domain[0], (tuple, list))
+    return [op.domain[min(k, len(op.domain) - 1)] if several else op.domain for k in range(count)]  # type: ignore[misc]
+
+
+def draw_values(
+    op: Primitive | Composite, shapes: Sequence[tuple[int, ...]], rng: np.random.Generator, at_kink: bool
+) -> tuple[Array, ...]:
+    """Return operands inside of the domain, far from kinks and ties, or with some on a kink."""
+    total = sum(math.prod(shape) for shape in shapes)
+    # Evenly spread and shuffled rather than drawn: no two values are close, also not across operands.
+    places = (rng.permutation(total) + rng.uniform(0.3, 0.7, total)) / max(total, 1)
+    kinks: Any = op.kinks if isinstance(op, Primitive) else ()
+    operands = []
+    for shape, (low, high) in zip(shapes, domains(op, len(shapes)), strict=True):
+        size = math.prod(shape)
+        x = low + (high - low) * places[:size]
+        places = places[size:]
+        for kink in () if callable(kinks) else kinks:
+            near = np.abs(x - kink) < 0.05
+            x = np.where(near, kink + np.copysign(0.05 + np.abs(x - kink), x - kink), x)
+        if at_kink and callable(kinks):
+            x = np.clip(np.round(x), low, high)
+        elif at_kink and not callable(kinks):
+            x = np.where(rng.random(size) < 0.5, rng.choice(list(kinks), size), x)
+        operands.append(x.reshape(shape))
+    return tuple(operands)

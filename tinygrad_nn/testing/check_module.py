@@ -1,0 +1,126 @@
+"""check_module: what every module owes its users."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.engine.tensor import tensor
+from tinygrad_nn.errors import CheckFailed
+from tinygrad_nn.nn.module import Module
+from tinygrad_nn.testing.bad_states import refuses_bad_states
+from tinygrad_nn.testing.battery.failing import close
+from tinygrad_nn.testing.gradcheck import gradcheck
+
+Array = np.ndarray[Any, Any]
+
+
+def check_module(factory: Callable[[int], Module], *inputs: Any, batched: bool = True) -> None:
+    """Put a module through what all of them have to do; raise `CheckFailed` where it does not.
+
+    Every parameter is listed once and receives a gradient, which is right to second order; the same seed gives
+    the same module, whatever NumPy's global generator does; state, copies and pickles are exact; a state that
+    does not fit changes nothing; rows of a batch do not see each other, and a batch may have one row or none.
+
+    Args:
+        factory: makes the module from a seed, for example `lambda seed: Dense(3, 4, rng=seed)`.
+        inputs: floating arrays; their first axis is the batch.
+        batched: whether rows are independent of each other, in evaluation mode.
+
+    Raises:
+        CheckFailed: says what it does not do.
+        GradientMismatch: a gradient is wrong.
+
+    Example:
+        >>> from tinygrad_nn.nn import Dense
+        >>> check_module(lambda seed: Dense(3, 4, rng=seed), np.ones((2, 3)))
+    """
+    arrays = [np.asarray(x) for x in inputs]
+    _seeded(factory)
+    _parameters(factory(0), arrays)
+    _state(factory)
+    _copies(factory(0), arrays)
+    if batched:
+        _batches(factory(0).eval(), arrays)
+    double = _in_double(factory(0).eval())
+    gradcheck(double, *[x.astype(np.float64) for x in arrays])
+    gradcheck(double, *[x.astype(np.float64) for x in arrays], order=2, mode="directions")
+
+
+def _require(good: Any, text: str) -> None:
+    if not good:
+        raise CheckFailed(f"check_module: {text}")
+
+
+def _same_state(a: Module, b: Module) -> bool:
+    one, two = a.state_dict(), b.state_dict()
+    return list(one) == list(two) and all(
+        one[name].dtype == two[name].dtype and np.array_equal(one[name], two[name]) for name in one
+    )
+
+
+def _seeded(factory: Callable[[int], Module]) -> None:
+    before = np.random.get_state(legacy=False)  # noqa: NPY002  that this is left alone is what is checked
+    first, again = factory(0), factory(0)
+    after = np.random.get_state(legacy=False)  # noqa: NPY002
+    _require(_same_state(first, again), "the same seed gives another module")
+    _require(str(before) == str(after), "making it draws from NumPy's global generator")
+    names = [name for name, _ in first.named_parameters()]
+    _require(len(set(names)) == len(names), f"a name is listed twice among {names}")
+    _require(len({id(p) for p in first.parameters()}) == len(names), "a parameter is listed twice")
+
+
+def _parameters(module: Module, arrays: list[Array]) -> None:
+    y = module(*arrays)
+    if not module.parameters():
+        return
+    y.backward(np.ones(y.shape))
+    for name, parameter in module.named_parameters():
+        _require(parameter.grad is not None, f"parameter {name} receives no gradient")
+    module.zero_grad()
+    _require(all(p.grad is None for p in module.parameters()), "zero_grad leaves a gradient")
+
+
+def _state(factory: Callable[[int], Module]) -> None:
+    module, other = factory(0), factory(1)
+    saved = module.state_dict()
+    other.load_state_dict(saved)
+    _require(_same_state(module, other), "a state that was saved and loaded differs")
+    refuses_bad_states("check_module", saved, other.load_state_dict, lambda: _same_state(module, other))
+
+
+def _copies(module: Module, arrays: list[Array]) -> None:
+    module.eval()
+    expected = module(*arrays)._data
+    for how, twin in (("deepcopy", copy.deepcopy(module)), ("pickle", pickle.loads(pickle.dumps(module)))):
+        _require(_same_state(module, twin), f"a {how} has another state")
+        _require(np.array_equal(twin(*arrays)._data, expected), f"a {how} computes something else")
+        own = {id(p) for p in module.parameters()}
+        _require(not any(id(p) in own for p in twin.parameters()), f"a {how} shares its parameters")
+
+
+def _batches(module: Module, arrays: list[Array]) -> None:
+    whole = module(*arrays)._data
+    rows = [module(*[x[k : k + 1] for x in arrays])._data for k in range(len(arrays[0]))]
+    _require(close(np.concatenate(rows), whole, 1e-5), "a row alone gives another result than in its batch")
+    turned = module(*[x[::-1] for x in arrays])._data
+    _require(close(turned[::-1], whole, 1e-5), "the order of the rows matters")
+    empty = module(*[x[:0] for x in arrays])
+    _require(empty.shape == (0, *whole.shape[1:]), f"an empty batch gives shape {empty.shape}")
+    if empty.requires_grad:
+        empty.backward(np.zeros(empty.shape))
+        _require(
+            all(p.grad is None or not p.grad.any() for p in module.parameters()),
+            "an empty batch has a gradient",
+        )
+
+
+def _in_double(module: Module) -> Module:
+    for parameter in module.parameters():
+        double = tensor(parameter._data.astype(np.float64), requires_grad=True)
+        parameter._data, parameter._node = double._data, double._node
+    return module

@@ -1,0 +1,135 @@
+"""check_op: an op through the whole battery, on calls that Hypothesis chooses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.errors import CheckFailed
+from tinygrad_nn.primitives.primitive import REGISTRY, Composite, Primitive
+from tinygrad_nn.testing.battery import run
+from tinygrad_nn.testing.battery.calls import Call, draw_call, missing_data, with_random
+from tinygrad_nn.testing.battery.composites import check_composite_call, draw_arguments
+from tinygrad_nn.testing.strategies import run_examples
+
+
+@dataclass
+class OpReport:
+    """What `check_op` has looked at: how often each check applied, and how much the examples could show."""
+
+    name: str
+    kind: str
+    examples: int = 0
+    empty: int = 0
+    nonzero: int = 0
+    inconclusive: int = 0
+    kinks: int = 0
+    checks: Counter[str] = field(default_factory=Counter)
+
+    def conclude(self) -> OpReport:
+        """Return the report; raise where the examples say too little."""
+        if self.kind == "differentiable":
+            if 2 * self.nonzero < self.examples - self.empty:
+                raise CheckFailed(
+                    f"{self.name}: vacuous, only {self.nonzero} of {self.examples} examples have a gradient "
+                    "other than zero; if that is right, declare it:\n    zero_gradient=True,"
+                )
+            if 20 * self.inconclusive > self.examples:
+                raise CheckFailed(
+                    f"{self.name}: in {self.inconclusive} of {self.examples} examples the numerical "
+                    "derivatives are too uncertain; a narrower domain=(low, high), kinks=(...) or, where the "
+                    "function is another one on complex numbers, analytic=False helps"
+                )
+        return self
+
+
+def kind_of(record: Primitive | Composite) -> str:
+    """Return how a record is checked."""
+    if isinstance(record, Primitive) and record.writes:
+        return "update"
+    if not record.differentiable:
+        return "constant"
+    if isinstance(record, Primitive) and record.zero_gradient:
+        return "zero gradient"
+    return "differentiable"
+
+
+def find_record(op: Any) -> Primitive | Composite:
+    """Return the record of an op, given itself, the function it stands for, or its name."""
+    if isinstance(op, (Primitive, Composite)):
+        return op
+    record = REGISTRY.get(op)
+    if record is None:
+        record = next(
+            (r for r in REGISTRY.values() if op in (r.function, getattr(r.function, "__wrapped__", r))), None
+        )
+    if record is None:
+        raise CheckFailed(
+            f"check_op: {op!r} is not a registered op\n  hint   tn.op(function, rule) registers one"
+        )
+    return record
+
+
+def check_op(op: Any, max_examples: int | None = None) -> OpReport:
+    """Put an op through every check that this library's own ops pass; the first failure raises.
+
+    Args:
+        op: what `tn.op` or `tn.kernel` returned, a NumPy function that has a rule, or a name.
+        max_examples: number of calls whose gradient is not zero; by default that of the Hypothesis profile.
+
+    Raises:
+        GradientMismatch: a rule is wrong; names the worst entry and how to reproduce it.
+        CheckFailed: another check has failed, or the record lacks the data for one; the text can be pasted.
+        ImportError: Hypothesis is not installed.
+
+    Example:
+        >>> check_op("tanh", max_examples=5).nonzero >= 5
+        True
+    """
+    record = find_record(op)
+    report = OpReport(record.name, kind_of(record))
+    if report.kind == "update":
+        return report  # check_optimizer runs it
+    if isinstance(record, Primitive):
+        missing = missing_data(record)
+        if missing:
+            raise CheckFailed(missing)
+
+    def example(integer: Callable[[int, int], int]) -> None:
+        if isinstance(record, Composite):
+            _tally_composite(report, record, integer)
+        else:
+            _tally(report, draw_call(record, integer))
+
+    wanted = run_examples(example, max_examples)
+    extra = with_random(np.random.default_rng(list(record.name.encode())))
+    for _ in range(2 * wanted):
+        if report.kind != "differentiable" or report.nonzero >= wanted:
+            break
+        example(extra)
+    return report.conclude()
+
+
+def _tally(report: OpReport, call: Call) -> None:
+    report.checks.update(run(call))
+    report.examples += 1
+    if call.verdict is not None:
+        report.empty += not call.verdict.entries
+        report.nonzero += call.verdict.nonzero
+        report.inconclusive += call.verdict.inconclusive > 0
+        report.kinks += call.at_kink
+
+
+def _tally_composite(report: OpReport, record: Composite, integer: Callable[[int, int], int]) -> None:
+    args, params = draw_arguments(record, integer)
+    verdict = check_composite_call(record, args, params)
+    report.checks.update(["value"] if verdict is None else ["value", "jacobian", "second_order", "dtype"])
+    report.examples += 1
+    if verdict is not None:
+        report.empty += not verdict.entries
+        report.nonzero += verdict.nonzero and verdict.entries > 0
+        report.inconclusive += verdict.inconclusive > 0

@@ -1,0 +1,140 @@
+"""Pictures of computations: `draw` takes a tensor, a model with example inputs, a function, or an error.
+
+viz.draw(loss)                          what a tensor was computed from
+viz.draw(model, x)                      a model on an example batch
+viz.draw(tn.value_and_grad(f), x)       a function, here with its whole backward pass
+viz.draw(error)                         the way to the op that failed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinygrad_nn.compiler.step import unchanged
+from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.errors import GraphError
+from tinygrad_nn.graph.recorder import Recorder, captured, from_error, record, tensors
+from tinygrad_nn.nn.module import Module, cast_input
+from tinygrad_nn.primitives.operands import as_array
+
+if TYPE_CHECKING:
+    from tinygrad_nn.viz.picture import Picture
+    from tinygrad_nn.viz.scene import Options
+
+__all__ = ["Picture", "draw"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what draws when something is drawn: most programs never do."""
+    if name != "Picture":
+        raise AttributeError(f"module 'tinygrad_nn.viz' has no attribute {name!r}")
+    from tinygrad_nn.viz.picture import Picture
+
+    return Picture
+
+
+def draw(target: Any, *inputs: Any, names: Mapping[str, Any] | None = None, **options: Any) -> Picture:
+    """Return the picture of a computation; gradients, optimizers and random generators stay as they are.
+
+    Args:
+        target: a tensor; a module or function, with `inputs` to call it with; or an error that an op raised.
+        inputs: arrays, Tensors and numbers.
+        names: what to call tensors and arrays among the operands of a tensor.
+        options: see `Picture`.
+
+    Raises:
+        GraphError: a function without inputs, a tensor with inputs, a function that returns no tensor.
+        GraphFreed: a backward pass has released the graph.
+
+    Example:
+        >>> print(draw(lambda x: x * x + 3, 2.0))
+        %1 = multiply(x, x)   ()
+        %2 = add(%1, 3)       ()
+    """
+    from tinygrad_nn.viz.picture import Picture
+    from tinygrad_nn.viz.scene import Options
+
+    chosen = Options(**options)
+    if isinstance(target, Tensor):
+        if inputs:
+            raise GraphError(
+                "draw: a tensor has been computed already, so it takes no inputs\n  hint   draw(t)"
+            )
+        builder = captured(target, names=names)
+        return Picture(builder.graph, chosen, builder.nodes, target._node)
+    if isinstance(target, BaseException):
+        return Picture(from_error(target), chosen, {}, None)
+    if not callable(target):
+        raise GraphError(
+            f"draw: {type(target).__name__} is neither a tensor, a function, a module nor an error"
+        )
+    return _draw_call(target, inputs, names or {}, chosen)
+
+
+def _draw_call(
+    function: Callable[..., Any], inputs: Any, names: Mapping[str, Any], options: Options
+) -> Picture:
+    what = (
+        type(function).__name__ if isinstance(function, Module) else getattr(function, "__name__", "function")
+    )
+    if not inputs:
+        raise GraphError(
+            f"draw: {what} needs example inputs\n"
+            f"  hint   viz.draw({what}, x); a result is drawn alone: loss.graph()"
+        )
+    if isinstance(function, Module):
+        dtype = next((parameter.dtype for parameter in function.parameters()), None)
+        inputs = [
+            x if dtype is None or not isinstance(x, np.ndarray) else cast_input(x, dtype) for x in inputs
+        ]
+    else:
+        inputs = [as_array(x) if isinstance(x, float) else x for x in inputs]
+    from tinygrad_nn.viz.picture import Picture
+
+    with unchanged():
+        recorder = Recorder()
+        result = record(recorder, function, *inputs)
+        found = list(tensors(result))
+        if not found:
+            raise GraphError(f"draw: {what} returned {type(result).__name__}, and no tensor to draw")
+        recorder.rename(names)
+        root = found[0]._node if len(found) == 1 else None
+        return Picture(recorder.graph, options, recorder.nodes, root)
+
+
+def graph(self: Any, *inputs: Any, **options: Any) -> Any:
+    """Return the picture of how this tensor was computed, or of this model on example inputs; see `viz.draw`.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> x = tn.tensor([1.0, 2.0], requires_grad=True, name="x")
+        >>> print(x.tanh().sum().graph())
+        %1 = tanh(x)   (2,)
+        %2 = sum(%1)   ()
+    """
+    return draw(self, *inputs, **options)
+
+
+def explain(self: Tensor) -> str:
+    """Return how this tensor was computed, and how its gradient flows back, with numbers and shapes.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> x = tn.tensor(3.0, requires_grad=True, name="x")
+        >>> print((x * x).explain())
+        forward
+          x                     ()   3
+          %1 = multiply(x, x)   ()   9
+        backward, from the gradient 1 of %1
+          %1   multiply: the gradient reaches x as g * b, and x as g * a
+              x (): 3
+              x (): 3  +  3  =  6
+    """
+    return draw(self).explain()
+
+
+for owner, name, method in ((Tensor, "graph", graph), (Module, "graph", graph), (Tensor, "explain", explain)):
+    setattr(owner, name, method)

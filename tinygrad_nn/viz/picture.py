@@ -1,0 +1,161 @@
+"""Picture: a graph as a reader sees it, in text, DOT, SVG, Mermaid, JSON and as an interactive page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from tinygrad_nn.errors import RendererNotFound
+from tinygrad_nn.graph.ir import Graph
+from tinygrad_nn.viz import dot, export, page, render, svg
+from tinygrad_nn.viz.facts import Facts, gather, outline, story
+from tinygrad_nn.viz.scene import Options, Scene, build
+
+_INSTALL = 'For a picture: pip install "tinygrad_nn[viz]", or install Graphviz.'
+_SUFFIXES = (".svg", ".html", ".dot", ".txt", ".mmd", ".json", ".png", ".pdf")
+
+
+class Picture:
+    """A graph with the values it had when it was drawn; printing it shows one line an op.
+
+    Options of all functions that draw:
+
+        depth           fold modules below this depth into one box each; None opens all
+        values          compute and show values (small ones in the boxes, statistics of others)
+        grads           show gradients in the boxes, and arrows along which they flow
+        direction       "LR" or "TB": from left to right, or from top to bottom
+        fold_constants  write numbers into the label of the op that uses them
+        fold_repeats    fold modules that repeat those before them
+        max_nodes       fold, then cut, pictures with more boxes; None for no limit
+        theme           "light", "dark", or "auto", which follows the reader's system
+        names           what to call tensors and arrays: {"x": x}
+        title           what to write above the picture
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> x = tn.tensor(2.0, requires_grad=True, name="x")
+        >>> print((x * x + 3).graph())
+        %1 = multiply(x, x)   ()
+        %2 = add(%1, 3)       ()
+    """
+
+    def __init__(self, graph: Graph, options: Options, nodes: Mapping[Any, int], root: Any) -> None:
+        self.graph = graph
+        self.options = options
+        self.facts: Facts = gather(graph, nodes, root) if options.values else outline(graph)
+
+    @cached_property
+    def scene(self) -> Scene:
+        """What is on the picture, before it has positions."""
+        return build(self.graph, self.facts, self.options)
+
+    def text(self) -> str:
+        """Return one line an op: what it is called, the call, the shape, and the module it happened in."""
+        return "\n".join([self.graph.text(self.options.max_nodes), *self._new_notes()])
+
+    def _new_notes(self) -> list[str]:
+        return [f"note: {note}" for note in self.facts.notes if note not in self.graph.notes]
+
+    def explain(self) -> str:
+        """Return the computation as a story: every value, then every gradient and the rule that made it."""
+        return story(self.graph, self.facts)
+
+    @property
+    def digraph(self) -> Any:
+        """The picture as a `graphviz.Digraph`."""
+        return dot.digraph(self.scene, self.options, dot.caption(self.scene, self.options.title))
+
+    @property
+    def dot(self) -> str:
+        """The picture in Graphviz's language; the same in every process."""
+        return str(self.digraph.source)
+
+    def svg(self) -> str:
+        """Return the picture as SVG.
+
+        Raises:
+            RendererNotFound: neither the program `dot` nor the extra `viz` is installed.
+        """
+        prefix = "g" + hashlib.sha256(self.dot.encode()).hexdigest()[:8]
+        return svg.svg(self.scene, self.options, prefix, self.summary())
+
+    def summary(self) -> str:
+        """Return in one sentence what the picture shows."""
+        parameters = [value for value in self.graph.values if value.kind == "parameter"]
+        count = sum(math.prod(value.shape) for value in parameters)
+        ops = f"{len(self.graph.ops):,} op{'s' if len(self.graph.ops) > 1 else ''}"
+        if not parameters:
+            return f"A computation of {ops}."
+        many = (
+            f"{len(parameters)} parameters of {count:,} numbers" if len(parameters) > 1 else "one parameter"
+        )
+        return f"A computation of {ops} with {many}."
+
+    def html(self, path: str | Path | None = None, *, steps: bool = True) -> str:
+        """Return the interactive page: one file that needs no network; write it to `path` if one is given.
+
+        Args:
+            path: where to write the page.
+            steps: whether it has the player that walks through the computation, forward and backward.
+
+        Raises:
+            RendererNotFound: neither the program `dot` nor the extra `viz` is installed.
+        """
+        text = page.page(
+            self.graph, self.facts if steps else page.without_steps(self.facts), self.options, self.summary()
+        )
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def mermaid(self) -> str:
+        """Return the picture as a Mermaid flowchart."""
+        return export.mermaid(self.scene, self.options)
+
+    def json(self) -> str:
+        """Return the picture, all values, rules and steps as JSON."""
+        return (
+            json.dumps(export.as_dict(self.graph, self.facts, self.scene, self.options.title), indent=1)
+            + "\n"
+        )
+
+    def render(self, path: str | Path) -> Path:
+        """Write the picture in the format of the suffix: svg, html, dot, txt, mmd, json, png or pdf.
+
+        Raises:
+            ValueError: another suffix.
+            RendererNotFound: what draws this format is not installed; says how to install it.
+        """
+        target = Path(path)
+        suffix = target.suffix.lower()
+        texts = {".svg": self.svg, ".html": self.html, ".mmd": self.mermaid, ".json": self.json}
+        if suffix not in _SUFFIXES:
+            raise ValueError(f"the suffix of {str(path)!r} is none of {' '.join(_SUFFIXES)}")
+        if suffix in (".png", ".pdf"):
+            target.write_bytes(render.dot(self.dot, suffix[1:]))
+        elif suffix in texts:
+            target.write_text(texts[suffix](), encoding="utf-8")
+        else:
+            target.write_text((self.dot if suffix == ".dot" else self.text()) + "\n", encoding="utf-8")
+        return target
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def __repr__(self) -> str:
+        return self.text() if render.available() else f"{self.text()}\n{_INSTALL}"
+
+    def _repr_svg_(self) -> str | None:
+        try:
+            return self.svg()
+        except RendererNotFound:
+            return None
+
+    def _repr_html_(self) -> str:
+        return self._repr_svg_() or f"<pre>{escape(self.text())}\n\n{escape(_INSTALL)}</pre>"
