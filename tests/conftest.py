@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tinygrad_nn import Tensor, context
-from tinygrad_nn.primitives.primitive import REGISTRY
+from tinygrad_nn.primitives.record import REGISTRY
 
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
 settings.register_profile("dev", max_examples=25, **_COMMON)

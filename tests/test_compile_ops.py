@@ -132,10 +132,12 @@ def test_derivatives_of_ops_with_residuals_are_replayed(name):
 
 
 def test_a_residual_of_a_users_kernel_that_is_no_op_of_ours_is_replayed():
-    times_exp = tn.kernel(lambda g, e: g * e, None, e=lambda a, b: np.exp(b), name="times_exp")(
-        lambda a, b: (a * np.exp(b), np.exp(b))
+    times_exp = tn.kernel(
+        lambda g, e: g * e, None, residuals={"e": lambda a, b: np.exp(b)}, name="times_exp"
+    )(lambda a, b: (a * np.exp(b), np.exp(b)))
+    halved = tn.kernel(lambda g, h: g * h, residuals={"h": lambda x: 0.5}, name="halved")(
+        lambda x: (x * 0.5, 0.5)
     )
-    halved = tn.kernel(lambda g, h: g * h, h=lambda x: 0.5, name="halved")(lambda x: (x * 0.5, 0.5))
     f = tn.value_and_grad(lambda x: (times_exp(x, Y) * halved(x)).sum())
     compiled = tn.compile(f, "numpy")
     for x in (X, again(X)):

@@ -6,7 +6,8 @@ from hypothesis import settings
 from op_calls import calls_of
 
 import tinygrad_nn as tn
-from tinygrad_nn.primitives.primitive import REGISTRY, Primitive
+from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives.record import REGISTRY
 from tinygrad_nn.testing.battery import CHECKS
 from tinygrad_nn.testing.check_op import check_op, kind_of
 

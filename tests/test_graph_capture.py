@@ -9,7 +9,8 @@ import pytest
 import tinygrad_nn as tn
 from tinygrad_nn import nn
 from tinygrad_nn.errors import CaptureError, GraphError, GraphFreed
-from tinygrad_nn.graph.recorder import from_error, from_result, tensors, trace
+from tinygrad_nn.graph.builder import from_error, from_result
+from tinygrad_nn.graph.recorder import tensors, trace
 
 X = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
 Y = np.arange(8) % 3

@@ -7,7 +7,8 @@ from op_calls import calls_of
 import tinygrad_nn as tn
 from tinygrad_nn.engine.tensor import Tensor, apply
 from tinygrad_nn.errors import DtypeError, TinygradError
-from tinygrad_nn.primitives.primitive import REGISTRY, Composite
+from tinygrad_nn.primitives.composite import Composite
+from tinygrad_nn.primitives.record import REGISTRY
 
 RECORDS = [
     record

@@ -11,9 +11,9 @@ import pytest
 
 import tinygrad_nn as tn
 from tinygrad_nn import context
-from tinygrad_nn.engine.commit import commit
+from tinygrad_nn.engine.backward import commit
 from tinygrad_nn.errors import BadRule, DtypeError, GraphError, GraphFreed, ShapeError
-from tinygrad_nn.primitives.primitive import REGISTRY
+from tinygrad_nn.primitives.record import REGISTRY
 
 
 def leaf(values, dtype=np.float64):

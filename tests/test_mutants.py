@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tinygrad_nn.primitives.primitive import REGISTRY, Primitive
+from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives.record import REGISTRY
 from tinygrad_nn.testing.battery.calls import missing_data
 from tinygrad_nn.testing.mutants import MUTATORS, calls_for, is_caught, mutation_test
 

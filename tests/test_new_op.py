@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
-from tinygrad_nn.primitives.primitive import REGISTRY
+from tinygrad_nn.primitives.record import REGISTRY
 from tinygrad_nn.testing.ops_table import ops_table
 
 STATEMENT = """
@@ -136,7 +136,10 @@ def test_an_operand_without_a_rule_does_not_lose_its_gradient_silently():
 
 def test_a_residual_of_one_rule_is_not_asked_for_when_only_the_other_runs():
     f = tn.kernel(
-        lambda g, e: g * e, lambda g, a, b: g * a * np.exp(b), e=lambda b: np.exp(b), name="times_exp"
+        lambda g, e: g * e,
+        lambda g, a, b: g * a * np.exp(b),
+        residuals={"e": lambda b: np.exp(b)},
+        name="times_exp",
     )(lambda a, b: (a * np.exp(b), np.exp(b)))
     a, b = tn.tensor(2.0, requires_grad=True), tn.tensor(0.5, requires_grad=True)
     second = lambda y, x: tn.gradients(tn.gradients(y, x, create_graph=True), x).item()

@@ -8,7 +8,7 @@ from derive import check, derive
 
 import tinygrad_nn as tn
 from tinygrad_nn.errors import ArgumentError, MatrixError, NoGradientRule, SettingError, ShapeError
-from tinygrad_nn.primitives.primitive import REGISTRY
+from tinygrad_nn.primitives.record import REGISTRY
 
 NOT_THERE = {
     "divmod": "two results; // and % have them one by one",

@@ -67,7 +67,7 @@ def test_every_kind_of_step_is_right_on_every_shape():
 
 
 def test_the_check_fails_on_a_wrong_gradient(monkeypatch):
-    from tinygrad_nn.primitives.primitive import REGISTRY
+    from tinygrad_nn.primitives.record import REGISTRY
 
     monkeypatch.setattr(REGISTRY["sin"].rules[0], "function", lambda g, x: g * np.cos(x) * 1.0001)
     with pytest.raises(AssertionError, match="the complex step gives"):

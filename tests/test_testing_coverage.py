@@ -6,7 +6,8 @@ import pytest
 import tinygrad_nn as tn
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.nn import losses
-from tinygrad_nn.primitives.primitive import REGISTRY, Composite
+from tinygrad_nn.primitives.composite import Composite
+from tinygrad_nn.primitives.record import REGISTRY
 from tinygrad_nn.testing import gradcheck, numerical_gradient, numerical_jacobian
 
 RNG = np.random.default_rng(0)

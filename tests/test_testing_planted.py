@@ -8,7 +8,8 @@ import pytest
 
 import tinygrad_nn as tn
 from tinygrad_nn.errors import CheckFailed, GradientMismatch, NoGradientRule, ShapeError
-from tinygrad_nn.primitives.primitive import REGISTRY, composite
+from tinygrad_nn.primitives.declare import composite
+from tinygrad_nn.primitives.record import REGISTRY
 from tinygrad_nn.testing import check_op, gradcheck, mutants
 from tinygrad_nn.testing.battery import CHECKS
 from tinygrad_nn.testing.battery.calls import Call

@@ -31,7 +31,8 @@ from tinygrad_nn.ops.activation import (
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.reduction import logsumexp
 from tinygrad_nn.ops.special import erf
-from tinygrad_nn.primitives.primitive import REGISTRY, kernel, op
+from tinygrad_nn.primitives.declare import kernel, op
+from tinygrad_nn.primitives.record import REGISTRY
 
 __version__ = "0.1.0"
 __all__ = [

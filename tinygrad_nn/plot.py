@@ -12,12 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_nn.context import no_grad
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.errors import ShapeError
-from tinygrad_nn.nn.calls import calls
-from tinygrad_nn.nn.module import Module
-from tinygrad_nn.train.history import History, better
-from tinygrad_nn.train.loop import predict
+from tinygrad_nn.nn.module import Module, in_mode, outputs_of_calls
 
 Array = np.ndarray[Any, Any]
 
@@ -50,7 +48,7 @@ def _legend_above(ax: Any, handles: list[Any], texts: list[str]) -> None:
     )
 
 
-def history(record: History, *columns: str, ax: Any = None) -> Any:
+def history(record: Any, *columns: str, ax: Any = None) -> Any:
     """Draw columns of a history over the epochs: training solid, validation dashed, the best epoch as a dot.
 
     Without names all columns are drawn, losses on the left axis and metrics on one at the right.
@@ -63,7 +61,7 @@ def history(record: History, *columns: str, ax: Any = None) -> Any:
         raise ValueError("there is no epoch to draw yet")
     ax = _axes(ax)
     names = list(columns) or [name for name in record if name != "seconds"]
-    left = [name for name in names if better(name) == "min"] or names
+    left = [name for name in names if record.mode(name) == "min"] or names
     right = [name for name in names if name not in left]
     twin = ax.twinx() if right else None
     bases = list(dict.fromkeys(name.removeprefix("val_") for name in names))
@@ -114,7 +112,8 @@ def decision_boundary(
     sides = [np.linspace(a, b, resolution) for a, b in zip(low - margin, high + margin, strict=True)]
     across, up = np.meshgrid(*sides)
     grid = np.stack([across.ravel(), up.ravel()], axis=1).astype(X.dtype)
-    scores = predict(model, grid).reshape(resolution * resolution, -1)
+    with no_grad(), in_mode(model, training=False):
+        scores = plain(model(grid)).reshape(resolution * resolution, -1)
     chosen = (scores.argmax(axis=1) if scores.shape[1] > 1 else scores[:, 0] > 0).reshape(across.shape)
     count = max(scores.shape[1], 2)
     colors = [COLORS[k % len(COLORS)] for k in range(count)]
@@ -283,7 +282,7 @@ def activations(model: Module, *inputs: Any, ax: Any = None) -> Any:
     """
     layers = [
         (path or type(module).__name__, type(module).__name__, output)
-        for path, module, output in calls(model, *inputs)
+        for path, module, output in outputs_of_calls(model, *inputs)
         if not module.parameters() and not list(module.named_children()) and output.ndim >= 2
     ]
     if not layers:

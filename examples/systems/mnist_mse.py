@@ -50,7 +50,10 @@ def half_squared_error(p: Any, targets: Any) -> Any:
 
 
 @tn.kernel(
-    lambda g, p, targets: g * (p - targets) / len(targets) * p * (1 - p), None, p=normalised, method=False
+    lambda g, p, targets: g * (p - targets) / len(targets) * p * (1 - p),
+    None,
+    residuals={"p": normalised},
+    method=False,
 )
 def hand_written_loss(logits: Any, targets: Any) -> Any:
     """The loss, with fault (A) as its derivative rule."""

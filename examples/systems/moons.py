@@ -32,7 +32,7 @@ def errors(logits: Any, labels: Any) -> Any:
     return e / np.sum(e, axis=1, keepdims=True) - np.eye(2)[labels]
 
 
-@tn.kernel(lambda g, d: g * d, None, d=errors, method=False)
+@tn.kernel(lambda g, d: g * d, None, residuals={"d": errors}, method=False)
 def summed_cross_entropy(logits: Any, labels: Any) -> Any:
     """An op of our own: the sum of -log(softmax(logits)[label]), and what its derivative needs."""
     d, rows = np.exp(logits), np.arange(len(labels))

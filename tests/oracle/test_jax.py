@@ -5,7 +5,7 @@ import pytest
 from compare import OURS_ALONE, RECORDS, TOLERANCE, compare, floats, replace, several
 
 from tinygrad_nn.ops.indexing import _filled
-from tinygrad_nn.primitives.primitive import Composite
+from tinygrad_nn.primitives.composite import Composite
 
 jax = pytest.importorskip("jax", reason="JAX is not installed: pip install 'tinygrad_nn[oracle]'")
 jax.config.update("jax_enable_x64", True)

@@ -16,8 +16,8 @@ from tinygrad_nn.compiler.passes import draft
 from tinygrad_nn.compiler.step import Captured, Output, capture
 from tinygrad_nn.engine.node import tick
 from tinygrad_nn.engine.tensor import Tensor, wrap
+from tinygrad_nn.engine.trees import is_sequence, rebuilt
 from tinygrad_nn.errors import CaptureError
-from tinygrad_nn.graph.recorder import is_sequence, rebuilt
 from tinygrad_nn.primitives.operands import as_array
 
 Array = np.ndarray[Any, Any]

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.graph.ir import Graph, Value
-from tinygrad_nn.primitives.primitive import REGISTRY, Primitive
+from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives.record import REGISTRY
 
 
 def _pick(x: Any, *, name: str) -> Any:
     raise NotImplementedError(f"the residual {name} is computed together with the result it belongs to")
 
 
-RESIDUAL = Primitive(_pick, (None,), name="residual", key=None, operand_names=("x",), internal=True)
+RESIDUAL = Primitive(_pick, _pick, (None,), "residual", method=False)
 """In a draft, a second result of the op that makes its operand; no op of a user."""
 
 COPY: Any = REGISTRY["positive"]

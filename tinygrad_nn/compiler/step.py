@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import functools
 import gc
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
@@ -20,16 +19,17 @@ import numpy as np
 
 from tinygrad_nn.engine.node import Leaf
 from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.engine.trees import is_sequence, rebuilt
 from tinygrad_nn.errors import CaptureError
 from tinygrad_nn.graph.ir import Graph, Value
-from tinygrad_nn.graph.recorder import Recorder, is_sequence, rebuilt, record
+from tinygrad_nn.graph.isolation import unchanged
+from tinygrad_nn.graph.recorder import Recorder, record
 
 Array = np.ndarray[Any, Any]
 FILLS = frozenset({"gradient_norm"})
 """Updates that fill their first operand without reading it."""
 _WORLDS = (type, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
 """From these one gets to everything there is."""
-_RESTORED = {Leaf, np.random.Generator, np.random.RandomState}
 
 
 @dataclass(slots=True, eq=False)
@@ -130,29 +130,6 @@ def capture(
         )
     first.pattern = {leaf: leaf in arrays for leaf in {*seen, *first.found.values(), *first.left}}
     return first
-
-
-@contextmanager
-def unchanged() -> Iterator[dict[Leaf, Array | None]]:
-    """Put gradients, versions and random generators back afterwards, all there are: a step may reach any of them."""
-    found = [x for x in gc.get_objects() if type(x) in _RESTORED]
-    leaves = {x: (x.grad, x.number) for x in found if type(x) is Leaf}
-    generators = [
-        (x, x.bit_generator.state if isinstance(x, np.random.Generator) else x.get_state())
-        for x in [*found, np.random.mtrand._rand]
-        if type(x) is not Leaf
-    ]
-    del found
-    try:
-        yield {leaf: grad for leaf, (grad, _) in leaves.items()}
-    finally:
-        for leaf, (grad, number) in leaves.items():
-            leaf.grad, leaf.number = grad, number
-        for source, state in generators:
-            if isinstance(source, np.random.Generator):
-                source.bit_generator.state = state
-            else:
-                source.set_state(state)
 
 
 def _run(

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.context import Scope, current
-from tinygrad_nn.primitives.primitive import Primitive
-from tinygrad_nn.primitives.rule import Plan
+from tinygrad_nn.primitives.primitive import Plan, Primitive
 
 tick = count(1).__next__
 """One clock for the whole process: nodes are numbered as they are made, leaves as their values change."""

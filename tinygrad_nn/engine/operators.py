@@ -11,7 +11,9 @@ from tinygrad_nn import context
 from tinygrad_nn.engine.failures import explain
 from tinygrad_nn.engine.tensor import NO_PARAMS, Tensor, apply, compute
 from tinygrad_nn.errors import DtypeError, GraphError
-from tinygrad_nn.primitives.primitive import LISTENERS, REGISTRY, Composite, Primitive, kernel
+from tinygrad_nn.primitives.declare import kernel
+from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives.record import LISTENERS, REGISTRY, Record
 
 __all__ = ["Tensor"]
 
@@ -91,7 +93,7 @@ def _written(op: Primitive, leaf: Tensor, other: Any) -> Tensor:
     return leaf
 
 
-@kernel(None, None, writes=(0,), differentiable=False, method=False, internal=True)
+@kernel(None, None, writes=(0,), differentiable=False, method=False)
 def in_place_update(parameter: Any, value: Any) -> None:
     """Put the values of an array into a parameter, in its dtype."""
     np.copyto(parameter, value, casting="same_kind")
@@ -106,8 +108,8 @@ def _unary(op: Primitive) -> Callable[[Tensor], Tensor]:
     return forward
 
 
-def _method(record: Primitive | Composite) -> Callable[..., Any]:
-    if isinstance(record, Composite):
+def _method(record: Record) -> Callable[..., Any]:
+    if not isinstance(record, Primitive):
 
         def call(self: Tensor, *args: Any, **kwargs: Any) -> Any:
             return self.__array_function__(record.key, (), (self, *args), kwargs)
@@ -162,7 +164,7 @@ def flatten(self: Tensor) -> Tensor:
 _MADE: set[str] = set()  # methods that come from the registry, which a new declaration may replace
 
 
-def _attach(record: Primitive | Composite) -> None:
+def _attach(record: Record) -> None:
     """Give Tensor the method of an op, if it has one and the name is free."""
     if record.method and (record.name in _MADE or not hasattr(Tensor, record.name)):
         _MADE.add(record.name)

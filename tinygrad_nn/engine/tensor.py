@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.context import DEFAULT, SCOPE, STATE, Watcher
 from tinygrad_nn.engine.backward import backward as run_backward
-from tinygrad_nn.engine.commit import commit
-from tinygrad_nn.engine.conversions import (
-    Conversions,
-    seed_like,
-    tell_of_assignment,
-    tell_watchers,
-    without_rule,
-)
+from tinygrad_nn.engine.backward import commit
+from tinygrad_nn.engine.conversions import Conversions, seed_like, tell_of_assignment, tell_watchers
 from tinygrad_nn.engine.failures import explain
+from tinygrad_nn.engine.fallback import without_rule
+from tinygrad_nn.engine.methods import Methods
 from tinygrad_nn.engine.node import Leaf, Node, tick
 from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
 from tinygrad_nn.ops.indexing import getitem, split_index
+from tinygrad_nn.primitives.composite import Composite
 from tinygrad_nn.primitives.operands import Array, as_array, as_operand, promote
-from tinygrad_nn.primitives.primitive import REGISTRY, Composite, Primitive
+from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives.record import REGISTRY
 
 NO_PARAMS: dict[str, Any] = {}
 
@@ -122,7 +120,7 @@ def _after_casts(links: list[Any], arrays: list[Any], operands: tuple[Any, ...])
     return [link if type(link) in (Node, Leaf) else array for link, array in zip(links, arrays, strict=True)]
 
 
-class Tensor(Conversions):
+class Tensor(Methods, Conversions):
     """An n-dimensional array that remembers how it was computed, so that gradients can be found.
 
     `data` is copied, as `np.array` does; `tn.as_tensor` shares memory instead. Arrays and NumPy scalars keep their
@@ -315,15 +313,15 @@ class Tensor(Conversions):
                 "  hint   assign the result: y = y + t instead of y += t"
             )
         op = REGISTRY.get(ufunc)
-        if op is None or method != "__call__":
+        if not isinstance(op, Primitive) or method != "__call__":
             return without_rule(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
         if kwargs:
-            inputs, kwargs = op.bind(inputs, kwargs)  # type: ignore[union-attr]
-        return apply(op, inputs, kwargs)  # type: ignore[arg-type]
+            inputs, kwargs = op.bind(inputs, kwargs)
+        return apply(op, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         record = REGISTRY.get(function)
-        if record is None:
+        if not isinstance(record, (Primitive, Composite)):
             return without_rule(function, args, kwargs)
         try:
             if isinstance(record, Composite):
@@ -332,33 +330,6 @@ class Tensor(Conversions):
         except NoGradientRule as refusal:
             return without_rule(function, args, kwargs, refusal)
         return apply(record, operands, params)
-
-    if TYPE_CHECKING:  # operators and methods are made in operators.py, from the registry
-
-        def __getattr__(self, name: str) -> Callable[..., Tensor]: ...
-        def graph(self, *inputs: Any, **options: Any) -> Any: ...
-        def explain(self) -> str: ...
-        def __add__(self, other: Any) -> Tensor: ...
-        def __radd__(self, other: Any) -> Tensor: ...
-        def __sub__(self, other: Any) -> Tensor: ...
-        def __rsub__(self, other: Any) -> Tensor: ...
-        def __mul__(self, other: Any) -> Tensor: ...
-        def __rmul__(self, other: Any) -> Tensor: ...
-        def __truediv__(self, other: Any) -> Tensor: ...
-        def __rtruediv__(self, other: Any) -> Tensor: ...
-        def __pow__(self, other: Any) -> Tensor: ...
-        def __rpow__(self, other: Any) -> Tensor: ...
-        def __matmul__(self, other: Any) -> Tensor: ...
-        def __rmatmul__(self, other: Any) -> Tensor: ...
-        def __neg__(self) -> Tensor: ...
-        def __pos__(self) -> Tensor: ...
-        def __abs__(self) -> Tensor: ...
-        def __gt__(self, other: Any) -> Tensor: ...
-        def __ge__(self, other: Any) -> Tensor: ...
-        def __lt__(self, other: Any) -> Tensor: ...
-        def __le__(self, other: Any) -> Tensor: ...
-        def __eq__(self, other: object) -> Tensor: ...  # type: ignore[override]
-        def __ne__(self, other: object) -> Tensor: ...  # type: ignore[override]
 
 
 def wrap(array: Array, node: Node | Leaf | None) -> Tensor:

@@ -1,216 +1,28 @@
-"""Capture: from a result, an error or a running function to the graph as data.
+"""From a running function to the graph as data: every op that runs is written down, forward, backward and updates.
 
-`from_result` walks what a tensor remembers. `Recorder` watches ops as they run, forward, backward and updates
-alike; it knows a value by the identity of its array, and keeps every array alive while it records.
+A value is known by the identity of its array, and every array is kept alive while it is recorded.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.engine.node import Leaf, Node, reachable
+from tinygrad_nn.engine import trees
+from tinygrad_nn.engine.node import Leaf, Node
 from tinygrad_nn.engine.tensor import Tensor, wrap
-from tinygrad_nn.errors import CaptureError, GraphError, GraphFreed
-from tinygrad_nn.graph.ir import Graph, Value
-from tinygrad_nn.primitives.operands import as_array, as_operand, promote
-from tinygrad_nn.primitives.primitive import REGISTRY
+from tinygrad_nn.errors import CaptureError
+from tinygrad_nn.graph.builder import Builder
+from tinygrad_nn.graph.ir import Graph
+from tinygrad_nn.primitives.operands import as_array
+from tinygrad_nn.primitives.record import REGISTRY
 
 _ASTYPE: Any = REGISTRY["astype"]
-
-
-class Builder:
-    """A graph under construction; `known` has the index of each array by identity, `nodes` of each node."""
-
-    def __init__(self) -> None:
-        self.graph = Graph()
-        self.known: dict[int, int] = {}
-        self.nodes: dict[Node | Leaf, int] = {}
-        self._alive: list[Any] = []
-
-    def add(self, kind: str, data: Any, **fields: Any) -> int:
-        """Append a value that no op makes, known from now on by its array."""
-        array = np.asarray(data)
-        index = len(self.graph.values)
-        self.graph.values.append(Value(index, kind, array.shape, array.dtype, data=data, **fields))
-        if isinstance(data, np.ndarray):
-            self.know(data, index)
-        return index
-
-    def know(self, array: Any, index: int) -> None:
-        """Let an array stand for a value."""
-        self._alive.append(array)
-        self.known[id(array)] = index
-
-    def add_input(self, array: Any, name: str | None) -> int:
-        """Append a value that is given anew on each run."""
-        index = self.add("input", array, name=name)
-        self.graph.inputs = (*self.graph.inputs, index)
-        return index
-
-    def add_op(self, op: Any, operands: list[int], params: Any, shape: Any, dtype: Any, **fields: Any) -> int:
-        """Append a value that an op makes."""
-        index = len(self.graph.values)
-        fields.setdefault("kind", "op")
-        self.graph.values.append(
-            Value(
-                index=index,
-                shape=shape,
-                dtype=dtype,
-                op=op,
-                operands=tuple(operands),
-                params=dict(params),
-                **fields,
-            )
-        )
-        return index
-
-    def add_leaf(self, leaf: Leaf) -> int:
-        """Return the index of a leaf: a parameter if it requires grad, an input if it has a name."""
-        index = self.nodes.get(leaf, self.known.get(id(leaf.data)))
-        if index is None:
-            index = self.add(
-                "parameter" if leaf.requires_grad else "input" if leaf.name else "constant", leaf.data
-            )
-            if self.graph.values[index].kind == "input":
-                self.graph.inputs = (*self.graph.inputs, index)
-        self.nodes[leaf] = index
-        if leaf.name:
-            self.graph.values[index].name = leaf.name
-        return index
-
-    def operand(self, link: Any) -> int:
-        """Return the index of what a node remembers of an operand: a node, a leaf or a constant."""
-        if type(link) is Leaf:
-            return self.add_leaf(link)
-        if type(link) is Node:
-            return self.nodes[link]
-        return self.known[id(link)] if id(link) in self.known else self.add("constant", link)
-
-    def walk(self, roots: list[Node]) -> None:
-        """Append all that `roots` were computed from, in the order in which it was made."""
-        nodes = {node for root in roots for node in reachable(root)}
-        for node in sorted(nodes, key=lambda node: node.number):
-            if node.saved is None:
-                raise GraphFreed(
-                    f"{node.op.name}: a backward pass has released this graph, so nothing is left to draw\n"
-                    "  hint   draw before backward(), or call backward(retain_graph=True)"
-                )
-            for link in node.operands:
-                if type(link) is Leaf and link.number > node.number:
-                    who = f"{link.name or 'a parameter'} {link.shape}"
-                    note = f"{who} has changed since; values here are the new ones"
-                    if note not in self.graph.notes:
-                        self.graph.notes.append(note)
-            operands = self._cast(node, [self.operand(link) for link in node.operands])
-            self.nodes[node] = self.add_op(
-                node.op, operands, node.params, node.shape, node.dtype, scope=node.scope, name=node.name
-            )
-
-    def _cast(self, node: Node, operands: list[int]) -> list[int]:
-        """Put the casts of promotion back, which a node does not remember."""
-        values = [self.graph.values[k] for k in operands]
-        if not node.op.promotes or all(v.dtype == values[0].dtype for v in values):
-            return operands
-        likes = [
-            v.data
-            if v.kind == "constant" and not isinstance(v.data, np.ndarray)
-            else np.empty(v.shape, v.dtype)
-            for v in values
-        ]
-        before = list(likes)
-        promote(likes, sum((type(link) in (Node, Leaf)) << k for k, link in enumerate(node.operands)))
-        return [
-            k
-            if old is new
-            else self.add_op(_ASTYPE, [k], {"dtype": new.dtype}, new.shape, new.dtype, scope=node.scope)
-            for k, old, new in zip(operands, before, likes, strict=True)
-        ]
-
-    def rename(self, names: Mapping[str, Any]) -> None:
-        """Call values as a reader wants them called; constants with a name are inputs."""
-        for name, given in names.items():
-            node, array = (given._node, given._data) if isinstance(given, Tensor) else (None, given)
-            index = self.nodes[node] if node in self.nodes else self.known.get(id(array))
-            if index is None:
-                raise GraphError(f"names: {name} is no operand of this graph, by identity")
-            value = self.graph.values[index]
-            value.name = name
-            if value.kind == "constant":
-                value.kind = "input"
-                self.graph.inputs = (*self.graph.inputs, index)
-
-    def finish(self, outputs: list[int]) -> Graph:
-        """Name the parameters after the modules they belong to, and return the graph."""
-        self.graph.outputs = tuple(outputs)
-        roots = {
-            id(s): s for value in self.graph.values if value.scope for s in [value.scope.chain()[0].module]
-        }
-        several = len(roots) > 1
-        for root in roots.values():
-            prefix = f"{type(root).__name__}." if several else ""
-            for name, parameter in root.named_parameters() if hasattr(root, "named_parameters") else ():
-                index = self.nodes.get(parameter._node, self.known.get(id(parameter._data)))
-                if index is not None and self.graph.values[index].name is None:
-                    self.graph.values[index].name = prefix + name
-        return self.graph
-
-
-def from_result(*results: Tensor, names: Mapping[str, Any] | None = None) -> Graph:
-    """Return the graph of tensors that were computed earlier; see `captured`."""
-    return captured(*results, names=names).graph
-
-
-def captured(*results: Tensor, names: Mapping[str, Any] | None = None) -> Builder:
-    """Return the graph of tensors that were computed earlier, and which node is which value.
-
-    Args:
-        results: tensors.
-        names: what to call tensors or arrays among the operands; those without gradient become inputs.
-
-    Raises:
-        GraphFreed: a backward pass has released the graph.
-
-    """
-    builder = Builder()
-    builder.walk([result._node for result in results if type(result._node) is Node])
-    builder.finish([builder.operand(r._data if r._node is None else r._node) for r in results])
-    builder.rename(names or {})
-    if not builder.graph.ops:
-        builder.graph.notes.append(
-            "no op was recorded: this is a leaf, or its operands do not require grad, or it ran under no_grad; "
-            "viz.draw(f, x) shows every op"
-        )
-    return builder
-
-
-def from_error(error: BaseException) -> Graph:
-    """Return the graph of the operands of an op that failed; the op itself is the last value.
-
-    Raises:
-        GraphError: the error does not come from an op on tensors.
-
-    """
-    call = getattr(error, "call", None)
-    if call is None:
-        raise GraphError(
-            f"this {type(error).__name__} does not come from an op on tensors, so there is no graph to draw"
-        )
-    op, operands, params, scope = call
-    links = [
-        as_operand(x) if not isinstance(x, Tensor) else x._data if x._node is None else x._node
-        for x in operands
-    ]
-    builder = Builder()
-    builder.walk([link for link in links if type(link) is Node])
-    places = [builder.operand(link) for link in links]
-    failed = builder.add_op(op, places, params, (), np.dtype(bool), kind="error", scope=scope)
-    builder.graph.notes += str(error).splitlines()
-    return builder.finish([failed])
 
 
 class Recorder(context.Watcher, Builder):
@@ -315,11 +127,13 @@ def trace(function: Callable[..., Any], *args: Any) -> tuple[Graph, Any]:
 def record(recorder: Recorder, function: Callable[..., Any], *args: Any) -> Any:
     """Run a function on Tensors while `recorder` watches; return its result."""
     names = _names(function, len(args))
-    given = [_as_inputs(arg, name, recorder) for arg, name in zip(args, names, strict=True)]
+    as_input = partial(_as_input, recorder=recorder)
+    given = [trees.mapped_by_name(as_input, arg, name) for arg, name in zip(args, names, strict=True)]
     with context.watching(recorder):
         result = function(*given)
-    recorder.finish([recorder._place(r._node, r._data, "forward") for r in tensors(result)])
-    for result_tensor in tensors(result):
+    found = tensors(result)
+    recorder.finish([recorder._place(r._node, r._data, "forward") for r in found])
+    for result_tensor in found:
         if type(result_tensor._node) is Node and result_tensor.name:
             recorder.graph.values[recorder.known[id(result_tensor._data)]].name = result_tensor.name
     return result
@@ -334,12 +148,8 @@ def _names(function: Callable[..., Any], count: int) -> list[str]:
     return [names[k] if k < len(names) else f"input{k}" for k in range(count)]
 
 
-def _as_inputs(arg: Any, name: str, recorder: Recorder) -> Any:
-    """Return an argument with its arrays as Tensors of their own, which are inputs of the graph from now."""
-    if is_sequence(arg):
-        return rebuilt(arg, (_as_inputs(item, f"{name}[{k}]", recorder) for k, item in enumerate(arg)))
-    if type(arg) is dict:
-        return {key: _as_inputs(item, f"{name}[{key!r}]", recorder) for key, item in arg.items()}
+def _as_input(arg: Any, name: str, recorder: Recorder) -> Any:
+    """Return an array as a Tensor of its own, which is an input of the graph from now; all else as it is."""
     if not isinstance(arg, (Tensor, np.ndarray, np.generic)):
         return arg
     # A view of its own, so that one array given twice, or also known as a constant, is told apart.
@@ -351,20 +161,6 @@ def _as_inputs(arg: Any, name: str, recorder: Recorder) -> Any:
     return wrap(array, node)
 
 
-def is_sequence(thing: Any) -> bool:
-    """Tell whether `thing` is a list, tuple or named tuple, which another with other items can stand for."""
-    return type(thing) in (list, tuple) or (isinstance(thing, tuple) and hasattr(thing, "_fields"))
-
-
-def rebuilt(sequence: Any, items: Iterator[Any]) -> Any:
-    """Return a list, tuple or named tuple like `sequence` of other items."""
-    return sequence._make(items) if hasattr(sequence, "_fields") else type(sequence)(items)
-
-
-def tensors(result: Any) -> Iterator[Tensor]:
-    """Yield the tensors of a result, also those in tuples, lists and dicts, in order."""
-    if isinstance(result, Tensor):
-        yield result
-    elif isinstance(result, (list, tuple, dict)):
-        for item in result.values() if isinstance(result, dict) else result:
-            yield from tensors(item)
+def tensors(result: Any) -> list[Tensor]:
+    """Return the tensors of a result, also those in tuples, lists and dicts, in order."""
+    return [leaf for leaf in trees.leaves(result) if isinstance(leaf, Tensor)]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.context import SCOPE, Scope, current
+from tinygrad_nn.context import SCOPE, Scope, current, no_grad
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Tensor, as_tensor, wrap
+from tinygrad_nn.nn.summary import TRIED_WITH, Row, Summary, counted_parameters, spell_shape
 from tinygrad_nn.states import check_fit
 
 Array = np.ndarray[Any, Any]
@@ -133,7 +135,7 @@ class Module:
         """Switch this module and all inside to evaluation behaviour; return the module."""
         return self.train(False)
 
-    def summary(self, input_shape: tuple[int, ...] | None = None, *, dtype: Any = np.float32) -> Any:
+    def summary(self, input_shape: tuple[int, ...] | None = None, *, dtype: Any = np.float32) -> Summary:
         """Return the table of the modules inside: their names, output shapes and numbers of parameters.
 
         Args:
@@ -150,9 +152,19 @@ class Module:
             ----------------------------------------------
             Sequential: 7,850 parameters, float32, 31.4 kB
         """
-        from tinygrad_nn.nn.summary import Summary
-
-        return Summary(self, input_shape, dtype)
+        outputs: dict[int, list[str]] = {}
+        if input_shape is not None:
+            for _, module, output in outputs_of_calls(self, np.zeros((TRIED_WITH, *input_shape), dtype)):
+                outputs.setdefault(id(module), []).append(spell_shape(output.shape))
+        parameters = self.parameters()
+        return Summary(
+            type(self).__name__,
+            list(_rows(self, outputs)),
+            parameters=sum(parameter.size for parameter in parameters),
+            nbytes=sum(parameter.nbytes for parameter in parameters),
+            dtypes=", ".join(dict.fromkeys(str(parameter.dtype) for parameter in parameters)),
+            buffers=sum(x.size for _, x in self._named_values()) - sum(p.size for p in parameters),
+        )
 
     def extra_repr(self) -> str:
         """What stands between the parentheses of the representation of a layer without children."""
@@ -197,3 +209,77 @@ def cast_input(x: Any, dtype: np.dtype[Any]) -> Tensor:
 def stands_for_plain(x: Tensor) -> bool:
     """Tell whether a tensor stands for a plain array among the arguments of a function that is being captured."""
     return any(watcher.is_plain(x) for watcher in current().watchers)
+
+
+@contextmanager
+def in_mode(model: Any, *, training: bool) -> Iterator[None]:
+    """Switch a module to training or evaluation for a while, and then each part of it back to what it was."""
+    modules = [module for _, module in model.named_modules()] if isinstance(model, Module) else []
+    before = [(module, vars(module).get("training")) for module in modules]
+    for module in modules:
+        module.training = training
+    try:
+        yield
+    finally:
+        for module, mode in before:
+            if mode is None:
+                del module.training
+            else:
+                module.training = mode
+
+
+def outputs_of_calls(model: Module, *inputs: Any) -> list[tuple[str, Module, Array]]:
+    """Run a model once, in evaluation mode and without a graph; return path, module and output of every call.
+
+    Modules are listed in the order in which they begin; one that is called twice is listed twice. Results
+    other than one array are left out.
+    """
+    calls: list[tuple[Module, list[Any]]] = []
+    paths = {id(module): (path, module) for path, module in model.named_modules()}
+    before = [(module, vars(module).get("forward")) for _, module in paths.values()]
+    for module, _ in before:
+        vars(module)["forward"] = _recording(module, calls)
+    try:
+        with no_grad(), in_mode(model, training=False):
+            model(*inputs)
+    finally:
+        for module, forward in before:
+            del vars(module)["forward"]
+            if forward is not None:
+                vars(module)["forward"] = forward
+    outputs = [
+        (module, x._data if isinstance(x, Tensor) else x) for module, results in calls for x in results
+    ]
+    return [(paths[id(module)][0], module, x) for module, x in outputs if isinstance(x, np.ndarray)]
+
+
+def _recording(module: Module, calls: list[tuple[Module, list[Any]]]) -> Any:
+    """Return a `forward` for one instance that notes its call when it begins, and the result when there is one."""
+    own = module.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        results: list[Any] = []
+        calls.append((module, results))
+        results.append(own(*args, **kwargs))
+        return results[0]
+
+    return forward
+
+
+def _rows(model: Module, outputs: Mapping[int, list[str]]) -> Iterator[Row]:
+    """Yield the rows of the summary: what each module inside puts out, and how many parameters it has of its own."""
+    counted: set[int] = set()
+    for path, module in model.named_modules():
+        children = list(module.named_children())
+        if module is model and children:
+            continue
+        inner = {id(parameter) for _, child in children for parameter in child.parameters()}
+        own = [parameter for parameter in module.parameters() if id(parameter) not in inner]
+        new = [parameter for parameter in own if id(parameter) not in counted]
+        counted.update(id(parameter) for parameter in own)
+        yield Row(
+            path,
+            repr(module).partition("(\n")[0],
+            " and ".join(dict.fromkeys(outputs.get(id(module), []))),
+            counted_parameters(sum(p.size for p in new), shared=len(new) < len(own)) if own else "",
+        )

@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 import html
-from typing import Any
+from dataclasses import dataclass
+from typing import NamedTuple
 
-import numpy as np
-
-from tinygrad_nn.nn.calls import calls
-from tinygrad_nn.nn.module import Module
-
-_HEADS = ("name", "layer", "output", "parameters")
-_BATCH = 2
-"""Rows that the model is tried with; the axis of this length is shown as N."""
+TRIED_WITH = 2
+"""Rows that a model is tried with; the axis of this length is shown as N."""
 
 
+class Row(NamedTuple):
+    """One module in the table."""
+
+    name: str
+    layer: str
+    output: str
+    parameters: str
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class Summary:
     """What `Module.summary` returns: it prints as a table; `rows` and `parameters` are its contents."""
 
-    def __init__(self, model: Module, input_shape: tuple[int, ...] | None, dtype: Any) -> None:
-        outputs: dict[int, list[str]] = {}
-        if input_shape is not None:
-            x = np.zeros((_BATCH, *input_shape), dtype)
-            for _, module, output in calls(model, x):
-                outputs.setdefault(id(module), []).append(_shape(output.shape))
-        counted: set[int] = set()
-        self.rows: list[tuple[str, str, str, str]] = []
-        for path, module in model.named_modules():
-            if module is model and list(module.named_children()):
-                continue
-            shapes = " and ".join(dict.fromkeys(outputs.get(id(module), [])))
-            self.rows.append((path, repr(module).partition("(\n")[0], shapes, _count(module, counted)))
-        parameters = model.parameters()
-        self.model = f"{type(model).__name__}"
-        self.parameters = sum(parameter.size for parameter in parameters)
-        self.nbytes = sum(parameter.nbytes for parameter in parameters)
-        self.dtypes = ", ".join(dict.fromkeys(str(parameter.dtype) for parameter in parameters))
-        self.buffers = sum(array.size for array in model.state_dict().values()) - self.parameters
+    model: str
+    rows: list[Row]
+    parameters: int
+    nbytes: int
+    dtypes: str
+    buffers: int
 
     def _footer(self) -> str:
         buffers = f", {self.buffers:,} in buffers" if self.buffers else ""
@@ -44,8 +36,8 @@ class Summary:
         return f"{self.model}: {self.parameters:,} parameters{kinds}, {_bytes(self.nbytes)}{buffers}"
 
     def __repr__(self) -> str:
-        table = [_HEADS, *self.rows]
-        used = [k for k in range(len(_HEADS)) if any(row[k] for row in self.rows)]
+        table = [Row._fields, *self.rows]
+        used = [k for k in range(len(Row._fields)) if any(row[k] for row in self.rows)]
         widths = {k: max(len(row[k]) for row in table) for k in used}
         lines = [
             "  ".join(row[k].rjust(widths[k]) if k == 3 else row[k].ljust(widths[k]) for k in used).rstrip()
@@ -56,24 +48,20 @@ class Summary:
 
     def _repr_html_(self) -> str:
         body = "".join(f"<tr>{_cells(row, 'td')}</tr>" for row in self.rows)
-        head = f"<thead><tr>{_cells(_HEADS, 'th')}</tr></thead>"
+        head = f"<thead><tr>{_cells(Row._fields, 'th')}</tr></thead>"
         return f"<table><caption>{html.escape(self._footer())}</caption>{head}<tbody>{body}</tbody></table>"
 
 
-def _count(module: Module, counted: set[int]) -> str:
-    """Count the parameters that belong to this module itself and have not been counted in another."""
-    inner = {id(parameter) for _, child in module.named_children() for parameter in child.parameters()}
-    own = [parameter for parameter in module.parameters() if id(parameter) not in inner]
-    new = [parameter for parameter in own if id(parameter) not in counted]
-    counted.update(id(parameter) for parameter in own)
-    text = f"{sum(parameter.size for parameter in new):,}"
-    if len(new) < len(own):
-        return f"{text} (shared)" if new else "shared"
-    return text if own else ""
+def counted_parameters(new: int, *, shared: bool) -> str:
+    """Spell how many parameters a module adds, and that it shares some with one before it."""
+    if shared:
+        return f"{new:,} (shared)" if new else "shared"
+    return f"{new:,}"
 
 
-def _shape(shape: tuple[int, ...]) -> str:
-    sizes = ["N" if k == 0 and size == _BATCH else str(size) for k, size in enumerate(shape)]
+def spell_shape(shape: tuple[int, ...]) -> str:
+    """Spell the shape of an output, with N for the rows: (N, 10)."""
+    sizes = ["N" if k == 0 and size == TRIED_WITH else str(size) for k, size in enumerate(shape)]
     return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
 
 

@@ -8,10 +8,10 @@ import numpy as np
 from tinygrad_nn.ops.arithmetic import in_one_dtype, product, quotient
 from tinygrad_nn.ops.reduction import logsumexp, sum_
 from tinygrad_nn.ops.special import erf
-from tinygrad_nn.primitives.primitive import kernel
+from tinygrad_nn.primitives.declare import kernel
 
 
-@kernel(lambda g, y: g * y * (1 - y), reference=lambda x: 1 / (1 + np.exp(-x)), onnx="Sigmoid")
+@kernel(lambda g, y: g * y * (1 - y), reference=lambda x: 1 / (1 + np.exp(-x)))
 @np.errstate(over="ignore")  # as a decorator it costs half of what it costs as a block
 def sigmoid(x: Any) -> Any:
     """1 / (1 + exp(-x)); where exp(-x) overflows, the result is 0 as it should be.
@@ -30,14 +30,13 @@ def sigmoid(x: Any) -> Any:
     reference=lambda x: np.maximum(x, 0),
     kinks={0.0: 0.0},
     analytic=False,
-    onnx="Relu",
 )
 def relu(x: Any) -> Any:
     """max(x, 0), with derivative 0 at 0."""
     return np.maximum(x, 0)
 
 
-@kernel(lambda g, x: g * sigmoid(x), reference=lambda x: np.log(1 + np.exp(x)), onnx="Softplus")
+@kernel(lambda g, x: g * sigmoid(x), reference=lambda x: np.log(1 + np.exp(x)))
 def softplus(x: Any) -> Any:
     """log(1 + exp(x)), a smooth relu.
 
@@ -69,7 +68,6 @@ def _variants(name: str, *values: Any) -> Any:
     kinks={0.0: lambda negative_slope=0.01: negative_slope},
     analytic=False,
     samples=_variants("negative_slope", 0.1, 0.0, 2.0),
-    onnx="LeakyRelu",
 )
 def leaky_relu(x: Any, *, negative_slope: float = 0.01) -> Any:
     """Return x where it is positive, negative_slope * x elsewhere, with derivative negative_slope at 0."""
@@ -82,7 +80,6 @@ def leaky_relu(x: Any, *, negative_slope: float = 0.01) -> Any:
     kinks={0.0: lambda alpha=1.0: alpha},
     analytic=False,
     samples=_variants("alpha", 0.5, 2.0),
-    onnx="Elu",
 )
 def elu(x: Any, *, alpha: float = 1.0) -> Any:
     """Return x where it is positive, alpha * (exp(x) - 1) elsewhere (Clevert et al., 2015, arXiv:1511.07289)."""
@@ -91,7 +88,7 @@ def elu(x: Any, *, alpha: float = 1.0) -> Any:
 
 @kernel(
     lambda g, x, s: g * (s * (1 + x * (1 - s))),
-    s=lambda x: sigmoid(x),
+    residuals={"s": lambda x: sigmoid(x)},
     reference=lambda x: x / (1 + np.exp(-x)),
 )
 def silu(x: Any) -> Any:
@@ -110,11 +107,10 @@ def _normal_pdf(x: Any) -> Any:
 
 @kernel(
     lambda g, x, p: g * (p + x * _normal_pdf(x)),
-    p=_normal_cdf,
+    residuals={"p": _normal_cdf},
     reference=lambda x: x * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2))) / 2,
     analytic=False,
     name="gelu",
-    onnx="Gelu",
 )
 def gelu(x: Any) -> Any:
     """Return x * P(X <= x) for a standard normal X (Hendrycks and Gimpel, 2016, arXiv:1606.08415)."""
@@ -138,9 +134,8 @@ def _tanh_slope(x: Any) -> Any:
 
 @kernel(
     lambda g, x, p: g * (p + x * (2 * p * (1 - p) * _tanh_slope(x))),
-    p=_tanh_cdf,
+    residuals={"p": _tanh_cdf},
     reference=lambda x: x / 2 * (1 + np.tanh(_SCALE * (x + _CUBIC * x**3))),
-    onnx="Gelu",
 )
 def gelu_tanh(x: Any) -> Any:
     """gelu with a tanh in place of the normal distribution: faster, and less than 0.0005 away."""
@@ -179,7 +174,6 @@ def _axis_samples(rng: np.random.Generator) -> list[Any]:
     lambda g, y, *, axis=-1: y * (g - np.sum(g * y, axis=axis, keepdims=True)),
     reference=lambda x, axis=-1: np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True),
     samples=_axis_samples,
-    onnx="Softmax",
 )
 def softmax(x: Any, *, axis: Any = -1) -> Any:
     """exp(x) / sum(exp(x)) along `axis`, shifted by the largest entry.
@@ -197,7 +191,6 @@ def softmax(x: Any, *, axis: Any = -1) -> Any:
     lambda g, y, *, axis=-1: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True),
     reference=lambda x, axis=-1: np.log(np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True)),
     samples=_axis_samples,
-    onnx="LogSoftmax",
 )
 def log_softmax(x: Any, *, axis: Any = -1) -> Any:
     """x - log(sum(exp(x))) along `axis`."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.primitives.primitive import kernel, op
+from tinygrad_nn.primitives.declare import kernel, op
 
 
 def in_one_dtype(a: Any, b: Any) -> tuple[Any, Any]:
@@ -44,18 +44,17 @@ def quotient(a: Any, b: Any) -> Any:
     return _zero_where(a, a / b)
 
 
-add = op(np.add, lambda g: g, lambda g: g, linear=True, onnx="Add")
-subtract = op(np.subtract, lambda g: g, lambda g: -g, linear=True, onnx="Sub")
-multiply = op(np.multiply, lambda g, b: g * b, lambda g, a: g * a, onnx="Mul")
+add = op(np.add, lambda g: g, lambda g: g, linear=True)
+subtract = op(np.subtract, lambda g: g, lambda g: -g, linear=True)
+multiply = op(np.multiply, lambda g, b: g * b, lambda g, a: g * a)
 divide = op(
     np.divide,
     lambda g, b: quotient(g, b),
     lambda g, a, b: -quotient(quotient(g, b) * a, b),
     domain=((-3, 3), (0.3, 3)),
-    onnx="Div",
 )
-negative = op(np.negative, lambda g: -g, linear=True, onnx="Neg")
-positive = op(np.positive, lambda g: g, linear=True, onnx="Identity")
+negative = op(np.negative, lambda g: -g, linear=True)
+positive = op(np.positive, lambda g: g, linear=True)
 
 
 def _log_of_base(a: Any, b: Any, y: Any) -> Any:
@@ -80,7 +79,7 @@ def _float_power(a: Any, b: Any) -> Any:
     return y.astype(dtype) if dtype.kind == "f" else y
 
 
-power = _power(np.power, operator.pow, onnx="Pow")  # faster than np.power for small constant exponents
+power = _power(np.power, operator.pow)  # faster than np.power for small constant exponents
 float_power = _power(np.float_power, _float_power, reference=np.float_power)
 hypot = op(
     np.hypot,
@@ -124,5 +123,5 @@ vecdot = op(
             ((2, 0), (0,)),
         )
     ],
-    signature="(k),(k)->()",
+    broadcasts=False,
 )

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinygrad_nn.errors import ShapeError
-from tinygrad_nn.primitives.primitive import composite
+from tinygrad_nn.primitives.declare import composite
 
 
 def _average_samples(rng: np.random.Generator) -> list[Any]:

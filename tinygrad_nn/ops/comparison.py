@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.primitives.primitive import composite, op
+from tinygrad_nn.primitives.declare import composite, op
 
 _function: Any
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from tinygrad_nn.ops.reduction import restore, sum_samples
-from tinygrad_nn.primitives.primitive import composite, kernel, op
+from tinygrad_nn.primitives.declare import composite, kernel, op
 
 
 def _samples(rng: np.random.Generator) -> list[Any]:
@@ -36,7 +36,6 @@ cumsum = op(
     lambda g, *, shapes, axis=None: np.reshape(_cumsum_rule(g, axis=axis), shapes[0]),
     linear=True,
     samples=_samples,
-    onnx="CumSum",
 )
 
 
@@ -120,7 +119,6 @@ prod = op(
     np.prod,
     lambda g, x, *, axis=None, keepdims=False: restore(g, axis, keepdims) * _others(x, axis),
     samples=sum_samples,
-    onnx="ReduceProd",
 )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
 from tinygrad_nn.ops.arithmetic import in_one_dtype, product, quotient
 from tinygrad_nn.ops.indexing import take
-from tinygrad_nn.primitives.primitive import composite, op
+from tinygrad_nn.primitives.declare import composite, op
 
 searchsorted = op(
     np.searchsorted,
@@ -86,7 +86,7 @@ convolve = op(
         for mode in _START
         for a, b in ((5, 3), (5, 2), (3, 5), (4, 4), (2, 5))
     ],
-    signature="(n?),(m?)->(k)",
+    broadcasts=False,
     method=False,
 )
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinygrad_nn.errors import MatrixError
 from tinygrad_nn.ops.linalg import turned
-from tinygrad_nn.primitives.primitive import composite, kernel, op
+from tinygrad_nn.primitives.declare import composite, kernel, op
 
 
 def _lower(m: Any) -> Any:
@@ -29,9 +29,7 @@ def _covariances(rng: np.random.Generator) -> list[Any]:
     return [((x @ turned(x) + 2 * np.eye(x.shape[-1]),), {}) for x in roots]
 
 
-cholesky = op(
-    np.linalg.cholesky, _cholesky_rule, samples=_covariances, signature="(n,n)->(n,n)", analytic=False
-)
+cholesky = op(np.linalg.cholesky, _cholesky_rule, samples=_covariances, broadcasts=False, analytic=False)
 
 
 def _log_det_rule(g: Any, a: Any, y: Any) -> Any:
@@ -52,10 +50,9 @@ def _log_det_rule(g: Any, a: Any, y: Any) -> Any:
     _log_det_rule,
     reference=lambda a: np.stack([np.sign(np.linalg.det(a)), np.log(np.abs(np.linalg.det(a)))], axis=-1),
     samples=_covariances,
-    signature="(n,n)->(2)",
+    broadcasts=False,
     analytic=False,
     method=False,
-    internal=True,
 )
 def sign_and_log_det(a: Any) -> Any:
     """The sign of the determinant and the logarithm of its absolute value, of one factorisation, side by side."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.errors import ShapeError
-from tinygrad_nn.primitives.primitive import op
+from tinygrad_nn.primitives.declare import op
 
 
 def _explicit(subscripts: str, ranks: list[int]) -> str:
@@ -124,5 +124,4 @@ einsum = op(
     variadic=True,
     adapt=_adapt,
     samples=_samples,
-    onnx="Einsum",
 )

@@ -6,28 +6,28 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.ops.arithmetic import product, quotient
-from tinygrad_nn.primitives.primitive import op
+from tinygrad_nn.primitives.declare import op
 
 _POSITIVE = (0.1, 9)
 
-exp = op(np.exp, lambda g, y: product(g, y), onnx="Exp")
+exp = op(np.exp, lambda g, y: product(g, y))
 exp2 = op(np.exp2, lambda g, y: product(g, y * math.log(2)))
 expm1 = op(np.expm1, lambda g, x: product(g, np.exp(x)))
-log = op(np.log, lambda g, x: quotient(g, x), domain=_POSITIVE, onnx="Log")
+log = op(np.log, lambda g, x: quotient(g, x), domain=_POSITIVE)
 log2 = op(np.log2, lambda g, x: quotient(g, x * math.log(2)), domain=_POSITIVE)
 log10 = op(np.log10, lambda g, x: quotient(g, x * math.log(10)), domain=_POSITIVE)
 log1p = op(np.log1p, lambda g, x: quotient(g, 1 + x), domain=(-0.9, 9))
-sqrt = op(np.sqrt, lambda g, y: quotient(g, 2 * y), domain=_POSITIVE, onnx="Sqrt")
+sqrt = op(np.sqrt, lambda g, y: quotient(g, 2 * y), domain=_POSITIVE)
 cbrt = op(np.cbrt, lambda g, y: quotient(g, 3 * y * y), domain=_POSITIVE, analytic=False)
 square = op(np.square, lambda g, x: 2 * x * g)
-reciprocal = op(np.reciprocal, lambda g, x: -quotient(quotient(g, x), x), domain=_POSITIVE, onnx="Reciprocal")
+reciprocal = op(np.reciprocal, lambda g, x: -quotient(quotient(g, x), x), domain=_POSITIVE)
 
 
 def _absolute(function: Any, **options: Any) -> Any:
     return op(function, lambda g, x: product(g, np.sign(x)), kinks={0.0: 0.0}, analytic=False, **options)
 
 
-absolute = _absolute(np.absolute, onnx="Abs")
+absolute = _absolute(np.absolute)
 fabs = _absolute(np.fabs)
 conjugate = op(np.conjugate, lambda g: g, linear=True, analytic=False)
 nan_to_num = op(

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.errors import ArgumentError
-from tinygrad_nn.primitives.primitive import op
+from tinygrad_nn.primitives.declare import op
 
 
 def _gap(a: Any, b: Any) -> Any:
@@ -24,8 +24,8 @@ def _choice(function: Any, wins: Any, **options: Any) -> Any:
     )
 
 
-maximum = _choice(np.maximum, lambda p, q: p > q, onnx="Max")
-minimum = _choice(np.minimum, lambda p, q: p < q, onnx="Min")
+maximum = _choice(np.maximum, lambda p, q: p > q)
+minimum = _choice(np.minimum, lambda p, q: p < q)
 fmax = _choice(np.fmax, lambda p, q: (p > q) | (q != q))  # the other one is NaN
 fmin = _choice(np.fmin, lambda p, q: (p < q) | (q != q))
 
@@ -74,5 +74,4 @@ clip = op(
     analytic=False,
     samples=_clip_samples,
     method=True,
-    onnx="Clip",
 )

@@ -8,7 +8,7 @@ import numpy as np
 from tinygrad_nn.ops.activation import sigmoid, softmax
 from tinygrad_nn.ops.arithmetic import in_one_dtype
 from tinygrad_nn.ops.reduction import ones
-from tinygrad_nn.primitives.primitive import kernel
+from tinygrad_nn.primitives.declare import kernel
 
 _INTP = np.dtype(np.intp)
 
@@ -66,11 +66,10 @@ def _plain_cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> A
         d * (g / len(d) if reduction == "mean" else g if reduction == "sum" else g[:, None])
     ),
     None,
-    d=lambda logits, labels: minus_one_hot(softmax(logits), labels),
+    residuals={"d": lambda logits, labels: minus_one_hot(softmax(logits), labels)},
     reference=_plain_cross_entropy,
     samples=_reduction_samples,
     method=False,
-    onnx="SoftmaxCrossEntropyLoss",
 )
 def cross_entropy(logits: Any, labels: Any, *, reduction: str = "mean") -> Any:
     """-log(softmax(logits)[label]) for (N, C) logits and N integer labels: their mean, their sum, or each."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.errors import ArgumentError
-from tinygrad_nn.primitives.primitive import kernel, op
+from tinygrad_nn.primitives.declare import kernel, op
 
 
 class _Hole:
@@ -75,9 +75,8 @@ def _index_samples(rng: np.random.Generator) -> list[Any]:
     linear=True,
     samples=_index_samples,
     reference=lambda x, *arrays, index: x[_filled(index, arrays)],
-    internal=True,
+    method=False,
     promotes=False,
-    onnx="GatherND",
 )
 def getitem(x: Any, *arrays: Any, index: tuple[Any, ...]) -> Any:
     """x[index], with the arrays of the index as operands."""
@@ -106,9 +105,8 @@ def _one_by_one(g_: Any, *arrays: Any, index: tuple[Any, ...], shape: tuple[int,
     linear=True,
     samples=_scatter_samples,
     reference=_one_by_one,
-    internal=True,
+    method=False,
     promotes=False,
-    onnx="ScatterND",
 )
 def scatter(g_: Any, *arrays: Any, index: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
     """Zeros of `shape` with g added wherever the index points, repeats too: the adjoint of getitem."""
@@ -152,7 +150,6 @@ where = op(
     samples=_where_samples,
     adapt=_choices,
     method=False,
-    onnx="Where",
 )
 
 take = op(
@@ -168,7 +165,6 @@ take = op(
         ((rng.normal(size=(3,)), np.zeros(0, np.int64)), {"axis": 0}),
     ],
     method=True,
-    onnx="Gather",
 )
 
 
@@ -206,7 +202,6 @@ take_along_axis = op(
     linear=True,
     samples=_along_samples,
     method=True,
-    onnx="GatherElements",
 )
 
 
@@ -231,7 +226,6 @@ def _add_along_samples(rng: np.random.Generator) -> list[Any]:
     samples=_add_along_samples,
     reference=lambda values, indices, length, axis: _one_hot_sum(values, indices, length, axis),
     method=False,
-    internal=True,
 )
 def add_along_axis(values: Any, indices: Any, *, length: int, axis: int) -> Any:
     """Zeros with the values added where the indices say: the adjoint of take_along_axis."""

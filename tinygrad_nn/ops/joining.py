@@ -7,7 +7,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from tinygrad_nn.errors import ShapeError
-from tinygrad_nn.primitives.primitive import composite, op
+from tinygrad_nn.primitives.declare import composite, op
 
 
 def _part(g: Any, *, i: int, shapes: Any, axis: int = 0) -> Any:
@@ -38,7 +38,6 @@ concatenate = op(
         *_several((2, 3), (1, 3), (0, 3))(rng),
         *_several((2, 3), (2, 1), axis=-1)(rng),
     ],
-    onnx="Concat",
 )
 stack = op(
     np.stack,
@@ -48,7 +47,6 @@ stack = op(
     adapt=_sequence,
     linear=True,
     samples=lambda rng: [*_several((2, 3), (2, 3))(rng), *_several((2, 3), (2, 3), (2, 3), axis=-1)(rng)],
-    onnx="Concat",
 )
 
 
@@ -121,4 +119,4 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
             f"split: {length} elements along axis {axis} of {np.shape(ary)} make no {indices_or_sections} "
             f"equal parts\n  hint   np.array_split(t, {indices_or_sections}, axis={axis})"
         )
-    return array_split(ary, indices_or_sections, axis)  # type: ignore[no-any-return]
+    return array_split(ary, indices_or_sections, axis)

@@ -8,7 +8,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.ops.arithmetic import quotient
-from tinygrad_nn.primitives.primitive import composite, kernel, op
+from tinygrad_nn.primitives.declare import composite, kernel, op
 
 
 def _left(g: Any, b: Any) -> Any:
@@ -54,7 +54,7 @@ def _samples(rng: np.random.Generator) -> list[Any]:
     return [((rng.normal(size=a), rng.normal(size=b)), {}) for a, b in ranks]
 
 
-matmul = op(np.matmul, _left, _right, samples=_samples, signature="(n?,k),(k,m?)->(n?,m?)", onnx="MatMul")
+matmul = op(np.matmul, _left, _right, samples=_samples, broadcasts=False)
 
 
 def _pairs(*shapes: Any, **params: Any) -> Any:
@@ -167,7 +167,6 @@ def _on_diagonal_samples(rng: np.random.Generator) -> list[Any]:
     samples=_on_diagonal_samples,
     reference=lambda x, shape, offset=0, axis1=0, axis2=1: _placed(x, shape, offset, axis1, axis2),
     method=False,
-    internal=True,
 )
 def on_diagonal(x: Any, *, shape: tuple[int, ...], offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """Zeros of `shape` with x on a diagonal: the adjoint of diagonal."""
@@ -221,9 +220,7 @@ def turned(x: Any) -> Any:
     return np.swapaxes(x, -1, -2)
 
 
-inv = op(
-    np.linalg.inv, lambda g, y: -(turned(y) @ g @ turned(y)), samples=_matrices, signature="(n,n)->(n,n)"
-)
+inv = op(np.linalg.inv, lambda g, y: -(turned(y) @ g @ turned(y)), samples=_matrices, broadcasts=False)
 
 
 def _solved(a: Any, g: Any, shape: tuple[int, ...]) -> Any:
@@ -257,7 +254,7 @@ solve = op(
             ((), (3, 0)),
         )
     ],
-    signature="(n,n),(n,m?)->(n,m?)",
+    broadcasts=False,
 )
 
 
@@ -289,7 +286,7 @@ def _from_singular_values(a: Any) -> Any:
         ((x,), {}) for x in (_regular(rng), _regular(rng, 2), _regular(rng, 1, 2, n=4), _regular(rng, n=1))
     ],
     method=False,
-    signature="(n,n)->(n,n)",
+    broadcasts=False,
 )
 def cofactors(a: Any) -> Any:
     """The derivative of det: det(a) * inv(a).T, and its limit where a is singular."""
@@ -309,8 +306,7 @@ det = op(
     lambda g, a: g[..., None, None] * cofactors(a),
     operand_names=("a",),
     samples=_matrices,
-    signature="(n,n)->()",
-    onnx="Det",
+    broadcasts=False,
 )
 
 

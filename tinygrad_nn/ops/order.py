@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinygrad_nn.errors import SettingError
-from tinygrad_nn.primitives.primitive import composite
+from tinygrad_nn.primitives.declare import composite
 
 
 @composite(np.sort, samples=lambda rng: _sorted_samples(rng), analytic=False)

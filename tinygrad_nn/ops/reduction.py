@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.primitives.primitive import kernel, op
+from tinygrad_nn.primitives.declare import kernel, op
 
 
 def restore(g: Any, axis: Any, keepdims: bool) -> Any:
@@ -63,7 +63,6 @@ sum_ = op(
     call=_sum,
     linear=True,
     samples=sum_samples,
-    onnx="ReduceSum",
 )
 mean = op(
     np.mean,
@@ -71,7 +70,6 @@ mean = op(
     call=_mean,
     linear=True,
     samples=lambda rng: [call for call in sum_samples(rng) if call[0][0].ndim],
-    onnx="ReduceMean",
 )
 
 
@@ -90,7 +88,6 @@ def _extremum(function: Any, other: Any, name: str) -> Any:
         also=(other,),
         analytic=False,
         samples=sum_samples,
-        onnx=f"Reduce{name.capitalize()}",
     )
 
 
@@ -104,7 +101,6 @@ min_ = _extremum(np.min, np.amin, "min")
     ),
     reference=lambda x, axis=None, keepdims=False: np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims)),
     samples=sum_samples,
-    onnx="ReduceLogSumExp",
 )
 def logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))) over `axis` (all axes by default), shifted by the largest entry.
@@ -139,7 +135,6 @@ def _by_hand(x: Any, shape: tuple[int, ...]) -> Any:
     linear=True,
     samples=_sum_to_samples,
     method=False,
-    onnx="ReduceSum",
 )
 def sum_to(x: Any, *, shape: tuple[int, ...]) -> Any:
     """Sum out the axes that broadcasting `shape` to the shape of x has added or stretched.

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.ops.arithmetic import product
-from tinygrad_nn.primitives.primitive import op
+from tinygrad_nn.primitives.declare import op
 
 
 def _zero(g: Any) -> Any:
@@ -21,13 +21,11 @@ def _to_integer(x: Any) -> Any:
     return x - np.rint(x)
 
 
-sign = op(np.sign, _zero, zero_gradient=True, kinks=(0.0,), analytic=False, onnx="Sign")
-floor = op(np.floor, _zero, zero_gradient=True, kinks=_to_integer, analytic=False, onnx="Floor")
-ceil = op(np.ceil, _zero, zero_gradient=True, kinks=_to_integer, analytic=False, onnx="Ceil")
+sign = op(np.sign, _zero, zero_gradient=True, kinks=(0.0,), analytic=False)
+floor = op(np.floor, _zero, zero_gradient=True, kinks=_to_integer, analytic=False)
+ceil = op(np.ceil, _zero, zero_gradient=True, kinks=_to_integer, analytic=False)
 trunc = op(np.trunc, _zero, zero_gradient=True, kinks=_to_integer, analytic=False)
-rint = op(
-    np.rint, _zero, zero_gradient=True, kinks=lambda x: _to_integer(x + 0.5), analytic=False, onnx="Round"
-)
+rint = op(np.rint, _zero, zero_gradient=True, kinks=lambda x: _to_integer(x + 0.5), analytic=False)
 round_ = op(
     np.round,
     lambda g, *, decimals=0: np.zeros_like(g),
@@ -44,9 +42,7 @@ round_ = op(
 
 _BINARY: dict[str, Any] = {"domain": ((-3, 3), (0.3, 3)), "kinks": _whole, "analytic": False}
 floor_divide = op(np.floor_divide, _zero, _zero, zero_gradient=True, **_BINARY)
-remainder = op(
-    np.remainder, lambda g: g, lambda g, a, b: -product(g, np.floor_divide(a, b)), **_BINARY, onnx="Mod"
-)
+remainder = op(np.remainder, lambda g: g, lambda g, a, b: -product(g, np.floor_divide(a, b)), **_BINARY)
 fmod = op(np.fmod, lambda g: g, lambda g, a, b: -product(g, np.trunc(a / b)), **_BINARY)
 heaviside = op(
     np.heaviside,

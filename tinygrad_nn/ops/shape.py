@@ -7,7 +7,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from tinygrad_nn.errors import ArgumentError, NoGradientRule
 from tinygrad_nn.ops.indexing import put
-from tinygrad_nn.primitives.primitive import composite, kernel, op
+from tinygrad_nn.primitives.declare import composite, kernel, op
 
 
 def _calls(*choices: Any, shape: tuple[int, ...] = (2, 3, 4)) -> Any:
@@ -35,14 +35,12 @@ reshape = op(
         {"shape": (), "of": (1,)},
         {"shape": (3, 0), "of": (0, 2)},
     ),
-    onnx="Reshape",
 )
 transpose = op(
     np.transpose,
     lambda g, *, axes=None: np.transpose(g, None if axes is None else _inverse(axes)),
     linear=True,
     samples=_calls({}, {"axes": (1, 2, 0)}, {"axes": (-1, 0, 1)}, {"of": (3,)}, {"of": ()}, {"of": (0, 2)}),
-    onnx="Transpose",
 )
 expand_dims = op(
     np.expand_dims,
@@ -50,21 +48,18 @@ expand_dims = op(
     linear=True,
     samples=_calls({"axis": 0}, {"axis": (0, -1)}, {"axis": 0, "of": ()}, {"axis": 1, "of": (0,)}),
     method=False,
-    onnx="Unsqueeze",
 )
 squeeze = op(
     np.squeeze,
     lambda g, *, shapes, axis=None: np.reshape(g, shapes[0]),
     linear=True,
     samples=_calls({}, {"axis": 0}, {"axis": (0, -1)}, shape=(1, 3, 1)),
-    onnx="Squeeze",
 )
 swapaxes = op(
     np.swapaxes,
     lambda g, *, axis1, axis2: np.swapaxes(g, axis1, axis2),
     linear=True,
     samples=_calls({"axis1": 0, "axis2": -1}, {"axis1": 1, "axis2": 2}),
-    onnx="Transpose",
 )
 broadcast_to = op(
     np.broadcast_to,
@@ -79,7 +74,6 @@ broadcast_to = op(
         shape=(3, 1),
     ),
     method=False,
-    onnx="Expand",
 )
 
 
@@ -129,8 +123,8 @@ _TRIANGLES = _calls(
     {"of": (1, 1)},
     {"of": (0, 2)},
 )
-tril = op(np.tril, lambda g, *, k=0: np.tril(g, k), linear=True, samples=_TRIANGLES, onnx="Trilu")
-triu = op(np.triu, lambda g, *, k=0: np.triu(g, k), linear=True, samples=_TRIANGLES, onnx="Trilu")
+tril = op(np.tril, lambda g, *, k=0: np.tril(g, k), linear=True, samples=_TRIANGLES)
+triu = op(np.triu, lambda g, *, k=0: np.triu(g, k), linear=True, samples=_TRIANGLES)
 
 
 def _negated(shift: Any) -> Any:
@@ -189,7 +183,6 @@ pad = op(
         {"pad_width": ((1, 1),), "mode": "edge", "of": (1,)},
         shape=(3, 4),
     ),
-    onnx="Pad",
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.primitives.primitive import kernel
+from tinygrad_nn.primitives.declare import kernel
 
 _CELLS = 128  # per unit of x
 _END = 6 * _CELLS  # from there on, erf is 1 to the last bit
@@ -32,7 +32,6 @@ def _taylor(terms: int, dtype: str) -> tuple[Any, ...]:
     lambda g, x: g * (np.exp(-x * x) * (2 / math.sqrt(math.pi))),
     reference=np.vectorize(math.erf, otypes=[float]),
     analytic=False,
-    onnx="Erf",
 )
 def erf(x: Any) -> Any:
     """The error function, 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to x; 2.5 units in the last place."""

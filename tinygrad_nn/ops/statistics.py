@@ -8,7 +8,7 @@ import numpy as np
 from tinygrad_nn.errors import ArgumentError, NoGradientRule
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.reduction import count, restore, sum_
-from tinygrad_nn.primitives.primitive import composite, kernel, op
+from tinygrad_nn.primitives.declare import composite, kernel, op
 
 
 def _freedom(shape: tuple[int, ...], axis: Any, ddof: float) -> float:
@@ -109,7 +109,6 @@ def _norm_samples(rng: np.random.Generator) -> list[Any]:
     ),
     reference=lambda x, axis=None, keepdims=False: np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims)),
     samples=_norm_samples,
-    onnx="ReduceL2",
 )
 def euclidean_norm(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     """sqrt(sum(x**2)) over `axis` (all axes by default), with derivative 0 at 0."""

@@ -15,14 +15,15 @@ import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.engine.node import tick
-from tinygrad_nn.primitives.primitive import Primitive, kernel
+from tinygrad_nn.primitives.declare import kernel
+from tinygrad_nn.primitives.primitive import Primitive
 from tinygrad_nn.states import check_fit
 
 Array = np.ndarray[Any, Any]
 Schedule = Callable[[int], float]
 
 
-@kernel(*[None] * 5, writes=(0, 2, 3), differentiable=False, method=False, internal=True)
+@kernel(*[None] * 5, writes=(0, 2, 3), differentiable=False, method=False)
 def sgd_update(
     parameter: Any,
     gradient: Any,
@@ -51,7 +52,7 @@ def sgd_update(
     np.subtract(parameter, scratch, parameter)
 
 
-@kernel(*[None] * 7, writes=(0, 2, 3, 4), differentiable=False, method=False, internal=True)
+@kernel(*[None] * 7, writes=(0, 2, 3, 4), differentiable=False, method=False)
 def adam_update(
     parameter: Any,
     gradient: Any,
@@ -283,7 +284,7 @@ class AdamW(Adam):
     __init__ = functools.partialmethod(Adam.__init__, weight_decay=0.01)
 
 
-@kernel(None, variadic=True, writes=(0,), differentiable=False, method=False, internal=True)
+@kernel(None, variadic=True, writes=(0,), differentiable=False, method=False)
 def gradient_norm(norm: Any, *gradients: Any, error_if_nonfinite: bool = True) -> None:
     """The Euclidean norm of all gradients together, in double precision, filled into a 0-d array."""
     total = math.sqrt(sum(float(np.sum(np.square(g, dtype=np.float64))) for g in gradients))
@@ -292,7 +293,7 @@ def gradient_norm(norm: Any, *gradients: Any, error_if_nonfinite: bool = True) -
     norm[...] = total
 
 
-@kernel(None, None, writes=(0,), differentiable=False, method=False, internal=True)
+@kernel(None, None, writes=(0,), differentiable=False, method=False)
 def scale_down(gradient: Any, norm: Any, *, max_norm: float) -> None:
     """Scale a gradient by max_norm / norm where the norm is larger than that."""
     if norm > max_norm:

@@ -1,16 +1,12 @@
-"""What a derivative rule asks for, and what a call of its op therefore saves."""
+"""A derivative rule, and what it asks for by the names of its parameters."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from tinygrad_nn.errors import BadRule
-
-if TYPE_CHECKING:
-    from tinygrad_nn.primitives.primitive import Primitive
 
 
 def takes_cotangent(function: Callable[..., Any]) -> bool:
@@ -55,42 +51,3 @@ class Rule:
         if self.wants_index:
             keywords["i"] = index
         return keywords
-
-
-class Plan:
-    """For one choice of operands whose gradient is wanted: what to save, and how to call each rule with it.
-
-    `sources` index into (*operands, result, *residuals) and `names` says what stands there; `calls` holds
-    (operand index, rule, positions of its values in the saved ones).
-    """
-
-    __slots__ = ("calls", "names", "save", "sources")
-
-    def __init__(self, op: Primitive, needs: int, count: int) -> None:
-        wanted = [(i, op.rule(i)) for i in range(count) if needs >> i & 1]
-        places: dict[str, int | slice] = {name: k for k, name in enumerate(op.operand_names)}
-        places |= {"xs": slice(0, count), "y": count}
-        places |= {name: count + 1 + k for k, name in enumerate(op.residuals)}
-        names: dict[str, None] = {}
-        for _, rule in wanted:
-            for name in rule.values:
-                names[name] = None
-                for source in op.residual_operands.get(name, ()):  # so that higher orders can recompute it
-                    names[source] = None
-        order = {name: k for k, name in enumerate(names)}
-        self.names = tuple(names)
-        self.sources = tuple(places[name] for name in names)
-        self.save = _picker(self.sources)
-        self.calls = tuple((i, rule, tuple(order[name] for name in rule.values)) for i, rule in wanted)
-
-
-def _picker(places: tuple[Any, ...]) -> Callable[[list[Any]], Sequence[Any]]:
-    """Return the function that picks `places` out of a list, without a call of Python code."""
-    if not places:
-        return itemgetter(slice(0, 0))
-    if len(places) > 1:
-        return itemgetter(*places)
-    (place,) = places
-    if isinstance(place, slice):
-        return lambda values: (values[place],)
-    return itemgetter(slice(place, place + 1))

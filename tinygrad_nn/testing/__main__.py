@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tinygrad_nn.primitives.primitive import REGISTRY, Primitive
+from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives.record import REGISTRY
 from tinygrad_nn.testing.battery.calls import missing_data
 from tinygrad_nn.testing.mutants import MUTATORS, mutation_test
 from tinygrad_nn.testing.report import report

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.errors import CheckFailed
-from tinygrad_nn.primitives.primitive import REGISTRY, Composite, Primitive
+from tinygrad_nn.primitives.composite import Composite
+from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives.record import REGISTRY, Record
 from tinygrad_nn.testing.battery import run
 from tinygrad_nn.testing.battery.calls import Call, draw_call, missing_data, with_random
 from tinygrad_nn.testing.battery.composites import check_composite_call, draw_arguments
@@ -47,7 +49,7 @@ class OpReport:
         return self
 
 
-def kind_of(record: Primitive | Composite) -> str:
+def kind_of(record: Record) -> str:
     """Return how a record is checked."""
     if isinstance(record, Primitive) and record.writes:
         return "update"
@@ -58,9 +60,9 @@ def kind_of(record: Primitive | Composite) -> str:
     return "differentiable"
 
 
-def find_record(op: Any) -> Primitive | Composite:
+def find_record(op: Any) -> Record:
     """Return the record of an op, given itself, the function it stands for, or its name."""
-    if isinstance(op, (Primitive, Composite)):
+    if isinstance(op, Record):
         return op
     record = REGISTRY.get(op)
     if record is None:
@@ -100,10 +102,10 @@ def check_op(op: Any, max_examples: int | None = None) -> OpReport:
             raise CheckFailed(missing)
 
     def example(integer: Callable[[int, int], int]) -> None:
-        if isinstance(record, Composite):
-            _tally_composite(report, record, integer)
-        else:
+        if isinstance(record, Primitive):
             _tally(report, draw_call(record, integer))
+        elif isinstance(record, Composite):
+            _tally_composite(report, record, integer)
 
     wanted = run_examples(example, max_examples)
     extra = with_random(np.random.default_rng(list(record.name.encode())))

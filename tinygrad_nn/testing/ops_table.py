@@ -8,7 +8,9 @@ import re
 import numpy as np
 
 import tinygrad_nn as tn
-from tinygrad_nn.primitives.primitive import REGISTRY, Composite, Primitive
+from tinygrad_nn.primitives.composite import Composite
+from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives.record import REGISTRY
 from tinygrad_nn.viz.facts import source
 
 _HEAD = """# The ops

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinygrad_nn.errors import CheckFailed
-from tinygrad_nn.primitives.primitive import REGISTRY
+from tinygrad_nn.primitives.record import REGISTRY
 from tinygrad_nn.testing.battery import CHECKS
 from tinygrad_nn.testing.check_op import OpReport, check_op
 

@@ -1,11 +1,11 @@
 """Training: `fit`, `evaluate`, `predict`, and the callbacks that watch over them."""
 
-from tinygrad_nn.train.callbacks import Callback, Checkpoint, EarlyStopping, LearningRate, ReduceOnPlateau
+from tinygrad_nn.train.callbacks import Checkpoint, EarlyStopping, LearningRate, ReduceOnPlateau
 from tinygrad_nn.train.history import Best, History
 from tinygrad_nn.train.loop import evaluate, fit, predict
 from tinygrad_nn.train.metrics import accuracy
 from tinygrad_nn.train.progress import Progress
-from tinygrad_nn.train.run import Run
+from tinygrad_nn.train.run import Callback, Run
 
 __all__ = [
     "Best",

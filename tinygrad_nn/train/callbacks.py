@@ -1,59 +1,15 @@
-"""Callbacks: what happens around the steps of `fit`. small classes, or any function of the run."""
+"""Callbacks that come with the library: small classes around the steps of `fit`."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tinygrad_nn import checkpoint
 from tinygrad_nn.train.history import Mode, better, number
-
-if TYPE_CHECKING:
-    from tinygrad_nn.train.run import Run
-
-
-class Callback:
-    """Base of callbacks: override what you need; `run` knows the model, the optimizer, the history and
-    `stop(why)`.
-
-    What a callback remembers from epoch to epoch it returns from `state_dict`, so that a checkpoint contains
-    it. Callbacks are told in the order given, those of a higher `rank` after all others.
-    """
-
-    rank = 0
-
-    def on_start(self, run: Run) -> None:
-        """Called once, before the first step."""
-
-    def on_step(self, run: Run) -> None:
-        """Called after every step of the optimizer."""
-
-    def on_epoch(self, run: Run) -> None:
-        """Called after every epoch, when its row stands in the history."""
-
-    def on_interrupt(self, run: Run) -> None:
-        """Called after Ctrl-C between two steps, when everything is whole."""
-
-    def on_end(self, run: Run) -> None:
-        """Called once at the end, also after Ctrl-C or an error."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint has to keep."""
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-
-
-class EachEpoch(Callback):
-    """Calls a plain function of the run after every epoch."""
-
-    def __init__(self, function: Callable[[Run], object]) -> None:
-        self._function = function
-
-    def on_epoch(self, run: Run) -> None:
-        self._function(run)
+from tinygrad_nn.train.run import Callback, Run
 
 
 class EarlyStopping(Callback):
@@ -207,8 +163,6 @@ class Checkpoint(Callback):
         self._steps = 0
 
     def on_start(self, run: Run) -> None:
-        from tinygrad_nn import checkpoint
-
         self._steps = 0
         if os.path.lexists(self.path):
             checkpoint.load(self.path, **run.parts(), **self._parts)
@@ -226,6 +180,4 @@ class Checkpoint(Callback):
         self._save(run)
 
     def _save(self, run: Run) -> None:
-        from tinygrad_nn import checkpoint
-
         checkpoint.save(self.path, **run.parts(), **self._parts)

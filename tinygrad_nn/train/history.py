@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
+from tinygrad_nn import plot
+
 Mode = Literal["min", "max"]
 
 
@@ -97,10 +99,12 @@ class History:
         choose = min if better(name, mode) == "min" else max
         return choose(rows, key=lambda row: row.value)
 
+    def mode(self, name: str) -> Mode:
+        """Return whether less or more of a column is better; see `better`."""
+        return better(name)
+
     def plot(self, *columns: str, ax: Any = None) -> Any:
         """Draw columns over the epochs, training solid and validation dashed; see `tn.plot.history`."""
-        from tinygrad_nn import plot
-
         return plot.history(self, *columns, ax=ax)
 
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -14,15 +13,14 @@ from tinygrad_nn.context import no_grad
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import ShapeError
-from tinygrad_nn.nn.module import Module
+from tinygrad_nn.nn.module import in_mode
 from tinygrad_nn.optim import Optimizer
-from tinygrad_nn.train.callbacks import Callback
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.interrupts import Interrupts
 from tinygrad_nn.train.metrics import Means, Metrics
 from tinygrad_nn.train.nonfinite import not_finite
 from tinygrad_nn.train.progress import Progress
-from tinygrad_nn.train.run import Loss, Model, Run
+from tinygrad_nn.train.run import Callback, Loss, Model, Run
 
 ROWS = 1000
 """Rows that `evaluate` and `predict` give to the model at once when they are handed whole arrays."""
@@ -76,7 +74,7 @@ def fit(
         watchers.append(Progress(sys.stdout if progress is True else progress))
     try:
         _tell(watchers, "on_start", run)
-        with Interrupts() as interrupts, _mode(model, training=True):
+        with Interrupts() as interrupts, in_mode(model, training=True):
             while run.epoch < epochs and run.stopping is None:
                 for *inputs, targets in run.remaining():
                     run.whole = False
@@ -123,7 +121,7 @@ def evaluate(model: Model, loss: Loss, data: Any, *, metrics: Metrics | None = N
         ShapeError: arrays of different lengths.
     """
     means = Means()
-    with no_grad(), _mode(model, training=False):
+    with no_grad(), in_mode(model, training=False):
         for *inputs, targets in _batches_of(data):
             predictions = model(*inputs)
             means.add(loss(predictions, targets), predictions, targets, metrics or {})
@@ -141,7 +139,7 @@ def predict(model: Model, *inputs: Any) -> np.ndarray[Any, Any]:
         ShapeError: arrays of different lengths.
         ValueError: there is no row.
     """
-    with no_grad(), _mode(model, training=False):
+    with no_grad(), in_mode(model, training=False):
         pieces = [plain(model(*rows)) for rows in _batches_of(inputs)]
     if not pieces:
         raise ValueError("predict: the data have no rows")
@@ -151,20 +149,6 @@ def predict(model: Model, *inputs: Any) -> np.ndarray[Any, Any]:
 def _tell(callbacks: Iterable[Callback], event: str, run: Run) -> None:
     for callback in callbacks:
         getattr(callback, event)(run)
-
-
-@contextmanager
-def _mode(model: Model, *, training: bool) -> Iterator[None]:
-    """Switch a module to training or evaluation, and each part of it back to what it was."""
-    modules = [module for _, module in model.named_modules()] if isinstance(model, Module) else []
-    before = [module.training for module in modules]
-    for module in modules:
-        module.training = training
-    try:
-        yield
-    finally:
-        for module, mode in zip(modules, before, strict=True):
-            module.training = mode
 
 
 def _batches_of(data: Any) -> Iterable[Sequence[Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,7 @@ from tinygrad_nn.engine.debug import debug
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import NonFinite
 from tinygrad_nn.nn.module import Module
-
-if TYPE_CHECKING:
-    from tinygrad_nn.train.run import Run
+from tinygrad_nn.train.run import Run
 
 
 def not_finite(run: Run, inputs: Sequence[Any], targets: Any, value: Tensor) -> NonFinite:

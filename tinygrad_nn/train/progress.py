@@ -5,13 +5,10 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
-from tinygrad_nn.train.callbacks import Callback
 from tinygrad_nn.train.history import number
-
-if TYPE_CHECKING:
-    from tinygrad_nn.train.run import Run
+from tinygrad_nn.train.run import Callback, Run
 
 UPDATES_PER_SECOND = 10
 

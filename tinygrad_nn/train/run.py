@@ -1,4 +1,4 @@
-"""A training in progress: what has been done, and what is left of the epoch."""
+"""A training in progress, and the callbacks that are told of it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,54 @@ import numpy as np
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.optim import Optimizer
-from tinygrad_nn.train.callbacks import Callback, EachEpoch
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.metrics import Means, Metrics
 
 Model = Callable[..., Any]
 Loss = Callable[[Any, Any], Tensor]
+
+
+class Callback:
+    """Base of callbacks: override what you need; `run` knows the model, the optimizer, the history and
+    `stop(why)`.
+
+    What a callback remembers from epoch to epoch it returns from `state_dict`, so that a checkpoint contains
+    it. Callbacks are told in the order given, those of a higher `rank` after all others.
+    """
+
+    rank = 0
+
+    def on_start(self, run: Run) -> None:
+        """Called once, before the first step."""
+
+    def on_step(self, run: Run) -> None:
+        """Called after every step of the optimizer."""
+
+    def on_epoch(self, run: Run) -> None:
+        """Called after every epoch, when its row stands in the history."""
+
+    def on_interrupt(self, run: Run) -> None:
+        """Called after Ctrl-C between two steps, when everything is whole."""
+
+    def on_end(self, run: Run) -> None:
+        """Called once at the end, also after Ctrl-C or an error."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint has to keep."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+
+
+class EachEpoch(Callback):
+    """Calls a plain function of the run after every epoch."""
+
+    def __init__(self, function: Callable[[Run], object]) -> None:
+        self._function = function
+
+    def on_epoch(self, run: Run) -> None:
+        self._function(run)
 
 
 class Run:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_nn.compiler.step import unchanged
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import GraphError
-from tinygrad_nn.graph.recorder import Recorder, captured, from_error, record, tensors
+from tinygrad_nn.graph.builder import captured, from_error
+from tinygrad_nn.graph.isolation import unchanged
+from tinygrad_nn.graph.recorder import Recorder, record, tensors
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.primitives.operands import as_array
 
@@ -97,7 +98,7 @@ def _draw_call(
     with unchanged():
         recorder = Recorder()
         result = record(recorder, function, *inputs)
-        found = list(tensors(result))
+        found = tensors(result)
         if not found:
             raise GraphError(f"draw: {what} returned {type(result).__name__}, and no tensor to draw")
         recorder.rename(names)

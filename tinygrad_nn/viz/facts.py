@@ -188,7 +188,7 @@ def _manner(value: Value, operand: Value, rule: Rule) -> str:
     words = (
         plain or f"as {doc.splitlines()[0].rpartition(': ')[2].split(', ')[0].rstrip('.') if doc else body}"
     )
-    if value.op is None or value.op.signature or value.op.variadic or operand.shape == value.shape:
+    if value.op is None or not value.op.broadcasts or value.op.variadic or operand.shape == value.shape:
         return words
     axes = summed(operand.shape, value.shape)
     if axes:

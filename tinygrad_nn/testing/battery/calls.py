@@ -14,7 +14,8 @@ import numpy as np
 from tinygrad_nn.engine.backward import backward
 from tinygrad_nn.engine.tensor import Tensor, apply, as_tensor
 from tinygrad_nn.errors import CheckFailed
-from tinygrad_nn.primitives.primitive import Composite, Primitive
+from tinygrad_nn.primitives.composite import Composite
+from tinygrad_nn.primitives.primitive import Primitive
 from tinygrad_nn.testing.gradcheck import away_from_zero
 from tinygrad_nn.testing.numerical import (
     Estimate,
@@ -72,7 +73,7 @@ def missing_data(op: Primitive) -> str | None:
     if op.samples is None:
         needed = [k for rule in rules for k in rule.keywords if k not in rule.defaults]
         integers = [name for name, rule in zip(op.operand_names, op.rules, strict=False) if rule is None]
-        if op.variadic or needed or integers or op.signature or len(op.rules) > 3:
+        if op.variadic or needed or integers or not op.broadcasts or len(op.rules) > 3:
             operands = ", ".join(["rng.normal(size=(2, 3))"] * (2 if op.variadic else len(op.rules)))
             params = ", ".join(f'"{name}": ...' for name in dict.fromkeys(needed))
             why = (

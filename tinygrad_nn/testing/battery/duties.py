@@ -178,7 +178,7 @@ def _reversed(x: Any) -> Any:
 def shared_operand(call: Call) -> bool:
     """f(x, x) has the sum of both gradients."""
     pairs = [(i, j) for j in range(len(call.xs)) for i in range(j) if call.xs[i].shape == call.xs[j].shape]
-    if not call.differentiable or not pairs or call.op.signature:
+    if not call.differentiable or not pairs or not call.op.broadcasts:
         return False
     i, j = pairs[0]
     x = call.xs[i]

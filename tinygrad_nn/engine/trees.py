@@ -1,0 +1,61 @@
+"""Nested lists, tuples, named tuples and dicts of values: what is inside, and the same with other values inside.
+
+Everything else is a leaf, modules and subclasses of dict included: what cannot be made again is not taken apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+def leaves(tree: Any) -> Iterator[Any]:
+    """Yield the leaves in order, those of subclasses too, which reading does not need to make again.
+
+    Example:
+        >>> list(leaves({"a": [1, (2, 3)], "b": 4}))
+        [1, 2, 3, 4]
+    """
+    if isinstance(tree, (list, tuple, dict)):
+        for part in tree.values() if isinstance(tree, dict) else tree:
+            yield from leaves(part)
+    else:
+        yield tree
+
+
+def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
+    """Return the same containers with `function(leaf)` in place of each leaf, in order.
+
+    Example:
+        >>> mapped(lambda x: -x, [1, {"a": (2, 3)}])
+        [-1, {'a': (-2, -3)}]
+    """
+    if is_sequence(tree):
+        return rebuilt(tree, (mapped(function, part) for part in tree))
+    if type(tree) is dict:
+        return {key: mapped(function, part) for key, part in tree.items()}
+    return function(tree)
+
+
+def mapped_by_name(function: Callable[[Any, str], Any], tree: Any, name: str) -> Any:
+    """Return the same with `function(leaf, name)`, where the name is how Python reaches the leaf.
+
+    Example:
+        >>> mapped_by_name(lambda x, name: name, [1, {"a": 2}], "arg")
+        ['arg[0]', {'a': "arg[1]['a']"}]
+    """
+    if is_sequence(tree):
+        return rebuilt(tree, (mapped_by_name(function, part, f"{name}[{k}]") for k, part in enumerate(tree)))
+    if type(tree) is dict:
+        return {key: mapped_by_name(function, part, f"{name}[{key!r}]") for key, part in tree.items()}
+    return function(tree, name)
+
+
+def is_sequence(thing: Any) -> bool:
+    """Tell whether `thing` is a list, tuple or named tuple, which another with other items can stand for."""
+    return type(thing) in (list, tuple) or (isinstance(thing, tuple) and hasattr(thing, "_fields"))
+
+
+def rebuilt(sequence: Any, parts: Iterator[Any]) -> Any:
+    """Return a list, tuple or named tuple like `sequence` with other parts."""
+    return sequence._make(parts) if hasattr(sequence, "_fields") else type(sequence)(parts)

@@ -1,0 +1,70 @@
+"""NumPy functions that are written with other ops, and need no rule of their own."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from tinygrad_nn.errors import ArgumentError, NoGradientRule
+from tinygrad_nn.primitives.operands import lists_in_dtype_of_arrays
+from tinygrad_nn.primitives.record import Domain, Record, Samples
+from tinygrad_nn.primitives.signature import Signature
+
+
+class Composite(Record):
+    """A function written with other ops: its derivative is theirs, and it is checked as a whole."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        functions: tuple[Callable[..., Any], ...] = (),
+        *,
+        method: bool = False,
+        reference: Callable[..., Any] | None = None,
+        domain: Domain | None = None,
+        samples: Samples | None = None,
+        analytic: bool = True,
+        differentiable: bool = True,
+        settings: tuple[str, ...] = (),
+    ) -> None:
+        key = functions[0] if functions else function
+        super().__init__(
+            key,
+            _called_as(key, function, name, settings),
+            name,
+            method=method,
+            reference=functions[0] if reference is None and functions else reference,
+            domain=domain,
+            samples=samples,
+            analytic=analytic,
+            differentiable=differentiable,
+        )
+        self.__doc__ = function.__doc__
+
+
+def _called_as(key: Any, function: Callable[..., Any], name: str, settings: tuple[str, ...]) -> Any:
+    """Return a composite that is called as NumPy's function is, and refuses what it has no rule for."""
+    told = Signature(key, function)
+    takes, own = (
+        told if told.positions is not None else Signature(function, function),
+        Signature(function, function),
+    )
+    needed = [parameter for parameter in own.names if parameter not in own.defaults]
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        values = takes.named(name, args, kwargs)
+        for keyword, value in values.items():
+            if keyword not in own.names:
+                raise NoGradientRule(
+                    f"{name}: there is no derivative rule for the keyword {keyword}={value!r}\n"
+                    f"  hint   keywords with a derivative: {', '.join(own.names[1:]) or 'none'}"
+                )
+        if missing := [parameter for parameter in needed if parameter not in values]:
+            raise ArgumentError(f"{name}: needs {', '.join(needed)}; there is no {', '.join(missing)}")
+        operands = {keyword: value for keyword, value in values.items() if keyword not in settings}
+        return function(**values | lists_in_dtype_of_arrays(operands))
+
+    return call

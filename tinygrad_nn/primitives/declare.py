@@ -1,0 +1,237 @@
+"""Declaring an op: one statement, from which everything else follows.
+
+`op` is for a function that NumPy has, `kernel` for one that it lacks, `composite` for one made of other ops.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any, Never, TypeVar
+
+from tinygrad_nn.errors import BadRule
+from tinygrad_nn.primitives.composite import Composite
+from tinygrad_nn.primitives.primitive import Adapt, Kinks, Primitive
+from tinygrad_nn.primitives.record import Domain, Samples, register
+from tinygrad_nn.primitives.rule import takes_cotangent
+
+F = TypeVar("F", bound=Callable[..., Any])
+Rules = Callable[..., Any] | None
+
+
+def op(
+    function: Callable[..., Any],
+    *rules: Rules,
+    name: str | None = None,
+    call: Callable[..., Any] | None = None,
+    adapt: Adapt | None = None,
+    also: tuple[Callable[..., Any], ...] = (),
+    operand_names: tuple[str, ...] | None = None,
+    variadic: bool = False,
+    residuals: Mapping[str, Callable[..., Any]] | None = None,
+    promotes: bool | None = None,
+    method: bool | None = None,
+    reference: Callable[..., Any] | None = None,
+    domain: Domain | None = None,
+    kinks: Kinks = (),
+    samples: Samples | None = None,
+    broadcasts: bool = True,
+    analytic: bool = True,
+    linear: bool = False,
+    zero_gradient: bool = False,
+    differentiable: bool = True,
+    **unknown: Never,
+) -> Primitive:
+    """Declare the derivative of a function NumPy has: one rule per operand, None for an operand without one.
+
+    Args:
+        function: NumPy's function; calls of it with tensors come here.
+        rules: `lambda g, ...: ...`, see `tinygrad_nn.primitives.primitive` for what a rule may ask for.
+        name: how graphs and errors call it, by default as NumPy does.
+        call: computes it instead of `function`.
+        adapt: turns a call as NumPy writes it into `(operands, parameters)`.
+        also: NumPy's other functions for the same.
+        operand_names: what rules call the operands, by default x, or a, b, c, ... where there are several.
+        variadic: one rule serves any number of operands.
+        residuals: values to save besides, by name: `{"s": lambda x: sigmoid(x)}`; then `call` returns
+            `(result, s)`.
+        promotes: whether operands of several dtypes are cast to one; by default if several have a rule.
+        method: whether Tensor gets a method of this name; by default if there is one operand.
+        reference: what the checks compare values with, by default `function`.
+        domain: the interval that the checks draw operands from, or one for each.
+        kinks: values of the operand where the derivative jumps, best with the slope that the rule gives there
+            (`{0.0: 0.0}`; a function of the parameters where it depends on them); or a function of the operands
+            and parameters that is zero at kinks.
+        samples: the calls to check, where random operands alone do not do: a function of a generator.
+        broadcasts: whether operands broadcast against each other.
+        analytic: whether it computes with complex numbers too.
+        linear: whether it is linear in its operands.
+        zero_gradient: whether its gradient is zero everywhere.
+        differentiable: whether results require grad; comparisons do not.
+
+    Raises:
+        BadRule: a rule asks for a name that does not exist, an option is unknown, or the op is registered already.
+    """
+    name = name or function.__name__
+    _refuse(name, unknown)
+    record = Primitive(
+        function,
+        call or function,
+        rules,
+        name,
+        operand_names=operand_names,
+        adapt=adapt,
+        variadic=variadic,
+        residuals=residuals,
+        promotes=promotes,
+        method=method,
+        reference=reference,
+        domain=domain,
+        kinks=kinks,
+        samples=samples,
+        broadcasts=broadcasts,
+        analytic=analytic,
+        linear=linear,
+        zero_gradient=zero_gradient,
+        differentiable=differentiable,
+    )
+    register(record, (function, *also))
+    return record
+
+
+def kernel(
+    *rules: Rules,
+    name: str | None = None,
+    operand_names: tuple[str, ...] | None = None,
+    variadic: bool = False,
+    residuals: Mapping[str, Callable[..., Any]] | None = None,
+    writes: tuple[int, ...] = (),
+    promotes: bool | None = None,
+    method: bool | None = None,
+    reference: Callable[..., Any] | None = None,
+    domain: Domain | None = None,
+    kinks: Kinks = (),
+    samples: Samples | None = None,
+    broadcasts: bool = True,
+    analytic: bool = True,
+    linear: bool = False,
+    zero_gradient: bool = False,
+    differentiable: bool = True,
+    **unknown: Never,
+) -> Callable[[Callable[..., Any]], Primitive]:
+    """Decorate a plain NumPy function to declare it as an op; operands go by its own parameter names.
+
+    Args:
+        rules: one for each operand, None for one without.
+        name: how graphs and errors call it, by default as the function.
+        operand_names: what rules call the operands, where the function's own names do not do.
+        writes: the places of the operands that an update writes into; it has no result then.
+        reference: plain NumPy, obviously right, which the checks compare it with.
+        residuals: values to save besides, by name; the function returns `(result, *residuals)` then.
+        variadic, promotes, method, domain, kinks, samples, broadcasts, analytic, linear, zero_gradient,
+            differentiable: as for `op`.
+
+    Raises:
+        BadRule: no rules, a rule that is none, a lambda without `name=`, an unknown option.
+    """
+    _refuse("kernel", unknown)
+    for rule in rules:
+        if rule is not None and not takes_cotangent(rule):
+            who = getattr(rule, "__name__", type(rule).__name__)
+            raise BadRule(
+                f"kernel: {who} is no rule; a rule's first parameter is g, the result's cotangent\n{_KERNEL}"
+            )
+    if not rules:
+        raise BadRule(f"kernel: needs a rule for each operand, or None for one without\n{_KERNEL}")
+
+    def declare(function: Callable[..., Any]) -> Primitive:
+        own_name = name or function.__name__.rstrip("_")
+        if own_name == "<lambda>":
+            raise BadRule(
+                'a kernel made of a lambda needs a name: tn.kernel(rule, name="square")(lambda x: x * x)'
+            )
+        parameters = None if variadic else tuple(inspect.signature(function).parameters)[: len(rules)]
+        record = Primitive(
+            function,
+            function,
+            rules,
+            own_name,
+            operand_names=operand_names or parameters,
+            variadic=variadic,
+            residuals=residuals,
+            writes=writes,
+            promotes=promotes,
+            method=method,
+            reference=reference,
+            domain=domain,
+            kinks=kinks,
+            samples=samples,
+            broadcasts=broadcasts,
+            analytic=analytic,
+            linear=linear,
+            zero_gradient=zero_gradient,
+            differentiable=differentiable,
+        )
+        register(record, ())
+        return record
+
+    return declare
+
+
+_KERNEL = "  hint   @tn.kernel(lambda g, x: g * (2 * x)) above the function"
+_GONE = {
+    "onnx": "nothing; each format has a table of its own",
+    "internal": "method=False",
+    "signature": "broadcasts=False",
+}
+"""Options there once were, and what to write now."""
+
+
+def _refuse(who: str, unknown: Mapping[str, object]) -> None:
+    for option, value in unknown.items():
+        known = [*inspect.signature(op).parameters, *inspect.signature(kernel).parameters]
+        hint = _GONE.get(option) or next(iter(f"{word}=..." for word in get_close_matches(option, known)), "")
+        if not hint and callable(value):
+            hint = f"a value to save besides: residuals={{{option!r}: ...}}"
+        raise BadRule(f"{who}: there is no option {option}=\n  hint   {hint or 'help(tn.op) has the list'}")
+
+
+def composite(
+    *functions: Callable[..., Any],
+    name: str | None = None,
+    method: bool = False,
+    reference: Callable[..., Any] | None = None,
+    domain: Domain | None = None,
+    samples: Samples | None = None,
+    analytic: bool = True,
+    differentiable: bool = True,
+    settings: tuple[str, ...] = (),
+) -> Callable[[F], F]:
+    """Declare how a NumPy function (or, without one, a function of ours) is made of other ops.
+
+    Args:
+        functions: NumPy's functions for it.
+        settings: parameters that are no operands. Lists of Python floats among operands get the dtype of the
+            arrays beside them, those among settings do not.
+        reference: what the checks compare it with, by default the first of `functions`.
+        name, method, domain, samples, analytic, differentiable: as for `op`.
+    """
+
+    def declare(function: F) -> F:
+        record = Composite(
+            function,
+            name or function.__name__.rstrip("_"),
+            functions,
+            method=method,
+            reference=reference,
+            domain=domain,
+            samples=samples,
+            analytic=analytic,
+            differentiable=differentiable,
+            settings=settings,
+        )
+        register(record, functions)
+        return function
+
+    return declare

@@ -1,0 +1,97 @@
+"""The record of a function that has a derivative, and the registry in which everything else finds it.
+
+There are two kinds: a `Primitive` has derivative rules, a `Composite` is made of other ops. From a record follow
+NumPy's dispatch, the method of Tensor, the label in graphs, the row in the docs, and the checks.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.errors import BadRule
+
+Interval = tuple[float, float]
+Domain = Interval | tuple[Interval, ...]
+"""Where operands are drawn from: one interval for all, or one for each."""
+Sample = tuple[tuple[Any, ...], dict[str, Any]]
+"""One call to check an op with: its operands and its parameters."""
+Samples = Callable[[np.random.Generator], list[Sample]]
+
+
+class Record:
+    """What both kinds have in common.
+
+    Attributes:
+        key: the function that a user calls: NumPy's, or a kernel itself.
+        function: what computes the result on plain arrays.
+        name: how graphs, errors and the docs call it.
+        method: whether Tensor has a method of this name.
+        reference: an obviously right version of it, which the checks compare it with.
+        domain, samples: what the checks call it with: random operands from there, or exactly these calls.
+        analytic: whether it computes with complex numbers too, so that derivatives can be checked by a complex step.
+        differentiable: whether its results require grad when an operand does.
+    """
+
+    function: Callable[..., Any]
+    differentiable: bool
+
+    def __init__(
+        self,
+        key: Callable[..., Any],
+        function: Callable[..., Any],
+        name: str,
+        *,
+        method: bool,
+        reference: Callable[..., Any] | None,
+        domain: Domain | None,
+        samples: Samples | None,
+        analytic: bool,
+        differentiable: bool,
+    ) -> None:
+        self.key = key
+        self.function = function
+        self.name = name
+        self.method = method
+        self.reference = reference
+        self.domain = domain
+        self.samples = samples
+        self.analytic = analytic
+        self.differentiable = differentiable
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lower()} {self.name}>"
+
+
+REGISTRY: dict[object, Record] = {}
+"""Everything that has a derivative, by NumPy function (aliases too) and by name."""
+
+LISTENERS: list[Callable[[Record], None]] = []
+"""Told of every record that is registered; Tensor listens and makes a method of it."""
+
+
+def register(record: Record, keys: Iterable[object]) -> None:
+    """Enter a record under its name and its keys.
+
+    Raises:
+        BadRule: one of them is taken, and not by the same code, run twice as a cell of a notebook is.
+    """
+    names = dict.fromkeys([record.name, *keys])
+    for key in names:
+        if key in REGISTRY and not _redefines(record, REGISTRY[key]):
+            raise BadRule(
+                f"{record.name}: {key!r} is registered already, as {REGISTRY[key]!r}\n"
+                "  hint   name=... gives an op another name"
+            )
+    REGISTRY.update(dict.fromkeys(names, record))
+    for listener in LISTENERS:
+        listener(record)
+
+
+def _redefines(new: Record, old: Record) -> bool:
+    """Tell whether an op is declared again by the same user code."""
+    homes = [(f.__module__, f.__qualname__) for f in (new.function, old.function) if inspect.isfunction(f)]
+    return len(homes) == 2 and homes[0] == homes[1] and not homes[0][0].startswith("tinygrad_nn.")
