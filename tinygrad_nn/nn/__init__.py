@@ -3,23 +3,22 @@
 from typing import Any
 
 from tinygrad_nn.nn import init, losses
-from tinygrad_nn.nn.layers import (
+from tinygrad_nn.nn.activations import (
     ELU,
     GELU,
-    Dense,
-    Flatten,
     GELUTanh,
     LeakyReLU,
     LogSigmoid,
     LogSoftmax,
     ReLU,
-    Sequential,
     Sigmoid,
     SiLU,
     Softmax,
     Softplus,
     Tanh,
 )
+from tinygrad_nn.nn.containers import Flatten, Sequential
+from tinygrad_nn.nn.dense import Dense
 from tinygrad_nn.nn.module import Module
 
 __all__ = [

@@ -3,7 +3,6 @@
 from tinygrad_nn.ops import (
     activation,
     arithmetic,
-    averages,
     comparison,
     cumulative,
     curves,
@@ -15,6 +14,7 @@ from tinygrad_nn.ops import (
     indexing,
     joining,
     linalg,
+    norms,
     order,
     reduction,
     rounding,
@@ -27,7 +27,6 @@ from tinygrad_nn.ops import (
 __all__ = [
     "activation",
     "arithmetic",
-    "averages",
     "comparison",
     "cumulative",
     "curves",
@@ -39,6 +38,7 @@ __all__ = [
     "indexing",
     "joining",
     "linalg",
+    "norms",
     "order",
     "reduction",
     "rounding",

@@ -1,14 +1,15 @@
-"""Spread and size: var, std, and the norms, which have the derivative 0 at 0."""
+"""Spread and averages of many kinds: variances, weighted means, without missing values, covariances, areas."""
 
 import math
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
-from tinygrad_nn.errors import ArgumentError, NoGradientRule
+from tinygrad_nn.errors import ArgumentError, ShapeError
 from tinygrad_nn.ops.arithmetic import product, quotient
-from tinygrad_nn.ops.reduction import count, restore, sum_
-from tinygrad_nn.primitives.declare import composite, kernel, op
+from tinygrad_nn.ops.reduction import count, restore
+from tinygrad_nn.primitives.declare import composite, op
 
 
 def _freedom(shape: tuple[int, ...], axis: Any, ddof: float) -> float:
@@ -88,123 +89,118 @@ std = op(
 )
 
 
-def _norm_samples(rng: np.random.Generator) -> list[Any]:
+def _average_samples(rng: np.random.Generator) -> list[Any]:
+    choices: list[tuple[tuple[int, ...], tuple[int, ...], Any]] = [
+        ((3, 4), (3, 4), None),
+        ((3, 4), (3, 4), 0),
+        ((3, 4), (4,), -1),
+        ((2, 3, 4), (4, 2), (2, 0)),
+        ((5,), (5,), None),
+    ]
+    weighted: list[Any] = [
+        ((rng.normal(size=a), axis, rng.uniform(0.5, 2, size=w)), {}) for a, w, axis in choices
+    ]
+    return [*weighted, ((rng.normal(size=(3, 4)),), {"axis": 0, "keepdims": True})]
+
+
+@composite(np.average, samples=_average_samples)
+def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
+    """The mean, with weights if there are any: of the shape of a, or of the axes that are averaged."""
+    if weights is None:
+        return np.mean(a, axis=axis, keepdims=keepdims)
+    if np.shape(weights) != np.shape(a):
+        weights = _aligned(weights, np.shape(a), axis)
+    total = np.sum(weights, axis=axis, keepdims=keepdims)
+    return np.sum(a * weights, axis=axis, keepdims=keepdims) / total
+
+
+def _aligned(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
+    """Return weights of some axes with their lengths at the places of these axes and ones elsewhere."""
+    axes = normalize_axis_tuple(() if axis is None else axis, len(shape))
+    if np.shape(weights) != tuple(shape[k] for k in axes):
+        raise ShapeError(
+            f"average: weights of shape {np.shape(weights)} fit neither {shape} nor its axes {axis}\n"
+            f"  hint   weights of shape {shape}, or of the length of one axis and axis=..."
+        )
+    weights = np.transpose(weights, np.argsort(axes).tolist())
+    return np.reshape(weights, tuple(n if k in axes else 1 for k, n in enumerate(shape)))
+
+
+def _with_gaps(rng: np.random.Generator) -> list[Any]:
     choices: list[tuple[tuple[int, ...], dict[str, Any]]] = [
-        ((5,), {}),
-        ((2, 3), {}),
+        ((3, 4), {}),
         ((3, 4), {"axis": 0}),
-        ((3, 4), {"axis": -1, "keepdims": True}),
-        ((2, 3, 4), {"axis": (0, 2)}),
-        ((2, 3, 4), {"axis": (-1, 0), "keepdims": True}),
-        ((1,), {}),
-        ((), {}),
-        ((0, 3), {"axis": 1}),
+        ((2, 3, 4), {"axis": (0, -1), "keepdims": True}),
+        ((5,), {}),
     ]
     return [((rng.normal(size=shape),), params) for shape, params in choices]
 
 
-@kernel(
-    lambda g, x, y, *, axis=None, keepdims=False: product(
-        restore(g, axis, keepdims), quotient(x, restore(y, axis, keepdims))
-    ),
-    reference=lambda x, axis=None, keepdims=False: np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims)),
-    samples=_norm_samples,
-)
-def euclidean_norm(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """sqrt(sum(x**2)) over `axis` (all axes by default), with derivative 0 at 0."""
-    return np.sqrt(sum_.function(x * x, axis, keepdims))
+@composite(np.nansum, samples=_with_gaps)
+def nansum(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """The sum of the elements that are not NaN; the others have the gradient 0."""
+    return np.sum(np.where(np.isnan(a), 0, a), axis=axis, keepdims=keepdims)
 
 
-@kernel(
-    lambda g, x, y, *, ord, axis=None, keepdims=False: product(
-        restore(g, axis, keepdims),
-        product(np.sign(x), quotient(np.absolute(x), restore(y, axis, keepdims)) ** (ord - 1)),
-    ),
-    reference=lambda x, ord, axis=None, keepdims=False: (
-        np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
-    ),
-    analytic=False,
-    kinks={0.0: 0.0},
-    samples=lambda rng: [(x, params | {"ord": ord}) for x, params in _norm_samples(rng) for ord in (3, 1.5)],
-)
-def p_norm(x: Any, *, ord: float, axis: Any = None, keepdims: bool = False) -> Any:
-    """sum(|x|**ord)**(1/ord) over `axis` (all axes by default), with derivative 0 at 0."""
-    return sum_.function(np.absolute(x) ** float(ord), axis, keepdims) ** (1 / float(ord))
+@composite(np.nanmean, samples=_with_gaps)
+def nanmean(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """The mean of the elements that are not NaN; the others have the gradient 0."""
+    count = np.sum(~np.isnan(a), axis=axis, keepdims=keepdims)
+    return nansum(a, axis, keepdims=keepdims) / count
 
 
-def _vector_norm_samples(rng: np.random.Generator) -> list[Any]:
-    orders = (2, 1, 3, np.inf, -np.inf, 0, 1.5, -1)
-    calls = [(x, params | {"ord": ord}) for x, params in _norm_samples(rng) for ord in orders]
-    return [(x, params) for x, params in calls if x[0].size]
-
-
-@composite(np.linalg.vector_norm, samples=_vector_norm_samples, analytic=False, method=True)
-def vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
-    """The norm of order `ord` of vectors, which lie along one axis or are spread over several."""
-    if ord == 2:
-        return euclidean_norm(x, axis=axis, keepdims=keepdims)
-    if ord == np.inf:
-        return np.max(np.absolute(x), axis=axis, keepdims=keepdims)
-    if ord == -np.inf:
-        return np.min(np.absolute(x), axis=axis, keepdims=keepdims)
-    if ord == 1:
-        return np.sum(np.absolute(x), axis=axis, keepdims=keepdims)
-    if ord == 0:
-        return np.sum(np.absolute(np.sign(x)), axis=axis, keepdims=keepdims)
-    return p_norm(x, ord=ord, axis=axis, keepdims=keepdims)
-
-
-def _matrix_norm_samples(rng: np.random.Generator) -> list[Any]:
+def _tables(rng: np.random.Generator) -> list[Any]:
     return [
-        ((rng.normal(size=shape),), {"ord": ord, "keepdims": keepdims})
-        for shape in ((3, 4), (2, 3, 3))
-        for ord in ("fro", 1, -1, np.inf, -np.inf)
-        for keepdims in (False, True)
+        ((rng.normal(size=(3, 5)),), {}),
+        ((rng.normal(size=(5, 3)),), {"rowvar": False}),
+        ((rng.normal(size=(2, 5)), rng.normal(size=5)), {}),
     ]
 
 
-@composite(np.linalg.matrix_norm, samples=_matrix_norm_samples, analytic=False, method=True)
-def matrix_norm(x: Any, *, keepdims: bool = False, ord: Any = "fro") -> Any:
-    """The norm of matrices in the last two axes: Frobenius, or extreme sums of absolute rows or columns."""
-    return _matrix_norm(x, ord, (-2, -1), keepdims)
+@composite(
+    np.cov,
+    samples=lambda rng: [
+        *_tables(rng),
+        ((rng.normal(size=5),), {}),
+        ((rng.normal(size=(2, 5)),), {"bias": True}),
+        ((rng.normal(size=(2, 5)),), {"ddof": 2}),
+    ],
+)
+def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Any:
+    """The covariances of variables, which are rows (columns with `rowvar=False`) of one or two tables."""
+    tables = [
+        np.reshape(t, (1, -1)) if np.ndim(t) < 2 else t if rowvar else np.transpose(t)
+        for t in (m, y)[: 1 + (y is not None)]
+    ]
+    rows = np.concatenate(tables)
+    free = max(np.shape(rows)[1] - ((0 if bias else 1) if ddof is None else ddof), 0)
+    rows = rows - np.mean(rows, axis=1, keepdims=True)
+    return np.squeeze(rows @ np.transpose(rows) / free)
 
 
-def _matrix_norm(x: Any, ord: Any, axes: tuple[int, int], keepdims: bool) -> Any:
-    if ord in ("fro", "f"):
-        return euclidean_norm(x, axis=axes, keepdims=keepdims)
-    sums = {1: (0, np.max), -1: (0, np.min), np.inf: (1, np.max), -np.inf: (1, np.min)}
-    if ord not in sums:
-        raise NoGradientRule(
-            f"norm: there is no derivative rule for the matrix norm ord={ord!r}\n"
-            "  hint   with a derivative: 'fro', 1, -1, inf, -inf"
-        )
-    along, extremum = sums[ord]
-    columns = np.sum(np.absolute(x), axis=axes[along], keepdims=True)
-    y = extremum(columns, axis=axes[1 - along], keepdims=True)
-    return y if keepdims else np.squeeze(y, axis=axes)
+@composite(np.corrcoef, samples=_tables)
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
+    """The correlations of variables: their covariances, divided by their standard deviations."""
+    c = cov(x, y, rowvar)
+    if not np.ndim(c):
+        return c / c
+    spread = np.sqrt(np.diagonal(c))
+    return np.clip(c / spread[:, None] / spread, -1, 1)
 
 
 @composite(
-    np.linalg.norm,
+    np.trapezoid,
     samples=lambda rng: [
-        *_norm_samples(rng),
-        *[((rng.normal(size=4),), {"ord": ord}) for ord in (1, 2, 3, np.inf, -np.inf, 0)],
-        *[((rng.normal(size=(3, 4)),), {"ord": ord, "axis": 1}) for ord in (1, 2, 1.5)],
-        *[((rng.normal(size=(3, 4)),), {"ord": ord}) for ord in ("fro", 1, -1, np.inf, -np.inf)],
-        ((rng.normal(size=(2, 3, 4)),), {"ord": 1, "axis": (2, 0), "keepdims": True}),
+        ((rng.normal(size=5),), {}),
+        ((rng.normal(size=(3, 4)),), {"dx": 0.5, "axis": 0}),
+        ((rng.normal(size=(3, 4)), rng.normal(size=4)), {}),
+        ((rng.normal(size=(3, 4)), rng.normal(size=3)), {"axis": 0}),
+        ((rng.normal(size=(3, 4)), rng.normal(size=(3, 4))), {"axis": -2}),
     ],
-    analytic=False,
-    method=True,
 )
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """The norm of vectors or matrices, as `np.linalg.norm`; its derivative at 0 is 0."""
-    axes = axis if axis is None or isinstance(axis, tuple) else (axis,)
-    if ord is None:
-        return euclidean_norm(x, axis=axis, keepdims=keepdims)
-    if axes is None and np.ndim(x) <= 2:
-        axes = tuple(range(np.ndim(x)))
-    if axes is not None and len(axes) == 1:
-        return vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
-    if axes is not None and len(axes) == 2:
-        return _matrix_norm(x, ord, axes, keepdims)
-    raise ValueError(f"norm: ord={ord!r} is for vectors and matrices; shape {np.shape(x)} needs axis=")
+def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
+    """The area under straight lines through the points."""
+    y = np.moveaxis(y, axis, -1)
+    if x is not None:
+        dx = np.diff(x if np.ndim(x) == 1 else np.moveaxis(x, axis, -1))
+    return np.sum(dx * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)

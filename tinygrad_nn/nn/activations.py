@@ -1,0 +1,130 @@
+"""Activations: modules without parameters, and without bodies, around functions of one tensor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_nn.engine.tensor import Tensor, apply, as_tensor, compute
+from tinygrad_nn.nn.module import Module
+from tinygrad_nn.ops import activation, trigonometric
+from tinygrad_nn.primitives.primitive import Primitive
+
+
+class _Activation(Module):
+    """A module without parameters around an op of one tensor."""
+
+    op: Primitive
+
+    def forward(self, x: Any) -> Tensor:
+        x = x if type(x) is Tensor else as_tensor(x)
+        a, node = x._data, x._node
+        return compute(
+            self.op, [a], [a if node is None else node], node is not None and node.requires_grad, {}, (x,)
+        )
+
+
+class Sigmoid(_Activation):
+    """1 / (1 + exp(-x)), element by element."""
+
+    op = activation.sigmoid
+
+
+class Tanh(_Activation):
+    """tanh(x), element by element."""
+
+    op = trigonometric.tanh
+
+
+class ReLU(_Activation):
+    """max(x, 0), element by element."""
+
+    op = activation.relu
+
+
+class Softplus(_Activation):
+    """log(1 + exp(x)), element by element."""
+
+    op = activation.softplus
+
+
+class LogSigmoid(_Activation):
+    """log(sigmoid(x)), element by element."""
+
+    op = activation.log_sigmoid
+
+
+class SiLU(_Activation):
+    """x * sigmoid(x), element by element."""
+
+    op = activation.silu
+
+
+class GELU(_Activation):
+    """x times the standard normal distribution function of x, element by element."""
+
+    op = activation.gelu
+
+
+class GELUTanh(_Activation):
+    """GELU with the tanh approximation, element by element."""
+
+    op = activation.gelu_tanh
+
+
+class _Adjustable(Module):
+    """A module without parameters around an op of one tensor and one option, an attribute of the option's name."""
+
+    op: Primitive
+    option: str
+
+    def forward(self, x: Any) -> Tensor:
+        setting = getattr(self, self.option)
+        usual = setting == self.op.takes.defaults[self.option]
+        return apply(self.op, (as_tensor(x),), {} if usual else {self.option: setting})
+
+    def extra_repr(self) -> str:
+        return f"{self.option}={getattr(self, self.option)}"
+
+
+class LeakyReLU(_Adjustable):
+    """x where it is positive, negative_slope * x elsewhere."""
+
+    op = activation.leaky_relu
+    option = "negative_slope"
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = float(negative_slope)
+
+
+class ELU(_Adjustable):
+    """x where it is positive, alpha * (exp(x) - 1) elsewhere."""
+
+    op = activation.elu
+    option = "alpha"
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = float(alpha)
+
+
+class _AlongAxis(_Adjustable):
+    """A module without parameters around an op along an axis, the last by default."""
+
+    option = "axis"
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def extra_repr(self) -> str:
+        return "" if self.axis == -1 else super().extra_repr()
+
+
+class Softmax(_AlongAxis):
+    """exp(x) / sum(exp(x)) along an axis, the last by default."""
+
+    op = activation.softmax
+
+
+class LogSoftmax(_AlongAxis):
+    """log(softmax(x)) along an axis, the last by default."""
+
+    op = activation.log_softmax

@@ -1,0 +1,66 @@
+"""Dense, the fully connected layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, zeros
+from tinygrad_nn.nn.module import Module, cast_input
+
+
+class Dense(Module):
+    """A fully connected layer, x @ weight + bias.
+
+    Args:
+        in_features: features per row of the input, of shape (..., in_features).
+        out_features: features per row of the result, of shape (..., out_features).
+        bias: whether to add a bias, which starts at zero.
+        init: initialiser of `weight`, of shape (in_features, out_features); Glorot uniform by default.
+        bias_init: initialiser of `bias`, of shape (out_features,).
+        rng: a seed or generator; the same seed gives the same layer bit for bit.
+        dtype: of the parameters; plain floating inputs are cast to it.
+
+    Raises:
+        ValueError: a width that is not a positive integer.
+
+    Example:
+        >>> Dense(2, 3, rng=0)(np.ones((4, 2))).shape
+        (4, 3)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = True,
+        init: Initializer | None = None,
+        bias_init: Initializer | None = None,
+        rng: Seed = None,
+        dtype: Any = np.float32,
+    ) -> None:
+        for label, width in (("in_features", in_features), ("out_features", out_features)):
+            if not isinstance(width, (int, np.integer)) or isinstance(width, bool) or width < 1:
+                raise ValueError(f"Dense: {label} is a positive integer, got {width!r}")
+        rng = np.random.default_rng(rng)
+        self.in_features, self.out_features = int(in_features), int(out_features)
+        first = (init or glorot_uniform())((self.in_features, self.out_features), rng, dtype)
+        self.weight = Tensor(first, requires_grad=True)
+        self.bias: Tensor | None = None
+        if bias:
+            self.bias = Tensor((bias_init or zeros())((self.out_features,), rng, dtype), requires_grad=True)
+
+    def forward(self, x: Any) -> Tensor:
+        weight, bias = self.weight, self.bias
+        if type(x) is not Tensor or x._data.dtype is not weight._data.dtype:
+            x = cast_input(x, weight._data.dtype)
+        y: Tensor = x @ weight
+        return y if bias is None else y + bias
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features} -> {self.out_features}" + (
+            "" if self.bias is not None else ", bias=False"
+        )

@@ -1,0 +1,132 @@
+"""The sizes of vectors and matrices, which have the derivative 0 at 0."""
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.errors import NoGradientRule
+from tinygrad_nn.ops.arithmetic import product, quotient
+from tinygrad_nn.ops.reduction import restore, sum_
+from tinygrad_nn.primitives.declare import composite, kernel
+
+
+def _norm_samples(rng: np.random.Generator) -> list[Any]:
+    choices: list[tuple[tuple[int, ...], dict[str, Any]]] = [
+        ((5,), {}),
+        ((2, 3), {}),
+        ((3, 4), {"axis": 0}),
+        ((3, 4), {"axis": -1, "keepdims": True}),
+        ((2, 3, 4), {"axis": (0, 2)}),
+        ((2, 3, 4), {"axis": (-1, 0), "keepdims": True}),
+        ((1,), {}),
+        ((), {}),
+        ((0, 3), {"axis": 1}),
+    ]
+    return [((rng.normal(size=shape),), params) for shape, params in choices]
+
+
+@kernel(
+    lambda g, x, y, *, axis=None, keepdims=False: product(
+        restore(g, axis, keepdims), quotient(x, restore(y, axis, keepdims))
+    ),
+    reference=lambda x, axis=None, keepdims=False: np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims)),
+    samples=_norm_samples,
+)
+def euclidean_norm(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """sqrt(sum(x**2)) over `axis` (all axes by default), with derivative 0 at 0."""
+    return np.sqrt(sum_.function(x * x, axis, keepdims))
+
+
+@kernel(
+    lambda g, x, y, *, ord, axis=None, keepdims=False: product(
+        restore(g, axis, keepdims),
+        product(np.sign(x), quotient(np.absolute(x), restore(y, axis, keepdims)) ** (ord - 1)),
+    ),
+    reference=lambda x, ord, axis=None, keepdims=False: (
+        np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
+    ),
+    analytic=False,
+    kinks={0.0: 0.0},
+    samples=lambda rng: [(x, params | {"ord": ord}) for x, params in _norm_samples(rng) for ord in (3, 1.5)],
+)
+def p_norm(x: Any, *, ord: float, axis: Any = None, keepdims: bool = False) -> Any:
+    """sum(|x|**ord)**(1/ord) over `axis` (all axes by default), with derivative 0 at 0."""
+    return sum_.function(np.absolute(x) ** float(ord), axis, keepdims) ** (1 / float(ord))
+
+
+def _vector_norm_samples(rng: np.random.Generator) -> list[Any]:
+    orders = (2, 1, 3, np.inf, -np.inf, 0, 1.5, -1)
+    calls = [(x, params | {"ord": ord}) for x, params in _norm_samples(rng) for ord in orders]
+    return [(x, params) for x, params in calls if x[0].size]
+
+
+@composite(np.linalg.vector_norm, samples=_vector_norm_samples, analytic=False, method=True)
+def vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
+    """The norm of order `ord` of vectors, which lie along one axis or are spread over several."""
+    if ord == 2:
+        return euclidean_norm(x, axis=axis, keepdims=keepdims)
+    if ord == np.inf:
+        return np.max(np.absolute(x), axis=axis, keepdims=keepdims)
+    if ord == -np.inf:
+        return np.min(np.absolute(x), axis=axis, keepdims=keepdims)
+    if ord == 1:
+        return np.sum(np.absolute(x), axis=axis, keepdims=keepdims)
+    if ord == 0:
+        return np.sum(np.absolute(np.sign(x)), axis=axis, keepdims=keepdims)
+    return p_norm(x, ord=ord, axis=axis, keepdims=keepdims)
+
+
+def _matrix_norm_samples(rng: np.random.Generator) -> list[Any]:
+    return [
+        ((rng.normal(size=shape),), {"ord": ord, "keepdims": keepdims})
+        for shape in ((3, 4), (2, 3, 3))
+        for ord in ("fro", 1, -1, np.inf, -np.inf)
+        for keepdims in (False, True)
+    ]
+
+
+@composite(np.linalg.matrix_norm, samples=_matrix_norm_samples, analytic=False, method=True)
+def matrix_norm(x: Any, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    """The norm of matrices in the last two axes: Frobenius, or extreme sums of absolute rows or columns."""
+    return _matrix_norm(x, ord, (-2, -1), keepdims)
+
+
+def _matrix_norm(x: Any, ord: Any, axes: tuple[int, int], keepdims: bool) -> Any:
+    if ord in ("fro", "f"):
+        return euclidean_norm(x, axis=axes, keepdims=keepdims)
+    sums = {1: (0, np.max), -1: (0, np.min), np.inf: (1, np.max), -np.inf: (1, np.min)}
+    if ord not in sums:
+        raise NoGradientRule(
+            f"norm: there is no derivative rule for the matrix norm ord={ord!r}\n"
+            "  hint   with a derivative: 'fro', 1, -1, inf, -inf"
+        )
+    along, extremum = sums[ord]
+    columns = np.sum(np.absolute(x), axis=axes[along], keepdims=True)
+    y = extremum(columns, axis=axes[1 - along], keepdims=True)
+    return y if keepdims else np.squeeze(y, axis=axes)
+
+
+@composite(
+    np.linalg.norm,
+    samples=lambda rng: [
+        *_norm_samples(rng),
+        *[((rng.normal(size=4),), {"ord": ord}) for ord in (1, 2, 3, np.inf, -np.inf, 0)],
+        *[((rng.normal(size=(3, 4)),), {"ord": ord, "axis": 1}) for ord in (1, 2, 1.5)],
+        *[((rng.normal(size=(3, 4)),), {"ord": ord}) for ord in ("fro", 1, -1, np.inf, -np.inf)],
+        ((rng.normal(size=(2, 3, 4)),), {"ord": 1, "axis": (2, 0), "keepdims": True}),
+    ],
+    analytic=False,
+    method=True,
+)
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """The norm of vectors or matrices, as `np.linalg.norm`; its derivative at 0 is 0."""
+    axes = axis if axis is None or isinstance(axis, tuple) else (axis,)
+    if ord is None:
+        return euclidean_norm(x, axis=axis, keepdims=keepdims)
+    if axes is None and np.ndim(x) <= 2:
+        axes = tuple(range(np.ndim(x)))
+    if axes is not None and len(axes) == 1:
+        return vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
+    if axes is not None and len(axes) == 2:
+        return _matrix_norm(x, ord, axes, keepdims)
+    raise ValueError(f"norm: ord={ord!r} is for vectors and matrices; shape {np.shape(x)} needs axis=")
