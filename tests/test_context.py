@@ -7,6 +7,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tinygrad_nn import context
+from tinygrad_nn.engine.watcher import Watcher
 
 
 @pytest.fixture
@@ -186,6 +187,6 @@ def test_a_watcher_that_says_nothing_lets_layers_and_losses_keep_what_a_user_mad
     wide = tn.tensor(np.ones((2, 3)))
     narrow = np.zeros((2, 3), np.float32)
     expected = tn.nn.losses.mse(narrow, wide).dtype
-    with context.watching(context.Watcher()):
+    with context.watching(Watcher()):
         assert tn.nn.losses.mse(narrow, wide).dtype == expected == np.float64
         assert tn.nn.Dense(3, 1, rng=0)(wide).dtype == np.float64

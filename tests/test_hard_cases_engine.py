@@ -12,6 +12,7 @@ import pytest
 import tinygrad_nn as tn
 from tinygrad_nn import context
 from tinygrad_nn.engine.backward import commit
+from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import BadRule, DtypeError, GraphError, GraphFreed, ShapeError
 from tinygrad_nn.primitives.record import REGISTRY
 
@@ -46,7 +47,7 @@ def test_h094_a_diamond_of_sixty_levels_takes_sixty_steps():
     x = leaf(1.0)
     y, rules = x, []
 
-    class Count(context.Watcher):
+    class Count(Watcher):
         def on_gradient(self, node, index, gradient):
             rules.append(index)
 
@@ -180,7 +181,7 @@ def test_h106_the_dtype_of_a_rule_is_cast(broken_exp):
     assert x.grad.dtype == np.float32
 
 
-class Interrupt(context.Watcher):
+class Interrupt(Watcher):
     """Raises KeyboardInterrupt at the n-th thing that happens."""
 
     def __init__(self, at):

@@ -125,7 +125,7 @@ def test_rules_that_write_into_what_they_are_given_are_found():
 def committing(change):
     """Return a commit that leaves in `.grad` what `change` makes of the gradient that was there and the new one."""
 
-    def commit(gradients, wrap=None):
+    def commit(gradients, sums=None):
         for leaf, g in gradients.items():
             leaf.grad = change(leaf.grad, g)
 

@@ -41,65 +41,21 @@ class Scope(tuple[Any, Any]):
 
 
 class State(NamedTuple):
-    """`recording`: results remember how they were made; `watchers`: told of every op."""
+    """What holds for the running code.
 
-    recording: bool
-    watchers: tuple[Watcher, ...]
-
-
-class Watcher:
-    """Sees every op and every derivative rule while it is installed; capture, debugging and profiling are watchers.
-
-    `traces` says that backward passes must run their rules on tensors, so that the watcher sees their ops too.
+    Attributes:
+        recording: whether results remember how they were made.
+        watchers: those that are told of every op, `engine.watcher.Watcher` objects.
+        tracers: the ones among them that write down what runs, `engine.watcher.Tracer` objects.
     """
 
-    traces = False
-
-    def on_op(self, op: Any, links: Any, arrays: Any, params: Any, result: Any) -> None:
-        """Called after `op` made the array `result` from `arrays`; `links` has the node of each that has one."""
-
-    def on_copy(self, link: Any, array: Any, copy: Any) -> None:
-        """Called after a tensor with a node or array `link` was made into a new one, whose array is `copy`."""
-
-    def on_leaf(self, leaf: Any) -> None:
-        """Called after a tensor was made that requires grad or has a name."""
-
-    def on_record(self, node: Any) -> None:
-        """Called after `node` was recorded with its saved arrays."""
-
-    def before_rules(self, node: Any, cotangent: Any) -> None:
-        """Called when the backward pass reaches `node`, before its rules run."""
-
-    def after_rules(self, node: Any) -> None:
-        """Called when the rules of `node` have run."""
-
-    def on_gradient(self, node: Any, index: int, gradient: Any) -> None:
-        """Called with the gradient that a rule of `node` returned for its operand `index`."""
-
-    def before_step(self, parameters: Any) -> None:
-        """Called with the parameters of an optimizer before it updates the first of them."""
-
-    def on_update(self, update: Any, operands: Any, params: Any) -> bool:
-        """Called instead of a kernel that writes its operands; True says that it has been dealt with."""
-        return False
-
-    def on_host(self, prepare: Callable[[], None]) -> bool:
-        """Called with plain Python work that a replay has to repeat; True says that it will be done then, not now."""
-        return False
-
-    def is_plain(self, tensor: Any) -> bool:
-        """Tell whether `tensor` stands for a plain array that the user gave, which layers and losses may cast."""
-        return False
-
-    def on_assign(self, tensor: Any) -> None:
-        """Called before the array of a tensor is replaced, by `.data = ...`."""
-
-    def on_read(self, tensor: Any, how: str) -> None:
-        """Called when the value of a tensor leaves the graph, by `.data`, `float(t)` and the like."""
+    recording: bool
+    watchers: tuple[Any, ...]
+    tracers: tuple[Any, ...]
 
 
 STATE: ContextVar[State] = ContextVar("tinygrad_nn.state")
-DEFAULT = State(True, ())
+DEFAULT = State(True, (), ())
 """The state of a thread that has set none."""
 
 SCOPE: ContextVar[Scope | None] = ContextVar("tinygrad_nn.scope", default=None)
@@ -123,9 +79,11 @@ def changed(**fields: Any) -> Iterator[None]:
 
 
 @contextmanager
-def watching(watcher: Watcher) -> Iterator[None]:
+def watching(watcher: Any) -> Iterator[None]:
     """Run the body with `watcher` told of every op."""
-    with changed(watchers=(*current().watchers, watcher)):
+    state = current()
+    tracers = (*state.tracers, watcher) if watcher.traces else state.tracers
+    with changed(watchers=(*state.watchers, watcher), tracers=tracers):
         yield
 
 

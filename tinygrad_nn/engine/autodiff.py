@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.engine.backward import backward
+from tinygrad_nn.engine.backward import OnTensors, backward
 from tinygrad_nn.engine.conversions import seed_like
 from tinygrad_nn.engine.node import Leaf, Node, reachable
 from tinygrad_nn.engine.tensor import Tensor, wrap
@@ -78,12 +78,11 @@ def _pull(y: Tensor, seed: Tensor, nodes: Sequence[Any], create_graph: bool, ret
         return {node: seed if create_graph else seed._data.copy()}
     if node is None:
         return {}
-    traced = create_graph or any(watcher.traces for watcher in context.current().watchers)
-    if not traced:
+    if not create_graph and not context.current().tracers:
         return backward(node, seed._data, wanted=set(nodes), retain=retain)
     with context.changed(recording=create_graph):
         link = wrap if create_graph else lambda array, _: wrap(array, None)
-        return backward(node, seed, wanted=set(nodes), wrap=link, retain=retain)
+        return backward(node, seed, wanted=set(nodes), sums=OnTensors(link), retain=retain)
 
 
 def _filled(g: Any, x: Tensor) -> Tensor:

@@ -12,16 +12,16 @@ from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeErro
 from tinygrad_nn.primitives.operands import Array, as_array
 
 
-def tell_watchers(tensor: Any, how: str) -> None:
-    """Tell watchers that a value leaves the graph; a capture refuses, because a replay could not repeat it."""
-    for watcher in context.current().watchers:
-        watcher.on_read(tensor, how)
+def tell_tracers(tensor: Any, how: str) -> None:
+    """Tell tracers that a value leaves the graph; a capture refuses, because a replay could not repeat it."""
+    for tracer in context.current().tracers:
+        tracer.on_read(tensor, how)
 
 
 def tell_of_assignment(tensor: Any, array: Array) -> None:
-    """Tell watchers that a tensor gets another array; a capture refuses, because a replay could not repeat it."""
-    for watcher in context.current().watchers if array is not tensor._data else ():
-        watcher.on_assign(tensor)
+    """Tell tracers that a tensor gets another array; a capture refuses, because a replay could not repeat it."""
+    for tracer in context.current().tracers if array is not tensor._data else ():
+        tracer.on_assign(tensor)
 
 
 _NUMPY_METHODS = {
@@ -98,14 +98,14 @@ class Conversions:
 
     def item(self) -> Any:
         """Return the single element as a Python number."""
-        tell_watchers(self, ".item()")
+        tell_tracers(self, ".item()")
         if self.size != 1:
             raise ShapeError(f"item() is for one element, this tensor has shape {self.shape}")
         return self._data.item()
 
     def tolist(self) -> Any:
         """Return the values as nested lists."""
-        tell_watchers(self, ".tolist()")
+        tell_tracers(self, ".tolist()")
         return self._data.tolist()
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
@@ -118,28 +118,28 @@ class Conversions:
         return len(self._data)
 
     def __contains__(self, value: Any) -> bool:
-        tell_watchers(self, "in")
+        tell_tracers(self, "in")
         return bool((self._data == (value._data if isinstance(value, Conversions) else value)).any())
 
     def __bool__(self) -> bool:
-        tell_watchers(self, "bool(t)")
+        tell_tracers(self, "bool(t)")
         return bool(self._data)
 
     def __float__(self) -> float:
-        tell_watchers(self, "float(t)")
+        tell_tracers(self, "float(t)")
         return float(self._data.item())
 
     def __int__(self) -> int:
-        tell_watchers(self, "int(t)")
+        tell_tracers(self, "int(t)")
         return int(self._data.item())
 
     def __index__(self) -> int:
-        tell_watchers(self, "use as an index")
+        tell_tracers(self, "use as an index")
         return self._data.__index__()
 
     def __format__(self, spec: str) -> str:
         if spec and self.size == 1:
-            tell_watchers(self, "formatting")
+            tell_tracers(self, "formatting")
             return format(self._data.item(), spec)
         return format(repr(self), spec)
 
@@ -150,7 +150,7 @@ class Conversions:
                 "  hint   differentiable: X @ t, np.dot(X, t), np.stack([...]), np.concatenate([...])\n"
                 "         without gradient: t.data, t.detach()"
             )
-        tell_watchers(self, "np.asarray(t)")
+        tell_tracers(self, "np.asarray(t)")
         return np.array(self._data, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.context import Watcher
 from tinygrad_nn.engine.failures import module_path
 from tinygrad_nn.engine.node import Node
+from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import NonFinite, StaleValue
 
 _OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.engine.conversions import Conversions, tell_watchers
+from tinygrad_nn.engine.conversions import Conversions, tell_tracers
 from tinygrad_nn.errors import NoGradientRule
 
 
@@ -22,7 +22,7 @@ def without_rule(
                 return x._data
             if x.requires_grad and function not in _POSITIONS:
                 raise refusal or NoGradientRule(_no_rule(function))
-            tell_watchers(x, _spelled(function))
+            tell_tracers(x, _spelled(function))
             return x._data
         return type(x)(map(bare, x)) if type(x) in (list, tuple) else x
 

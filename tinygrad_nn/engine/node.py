@@ -67,6 +67,10 @@ class Node:
     number: int
 
 
+Source = Node | Leaf
+"""What a tensor knows of how it came about."""
+
+
 def reachable(root: Node) -> list[Node]:
     """Return the nodes that `root` was computed from, itself included, newest first."""
     seen = {root}

@@ -82,12 +82,12 @@ def _written(op: Primitive, leaf: Tensor, other: Any) -> Tensor:
             f"  hint   {name} = {name} + ... makes a new tensor; inside `with no_grad():` it writes"
         )
     arrays = [leaf._data, other._data if isinstance(other, Tensor) else other]
-    watched = any(watcher.traces for watcher in context.current().watchers)
+    traced = context.current().tracers
     try:
-        op.key(*arrays, out=leaf._data.copy() if watched else leaf._data)
+        op.key(*arrays, out=leaf._data.copy() if traced else leaf._data)
     except (ValueError, TypeError) as error:
         raise explain(op, (leaf, other), arrays, {}, error) from error
-    if watched:  # written down as an update, which a replay of the step does
+    if traced:  # written down as an update, which a replay of the step does
         in_place_update(leaf._data, apply(op, (leaf, other))._data)
     leaf.data = leaf._data  # tells graphs that used it that it has changed
     return leaf

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.context import DEFAULT, SCOPE, STATE, Watcher
+from tinygrad_nn.context import DEFAULT, SCOPE, STATE
+from tinygrad_nn.engine.backward import OnArrays, OnTensors, commit
 from tinygrad_nn.engine.backward import backward as run_backward
-from tinygrad_nn.engine.backward import commit
-from tinygrad_nn.engine.conversions import Conversions, seed_like, tell_of_assignment, tell_watchers
+from tinygrad_nn.engine.conversions import Conversions, seed_like, tell_of_assignment, tell_tracers
 from tinygrad_nn.engine.failures import explain
 from tinygrad_nn.engine.fallback import without_rule
 from tinygrad_nn.engine.methods import Methods
 from tinygrad_nn.engine.node import Leaf, Node, tick
+from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
 from tinygrad_nn.ops.indexing import getitem, split_index
 from tinygrad_nn.primitives.composite import Composite
@@ -64,7 +65,7 @@ def compute(
     """Run `op` on arrays; `links` holds the node of each that has one, `needs` is the bit mask of wanted gradients."""
     recording: bool
     watchers: tuple[Watcher, ...]
-    recording, watchers = STATE.get(DEFAULT)
+    recording, watchers, _ = STATE.get(DEFAULT)
     try:
         out = op.function(*arrays, **params) if params else op.function(*arrays)
     except (ValueError, TypeError, IndexError) as error:
@@ -154,15 +155,15 @@ class Tensor(Methods, Conversions):
         self._data = np.array(as_array(before, dtype), copy=True, order="K")
         self._node = None
         _make_leaf(self, requires_grad, name)
-        for watcher in context.current().watchers if isinstance(data, Tensor) else ():
-            watcher.on_copy(before if data._node is None else data._node, before, self._data)
+        for tracer in context.current().tracers if isinstance(data, Tensor) else ():
+            tracer.on_copy(before if data._node is None else data._node, before, self._data)
 
     # What a tensor is
 
     @property
     def data(self) -> Array:
         """The array itself, without a graph; assigning a new one makes older results refuse to go back."""
-        tell_watchers(self, ".data")
+        tell_tracers(self, ".data")
         return self._data
 
     @data.setter
@@ -260,13 +261,13 @@ class Tensor(Methods, Conversions):
         if isinstance(node, Leaf):
             commit({node: seed.copy()})
             return
-        watchers = context.current().watchers
-        if not watchers or not any(watcher.traces for watcher in watchers):
-            commit(run_backward(node, seed, retain=retain_graph))
+        if not context.current().tracers:
+            sums = OnArrays()
+            commit(run_backward(node, seed, sums=sums, retain=retain_graph), sums)
             return
         with context.changed(recording=False):
-            found = run_backward(node, wrap(seed, None), wrap=lambda a, _: wrap(a, None), retain=retain_graph)
-            commit(found, wrap)
+            sums = OnTensors(lambda array, _: wrap(array, None))
+            commit(run_backward(node, wrap(seed, None), sums=sums, retain=retain_graph), sums)
 
     def detach(self) -> Tensor:
         """Return the same values, sharing memory, without the graph."""

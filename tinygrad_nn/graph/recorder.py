@@ -16,6 +16,7 @@ from tinygrad_nn import context
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.node import Leaf, Node
 from tinygrad_nn.engine.tensor import Tensor, wrap
+from tinygrad_nn.engine.watcher import Tracer
 from tinygrad_nn.errors import CaptureError
 from tinygrad_nn.graph.builder import Builder
 from tinygrad_nn.graph.ir import Graph
@@ -25,10 +26,8 @@ from tinygrad_nn.primitives.record import REGISTRY
 _ASTYPE: Any = REGISTRY["astype"]
 
 
-class Recorder(context.Watcher, Builder):
+class Recorder(Tracer, Builder):
     """Records every op that runs, forward, backward and updates, into one graph. Updates are not executed."""
-
-    traces = True
 
     def __init__(self) -> None:
         Builder.__init__(self)

@@ -208,7 +208,7 @@ def cast_input(x: Any, dtype: np.dtype[Any]) -> Tensor:
 
 def stands_for_plain(x: Tensor) -> bool:
     """Tell whether a tensor stands for a plain array among the arguments of a function that is being captured."""
-    return any(watcher.is_plain(x) for watcher in current().watchers)
+    return any(tracer.is_plain(x) for tracer in current().tracers)
 
 
 @contextmanager

@@ -138,12 +138,13 @@ class Optimizer:
         Raises:
             ValueError: the rate, or what a schedule returned, is no number, negative, infinite or NaN.
         """
-        watchers = context.current().watchers
+        _, watchers, tracers = context.current()
         for watcher in watchers:
             watcher.before_step(self.parameters)
-        if not watchers or not any([watcher.on_host(self._prepare) for watcher in watchers]):  # noqa: C419
+        # Every tracer is told, so not any() of a generator.
+        if True not in [tracer.on_host(self._prepare) for tracer in tracers]:
             self._prepare()
-        update = self.rule if watchers else self.rule.function
+        update = self.rule if tracers else self.rule.function
         options = self._options
         for parameter, memory in zip(self.parameters, self._memory, strict=True):
             gradient = parameter._node.grad
@@ -319,4 +320,4 @@ def clip_grad_norm(
     gradient_norm(norm, *gradients, error_if_nonfinite=error_if_nonfinite)
     for gradient in gradients:
         scale_down(gradient, norm, max_norm=max_norm)
-    return None if any(watcher.traces for watcher in context.current().watchers) else float(norm)
+    return None if context.current().tracers else float(norm)

@@ -122,8 +122,8 @@ class Primitive(Record):
             if type(x) not in _PLAIN and (record := getattr(type(x), "__primitive__", None)) is not None:
                 return record(self, operands, params)
         if self.writes:
-            for watcher in context.current().watchers:
-                if watcher.on_update(self, operands, params):
+            for tracer in context.current().tracers:
+                if tracer.on_update(self, operands, params):
                     return None
         result = self.function(*operands, **params)
         return result[0] if self.residuals else result

@@ -17,7 +17,16 @@ def takes_cotangent(function: Callable[..., Any]) -> bool:
 class Rule:
     """A derivative rule: the function, the values it asks for after `g`, and the keywords it names."""
 
-    __slots__ = ("defaults", "function", "keywords", "plain", "values", "wants_index", "wants_shapes")
+    __slots__ = (
+        "defaults",
+        "function",
+        "keywords",
+        "plain",
+        "simple",
+        "values",
+        "wants_index",
+        "wants_shapes",
+    )
 
     def __init__(self, function: Callable[..., Any], known: Iterable[str], owner: str) -> None:
         parameters = list(inspect.signature(function).parameters.values())
@@ -37,7 +46,8 @@ class Rule:
         self.values = tuple(positional[1:])
         self.keywords = tuple(p.name for p in keywords if p.name not in ("i", "shapes"))
         self.defaults = {p.name: p.default for p in keywords if p.default is not p.empty}
-        self.plain = not keywords  # calls with parameters are the exception
+        self.plain = not keywords
+        self.simple = self.plain and len(self.values) == 1
         self.wants_index = any(p.name == "i" for p in keywords)
         self.wants_shapes = any(p.name == "shapes" for p in keywords)
 

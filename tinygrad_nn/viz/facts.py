@@ -17,6 +17,7 @@ import numpy as np
 from tinygrad_nn import context
 from tinygrad_nn.engine.backward import backward
 from tinygrad_nn.engine.node import Node
+from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import TinygradError
 from tinygrad_nn.graph.ir import Graph, Value, call
 from tinygrad_nn.primitives.rule import Rule
@@ -148,7 +149,7 @@ def _differentiate(
     facts.gradients = {nodes[node]: fact for node, fact in follower.words.items()}
 
 
-class _Follower(context.Watcher):
+class _Follower(Watcher):
     """Writes down what each rule adds to which gradient."""
 
     def __init__(self, graph: Graph, nodes: Mapping[Any, int], labels: list[str]) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.context import Watcher
 from tinygrad_nn.engine.autodiff import gradients
 from tinygrad_nn.engine.tensor import Tensor, apply, as_tensor
+from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import TinygradError
 from tinygrad_nn.testing.battery.calls import Call, domains
 from tinygrad_nn.testing.battery.failing import (

@@ -1,0 +1,77 @@
+"""Who is told of what runs: watchers look on, tracers write down, so that it can be run again.
+
+Debugging and profiling are watchers, capture is a tracer. `context.watching` installs one; nobody costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tinygrad_nn.engine.node import Leaf, Node
+from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives.primitive import Primitive
+
+
+class Watcher:
+    """Sees every op and every derivative rule while it is installed; override what you need."""
+
+    traces = False
+
+    def on_op(
+        self,
+        op: Primitive,
+        links: Sequence[Any],
+        arrays: Sequence[Any],
+        params: dict[str, Any],
+        result: Array,
+    ) -> None:
+        """Called after `op` made the array `result` from `arrays`; `links` has the node of each that has one."""
+
+    def on_leaf(self, leaf: Leaf) -> None:
+        """Called after a tensor was made that requires grad or has a name."""
+
+    def on_record(self, node: Node) -> None:
+        """Called after `node` was recorded with its saved arrays."""
+
+    def before_rules(self, node: Node, cotangent: Any) -> None:
+        """Called when the backward pass reaches `node`, before its rules run."""
+
+    def on_gradient(self, node: Node, index: int, gradient: Any) -> None:
+        """Called with the gradient that a rule of `node` returned for its operand `index`."""
+
+    def after_rules(self, node: Node) -> None:
+        """Called when the rules of `node` have run."""
+
+    def before_step(self, parameters: Sequence[Any]) -> None:
+        """Called with the parameters of an optimizer before it updates the first of them."""
+
+
+class Tracer(Watcher):
+    """A watcher that writes down what runs; backward passes run their rules on tensors, whose ops it sees too.
+
+    A tensor is handed over as it is; what a replay could not repeat, it refuses by raising `CaptureError`.
+    """
+
+    traces = True
+
+    def on_copy(self, link: Any, array: Array, copy: Array) -> None:
+        """Called after a tensor with a node or array `link` was made into a new one, whose array is `copy`."""
+
+    def on_update(self, update: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> bool:
+        """Called instead of a kernel that writes its operands; True says that it has been dealt with."""
+        return False
+
+    def on_host(self, prepare: Callable[[], None]) -> bool:
+        """Called with plain Python work that a replay has to repeat; True says that it will be done then, not now."""
+        return False
+
+    def is_plain(self, tensor: Any) -> bool:
+        """Tell whether `tensor` stands for a plain array that the user gave, which layers and losses may cast."""
+        return False
+
+    def on_assign(self, tensor: Any) -> None:
+        """Called before the array of a tensor is replaced, by `.data = ...`."""
+
+    def on_read(self, tensor: Any, how: str) -> None:
+        """Called when the value of a tensor leaves the graph, by `.data`, `float(t)` and the like."""
