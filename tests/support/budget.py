@@ -46,7 +46,9 @@ def code_lines(path):
         if documented and ast.get_docstring(node) is not None:
             prose.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
     lines = enumerate(source.splitlines(), 1)
-    return sum(bool(line.strip()) and not line.strip().startswith("#") and k not in prose for k, line in lines)
+    return sum(
+        bool(line.strip()) and not line.strip().startswith("#") and k not in prose for k, line in lines
+    )
 
 
 def measure():
@@ -68,7 +70,8 @@ def rows():
     for part, (lines, uses, ignored) in table.items():
         yield f"{part:<52} {lines:>6,} {LINES[part]:>6,} {uses:>5,} {ignored:>7}"
     totals = [sum(column) for column in zip(*table.values(), strict=True)]
-    yield f"{'all, Any at most ' + str(ANY) + ', ignored at most ' + str(IGNORES):<52} {totals[0]:>6,} {'':>6} {totals[1]:>5,} {totals[2]:>7}"
+    total = f"all, Any at most {ANY}, ignored at most {IGNORES}"
+    yield f"{total:<52} {totals[0]:>6,} {'':>6} {totals[1]:>5,} {totals[2]:>7}"
 
 
 if __name__ == "__main__":
