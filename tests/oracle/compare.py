@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from op_calls import calls_of
 
 import tinygrad_nn as tn
+from tests.support.op_calls import calls_of
 from tinygrad_nn.engine.tensor import apply
 from tinygrad_nn.primitives.composite import Composite
 from tinygrad_nn.primitives.record import REGISTRY

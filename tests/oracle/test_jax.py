@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from compare import OURS_ALONE, RECORDS, TOLERANCE, compare, floats, replace, several
 
+from tests.oracle.compare import OURS_ALONE, RECORDS, TOLERANCE, compare, floats, replace, several
 from tinygrad_nn.ops.indexing import _filled
 from tinygrad_nn.primitives.composite import Composite
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from derive import check, derive
 
 import tinygrad_nn as tn
+from tests.support.derive import check, derive
 from tinygrad_nn.errors import IndexingError, ShapeError
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from hypothesis import settings
-from op_calls import calls_of
 
 import tinygrad_nn as tn
+from tests.support.op_calls import calls_of
 from tinygrad_nn.primitives.primitive import Primitive
 from tinygrad_nn.primitives.record import REGISTRY
 from tinygrad_nn.testing.battery import CHECKS

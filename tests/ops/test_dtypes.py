@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from op_calls import calls_of
 
 import tinygrad_nn as tn
+from tests.support.op_calls import calls_of
 from tinygrad_nn.engine.tensor import Tensor, apply
 from tinygrad_nn.errors import DtypeError, TinygradError
 from tinygrad_nn.primitives.composite import Composite

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 ROWS = [
     row
     for row in (ROOT / "docs" / "deviations.md").read_text(encoding="utf-8").splitlines()

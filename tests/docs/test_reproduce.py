@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 pytest.importorskip("matplotlib")
 mnist = pytest.mark.skipif(not os.environ.get("TINYGRAD_NN_DATA"), reason="needs MNIST in TINYGRAD_NN_DATA")
 

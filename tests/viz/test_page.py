@@ -4,9 +4,9 @@ import re
 
 import numpy as np
 import pytest
-from browser import browser
 
 import tinygrad_nn as tn
+from tests.support.browser import browser
 from tinygrad_nn import nn
 
 RNG = np.random.default_rng(0)

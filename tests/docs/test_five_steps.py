@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[1] / "docs" / "from_numpy_in_five_steps.md"
+PAGE = Path(__file__).parents[2] / "docs" / "from_numpy_in_five_steps.md"
 
 
 def run_page(each_picture):

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from derive import check, derive
 
 import tinygrad_nn as tn
+from tests.support.derive import check, derive
 from tinygrad_nn.errors import ArgumentError, MatrixError, NoGradientRule, SettingError, ShapeError
 from tinygrad_nn.primitives.record import REGISTRY
 

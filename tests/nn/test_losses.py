@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from derive import check
 
 import tinygrad_nn as tn
+from tests.support.derive import check
 from tinygrad_nn.errors import DtypeError, LabelError, ShapeError
 from tinygrad_nn.nn import losses
 

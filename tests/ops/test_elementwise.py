@@ -5,9 +5,9 @@ import warnings
 
 import numpy as np
 import pytest
-from derive import check, derive
 
 import tinygrad_nn as tn
+from tests.support.derive import check, derive
 
 INF, NAN = math.inf, math.nan
 

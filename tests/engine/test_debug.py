@@ -19,7 +19,7 @@ def test_the_first_infinity_is_named_with_op_index_and_line():
             np.log(y)  # the line that is to be named
     text = str(error.value)
     assert text.startswith("log: the result has -inf at [1], op 2")
-    assert "test_testing_debug.py" in text
+    assert "test_debug.py" in text
     assert "# the line that is to be named" in text
 
 
@@ -78,7 +78,7 @@ def test_a_raw_write_between_forward_and_backward_is_named(make, change, name): 
         change(x, y)
         with pytest.raises(StaleValue, match=name) as error:
             loss.backward()
-    assert "test_testing_debug.py:" in str(error.value)
+    assert "test_debug.py:" in str(error.value)
     assert x.grad is None
 
 

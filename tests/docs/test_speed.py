@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-PAGE = Path(__file__).parent.parent / "docs" / "speed.md"
+PAGE = Path(__file__).parents[2] / "docs" / "speed.md"
 
 
 def test_the_python_of_the_page_runs(capsys):
