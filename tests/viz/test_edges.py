@@ -145,13 +145,18 @@ def broken(change):
         (lambda v: setattr(v[0], "kind", "op"), "value 0 of kind op lacks its op"),
         (lambda v: setattr(v[1], "kind", "constant"), "value 1 of kind constant has an op"),
         (lambda v: setattr(v[1], "kind", "error"), "value 1 failed, but others come after it"),
-        (lambda v: setattr(v[0], "operands", (0,)), "value 0 has operands but no op"),
         (lambda v: setattr(v[0], "shape", (2,)), r"value 0 has shape \(2,\), its array \(8, 5\)"),
     ],
 )
 def test_a_graph_that_was_changed_wrongly_is_refused(change, problem):
     with pytest.raises(GraphError, match=problem):
         broken(change).check()
+
+
+def test_a_value_that_is_given_cannot_have_operands_nor_an_op():
+    for name in ("operands", "op"):
+        with pytest.raises(AttributeError):
+            broken(lambda v, name=name: setattr(v[0], name, (0,)))
 
 
 def test_an_array_that_is_updated_twice_is_replayed_without_being_written():

@@ -18,6 +18,7 @@ from tinygrad_nn.engine.node import tick
 from tinygrad_nn.engine.tensor import Tensor, wrap
 from tinygrad_nn.engine.trees import is_sequence, rebuilt
 from tinygrad_nn.errors import CaptureError
+from tinygrad_nn.graph.ir import Call
 from tinygrad_nn.primitives.operands import as_array
 
 Array = np.ndarray[Any, Any]
@@ -41,7 +42,7 @@ class Program:
         made = draft(graph, [*wanted, *outputs], captured.found)
         holders = own_results(made, wanted)
         kept = set(holders.values())
-        written = {k for k in made.written() if graph.values[k].op is not None}
+        written = {k for k in made.written() if isinstance(graph.values[k], Call)}
         results = [made.now(k) for k in outputs]
         shapes = Shapes(made, kept | written)
         tasks = tasks_of(made, shapes)
@@ -73,7 +74,7 @@ class Program:
         self._leaves = list(captured.leaves.items())
         self._pattern = list(captured.pattern.items())
         self._modes = list(captured.modes.items())
-        changed = {k for k in made.written() if graph.values[k].op is None}
+        changed = {k for k in made.written() if not isinstance(graph.values[k], Call)}
         arrays = {id(graph.values[k].data) for k in changed}
         self._changed = [leaf for leaf, array in self._leaves if id(array) in arrays]
 

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.engine.failures import label_error
-from tinygrad_nn.graph.ir import Value
+from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.ops.reduction import count
 
 Run = Callable[..., Any]
 _add: Any = np.add
 _maximum: Any = np.maximum
-BUILD: dict[str, Callable[[Value, list[Value]], Run | None]] = {}
+BUILD: dict[str, Callable[[Call, list[Value]], Run | None]] = {}
 
 
 def check_labels(who: str, labels: Any, classes: int) -> None:
@@ -39,10 +39,10 @@ def _builds(*names: str) -> Callable[[Any], Any]:
 
 
 @_builds("power")
-def _power(_value: Value, operands: list[Value]) -> Run | None:
+def _power(_value: Call, operands: list[Value]) -> Run | None:
     shortcuts = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal, 1: np.positive}
     exponent = operands[1].data
-    if operands[1].op is None and isinstance(exponent, (int, float)) and operands[0].dtype.kind == "f":
+    if isinstance(exponent, (int, float)) and operands[0].dtype.kind == "f":
         short = shortcuts.get(exponent)
         if short is not None:
             return lambda a, _, out: short(a, out)
@@ -50,7 +50,7 @@ def _power(_value: Value, operands: list[Value]) -> Run | None:
 
 
 @_builds("sigmoid")
-def _sigmoid(_value: Value, _operands: list[Value]) -> Run:
+def _sigmoid(_value: Call, _operands: list[Value]) -> Run:
     def sigmoid(x: Any, out: Any) -> None:
         np.negative(x, out)
         np.exp(out, out)
@@ -61,12 +61,12 @@ def _sigmoid(_value: Value, _operands: list[Value]) -> Run:
 
 
 @_builds("relu")
-def _relu(_value: Value, _operands: list[Value]) -> Run:
+def _relu(_value: Call, _operands: list[Value]) -> Run:
     return lambda x, out: np.maximum(x, 0, out=out)
 
 
 @_builds("softmax")
-def _softmax(value: Value, _operands: list[Value]) -> Run:
+def _softmax(value: Call, _operands: list[Value]) -> Run:
     axis = value.params.get("axis", -1)
     rows = np.empty_like(np.sum(np.empty(value.shape, value.dtype), axis=axis, keepdims=True))
 
@@ -81,7 +81,7 @@ def _softmax(value: Value, _operands: list[Value]) -> Run:
 
 
 @_builds("sum")
-def _sum(value: Value, operands: list[Value]) -> Run | None:
+def _sum(value: Call, operands: list[Value]) -> Run | None:
     axis, keepdims = value.params.get("axis"), value.params.get("keepdims", False)
     if value.params.keys() - {"axis", "keepdims"} or operands[0].dtype != value.dtype:
         return None
@@ -89,7 +89,7 @@ def _sum(value: Value, operands: list[Value]) -> Run | None:
 
 
 @_builds("mean")
-def _mean(value: Value, operands: list[Value]) -> Run | None:
+def _mean(value: Call, operands: list[Value]) -> Run | None:
     axis, keepdims = value.params.get("axis"), value.params.get("keepdims", False)
     x = operands[0]
     if value.params.keys() - {"axis", "keepdims"} or x.dtype != value.dtype or x.dtype.itemsize < 4:
@@ -105,8 +105,8 @@ def _mean(value: Value, operands: list[Value]) -> Run | None:
     return mean
 
 
-def _extremum(function: Any) -> Callable[[Value, list[Value]], Run | None]:
-    def build(value: Value, _operands: list[Value]) -> Run | None:
+def _extremum(function: Any) -> Callable[[Call, list[Value]], Run | None]:
+    def build(value: Call, _operands: list[Value]) -> Run | None:
         axis, keepdims = value.params.get("axis"), value.params.get("keepdims", False)
         if value.params.keys() - {"axis", "keepdims"}:
             return None
@@ -119,7 +119,7 @@ BUILD["max"], BUILD["min"] = _extremum(np.maximum), _extremum(np.minimum)
 
 
 @_builds("sum_to")
-def _sum_to(value: Value, operands: list[Value]) -> Run | None:
+def _sum_to(value: Call, operands: list[Value]) -> Run | None:
     x, shape = operands[0], value.shape
     lead = len(x.shape) - len(shape)
     if x.shape[lead:] != shape or x.dtype.kind != "f" or not math.prod(x.shape) or not lead:
@@ -136,7 +136,7 @@ def _sum_to(value: Value, operands: list[Value]) -> Run | None:
 
 
 @_builds("where")
-def _where(_value: Value, operands: list[Value]) -> Run | None:
+def _where(_value: Call, operands: list[Value]) -> Run | None:
     """Choose between a and b; only a may be written over."""
     condition = operands[0]
     if condition.dtype != bool:
@@ -155,9 +155,9 @@ def _where(_value: Value, operands: list[Value]) -> Run | None:
 
 
 @_builds("product", "quotient")
-def _careful(value: Value, operands: list[Value]) -> Run:
+def _careful(value: Call, operands: list[Value]) -> Run:
     """Give a * b or a / b, and 0 wherever a is 0; a is never written over."""
-    plain = np.multiply if value.op and value.op.name == "product" else np.divide
+    plain = np.multiply if value.op.name == "product" else np.divide
     mask = np.empty(operands[0].shape, bool)
 
     def careful(a: Any, b: Any, out: Any) -> None:
@@ -169,12 +169,12 @@ def _careful(value: Value, operands: list[Value]) -> Run:
 
 
 @_builds("astype")
-def _astype(_value: Value, _operands: list[Value]) -> Run:
+def _astype(_value: Call, _operands: list[Value]) -> Run:
     return lambda x, out: np.copyto(out, x, casting="unsafe")
 
 
 @_builds("concatenate")
-def _concatenate(value: Value, _operands: list[Value]) -> Run | None:
+def _concatenate(value: Call, _operands: list[Value]) -> Run | None:
     if value.params.keys() - {"axis"}:
         return None
     axis = value.params.get("axis", 0)
@@ -182,7 +182,7 @@ def _concatenate(value: Value, _operands: list[Value]) -> Run | None:
 
 
 @_builds("minus_one_hot")
-def _minus_one_hot(value: Value, _operands: list[Value]) -> Run:
+def _minus_one_hot(value: Call, _operands: list[Value]) -> Run:
     rows, classes = value.shape
     starts = np.arange(rows) * classes
     places, picked = np.empty(rows, np.int64), np.empty(rows, value.dtype)
@@ -200,11 +200,11 @@ def _minus_one_hot(value: Value, _operands: list[Value]) -> Run:
 
 
 @_builds("nll")
-def _nll(_value: Value, operands: list[Value]) -> Run:
+def _nll(_value: Call, operands: list[Value]) -> Run:
     rows, classes = operands[0].shape
     starts = np.arange(rows) * classes
     places = np.empty(rows, np.int64)
-    computed = operands[1].op is not None  # other labels are checked before anything is done
+    computed = isinstance(operands[1], Call)  # other labels are checked before anything is done
 
     def nll(scores: Any, labels: Any, out: Any) -> None:
         if computed:
@@ -217,7 +217,7 @@ def _nll(_value: Value, operands: list[Value]) -> Run:
 
 
 @_builds("cross_entropy")
-def _cross_entropy(value: Value, operands: list[Value]) -> Run | None:
+def _cross_entropy(value: Call, operands: list[Value]) -> Run | None:
     """Fill the loss and, if it is wanted, the gradient of the sum of all rows' losses."""
     rows, classes = operands[0].shape
     how = value.params.get("reduction", "mean")
@@ -229,7 +229,7 @@ def _cross_entropy(value: Value, operands: list[Value]) -> Run | None:
     column = np.empty((rows, 1), dtype)
     losses, ones = column[:, 0], np.ones((classes, 1), dtype)
 
-    computed = operands[1].op is not None  # other labels are checked before anything is done
+    computed = isinstance(operands[1], Call)  # other labels are checked before anything is done
 
     def cross_entropy(logits: Any, labels: Any, out: Any, d: Any) -> None:
         if computed:

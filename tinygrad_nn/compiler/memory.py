@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.compiler.passes import COPY, Draft
-from tinygrad_nn.graph.ir import Value
+from tinygrad_nn.graph.ir import Call, Value
 
 Array = np.ndarray[Any, Any]
 ALIGNMENT = 64
@@ -63,7 +63,7 @@ class Shapes:
         self.parent: dict[int, int] = {}
         values = draft.graph.values
         for k in draft.order:
-            value = values[k]
+            value = draft.call(k)
             for i in draft.operands(value):
                 if i not in self.stand_ins:
                     x = values[i]
@@ -74,8 +74,8 @@ class Shapes:
             else:
                 self.stand_ins[k] = np.empty(value.shape, value.dtype)
 
-    def _is_view(self, value: Value) -> bool:
-        if value.op is None or value.op.name not in VIEWS or len(value.operands) != 1:
+    def _is_view(self, value: Call) -> bool:
+        if value.op.name not in VIEWS or len(value.operands) != 1:
             return False
         source = self.stand_ins[self.draft.operands(value)[0]]
         if isinstance(source, np.ndarray) and source.size:
@@ -92,9 +92,9 @@ class Shapes:
         return index
 
 
-def view_of(value: Value, source: Array) -> Array:
+def view_of(value: Call, source: Array) -> Array:
     """Return the view of `source` that the op of `value` makes."""
-    return value.op.function(source, **value.params)  # type: ignore[union-attr, no-any-return]
+    return value.op.function(source, **value.params)  # type: ignore[no-any-return]
 
 
 def own_results(draft: Draft, left: Iterable[int]) -> dict[int, int]:
@@ -108,13 +108,15 @@ def own_results(draft: Draft, left: Iterable[int]) -> dict[int, int]:
     for original in left:
         k = draft.now(original)
         value = values[k]
-        if value.op is not None and k not in used and not value.op.writes:
+        if isinstance(value, Call) and k not in used and not value.op.writes:
             used.add(k)
             holders[original] = k
             continue
-        copy = Value(len(values), "op", value.shape, value.dtype, COPY, (k,), phase="backward")
+        copy = Call(
+            len(values), shape=value.shape, dtype=value.dtype, op=COPY, operands=(k,), phase="backward"
+        )
         values.append(copy)
-        draft.order.insert(draft.order.index(k) + 1 if value.op is not None else 0, copy.index)
+        draft.order.insert(draft.order.index(k) + 1 if isinstance(value, Call) else 0, copy.index)
         used.add(copy.index)
         holders[original] = copy.index
     return holders
@@ -173,11 +175,11 @@ def _place(k: int, draft: Draft, shapes: Shapes, arrays: dict[int, Array], views
         chain.append(k)
         k = shapes.parent[k]
     value = draft.graph.values[k]
-    if k not in arrays and k not in draft.dynamic and value.op is None and isinstance(value.data, np.ndarray):
+    if k not in arrays and k not in draft.dynamic and isinstance(value.data, np.ndarray):
         arrays[k] = value.data
     for child in reversed(chain):
         if k in arrays:
-            arrays[child] = view_of(draft.graph.values[child], arrays[k])
+            arrays[child] = view_of(draft.call(child), arrays[k])
         else:
             views[child] = k
         k = child

@@ -20,7 +20,7 @@ from tinygrad_nn.compiler.numba_loops import KINDS, Eligible, Group, small_produ
 from tinygrad_nn.compiler.numpy_backend import Writer
 from tinygrad_nn.compiler.passes import Draft
 from tinygrad_nn.engine.failures import label_error
-from tinygrad_nn.graph.ir import Value
+from tinygrad_nn.graph.ir import Call
 
 HEADER = "import math\nfrom tinygrad_nn.compiler.numba_math import *\n\n@loop\n"
 
@@ -37,7 +37,7 @@ def fused(draft: Draft, shapes: Shapes, tasks: list[Task], kept: set[int]) -> li
         if made in heads:
             result.append(heads[made].task(task.at, known))
         elif made is None or made not in inside:
-            value = draft.graph.values[made if made is not None else task.at]
+            value = draft.call(made if made is not None else task.at)
             result.append(_single(value, task, known) or task)
     return result
 
@@ -51,8 +51,8 @@ def _groups(draft: Draft, shapes: Shapes, tasks: list[Task], kept: set[int], kno
         for k in task.reads:
             users.setdefault(shapes.root(k), []).append((i, k in shapes.parent))
         if not task.makes:
-            update = values[task.at]
-            for place in update.op.writes if update.op else ():
+            update = draft.call(task.at)
+            for place in update.op.writes:
                 writes.setdefault(shapes.root(draft.operands(update)[place]), []).append(i)
     home: dict[int, Group] = {}
     groups: list[Group] = []
@@ -91,9 +91,9 @@ def values_made(task: Task) -> int:
     return task.makes[0] if task.makes else -1
 
 
-def _single(value: Value, task: Task, known: Eligible) -> Task | None:
+def _single(value: Call, task: Task, known: Eligible) -> Task | None:
     """Return the loops of a task that is not part of a group."""
-    name = value.op.name if value.op else ""
+    name = value.op.name
     loops: Callable[[Any], list[str]] | None = None
     if name == "matmul":
         return small_product(value, task, known)
@@ -106,13 +106,13 @@ def _single(value: Value, task: Task, known: Eligible) -> Task | None:
     return Task(task.at, task.reads, task.makes, task.emit, task.over, loops)
 
 
-def _cross_entropy(value: Value, task: Task, known: Eligible) -> Callable[[Any], list[str]] | None:
+def _cross_entropy(value: Call, task: Task, known: Eligible) -> Callable[[Any], list[str]] | None:
     logits, labels = (known.values[k] for k in task.reads)
     if (
         logits.dtype.name not in KINDS
         or not known.flat(logits.index)
         or not logits.shape[0]
-        or labels.op is not None
+        or isinstance(labels, Call)
     ):
         return None
     mean = {"mean": 1, "sum": 0, "none": -1}[value.params.get("reduction", "mean")]
@@ -126,14 +126,14 @@ def _cross_entropy(value: Value, task: Task, known: Eligible) -> Callable[[Any],
     return loops
 
 
-def _update(value: Value, task: Task, known: Eligible) -> Callable[[Any], list[str]] | None:
+def _update(value: Call, task: Task, known: Eligible) -> Callable[[Any], list[str]] | None:
     p = known.values[task.reads[0]]
     if p.dtype.name not in KINDS or not all(known.flat(k) for k in task.reads):
         return None
     if any(known.values[k].dtype != p.dtype or known.values[k].shape != p.shape for k in task.reads[1:3]):
         return None
     settings = {"weight_decay": 0.0, **value.params}
-    adam = value.op is not None and value.op.name == "adam_update"
+    adam = value.op.name == "adam_update"
 
     def loops(n: Any) -> list[str]:
         arrays = [n.array(k) for k in task.reads]

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_nn.compiler.memory import Shapes, Task
 from tinygrad_nn.compiler.passes import Draft
-from tinygrad_nn.graph.ir import Value
+from tinygrad_nn.graph.ir import Call, Value
 
 EXPRESSIONS = {
     "add": "{0} + {1}",
@@ -68,12 +68,7 @@ class Eligible:
     def number(self, value: Value) -> float | int | None:
         """Return a constant number."""
         data = value.data
-        if (
-            value.op is not None
-            or value.kind != "constant"
-            or value.shape
-            or value.index in self.draft.dynamic
-        ):
+        if value.kind != "constant" or value.shape or value.index in self.draft.dynamic:
             return None
         number = data.item() if isinstance(data, (np.ndarray, np.generic)) else data
         return number if isinstance(number, (bool, int, float)) and math.isfinite(number) else None
@@ -95,7 +90,7 @@ class Eligible:
 
     def elementwise(self, value: Value) -> bool:
         """Tell whether loops can compute the op of a value element by element."""
-        if value.op is None or value.op.name not in EXPRESSIONS or value.params or not value.shape:
+        if not isinstance(value, Call) or value.op.name not in EXPRESSIONS or value.params or not value.shape:
             return False
         name = value.op.name
         if not math.prod(value.shape) or (value.dtype.name not in KINDS and name not in COMPARISONS):
@@ -116,7 +111,7 @@ class Eligible:
 
     def column_sum(self, value: Value) -> bool:
         """Tell whether a value is the sum of another over all but the last axis."""
-        if value.op is None or value.op.name != "sum_to" or value.dtype.name not in KINDS:
+        if not isinstance(value, Call) or value.op.name != "sum_to" or value.dtype.name not in KINDS:
             return False
         (k,) = self.draft.operands(value)
         x = self.values[k]
@@ -136,7 +131,7 @@ class Group:
     def task(self, at: int, known: Eligible) -> Task:
         """Return the task of the whole group."""
         inside = set(self.members)
-        operands = [i for k in self.members for i in known.draft.operands(known.values[k])]
+        operands = [i for k in self.members for i in known.draft.operands(known.draft.call(k))]
         reads = tuple(dict.fromkeys(i for i in operands if i not in inside))
         roots = [known.shapes.root(i) for i in reads]
         full = tuple(  # not if another operand is a part of it, which a later element still reads
@@ -154,7 +149,7 @@ class Group:
         names: dict[int, str] = {}
         loads: dict[str, list[str]] = {"full": [], "column": [], "row": []}
         inside = set(self.members)
-        for k in dict.fromkeys(i for m in self.members for i in known.draft.operands(known.values[m])):
+        for k in dict.fromkeys(i for m in self.members for i in known.draft.operands(known.draft.call(m))):
             if k in inside:
                 names[k] = f"t{n.local(k)}"
                 continue
@@ -176,7 +171,7 @@ class Group:
             and all(
                 known.role(i, self.space) == "number" or i in inside
                 for k in self.members[1:]
-                for i in known.draft.operands(known.values[k])
+                for i in known.draft.operands(known.draft.call(k))
             )
         )
         if bias_first:
@@ -196,24 +191,24 @@ class Group:
         return lines
 
     def _expression(self, known: Eligible, k: int, names: dict[int, str]) -> str:
-        value = known.values[k]
+        value = known.draft.call(k)
         operands = [known.values[i] for i in known.draft.operands(value)]
         kind = next(
             (x.dtype for x in operands if x.dtype.kind == "f" and known.number(x) is None), value.dtype
         )
-        kind = value.dtype if value.op and value.op.name not in COMPARISONS else kind
+        kind = value.dtype if value.op.name not in COMPARISONS else kind
         typed = KINDS.get(kind.name, "")
         texts = []
         for x in operands:
             number = known.number(x)
             texts.append(names[x.index] if number is None else f"{typed}({number!r})")
-        name = value.op.name if value.op else ""
+        name = value.op.name
         text = EXPRESSIONS[name].format(*texts, T=typed, w=typed[1:])
         return text if name in COMPARISONS else f"{KINDS[value.dtype.name]}({text})"
 
 
 def _name(value: Value) -> str:
-    return value.op.name if value.op else ""
+    return value.op.name if isinstance(value, Call) else ""
 
 
 def _refuse(_: Any) -> list[str]:

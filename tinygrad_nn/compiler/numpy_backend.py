@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_nn.compiler.kernels import BUILD, check_labels
 from tinygrad_nn.compiler.memory import Plan, Shapes, Task
 from tinygrad_nn.compiler.passes import RESIDUAL, Draft
-from tinygrad_nn.graph.ir import Value
+from tinygrad_nn.graph.ir import Call, Value
 
 Array = np.ndarray[Any, Any]
 IN_PLACE = frozenset({"sigmoid", "relu", "softmax", "where", "minus_one_hot"})
@@ -57,9 +57,9 @@ class Writer:
                 self._names[k] = self.bind(f"c{k}", value.data)
         return self._names[k]
 
-    def function(self, value: Value) -> str:
+    def function(self, value: Call) -> str:
         """Return the name of the function of an op."""
-        return self.bind(value.op.name if value.op else "", value.op.function if value.op else None)
+        return self.bind(value.op.name, value.op.function)
 
 
 def task_of(draft: Draft, index: int, companion: int | None) -> Task:
@@ -71,8 +71,7 @@ def task_of(draft: Draft, index: int, companion: int | None) -> Task:
         companion: the value that is the residual of this one, if that is wanted.
     """
     values = draft.graph.values
-    value = values[index]
-    assert value.op is not None
+    value = draft.call(index)
     reads = draft.operands(value)
     operands = [values[k] for k in reads]
     function = value.op.function
@@ -102,15 +101,15 @@ def task_of(draft: Draft, index: int, companion: int | None) -> Task:
     return Task(at, reads, (index,), emit, over)
 
 
-def _call(w: Writer, value: Value, reads: Iterable[int]) -> str:
+def _call(w: Writer, value: Call, reads: Iterable[int]) -> str:
     settings = [f"{key}={w.bind(f'{key}_', setting)}" for key, setting in value.params.items()]
     return f"{w.function(value)}({', '.join([*map(w.name, reads), *settings])})"
 
 
-def _copied(function: Callable[..., Any], value: Value) -> Callable[..., None]:
+def _copied(function: Callable[..., Any], value: Call) -> Callable[..., None]:
     """Return a function that computes anew and copies: for ops that know no `out=`."""
     params = value.params
-    pick = bool(value.op and value.op.residuals)
+    pick = bool(value.op.residuals)
 
     def run(*arrays: Any) -> None:
         result = function(*arrays[:-1], **params)
@@ -119,8 +118,7 @@ def _copied(function: Callable[..., Any], value: Value) -> Callable[..., None]:
     return run
 
 
-def _with_residual(value: Value, companion: int, reads: tuple[int, ...], operands: list[Value]) -> Task:
-    assert value.op is not None
+def _with_residual(value: Call, companion: int, reads: tuple[int, ...], operands: list[Value]) -> Task:
     name, index = value.op.name, value.index
     build = BUILD.get(name)
     run = build(value, operands) if build is not None and len(value.op.residuals) == 1 else None
@@ -140,27 +138,31 @@ def _with_residual(value: Value, companion: int, reads: tuple[int, ...], operand
 
 def tasks_of(draft: Draft, shapes: Shapes) -> list[Task]:
     """Return a task for every op that is more than a view."""
-    values = draft.graph.values
-    companions = {draft.operands(values[k])[0]: k for k in draft.order if values[k].op is RESIDUAL}
+    companions = {draft.operands(call)[0]: call.index for call in draft.calls() if call.op is RESIDUAL}
     tasks = []
-    for k in draft.order:
-        if values[k].op is not RESIDUAL and k not in shapes.parent:
-            companion = companions.get(k)
-            if companion is None and values[k].op.residuals and _wants_residual_buffer(values[k]):  # type: ignore[union-attr]
-                companion = _spare(draft, values[k])
-            tasks.append(task_of(draft, k, companion))
+    for call in draft.calls():
+        if call.op is not RESIDUAL and call.index not in shapes.parent:
+            companion = companions.get(call.index)
+            if companion is None and call.op.residuals and _wants_residual_buffer(call):
+                companion = _spare(draft, call)
+            tasks.append(task_of(draft, call.index, companion))
     return tasks
 
 
-def _wants_residual_buffer(value: Value) -> bool:
-    return bool(value.op and value.op.name == "cross_entropy")
+def _wants_residual_buffer(value: Call) -> bool:
+    return value.op.name == "cross_entropy"
 
 
-def _spare(draft: Draft, value: Value) -> int:
+def _spare(draft: Draft, value: Call) -> int:
     """Return a new value for a residual that nobody asked for but whose memory the kernel computes in."""
     logits = draft.graph.values[draft.operands(value)[0]]
-    spare = Value(
-        len(draft.graph.values), "op", logits.shape, value.dtype, RESIDUAL, (value.index,), {"name": "spare"}
+    spare = Call(
+        len(draft.graph.values),
+        shape=logits.shape,
+        dtype=value.dtype,
+        op=RESIDUAL,
+        operands=(value.index,),
+        params={"name": "spare"},
     )
     draft.graph.values.append(spare)
     return spare.index
@@ -170,10 +172,10 @@ def label_checks(draft: Draft) -> list[tuple[str, int, int]]:
     """Return the losses that take labels, each with these and the number of classes."""
     values = draft.graph.values
     found = []
-    for k in draft.order:
-        if values[k].op.name in ("cross_entropy", "nll"):  # type: ignore[union-attr]
-            scores, labels = draft.operands(values[k])
-            found.append((values[k].op.name, labels, values[scores].shape[1]))  # type: ignore[union-attr]
+    for call in draft.calls():
+        if call.op.name in ("cross_entropy", "nll"):
+            scores, labels = draft.operands(call)
+            found.append((call.op.name, labels, values[scores].shape[1]))
     return found
 
 
@@ -181,10 +183,10 @@ def _views(w: Writer) -> list[tuple[int, str]]:
     """Return the lines that make the views of what is given anew on each run."""
     lines = []
     for k, source in w.plan.views.items():
-        value = w.draft.graph.values[k]
+        value = w.draft.call(k)
         settings = ", ".join(f"{key}={w.bind(f'{key}_', setting)}" for key, setting in value.params.items())
         made = f"{w.function(value)}({w.name(source)}, {settings})"
-        if value.op is not None and value.op.name == "transpose" and not settings:
+        if value.op.name == "transpose" and not settings:
             made = f"{w.name(source)}.T"
         lines.append((k, f"{w.name(k)} = {made}"))
     return lines

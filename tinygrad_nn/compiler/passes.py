@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.graph.ir import Graph, Value
+from tinygrad_nn.graph.ir import Call, Graph, Value
 from tinygrad_nn.primitives.primitive import Primitive
 from tinygrad_nn.primitives.record import REGISTRY
 
@@ -47,36 +47,41 @@ class Draft:
     captured: int = 0
     replaced: dict[int, int] = field(default_factory=dict)
 
+    def call(self, index: int) -> Call:
+        """Return a value that an op makes."""
+        value = self.graph.values[index]
+        assert isinstance(value, Call)
+        return value
+
+    def calls(self) -> list[Call]:
+        """Return the calls to make, in order."""
+        return [self.call(k) for k in self.order]
+
     def now(self, index: int) -> int:
         """Return the value that stands for this one."""
         while index in self.replaced:
             index = self.replaced[index]
         return index
 
-    def operands(self, value: Value) -> tuple[int, ...]:
+    def operands(self, value: Call) -> tuple[int, ...]:
         """Return the operands of a value as they are now."""
         return tuple(self.now(k) for k in value.operands)
 
     def written(self) -> set[int]:
         """Return the values that updates write."""
-        values = self.graph.values
-        return {
-            self.now(values[k].operands[place])
-            for k in self.order
-            for place in values[k].op.writes  # type: ignore[union-attr]
-        }
+        return {self.now(call.operands[place]) for call in self.calls() for place in call.op.writes}
 
 
 def draft(graph: Graph, roots: Iterable[int], dynamic: Iterable[int]) -> Draft:
     """Return the draft of a graph, made smaller by every pass there is."""
-    order = [value.index for value in graph.values if value.op is not None]
+    order = [call.index for call in graph.ops]
     made = Draft(graph, order, set(roots), set(dynamic) | set(graph.inputs), len(graph.values))
     for simplify in PASSES:
         simplify(made)
     return made
 
 
-def is_random(value: Value) -> bool:
+def is_random(value: Call) -> bool:
     """Tell whether an op draws random numbers: it is run on every replay, and never merged with another."""
     kinds = (np.random.Generator, np.random.RandomState)
     return any(isinstance(setting, kinds) for setting in value.params.values())
@@ -88,14 +93,14 @@ def fold_constants(draft: Draft) -> None:
     written = draft.written()
     kept = []
     for k in draft.order:
-        value = values[k]
+        value = draft.call(k)
         operands = [values[i] for i in draft.operands(value)]
         constant = all(x.kind == "constant" and x.index not in draft.dynamic | written for x in operands)
-        if not constant or value.op.writes or is_random(value) or not _is_small(operands, value):  # type: ignore[union-attr]
+        if not constant or value.op.writes or is_random(value) or not _is_small(operands, value):
             kept.append(k)
             continue
-        result = value.op.function(*[x.data for x in operands], **value.params)  # type: ignore[union-attr]
-        data = np.array(result[0] if value.op.residuals else result)  # type: ignore[union-attr]
+        result = value.op.function(*[x.data for x in operands], **value.params)
+        data = np.array(result[0] if value.op.residuals else result)
         values[k] = Value(k, "constant", data.shape, data.dtype, data=data, phase=value.phase)
     draft.order = kept
 
@@ -111,7 +116,7 @@ def drop_identities(draft: Draft) -> None:
     written = draft.written()
     kept = []
     for k in draft.order:
-        value = values[k]
+        value = draft.call(k)
         same = None if k in written else _identity(value, [values[i] for i in draft.operands(value)])
         if same is None or same in written:
             kept.append(k)
@@ -120,8 +125,8 @@ def drop_identities(draft: Draft) -> None:
     draft.order = kept
 
 
-def _identity(value: Value, operands: list[Value]) -> int | None:
-    name = value.op.name if value.op else ""
+def _identity(value: Call, operands: list[Value]) -> int | None:
+    name = value.op.name
     first = operands[0]
     keeps = (first.shape, first.dtype) == (value.shape, value.dtype) and isinstance(
         first.data, np.ndarray | None
@@ -140,7 +145,7 @@ def _identity(value: Value, operands: list[Value]) -> int | None:
 
 
 def _is_one(value: Value) -> bool:
-    return value.kind == "constant" and value.op is None and not value.shape and bool(value.data == 1)
+    return value.kind == "constant" and not value.shape and bool(value.data == 1)
 
 
 def merge_equal(draft: Draft) -> None:
@@ -151,10 +156,10 @@ def merge_equal(draft: Draft) -> None:
     known: dict[Any, int] = {}
     kept: list[int] = []
     for k in draft.order:
-        value = values[k]
+        value = draft.call(k)
         operands = draft.operands(value)
-        if value.op.writes:  # type: ignore[union-attr]
-            for place in value.op.writes:  # type: ignore[union-attr]
+        if value.op.writes:
+            for place in value.op.writes:
                 writes[operands[place]] = writes.get(operands[place], 0) + 1
         elif not is_random(value) and k not in written:
             versions = [(i, writes.get(i, 0)) for i in operands]
@@ -181,8 +186,8 @@ def share_residuals(draft: Draft) -> None:
     values = draft.graph.values
     written = draft.written()
     known = {
-        _key(values[k].op, [values[i] for i in draft.operands(values[k])], values[k].params): k
-        for k in draft.order
+        _key(call.op, [values[i] for i in draft.operands(call)], call.params): call.index
+        for call in draft.calls()
     }
 
     def find(symbol: Any) -> int | None:
@@ -196,21 +201,21 @@ def share_residuals(draft: Draft) -> None:
         return known.get(_key(symbol.op, [values[i] for i in operands if i is not None], symbol.params))
 
     for k in list(draft.order):
-        op = values[k].op
-        for name, definition in op.residuals.items() if op else ():
-            operands = dict(zip(op.operand_names, draft.operands(values[k]), strict=True))  # type: ignore[union-attr]
-            sources = [_Symbol(operands[x]) for x in op.residual_operands[name]]  # type: ignore[union-attr]
+        call = draft.call(k)
+        op = call.op
+        for name, definition in op.residuals.items():
+            operands = dict(zip(op.operand_names, draft.operands(call), strict=True))
+            sources = [_Symbol(operands[x]) for x in op.residual_operands[name]]
             twin = find(_read(definition, sources))
             if twin is not None and twin > k and twin not in written:
                 old = values[twin]
-                values[twin] = Value(
+                values[twin] = Call(
                     twin,
-                    "op",
-                    old.shape,
-                    old.dtype,
-                    RESIDUAL,
-                    (k,),
-                    {"name": name},
+                    shape=old.shape,
+                    dtype=old.dtype,
+                    op=RESIDUAL,
+                    operands=(k,),
+                    params={"name": name},
                     phase=old.phase,
                     of=old.of,
                 )
@@ -236,12 +241,11 @@ def _read(definition: Callable[..., Any], sources: list[_Symbol]) -> Any:
 
 def drop_unused(draft: Draft) -> None:
     """Forget ops whose results nobody needs; updates and random draws always stay."""
-    values = draft.graph.values
     needed = {draft.now(k) for k in draft.roots}
     kept = []
     for k in reversed(draft.order):
-        value = values[k]
-        if k in needed or value.op.writes or is_random(value):  # type: ignore[union-attr]
+        value = draft.call(k)
+        if k in needed or value.op.writes or is_random(value):
             kept.append(k)
             needed.update(draft.operands(value))
     draft.order = kept[::-1]

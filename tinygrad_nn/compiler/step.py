@@ -21,7 +21,7 @@ from tinygrad_nn.engine.node import Leaf
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.engine.trees import is_sequence, rebuilt
 from tinygrad_nn.errors import CaptureError
-from tinygrad_nn.graph.ir import Graph, Value
+from tinygrad_nn.graph.ir import Call, Graph, Value
 from tinygrad_nn.graph.isolation import unchanged
 from tinygrad_nn.graph.recorder import Recorder, record
 
@@ -165,7 +165,7 @@ def _run(
         graph,
         _template(result, recorder),
         recorder.hosts,
-        {v.index: given[id(v.data)] for v in graph.values if v.op is None and id(v.data) in given},
+        {v.index: given[id(v.data)] for v in graph.values if not isinstance(v, Call) and id(v.data) in given},
         left,
         leaves,
         modes={module: module.training for module in modules if hasattr(module, "training")},
@@ -223,12 +223,15 @@ def _difference(a: Captured, b: Captured) -> str | None:
         return f"the step did {len(a.graph.ops)} ops in one run and {len(b.graph.ops)} in another"
     labels = a.graph.labels()
     for x, y in zip(a.graph.values, b.graph.values, strict=True):
-        if (x.kind, x.op, x.operands, x.shape, x.dtype) != (y.kind, y.op, y.operands, y.shape, y.dtype):
-            return f"{labels[x.index]} was {x.op or x.kind} {x.shape} in one run, {y.op or y.kind} {y.shape} in another"
-        if x.op is not None and not same(x.params, y.params):
-            return f"the parameters of {labels[x.index]} differed between two runs: {x.op.name} {x.params}, {y.params}"
-        if x.op is None and x.kind != "input":
-            filled = any(v.op.name in FILLS and v.operands[0] == x.index for v in a.graph.ops)  # type: ignore[union-attr]
+        if (_maker(x), x.shape, x.dtype) != (_maker(y), y.shape, y.dtype):
+            (was, *_), (became, *_) = _maker(x), _maker(y)
+            return f"{labels[x.index]} was {was} {x.shape} in one run, {became} {y.shape} in another"
+        if isinstance(x, Call) and isinstance(y, Call):
+            if not same(x.params, y.params):
+                both_params = f"{x.op.name} {x.params}, {y.params}"
+                return f"the parameters of {labels[x.index]} differed between two runs: {both_params}"
+        elif x.kind != "input":
+            filled = any(v.op.name in FILLS and v.operands[0] == x.index for v in a.graph.ops)
             problem = None if filled else _constant_difference(x, y, labels[x.index])
             if problem:
                 return problem
@@ -239,6 +242,10 @@ def _difference(a: Captured, b: Captured) -> str | None:
     if both[0][0] != both[1][0] or not same(both[0][1], both[1][1]) or not same_hosts:
         return "what the step left behind or returned differed between two runs"
     return None
+
+
+def _maker(value: Value) -> tuple[object, tuple[int, ...]]:
+    return (value.op, value.operands) if isinstance(value, Call) else (value.kind, ())
 
 
 def _constant_difference(x: Value, y: Value, label: str) -> str | None:

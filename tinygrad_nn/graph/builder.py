@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_nn.engine.node import Leaf, Node, reachable
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import GraphError, GraphFreed
-from tinygrad_nn.graph.ir import Graph, Value
+from tinygrad_nn.graph.ir import Call, Graph, Value
 from tinygrad_nn.primitives.operands import as_operand, promote
 from tinygrad_nn.primitives.record import REGISTRY
 
@@ -49,18 +49,10 @@ class Builder:
     def add_op(self, op: Any, operands: list[int], params: Any, shape: Any, dtype: Any, **fields: Any) -> int:
         """Append a value that an op makes."""
         index = len(self.graph.values)
-        fields.setdefault("kind", "op")
-        self.graph.values.append(
-            Value(
-                index=index,
-                shape=shape,
-                dtype=dtype,
-                op=op,
-                operands=tuple(operands),
-                params=dict(params),
-                **fields,
-            )
+        call = Call(
+            index, shape=shape, dtype=dtype, op=op, operands=tuple(operands), params=dict(params), **fields
         )
+        self.graph.values.append(call)
         return index
 
     def add_leaf(self, leaf: Leaf) -> int:

@@ -15,41 +15,57 @@ from tinygrad_nn.context import Scope
 from tinygrad_nn.errors import GraphError
 from tinygrad_nn.primitives.primitive import Primitive
 
-KINDS = ("input", "parameter", "constant", "state", "op", "error")
+KINDS = ("input", "parameter", "constant", "state")
+"""Of a value that is given."""
+
+OUTCOMES = ("op", "error")
+"""Of a call: it made its value, or it failed."""
+
 PHASES = ("forward", "backward", "update")
 
 
 @dataclass(slots=True, eq=False)
 class Value:
-    """One value of a graph; `index` is its place in the list, and operands come before it.
+    """One value of a graph, which is given; a `Call` is one that an op makes.
 
     Attributes:
-        kind: `input` (given anew on each run), `parameter` (a leaf that requires grad), `constant`, `state`
-            (an array that an update kernel reads or writes), `op`, or `error` (one that failed, always last).
-        op: the primitive that makes it; `op.writes` names the operands that an update kernel writes instead.
-        operands: one index per operand; x * x has the same one twice.
-        params: keywords of the call.
-        shape, dtype: of the result. A Python number keeps its type in `data`, and is weak in promotion.
+        index: its place in the list.
+        kind: `input` (given anew on each run), `parameter` (a leaf that requires grad), `constant`, or `state`
+            (an array that an update kernel reads or writes).
+        shape, dtype: a Python number keeps its type in `data`, and is weak in promotion.
         name: its own name, its dotted parameter name, or None.
         scope: the call of a module in which it was made.
-        data: the array or number behind a value that no op makes, by reference.
+        data: the array or number behind a value that is given, by reference.
         phase: forward, backward (made by derivative rules, or from their results) or update.
         of: the value whose derivative rule made it.
-
     """
 
     index: int
     kind: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    op: Primitive | None = None
-    operands: tuple[int, ...] = ()
-    params: dict[str, Any] = field(default_factory=dict)
     name: str | None = None
     scope: Scope | None = None
     data: Any = None
     phase: str = "forward"
     of: int | None = None
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Call(Value):
+    """A value that an op makes from others, which come before it in the list.
+
+    Attributes:
+        kind: `op`, or `error` for one that failed, which is always last.
+        op: the primitive; `op.writes` names the operands that an update kernel writes instead.
+        operands: one index per operand; x * x has the same one twice.
+        params: keywords of the call.
+    """
+
+    kind: str = "op"
+    op: Primitive
+    operands: tuple[int, ...]
+    params: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -66,9 +82,9 @@ class Graph:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def ops(self) -> list[Value]:
+    def ops(self) -> list[Call]:
         """The values that ops make."""
-        return [value for value in self.values if value.op is not None]
+        return [value for value in self.values if isinstance(value, Call)]
 
     def labels(self) -> list[str]:
         """Return how each value is called: its name, its number as a literal, or %k for the k-th op."""
@@ -77,11 +93,11 @@ class Graph:
         count = 0
         roles = self._roles()
         for value in self.values:
-            count += value.op is not None
-            number = (
-                literal(value.data) if value.kind != "state" else ""
-            )  # a state has another value on each run
-            text = value.name or (f"%{count}" if value.op is not None else number or roles[value.index])
+            made = isinstance(value, Call)
+            count += made
+            # A state has another value on each run.
+            number = literal(value.data) if value.kind != "state" else ""
+            text = value.name or (f"%{count}" if made else number or roles[value.index])
             if value.name or text[0].isalpha():
                 taken[text] = taken.get(text, 0) + 1
                 text = text if taken[text] == 1 else f"{text} ({taken[text]})"
@@ -91,8 +107,8 @@ class Graph:
     def _roles(self) -> list[str]:
         """Return for each value what the first op using it calls it, if that is a word: labels, targets."""
         roles = ["array"] * len(self.values)
-        for value in reversed(self.values):
-            if value.op is not None and not value.op.variadic:
+        for value in reversed(self.ops):
+            if not value.op.variadic:
                 for name, k in zip(value.op.operand_names, value.operands, strict=False):
                     roles[k] = name if len(name) > 1 else "array"
         return roles
@@ -106,7 +122,7 @@ class Graph:
         """
         labels, ops = self.labels(), self.ops
         shown = ops if last is None else ops[len(ops) - min(last, len(ops)) :]
-        rows = [(f"{labels[v.index]} = {call(v, labels)}", size(v), where(v, labels)) for v in shown]
+        rows = [(f"{labels[v.index]} = {call_text(v, labels)}", size(v), where(v, labels)) for v in shown]
         if not rows and self.outputs:
             rows = [(labels[k], size(self.values[k]), self.values[k].kind) for k in self.outputs]
         widths = [max((len(row[k]) for row in rows), default=0) for k in (0, 1)]
@@ -167,7 +183,7 @@ class Graph:
         for value in self.values:
             if value.kind == "error":
                 results.append(None)
-            elif value.op is None:
+            elif not isinstance(value, Call):
                 data = given.get(value.index, value.data)
                 results.append(data.copy() if value.kind == "state" else data)
             else:
@@ -187,15 +203,14 @@ def _problems(k: int, value: Value, values: list[Value]) -> list[str]:
     problems = []
     if value.index != k:
         problems.append(f"value {k} says that its index is {value.index}")
-    if value.kind not in KINDS or value.phase not in PHASES:
+    if value.kind not in KINDS + OUTCOMES or value.phase not in PHASES:
         problems.append(f"value {k} has kind {value.kind!r} and phase {value.phase!r}")
-    if (value.op is not None) != (value.kind in ("op", "error")):
-        problems.append(f"value {k} of kind {value.kind} {'has an' if value.op else 'lacks its'} op")
+    if isinstance(value, Call) != (value.kind in OUTCOMES):
+        lacks = "has an" if isinstance(value, Call) else "lacks its"
+        problems.append(f"value {k} of kind {value.kind} {lacks} op")
     if value.kind == "error" and k != len(values) - 1:
         problems.append(f"value {k} failed, but others come after it")
-    if value.op is None:
-        if value.operands:
-            problems.append(f"value {k} has operands but no op")
+    if not isinstance(value, Call):
         if np.shape(value.data) != value.shape:
             problems.append(f"value {k} has shape {value.shape}, its array {np.shape(value.data)}")
         return problems
@@ -214,12 +229,12 @@ def literal(data: Any) -> str:
     return repr(data.item()) if isinstance(data, np.ndarray) and not data.ndim else ""
 
 
-def call(value: Value, labels: Sequence[str]) -> str:
+def call_text(value: Call, labels: Sequence[str]) -> str:
     """Return the call that makes a value: sum(%3, axis=0)."""
     parts = [labels[k] for k in value.operands] + [
         f"{name}={setting_text(setting)}" for name, setting in value.params.items()
     ]
-    return f"{value.op.name if value.op else value.kind}({', '.join(parts)})"
+    return f"{value.op.name}({', '.join(parts)})"
 
 
 def setting_text(setting: Any) -> str:
@@ -231,7 +246,7 @@ def size(value: Value) -> str:
     """Return the shape, and the dtype where it is not float32."""
     if value.kind == "error":
         return "failed"
-    if value.op is not None and value.op.writes:
+    if isinstance(value, Call) and value.op.writes:
         return "in place"
     return f"{value.shape}" if value.dtype == np.float32 else f"{value.shape} {value.dtype}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_nn.graph.ir import Graph, Value, call, path
+from tinygrad_nn.graph.ir import Call, Graph, Value, call_text, path
 from tinygrad_nn.viz.dot import look, texts
 from tinygrad_nn.viz.facts import Facts, rules
 from tinygrad_nn.viz.scene import Options, Scene
@@ -29,12 +29,12 @@ def details(graph: Graph, facts: Facts) -> list[dict[str, Any]]:
         entry = {
             "name": labels[value.index],
             "kind": value.kind,
-            "call": call(value, labels) if value.op is not None else "",
+            "call": call_text(value, labels) if isinstance(value, Call) else "",
             "phase": "" if value.phase == "forward" else value.phase,
             "shape": list(value.shape),
             "dtype": str(value.dtype),
             "module": path(value.scope),
-            "operands": list(value.operands),
+            "operands": list(value.operands) if isinstance(value, Call) else [],
             "value": fact.text if fact else "",
             "alert": (fact.alert + (" starts here" if value.index in facts.origins else "")) if fact else "",
             "gradient": grad.text + (f" ({grad.alert})" if grad.alert else "") if grad else "",
@@ -50,7 +50,7 @@ def details(graph: Graph, facts: Facts) -> list[dict[str, Any]]:
 def _named(value: Value, labels: list[str]) -> list[list[str]]:
     """Return the rules of an op with the tensors that their letters stand for."""
     named = rules(value)
-    if value.op is None or value.op.variadic:
+    if not isinstance(value, Call) or value.op.variadic:
         return [list(rule) for rule in named]
     who = {name: labels[k] for name, k in zip(value.op.operand_names, value.operands, strict=True)}
     letters = ", ".join(f"{name} is {label}" for name, label in who.items() if name != label)

@@ -19,7 +19,7 @@ from tinygrad_nn.engine.backward import backward
 from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import TinygradError
-from tinygrad_nn.graph.ir import Graph, Value, call
+from tinygrad_nn.graph.ir import Call, Graph, Value, call_text
 from tinygrad_nn.primitives.rule import Rule
 
 _SMALL = 4
@@ -107,8 +107,8 @@ def outline(graph: Graph) -> Facts:
     """Return what is known without looking at any value: the ops in their order."""
     labels = graph.labels()
     steps = [
-        Step(v.phase, v.index, f"{labels[v.index]} = {call(v, labels)}")
-        for v in graph.values
+        Step(v.phase, v.index, f"{labels[v.index]} = {call_text(v, labels)}")
+        for v in graph.ops
         if v.kind == "op"
     ]
     return Facts(notes=list(graph.notes), steps=steps)
@@ -122,7 +122,7 @@ def gather(graph: Graph, nodes: Mapping[Any, int], root: Any) -> Facts:
         arrays = graph.evaluate()
     facts.values = {k: describe(array) for k, array in enumerate(arrays) if array is not None}
     alerted = {k for k, fact in facts.values.items() if fact.alert}
-    facts.origins = {k for k in alerted if not any(i in alerted for i in graph.values[k].operands)}
+    facts.origins = {k for k in alerted if not any(i in alerted for i in _operands(graph.values[k]))}
     if type(root) is not Node or any(value.phase == "backward" for value in graph.values):
         return facts  # there is nothing to differentiate, or the graph has its backward pass already
     if np.prod(root.shape) == 1:
@@ -130,6 +130,10 @@ def gather(graph: Graph, nodes: Mapping[Any, int], root: Any) -> Facts:
     else:
         facts.notes.append(f"no gradients: the result has shape {root.shape}, and a loss is one number")
     return facts
+
+
+def _operands(value: Value) -> tuple[int, ...]:
+    return value.operands if isinstance(value, Call) else ()
 
 
 def _differentiate(
@@ -175,6 +179,7 @@ class _Follower(Watcher):
 def caption(graph: Graph, index: int, labels: list[str], node: Node) -> str:
     """Return in words how an op hands its gradient on to its operands."""
     value = graph.values[index]
+    assert isinstance(value, Call)
     parts = []
     for place, rule, _ in node.plan.calls:
         operand = graph.values[value.operands[place]]
@@ -182,14 +187,14 @@ def caption(graph: Graph, index: int, labels: list[str], node: Node) -> str:
     return f"{node.op.name}: the gradient reaches {', and '.join(parts)}"
 
 
-def _manner(value: Value, operand: Value, rule: Rule) -> str:
+def _manner(value: Call, operand: Value, rule: Rule) -> str:
     body, _ = source(rule.function)
     plain = {"g": "unchanged", "-g": "negated"}.get(body)
     doc = rule.function.__doc__  # of a rule in several lines, which says: The gradient for ...: g @ b.T, ...
     words = (
         plain or f"as {doc.splitlines()[0].rpartition(': ')[2].split(', ')[0].rstrip('.') if doc else body}"
     )
-    if value.op is None or not value.op.broadcasts or value.op.variadic or operand.shape == value.shape:
+    if not value.op.broadcasts or value.op.variadic or operand.shape == value.shape:
         return words
     axes = summed(operand.shape, value.shape)
     if axes:
@@ -230,9 +235,9 @@ def source(function: Any) -> tuple[str, str]:
 
 def rules(value: Value) -> list[tuple[str, str, str]]:
     """Return for each operand with a rule: its name in the rule, the rule, and where it stands."""
-    op = value.op
-    if op is None:
+    if not isinstance(value, Call):
         return []
+    op = value.op
     listed: Sequence[Rule | None] = op.rules
     names = ("xs",) if op.variadic else op.operand_names
     return [
@@ -245,9 +250,9 @@ def story(graph: Graph, facts: Facts) -> str:
     labels = graph.labels()
     rows = []
     for value in graph.values:
-        if value.index in facts.values and not (value.op is None and not isinstance(value.data, np.ndarray)):
+        if value.index in facts.values and isinstance(value.data, np.ndarray | None):
             name = labels[value.index]
-            line = name if value.op is None else f"{name} = {call(value, labels)}"
+            line = f"{name} = {call_text(value, labels)}" if isinstance(value, Call) else name
             fact = facts.values[value.index]
             alert = (
                 f"   {fact.alert}" + (" starts here" if value.index in facts.origins else "")

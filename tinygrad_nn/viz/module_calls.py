@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_nn.context import Scope
-from tinygrad_nn.graph.ir import Graph, Value, title
+from tinygrad_nn.graph.ir import Call, Graph, Value, title
 
 _LONGEST_PERIOD = 4
 _PHASES = {"backward": "backward pass", "update": "optimizer update"}
@@ -19,19 +19,19 @@ class Modules:
         self.graph = graph
         self.paths: list[list[Any]] = [self._own(value) for value in graph.values]
         users: dict[int, list[int]] = {}
-        for value in graph.ops:
-            for k in value.operands:
-                users.setdefault(k, []).append(value.index)
+        for call in graph.ops:
+            for k in call.operands:
+                users.setdefault(k, []).append(call.index)
         for value in reversed(graph.values):
-            if value.op is None and value.kind != "input" and value.index in users:
+            if not isinstance(value, Call) and value.kind != "input" and value.index in users:
                 forward = [k for k in users[value.index] if graph.values[k].phase == "forward"]
                 self.paths[value.index] = _common([self.paths[k] for k in forward or users[value.index]])
         self.deepest = max(map(len, self.paths), default=0)
         self.children: dict[Any, list[Any]] = {}
         self.looks: dict[Any, list[Any]] = {}
         self.parents: dict[Any, Any] = {}
-        for value in graph.ops:
-            path = self.paths[value.index]
+        for made in graph.ops:
+            path = self.paths[made.index]
             self.children.setdefault(path[-1] if path else None, []).append(None)  # an op between modules
             for depth, call in enumerate(path):
                 if call not in self.looks:
@@ -39,11 +39,11 @@ class Modules:
                     self.parents[call] = path[depth - 1] if depth else None
                     self.children.setdefault(self.parents[call], []).append(call)
                 inner = tuple(type(getattr(c, "module", c)).__name__ for c in path[depth:])
-                self.looks[call].append((value.op and value.op.name, repr(value.params), value.shape, inner))
+                self.looks[call].append((made.op.name, repr(made.params), made.shape, inner))
 
     @staticmethod
     def _own(value: Value) -> list[Any]:
-        if value.op is None:
+        if not isinstance(value, Call):
             return []
         own: list[Any] = [] if value.phase == "forward" else [value.phase]
         return own + (value.scope.chain() if value.scope is not None else [])

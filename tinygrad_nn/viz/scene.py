@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.graph.ir import Graph, Value, setting_text
+from tinygrad_nn.graph.ir import Call, Graph, Value, setting_text
 from tinygrad_nn.viz.facts import Facts, number
 from tinygrad_nn.viz.module_calls import Modules
 
@@ -167,11 +167,11 @@ class _Drawer:
         return folds
 
     def _item(self, value: Value) -> Item:
-        lines = self._call(value) if value.op is not None else [self.labels[value.index]]
-        in_place = value.op is not None and value.op.writes
+        lines = self._call(value) if isinstance(value, Call) else [self.labels[value.index]]
+        in_place = isinstance(value, Call) and value.op.writes
         lines.append("failed" if value.kind == "error" else "in place" if in_place else shape(value))
         item = Item(f"n{value.index}", value.kind, lines, None, [value.index])
-        if value.phase != "forward" and value.op is not None:
+        if value.phase != "forward" and isinstance(value, Call):
             item.marks.append(value.phase)
         if value.kind == "error" and self.graph.notes:
             item.alert = self.graph.notes[0].partition(": ")[2]
@@ -184,13 +184,13 @@ class _Drawer:
             item.gradient = gradient(value, self.facts)
         return item
 
-    def _call(self, value: Value) -> list[str]:
+    def _call(self, value: Call) -> list[str]:
         """Return the op with the numbers and parameters of its call, in one line if that is short."""
-        name = value.op.name if value.op is not None else ""
+        name = value.op.name
         head = f"{value.name} = {name}" if value.name else name
         shown = [k in self.hidden and self.graph.values[k].kind == "constant" for k in value.operands]
         numbers = [self.labels[k] if known else "·" for k, known in zip(value.operands, shown, strict=True)]
-        if value.op is not None and not value.op.variadic and len(numbers) > 2:
+        if not value.op.variadic and len(numbers) > 2:
             numbers = [f"{n}={x}" for n, x in zip(value.op.operand_names, numbers, strict=True) if x != "·"]
         settings = [f"{key}={setting_text(setting)}" for key, setting in value.params.items()]
         text = ", ".join([*(numbers if any(shown) else []), *settings])
@@ -207,7 +207,7 @@ class _Drawer:
                 "fold_repeats=False opens them"
             )
         inside = [self.graph.values[k] for k in item.values]
-        ops = [value for value in inside if value.op is not None]
+        ops = [value for value in inside if isinstance(value, Call)]
         parameters = [value for value in inside if value.kind == "parameter"]
         counts = ((len(ops), "op"), (len(parameters), "parameter"))
         item.lines.append(" · ".join(f"{n} {what}{'s' if n > 1 else ''}" for n, what in counts if n))
