@@ -2,15 +2,10 @@
 
 import numpy as np
 import pytest
-from tests.support.leaves import vector
 
 import tinygrad_nn as tn
-from tinygrad_nn.errors import (
-    DtypeError,
-    GraphError,
-    GraphFreed,
-    ShapeError,
-)
+from tests.support.leaves import vector
+from tinygrad_nn.errors import DtypeError, GraphError, GraphFreed, ShapeError
 
 X = np.array([1.0, 2.0, 3.0])
 

@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-from tests.support.leaves import vector
 
 import tinygrad_nn as tn
-from tinygrad_nn.errors import (
-    NoGradientRule,
-)
+from tests.support.leaves import vector
+from tinygrad_nn.errors import NoGradientRule
 
 
 def test_an_unknown_numpy_function_names_itself_and_two_ways_out():
