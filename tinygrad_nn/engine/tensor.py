@@ -218,7 +218,7 @@ class Tensor(Methods, Conversions):
         return self._node.grad if isinstance(self._node, Leaf) else None
 
     @grad.setter
-    def grad(self, value: Any) -> None:
+    def grad(self, value: Array | None) -> None:
         if not isinstance(self._node, Leaf) or not self._node.requires_grad:
             raise GraphError("only a leaf that requires grad has a gradient\n  hint   t.requires_grad = True")
         if value is not None:
