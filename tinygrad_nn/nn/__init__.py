@@ -1,6 +1,6 @@
 """Layers, models and losses."""
 
-from typing import Any
+from typing import TYPE_CHECKING, NoReturn
 
 from tinygrad_nn.nn import init, losses
 from tinygrad_nn.nn.activations import (
@@ -56,7 +56,10 @@ _ELSEWHERE = {
 """What PyTorch has under other names."""
 
 
-def __getattr__(name: str) -> Any:
-    """Say what to write instead of PyTorch's name of something."""
-    hint = f"\n  hint   {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
-    raise AttributeError(f"module 'tinygrad_nn.nn' has no attribute {name!r}{hint}")
+# A type checker that knew of it would take every name for one of ours.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        """Say what to write instead of PyTorch's name of something."""
+        hint = f"\n  hint   {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+        raise AttributeError(f"module 'tinygrad_nn.nn' has no attribute {name!r}{hint}")
