@@ -1,6 +1,6 @@
 """Layers, models and losses."""
 
-from typing import Never
+from typing import TYPE_CHECKING, NoReturn
 
 from tinygrad_nn.hints import LAYERS, no_attribute
 from tinygrad_nn.nn import init, losses
@@ -44,6 +44,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Never:
-    """Say what to write instead of PyTorch's name of something."""
-    raise no_attribute("module 'tinygrad_nn.nn'", name, LAYERS)
+# A type checker that knew of it would take every name for one of ours.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        """Say what to write instead of PyTorch's name of something."""
+        raise no_attribute("module 'tinygrad_nn.nn'", name, LAYERS)
