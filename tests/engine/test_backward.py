@@ -6,9 +6,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from tests.support.leaves import leaf, vector
 
 import tinygrad_nn as tn
+from tests.support.leaves import leaf, vector
 from tinygrad_nn import context
 from tinygrad_nn.engine.backward import commit
 from tinygrad_nn.engine.watcher import Watcher

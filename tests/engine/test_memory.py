@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.support.leaves import leaf, vector
 
 import tinygrad_nn as tn
+from tests.support.leaves import leaf, vector
 from tinygrad_nn.errors import (
     StaleValue,
 )

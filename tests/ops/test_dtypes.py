@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.support.leaves import vector
 
 import tinygrad_nn as tn
+from tests.support.leaves import vector
 from tests.support.op_calls import calls_of
 from tinygrad_nn.engine.tensor import Tensor, apply
 from tinygrad_nn.errors import (
