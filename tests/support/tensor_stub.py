@@ -18,13 +18,12 @@ HEAD = '''\
 
 from typing import Any
 
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import DTypeLike
 
-from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.viz.picture import Picture
 
 Axis = int | tuple[int, ...] | None
-Operand = Tensor | ArrayLike
 
 class Methods:
     def graph(self, **options: Any) -> Picture: ...
