@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from tinygrad_nn.context import no_grad
 from tinygrad_nn.engine.conversions import plain
+from tinygrad_nn.engine.tensor import Operand
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.module import Module, in_mode, outputs_of_calls
 from tinygrad_nn.primitives.operands import Array
@@ -114,8 +114,8 @@ def history(record: HistoryLike, *columns: str, ax: Axes | None = None) -> Axes:
 
 def decision_boundary(
     model: Callable[..., Any],
-    X: ArrayLike,
-    y: ArrayLike | None = None,
+    X: Operand,
+    y: Operand | None = None,
     *,
     ax: Axes | None = None,
     resolution: int = 300,
@@ -159,7 +159,7 @@ def decision_boundary(
     return ax
 
 
-def scatter(X: ArrayLike, y: ArrayLike, *, ax: Axes | None = None) -> Axes:
+def scatter(X: Operand, y: Operand, *, ax: Axes | None = None) -> Axes:
     """Draw points of two features in the colours and markers of their classes.
 
     Raises:
@@ -191,7 +191,7 @@ def _points(ax: Axes, X: Array, y: Array) -> None:
 
 
 def images(
-    pictures: ArrayLike,
+    pictures: Operand,
     *,
     labels: Labels | None = None,
     predictions: Labels | None = None,
@@ -277,7 +277,7 @@ def _pictures(who: str, pictures: Array, shape: tuple[int, int] | None) -> Array
 
 
 def weights(
-    matrix: ArrayLike | Module,
+    matrix: Operand | Module,
     *,
     columns: int | None = None,
     shape: tuple[int, int] | None = None,
@@ -313,7 +313,7 @@ def weights(
     return ax
 
 
-def activations(model: Module, *inputs: ArrayLike, ax: Axes | None = None) -> Axes:
+def activations(model: Module, *inputs: Operand, ax: Axes | None = None) -> Axes:
     """Draw how the outputs of the layers without parameters are spread, and how many of their units are dead.
 
     A unit is dead if it gives the same output for every row: nothing can be learned through it from these.
@@ -394,8 +394,8 @@ def _mean(gradient: Array) -> float:
 
 
 def confusion(
-    labels: ArrayLike,
-    predictions: ArrayLike,
+    labels: Operand,
+    predictions: Operand,
     *,
     classes: Sequence[object] | None = None,
     ax: Axes | None = None,

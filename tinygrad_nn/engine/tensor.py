@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinygrad_nn import context
 from tinygrad_nn.context import DEFAULT, SCOPE, STATE
@@ -19,25 +20,34 @@ from tinygrad_nn.engine.node import Leaf, Node, tick
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
 from tinygrad_nn.ops.indexing import getitem, split_index
+from tinygrad_nn.ops.shape import astype, transpose
 from tinygrad_nn.primitives.composite import Composite
-from tinygrad_nn.primitives.operands import Array, as_array, as_operand, promote
+from tinygrad_nn.primitives.operands import Array, as_array, as_operand, common_dtype, is_weak
 from tinygrad_nn.primitives.primitive import Primitive
 from tinygrad_nn.primitives.record import REGISTRY
 
+Operand: TypeAlias = "Tensor | ArrayLike"
+"""What ops, layers and losses take: a tensor, or anything that `np.asarray` makes an array of."""
+
 NO_PARAMS: dict[str, Any] = {}
+_new: Any = object.__new__
+_ndarray = np.ndarray
 
 
 def apply(op: Primitive, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS) -> Tensor:
     """Compute `op` on operands of which at least one is a Tensor, and record it if someone may differentiate it."""
-    a: Any
+    if len(operands) == 1 and type(x := operands[0]) is Tensor:
+        # Half of all ops have one operand, and nothing to convert or to promote.
+        a, node = x._data, x._node
+        needs = int(node is not None and node.requires_grad)
+        return compute(op, [a], [a if node is None else node], needs, params, operands)
     arrays: list[Any] = []
     links: list[Any] = []
     needs = tensors = lists = 0
     bit = 1
     for x in operands:
         if type(x) is Tensor:
-            a = x._data
-            node = x._node
+            a, node = x._data, x._node
             arrays.append(a)
             links.append(a if node is None else node)
             tensors |= bit
@@ -49,8 +59,12 @@ def apply(op: Primitive, operands: tuple[Any, ...], params: dict[str, Any] = NO_
             links.append(a)
             lists |= bit * (type(x) is list or type(x) is tuple)
         bit <<= 1
-    if op.promotes and (len(arrays) != 2 or type(a) is not float) and promote(arrays, tensors, lists):
-        links = _after_casts(links, arrays, operands)
+    if op.promotes and (dtype := common_dtype(arrays, tensors, lists)) is not None:
+        for k, a in enumerate(arrays):
+            if is_weak(a, lists >> k & 1) and a.dtype != dtype:
+                # The cast is an op of its own, so that the graph shows it and its gradient is cast back.
+                x = compute(astype, [a], [links[k]], needs >> k & 1, {"dtype": dtype}, operands[k : k + 1])
+                arrays[k], links[k] = x._data, x._data if x._node is None else x._node
     return compute(op, arrays, links, needs, params, operands)
 
 
@@ -73,7 +87,7 @@ def compute(
     extra: Any = ()
     if op.residuals:
         out, *extra = out
-    if type(out) is not ndarray:
+    if type(out) is not _ndarray:
         out = np.asarray(out)
     result: Tensor = _new(Tensor)
     result._data = out
@@ -86,9 +100,8 @@ def compute(
             op.check_keywords(plan, params)
         arrays.append(out)
         arrays += extra
-        result._node = node = _new(
-            Node
-        )  # attributes set here, because a call of __init__ costs as much as all this
+        # Attributes are set here, because a call of __init__ costs as much as all this.
+        result._node = node = _new(Node)
         node.op = op
         node.operands = links
         node.params = params
@@ -105,20 +118,6 @@ def compute(
     else:
         result._node = None
     return result
-
-
-_new: Any = object.__new__
-ndarray = np.ndarray
-
-
-def _after_casts(links: list[Any], arrays: list[Any], operands: tuple[Any, ...]) -> list[Any]:
-    """Return the links with constants as they are after promotion; watchers see the casts as ops."""
-    for watcher in context.current().watchers:
-        for x, link, array in zip(operands, links, arrays, strict=True):
-            before = x._data if type(x) is Tensor else link
-            if before is not array:
-                watcher.on_op(_ASTYPE, [link], [before], {"dtype": array.dtype}, array)
-    return [link if type(link) in (Node, Leaf) else array for link, array in zip(links, arrays, strict=True)]
 
 
 class Tensor(Methods, Conversions):
@@ -186,7 +185,7 @@ class Tensor(Methods, Conversions):
     @property
     def T(self) -> Tensor:
         """The tensor with its axes reversed."""
-        return apply(_TRANSPOSE, (self,))
+        return apply(transpose, (self,))
 
     @property
     def name(self) -> str | None:
@@ -223,7 +222,7 @@ class Tensor(Methods, Conversions):
         return self._node.grad if isinstance(self._node, Leaf) else None
 
     @grad.setter
-    def grad(self, value: Any) -> None:
+    def grad(self, value: Array | None) -> None:
         if not isinstance(self._node, Leaf) or not self._node.requires_grad:
             raise GraphError("only a leaf that requires grad has a gradient\n  hint   t.requires_grad = True")
         if value is not None:
@@ -378,7 +377,3 @@ def _restore(data: Array, requires_grad: bool, name: str | None, grad: Array | N
     if grad is not None:
         restored.grad = grad
     return restored
-
-
-_ASTYPE: Any = REGISTRY["astype"]
-_TRANSPOSE: Any = REGISTRY["transpose"]

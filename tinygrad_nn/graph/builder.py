@@ -11,7 +11,7 @@ from tinygrad_nn.engine.node import Leaf, Node, reachable
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import GraphError, GraphFreed
 from tinygrad_nn.graph.ir import Call, Graph, Value
-from tinygrad_nn.primitives.operands import as_operand, promote
+from tinygrad_nn.primitives.operands import as_operand
 from tinygrad_nn.primitives.record import REGISTRY
 
 _ASTYPE: Any = REGISTRY["astype"]
@@ -92,30 +92,10 @@ class Builder:
                     note = f"{who} has changed since; values here are the new ones"
                     if note not in self.graph.notes:
                         self.graph.notes.append(note)
-            operands = self._cast(node, [self.operand(link) for link in node.operands])
+            operands = [self.operand(link) for link in node.operands]
             self.nodes[node] = self.add_op(
                 node.op, operands, node.params, node.shape, node.dtype, scope=node.scope, name=node.name
             )
-
-    def _cast(self, node: Node, operands: list[int]) -> list[int]:
-        """Put the casts of promotion back, which a node does not remember."""
-        values = [self.graph.values[k] for k in operands]
-        if not node.op.promotes or all(v.dtype == values[0].dtype for v in values):
-            return operands
-        likes = [
-            v.data
-            if v.kind == "constant" and not isinstance(v.data, np.ndarray)
-            else np.empty(v.shape, v.dtype)
-            for v in values
-        ]
-        before = list(likes)
-        promote(likes, sum((type(link) in (Node, Leaf)) << k for k, link in enumerate(node.operands)))
-        return [
-            k
-            if old is new
-            else self.add_op(_ASTYPE, [k], {"dtype": new.dtype}, new.shape, new.dtype, scope=node.scope)
-            for k, old, new in zip(operands, before, likes, strict=True)
-        ]
 
     def rename(self, names: Mapping[str, Any]) -> None:
         """Call values as a reader wants them called; constants with a name are inputs."""

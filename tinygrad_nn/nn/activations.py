@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from numpy.typing import ArrayLike
-
-from tinygrad_nn.engine.tensor import Tensor, apply, as_tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor, apply, as_tensor
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.ops import activation, trigonometric
 from tinygrad_nn.primitives.primitive import Primitive
@@ -15,7 +13,7 @@ class _Activation(Module):
 
     op: Primitive
 
-    def forward(self, x: ArrayLike) -> Tensor:
+    def forward(self, x: Operand) -> Tensor:
         y: Tensor = self.op(as_tensor(x))
         return y
 
@@ -74,7 +72,7 @@ class _Adjustable(Module):
     op: Primitive
     option: str
 
-    def forward(self, x: ArrayLike) -> Tensor:
+    def forward(self, x: Operand) -> Tensor:
         setting = getattr(self, self.option)
         params = {} if setting == self.op.takes.defaults[self.option] else {self.option: setting}
         return apply(self.op, (as_tensor(x),), params)

@@ -6,9 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, overload
 
-from numpy.typing import ArrayLike
-
-from tinygrad_nn.engine.tensor import Tensor, as_tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
 from tinygrad_nn.nn.module import Module
 
 Layer = Callable[..., Any]
@@ -67,7 +65,7 @@ class Sequential(Module):
 class Flatten(Module):
     """Every axis but the first becomes one: (N, ...) to (N, features)."""
 
-    def forward(self, x: ArrayLike) -> Tensor:
+    def forward(self, x: Operand) -> Tensor:
         images = as_tensor(x)
         rows: Tensor = images.reshape(len(images), math.prod(images.shape[1:]))
         return rows

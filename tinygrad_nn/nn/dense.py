@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import DTypeLike
 
-from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, zeros
 from tinygrad_nn.nn.module import Module, cast_input
 
@@ -52,7 +52,7 @@ class Dense(Module):
         if bias:
             self.bias = Tensor((bias_init or zeros())((self.out_features,), rng, dtype), requires_grad=True)
 
-    def forward(self, x: ArrayLike) -> Tensor:
+    def forward(self, x: Operand) -> Tensor:
         weight, bias = self.weight, self.bias
         if type(x) is not Tensor or x._data.dtype is not weight._data.dtype:
             x = cast_input(x, weight._data.dtype)

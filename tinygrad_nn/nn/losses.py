@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.failures import label_error
-from tinygrad_nn.engine.tensor import Tensor, apply, as_tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor, apply, as_tensor
 from tinygrad_nn.errors import DtypeError, LabelError, ShapeError
 from tinygrad_nn.nn.module import stands_for_plain
 from tinygrad_nn.ops import fused_losses
@@ -43,7 +42,7 @@ def _reduce(losses: Tensor, reduction: Reduction, mask: Tensor | Array | None = 
     return losses.mean() if losses.size else losses.sum() / 0.0
 
 
-def _targets(who: str, predictions: Tensor, targets: ArrayLike) -> Tensor | Array:
+def _targets(who: str, predictions: Tensor, targets: Operand) -> Tensor | Array:
     """Return the targets in the dtype of the predictions; refuse shapes that would broadcast silently."""
     if not isinstance(targets, Tensor):
         targets = np.asarray(targets)
@@ -59,13 +58,13 @@ def _targets(who: str, predictions: Tensor, targets: ArrayLike) -> Tensor | Arra
     return targets
 
 
-def _check_probabilities(who: str, what: str, p: ArrayLike) -> None:
+def _check_probabilities(who: str, what: str, p: Operand) -> None:
     values = plain(p)
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise LabelError(f"{who}: {what} are probabilities from 0 to 1, got {values.min()} to {values.max()}")
 
 
-def _check_rows(who: str, targets: ArrayLike) -> None:
+def _check_rows(who: str, targets: Operand) -> None:
     """Refuse targets with a row that does not sum to 1."""
     sums = plain(targets).sum(axis=1, dtype=np.float64)
     wrong = ~(np.abs(sums - 1) <= _SUM_TO_ONE)
@@ -77,7 +76,7 @@ def _check_rows(who: str, targets: ArrayLike) -> None:
         )
 
 
-def _class_probabilities(who: str, logits: Tensor, targets: ArrayLike, normalized: bool) -> Tensor | Array:
+def _class_probabilities(who: str, logits: Tensor, targets: Operand, normalized: bool) -> Tensor | Array:
     probabilities = _targets(who, logits, targets)
     if normalized:
         _check_rows(who, probabilities)
@@ -85,7 +84,7 @@ def _class_probabilities(who: str, logits: Tensor, targets: ArrayLike, normalize
     return probabilities
 
 
-def _scores(who: str, x: ArrayLike) -> Tensor:
+def _scores(who: str, x: Operand) -> Tensor:
     scores = x if type(x) is Tensor else as_tensor(x)
     if scores._data.ndim != 2:
         raise ShapeError(f"{who}: predictions have shape {scores.shape}, expected (N, classes)")
@@ -93,11 +92,11 @@ def _scores(who: str, x: ArrayLike) -> Tensor:
 
 
 def _labels(
-    who: str, scores: Tensor, targets: ArrayLike, ignore_index: int | None
+    who: str, scores: Tensor, targets: Operand, ignore_index: int | None
 ) -> tuple[Tensor | Array, Tensor | Array | None]:
     """Return valid labels and the mask of rows that count; where a row does not, its label is replaced by 0."""
     labels = targets if type(targets) is Tensor else as_array(targets)
-    array = labels._data if type(labels) is Tensor else labels
+    array = labels._data if isinstance(labels, Tensor) else labels
     unsigned = _UNSIGNED.get(array.dtype.char)
     if unsigned is None:
         hint = "labels.argmax(axis=1) for one-hot rows" if array.ndim == 2 else "labels.astype(np.int64)"
@@ -124,8 +123,8 @@ def _labels(
 
 
 def cross_entropy(
-    logits: ArrayLike,
-    targets: ArrayLike,
+    logits: Operand,
+    targets: Operand,
     *,
     reduction: Reduction = "mean",
     label_smoothing: float = 0.0,
@@ -176,8 +175,8 @@ def cross_entropy(
 
 
 def nll(
-    log_probabilities: ArrayLike,
-    labels: ArrayLike,
+    log_probabilities: Operand,
+    labels: Operand,
     *,
     reduction: Reduction = "mean",
     ignore_index: int | None = None,
@@ -198,7 +197,7 @@ def nll(
     return _reduce(fused_losses.nll(log_probabilities, labels), reduction, mask)
 
 
-def mse(predictions: ArrayLike, targets: ArrayLike, *, reduction: Reduction = "mean") -> Tensor:
+def mse(predictions: Operand, targets: Operand, *, reduction: Reduction = "mean") -> Tensor:
     """Return the squared error (predictions - targets)**2, averaged over all elements by default.
 
     Raises:
@@ -213,7 +212,7 @@ def mse(predictions: ArrayLike, targets: ArrayLike, *, reduction: Reduction = "m
     return _reduce(difference * difference, reduction)
 
 
-def mae(predictions: ArrayLike, targets: ArrayLike, *, reduction: Reduction = "mean") -> Tensor:
+def mae(predictions: Operand, targets: Operand, *, reduction: Reduction = "mean") -> Tensor:
     """Return the absolute error |predictions - targets|, averaged over all elements by default.
 
     Raises:
@@ -228,7 +227,7 @@ def mae(predictions: ArrayLike, targets: ArrayLike, *, reduction: Reduction = "m
 
 
 def huber(
-    predictions: ArrayLike, targets: ArrayLike, *, delta: float = 1.0, reduction: Reduction = "mean"
+    predictions: Operand, targets: Operand, *, delta: float = 1.0, reduction: Reduction = "mean"
 ) -> Tensor:
     """Return d**2 / 2 for differences d up to delta, delta * (|d| - delta / 2) beyond (Huber, 1964).
 
@@ -247,7 +246,7 @@ def huber(
     return _reduce(fused_losses.huber_elements(difference, delta=float(delta)), reduction)
 
 
-def binary_cross_entropy(logits: ArrayLike, targets: ArrayLike, *, reduction: Reduction = "mean") -> Tensor:
+def binary_cross_entropy(logits: Operand, targets: Operand, *, reduction: Reduction = "mean") -> Tensor:
     """Return the cross-entropy of sigmoid(logits) with targets in [0, 1], log(1 + exp(z)) - t * z.
 
     Raises:
@@ -265,7 +264,7 @@ def binary_cross_entropy(logits: ArrayLike, targets: ArrayLike, *, reduction: Re
 
 
 def binary_cross_entropy_probabilities(
-    probabilities: ArrayLike, targets: ArrayLike, *, reduction: Reduction = "mean"
+    probabilities: Operand, targets: Operand, *, reduction: Reduction = "mean"
 ) -> Tensor:
     """Return -t * log(p) - (1 - t) * log(1 - p); from logits, `binary_cross_entropy` is more exact.
 
@@ -286,7 +285,7 @@ def binary_cross_entropy_probabilities(
     return _reduce(-(xlogy(targets, probabilities) + xlogy(1 - targets, 1 - probabilities)), reduction)
 
 
-def kl_divergence(logits: ArrayLike, targets: ArrayLike, *, reduction: Reduction = "mean") -> Tensor:
+def kl_divergence(logits: Operand, targets: Operand, *, reduction: Reduction = "mean") -> Tensor:
     """Return the divergence of softmax(logits) from the targets, sum of t * (log(t) - log_softmax(logits)).
 
     Args:

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import DTypeLike
 
 from tinygrad_nn.context import SCOPE, Scope, current, no_grad
 from tinygrad_nn.engine.conversions import plain
-from tinygrad_nn.engine.tensor import Tensor, as_tensor, wrap
+from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
 from tinygrad_nn.nn.summary import TRIED_WITH, Row, Summary, counted_parameters, spell_shape
 from tinygrad_nn.primitives.operands import Array
 from tinygrad_nn.states import check_fit
@@ -122,7 +122,7 @@ class Module:
         """Return copies of all parameters, other tensors and buffers by their dotted names."""
         return {name: plain(value).copy() for name, value in self._named_values()}
 
-    def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
+    def load_state_dict(self, state: Mapping[str, Operand]) -> None:
         """Copy arrays into the parameters and buffers of the same names; all of them, or none.
 
         Raises:
@@ -209,7 +209,7 @@ def _flat(items: Mapping[Any, object]) -> Iterator[tuple[str, object]]:
             yield name, value
 
 
-def cast_input(x: ArrayLike, dtype: np.dtype) -> Tensor:
+def cast_input(x: Operand, dtype: np.dtype) -> Tensor:
     """Return `x` as a tensor; a plain floating array comes in the dtype of a layer's parameters."""
     if type(x) is Tensor:
         if x._data.dtype == dtype or not stands_for_plain(x):
@@ -243,7 +243,7 @@ def in_mode(model: object, *, training: bool) -> Iterator[None]:
                 module.training = mode
 
 
-def outputs_of_calls(model: Module, *inputs: ArrayLike) -> list[tuple[str, Module, Array]]:
+def outputs_of_calls(model: Module, *inputs: Operand) -> list[tuple[str, Module, Array]]:
     """Run a model once, in evaluation mode and without a graph; return path, module and output of every call.
 
     Modules are listed in the order in which they begin; one that is called twice is listed twice. Results

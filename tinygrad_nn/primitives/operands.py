@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_nn.errors import DtypeError, ShapeError
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray[tuple[Any, ...], np.dtype[Any]]
 DEFAULT_DTYPE = np.dtype(np.float32)
 _KINDS = "fiub"
 
@@ -99,34 +99,32 @@ def _cast_lists(x: Any, dtype: Any) -> Any:
     return type(x)(_cast_lists(part, dtype) for part in x)
 
 
-def promote(arrays: list[Any], tensors: int, lists: int = 0) -> bool:
-    """Cast, in the list, what must not widen the others: scalars, lists of them, 0-d operands, integer arrays.
+def common_dtype(arrays: list[Any], tensors: int, lists: int = 0) -> np.dtype[Any] | None:
+    """Return the dtype that operands which must not widen the others are cast to; None where NumPy's rules will do.
 
-    Beyond that the promotion is NumPy's. `tensors` and `lists` are the bit masks of the operands that are Tensors
-    (among 0-d operands these decide) and lists of Python numbers. Returns whether anything was cast.
+    `tensors` and `lists` are the bit masks of the operands that are Tensors (among 0-d operands these decide) and
+    lists of Python numbers.
     """
     first = None
     for a in arrays:
-        if type(a) is not float and type(a) is not int and type(a) is not bool:
+        if type(a) not in _NUMBERS:
             if first is None:
                 first = a.dtype
             elif a.dtype is not first:
                 break
     else:
-        return False
-    real = [a for a in arrays if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
-    weak = [a for k, a in enumerate(arrays) if lists >> k & 1]
-    deciding = [a for a in real if a.ndim and not any(a is other for other in weak)] or [
-        a for k, a in enumerate(arrays) if tensors >> k & 1 and a.dtype.kind == "f"
-    ]
-    if not deciding:
-        return False
-    target = np.result_type(*[a.dtype for a in deciding])
-    for k, a in enumerate(arrays):
-        if (
-            isinstance(a, np.ndarray)
-            and a.dtype != target
-            and (a.dtype.kind in "iu" or not a.ndim or lists >> k & 1)
-        ):
-            arrays[k] = a.astype(target)
-    return True
+        return None
+    deciding = [
+        a.dtype
+        for k, a in enumerate(arrays)
+        if isinstance(a, np.ndarray) and a.dtype.kind == "f" and a.ndim and not lists >> k & 1
+    ] or [a.dtype for k, a in enumerate(arrays) if tensors >> k & 1 and a.dtype.kind == "f"]
+    return np.result_type(*deciding) if deciding else None
+
+
+def is_weak(a: Any, listed: int) -> bool:
+    """Tell whether an operand never widens the others: a scalar, a list of them, a 0-d or an integer array."""
+    return isinstance(a, np.ndarray) and bool(a.dtype.kind in "iu" or not a.ndim or listed)
+
+
+_NUMBERS = frozenset({float, int, bool})

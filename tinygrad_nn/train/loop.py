@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable
 from typing import TextIO
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from tinygrad_nn.context import no_grad
 from tinygrad_nn.engine.conversions import plain
-from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.module import in_mode
 from tinygrad_nn.optim import Optimizer
@@ -24,7 +23,7 @@ from tinygrad_nn.train.nonfinite import not_finite
 from tinygrad_nn.train.progress import Progress
 from tinygrad_nn.train.run import Batch, Callback, Loss, Model, Run
 
-Data = tuple[ArrayLike, ...] | Iterable[Batch]
+Data = tuple[Operand, ...] | Iterable[Batch]
 """Whole arrays, the targets last, or batches of them."""
 
 ROWS = 1000
@@ -86,7 +85,7 @@ def fit(
                     optimizer.zero_grad()
                     predictions = model(*inputs)
                     value = loss(predictions, targets)
-                    if np.size(value) != 1 or not isinstance(value, Tensor):
+                    if not isinstance(value, Tensor) or value.size != 1:
                         raise ShapeError(
                             f"fit: the loss is a tensor with one element, got {type(value).__name__} of shape "
                             f'{np.shape(value)}\n  hint   reduction="mean", or .mean()'
@@ -134,7 +133,7 @@ def evaluate(model: Model, loss: Loss, data: Data, *, metrics: Metrics | None = 
     return means.values()
 
 
-def predict(model: Model, *inputs: ArrayLike) -> Array:
+def predict(model: Model, *inputs: Operand) -> Array:
     """Return what the model makes of arrays, as one array, in evaluation mode and without a graph.
 
     The rows go through the model in slices, so that memory stays bounded.

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from tinygrad_nn.context import no_grad
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.debug import debug
-from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import NonFinite
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.primitives.operands import Array
 from tinygrad_nn.train.run import Run
 
 
-def not_finite(run: Run, inputs: Sequence[ArrayLike], targets: ArrayLike, value: Tensor) -> NonFinite:
+def not_finite(run: Run, inputs: Sequence[Operand], targets: Operand, value: Tensor) -> NonFinite:
     """Return the error that says in which epoch and batch a loss is not finite, and what made it so."""
     lines = [
         f"the loss is {value.item()} in epoch {run.epoch + 1}, batch {run.batch + 1}; this step was not taken"
@@ -29,7 +28,7 @@ def not_finite(run: Run, inputs: Sequence[ArrayLike], targets: ArrayLike, value:
     return error
 
 
-def _sources(run: Run, inputs: Sequence[ArrayLike], targets: ArrayLike) -> list[str]:
+def _sources(run: Run, inputs: Sequence[Operand], targets: Operand) -> list[str]:
     arrays = {f"input {k}": plain(x) for k, x in enumerate(inputs)} | {"targets": plain(targets)}
     if isinstance(run.model, Module):
         arrays |= {f"parameter {name}": plain(value) for name, value in run.model.named_parameters()}

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.optim import Optimizer
 from tinygrad_nn.train.history import History
@@ -147,7 +146,7 @@ class Run:
             batches = itertools.islice(batches, self.steps - self.batch)
         yield from batches
 
-    def record(self, value: Tensor, predictions: ArrayLike, targets: ArrayLike) -> None:
+    def record(self, value: Tensor, predictions: Operand, targets: Operand) -> None:
         """Count a completed step."""
         self._means.add(value, predictions, targets, self.metrics)
         self.batch += 1
