@@ -129,9 +129,9 @@ def test_labels_are_checked(dtype):
     assert cm.labels_fit(np.array([0, 2, 1], dtype), 3)
     assert cm.labels_fit(np.array([], dtype), 3)
     assert not cm.labels_fit(np.array([0, 3], dtype), 3)
-    numba_backend.check_labels("loss", np.array([0, 2], dtype), 3)
+    numba_backend.check_labels(np.array([0, 2], dtype), "loss", 3)
     with pytest.raises(LabelError, match="label 3 at position 1 is outside of the 3 classes"):
-        numba_backend.check_labels("loss", np.array([0, 3], dtype), 3)
+        numba_backend.check_labels(np.array([0, 3], dtype), "loss", 3)
     if np.dtype(dtype).kind == "i":
         assert not cm.labels_fit(np.array([-1], dtype), 3)
 
@@ -145,12 +145,14 @@ TEXT = f"{numba_backend.HEADER}def segment(v0):\n    for i in range(v0.size):\n 
 def cold(monkeypatch, tmp_path):
     """Start without functions in memory, with a cache folder of the test's own."""
     monkeypatch.setattr(numba_backend, "_FUNCTIONS", {})
+    numba_backend._temporary_folder.cache_clear()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     before = set(sys.modules)
     yield tmp_path / "cache" / "tinygrad_nn" / "loops"
     for name in set(sys.modules) - before:
         if name.startswith("loops_"):
             del sys.modules[name]
+    numba_backend._temporary_folder.cache_clear()
 
 
 def times_seven():
