@@ -1,11 +1,13 @@
-"""no_grad and enable_grad, as blocks and as decorators of functions, generators and coroutines."""
+"""no_grad and enable_grad: as blocks, as decorators, in threads, tasks and generators."""
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support.leaves import leaf, vector
 from tinygrad_nn import context
 from tinygrad_nn.engine.watcher import Watcher
 
@@ -190,3 +192,128 @@ def test_a_watcher_that_says_nothing_lets_layers_and_losses_keep_what_a_user_mad
     with context.watching(Watcher()):
         assert tn.nn.losses.mse(narrow, wide).dtype == expected == np.float64
         assert tn.nn.Dense(3, 1, rng=0)(wide).dtype == np.float64
+
+
+def test_no_grad_covers_a_coroutine():
+    @tn.no_grad()
+    async def compute():
+        return (vector(1.0) * 2).requires_grad
+
+    step = compute()
+    with pytest.raises(StopIteration) as done:
+        step.send(None)
+    assert done.value.value is False
+
+
+def test_no_grad_decorates_with_and_without_parentheses():
+    @tn.no_grad
+    def outside(t):
+        return t * 2
+
+    @tn.no_grad
+    def steps(t):
+        yield t * 2
+
+    @tn.enable_grad
+    def inside(t):
+        return t * 2
+
+    t = vector(1.0)
+    assert not outside(t).requires_grad
+    assert not next(steps(t)).requires_grad
+    with tn.no_grad():
+        assert inside(t).requires_grad
+    with pytest.raises(TypeError, match=r"with tn.no_grad\(\)"):
+        tn.no_grad(False)
+
+
+def test_one_no_grad_object_serves_several_threads_and_nests():
+    quiet, t, seen = tn.no_grad(), vector(1.0), {}
+    first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))
+
+    def first():
+        with quiet:
+            first_is_in.set()
+            assert second_is_in.wait(10)
+        seen["first"] = (t * 2).requires_grad
+        first_is_out.set()
+
+    def second():
+        assert first_is_in.wait(10)
+        with tn.no_grad():
+            with quiet:
+                second_is_in.set()
+                assert first_is_out.wait(10)
+            seen["second"] = (t * 2).requires_grad
+
+    threads = [threading.Thread(target=work) for work in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == {"first": True, "second": False}
+    with quiet:
+        with quiet, tn.enable_grad():
+            assert (t * 2).requires_grad
+        assert not (t * 2).requires_grad
+    assert (t * 2).requires_grad
+
+
+def test_a_no_grad_closed_in_another_context_leaves_that_one_alone():
+    quiet, t = tn.no_grad(), vector(1.0)
+    thread = threading.Thread(target=quiet.__enter__)
+    thread.start()
+    thread.join()
+    with tn.no_grad():
+        quiet.__exit__()
+        assert not (t * 2).requires_grad
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, GeneratorExit])
+def test_h109_an_exception_inside_no_grad_restores_recording(error):
+    with pytest.raises(error), tn.no_grad():
+        raise error
+    assert context.current().recording
+
+
+def test_h110_a_suspended_generator_does_not_hold_no_grad_open():
+    @tn.no_grad()
+    def values():
+        for _ in range(3):
+            yield tn.tensor(1.0, requires_grad=True) * 2
+
+    steps = values()
+    assert not next(steps).requires_grad
+    assert (leaf(1.0) * 2).requires_grad
+    assert not next(steps).requires_grad
+    steps.close()
+    assert context.current().recording
+
+
+def test_h113_no_grad_in_one_thread_does_not_reach_another():
+    inside, done = threading.Event(), threading.Event()
+
+    def quiet(_):
+        with tn.no_grad():
+            inside.set()
+            assert done.wait(10)
+
+    thread = threading.Thread(target=quiet, args=(0,))
+    thread.start()
+    assert inside.wait(10)
+    assert (leaf(1.0) * 2).requires_grad
+    done.set()
+    thread.join()
+
+
+def test_no_grad_holds_for_each_step_of_a_generator_and_never_for_its_consumer():
+    t = vector(1)
+
+    @tn.no_grad()
+    def steps():
+        yield (t * 2).requires_grad
+        yield (t * 2).requires_grad
+
+    for inside in steps():
+        assert not inside
+        assert (t * 2).requires_grad

@@ -120,6 +120,35 @@ def test_partial_files_of_a_living_process_and_of_other_files_stay(target):
     assert set(target.parent.iterdir()) == {target, other}
 
 
+@posix
+def test_a_file_that_is_taken_for_remains_before_it_is_locked_is_written_again(target, monkeypatch):
+    lock = files.fcntl.flock
+    partials = []
+
+    def slow(file, operation):
+        if not partials:
+            partials.extend(target.parent.glob("*.partial"))
+            partials[0].unlink()
+        lock(file, operation)
+
+    monkeypatch.setattr(files.fcntl, "flock", slow)
+    files.write_atomically(target, (piece for piece in [NEW]))
+    assert len(partials) == 1
+    assert target.read_bytes() == NEW
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_caches_stand_in_one_folder_that_xdg_may_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for base in ("relative/is/ignored", ""):
+        monkeypatch.setenv("XDG_CACHE_HOME", base)
+        assert files.cache_folder() == tmp_path / ".cache" / "tinygrad_nn"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    assert files.cache_folder("loops") == tmp_path / "elsewhere" / "tinygrad_nn" / "loops"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_h159_impossible_targets_are_named_and_nothing_is_left(target):
     folder = target.parent
     (folder / "link").symlink_to(target)

@@ -1,7 +1,7 @@
 """Reverse-mode automatic differentiation and small neural networks on NumPy."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from tinygrad_nn.engine.operators import Tensor
 from tinygrad_nn.engine.tensor import as_tensor, tensor
 from tinygrad_nn.errors import TinygradError
 from tinygrad_nn.graph.recorder import trace
+from tinygrad_nn.hints import FUNCTIONS, no_attribute
 from tinygrad_nn.ops.activation import (
     elu,
     gelu,
@@ -33,6 +34,10 @@ from tinygrad_nn.ops.reduction import logsumexp
 from tinygrad_nn.ops.special import erf
 from tinygrad_nn.primitives.declare import kernel, op
 from tinygrad_nn.primitives.record import REGISTRY
+
+if TYPE_CHECKING:
+    from tinygrad_nn import plot, testing, train
+    from tinygrad_nn.checkpoint import load, save
 
 __version__ = "0.1.0"
 __all__ = [
@@ -95,13 +100,11 @@ _ON_FIRST_USE = {
 def __getattr__(name: str) -> Any:
     """Import what not every program needs when it is first asked for."""
     if name not in _ON_FIRST_USE:
-        text = f"module 'tinygrad_nn' has no attribute {name!r}"
+        error = no_attribute("module 'tinygrad_nn'", name, FUNCTIONS)
         function = getattr(np, name, None)
-        if name in ("array", "asarray"):
-            text += f"\n  hint   tn.{'tensor' if name == 'array' else 'as_tensor'}(data)"
-        elif callable(function) and function in REGISTRY:
-            text += f"; NumPy's functions take tensors\n  hint   np.{name}"
-        raise AttributeError(text)
+        if callable(function) and function in REGISTRY:
+            error.args = (f"{error}; NumPy's functions take tensors\n  hint   np.{name}",)
+        raise error
     module = import_module(_ON_FIRST_USE[name])
     value = module if module.__name__.endswith(f".{name}") else getattr(module, name)
     globals()[name] = value

@@ -1,4 +1,4 @@
-"""Writing a file in one stroke: at any moment there is the old one or the new one, whole."""
+"""Files of the library: written in one stroke, so that there is always a whole one, and where its caches are."""
 
 from __future__ import annotations
 
@@ -8,11 +8,27 @@ import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 
+fcntl: ModuleType | None
 try:
     import fcntl
-except ImportError:  # Windows, where a file that is open cannot be removed anyway
-    fcntl = None  # type: ignore[assignment]
+except ImportError:
+    # Windows, where a file that is open cannot be removed anyway.
+    fcntl = None
+
+
+def cache_folder(name: str = "") -> Path:
+    """Return the folder of ours for files that can be made again, or the one called `name` in it; it may not exist.
+
+    It is `tinygrad_nn` under XDG_CACHE_HOME, or ~/.cache where that is not set.
+
+    Raises:
+        RuntimeError: there is no home directory.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification has relative paths ignored.
+    return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "tinygrad_nn" / name
 
 
 def write_atomically(path: str | os.PathLike[str], pieces: Iterable[bytes | memoryview]) -> None:
@@ -35,12 +51,22 @@ def write_atomically(path: str | os.PathLike[str], pieces: Iterable[bytes | memo
     if target.exists() and not target.is_file():
         raise OSError(errno.EISDIR, "this is not a file", os.fspath(target))
     _remove_remains(target)
+    while not _try_to_write(target, pieces):
+        pass
+    _flush_folder(target.parent)
+
+
+def _try_to_write(target: Path, pieces: Iterable[bytes | memoryview]) -> bool:
+    """Write and replace; False if another writer took the file for remains in the moment before it was locked."""
     partial = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with open(descriptor, "wb") as file:
             if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX)  # ends with the process, however that ends
+                # A lock ends with the process, however that ends.
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if not partial.exists():
+                return False
             for piece in pieces:
                 file.write(piece)
             file.flush()
@@ -49,7 +75,7 @@ def write_atomically(path: str | os.PathLike[str], pieces: Iterable[bytes | memo
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    _flush_folder(target.parent)
+    return True
 
 
 def _prefix(target: Path) -> str:

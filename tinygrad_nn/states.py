@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.errors import CheckpointError
 
-Array = np.ndarray[Any, Any]
-
 
 def check_fit(
-    who: str, own: Mapping[str, Array], given: Mapping[str, Array], also: Iterable[str] = ()
+    who: str,
+    targets: Mapping[str, np.ndarray],
+    arrays: Mapping[str, np.ndarray],
+    also: Iterable[str] = (),
 ) -> None:
-    """Raise `CheckpointError` with everything that is wrong: names, shapes, dtypes, and problems found elsewhere."""
-    problems = [f"missing     {name}" for name in own if name not in given]
-    problems += [f"unexpected  {name}" for name in given if name not in own]
-    for name, array in own.items():
-        new = given.get(name, array)
-        if new.shape != array.shape:
-            problems.append(f"shape       {name}: {new.shape}, expected {array.shape}")
-        if new.dtype != array.dtype:
-            problems.append(f"dtype       {name}: {new.dtype}, expected {array.dtype}")
-        if not array.flags.writeable:
+    """Raise `CheckpointError` with everything that is wrong: names, shapes, dtypes, and problems found elsewhere.
+
+    Args:
+        who: whose state it is.
+        targets: the arrays to be filled, by name.
+        arrays: those of the state.
+        also: further problems.
+    """
+    problems = [f"missing     {name}" for name in targets if name not in arrays]
+    problems += [f"unexpected  {name}" for name in arrays if name not in targets]
+    for name, target in targets.items():
+        array = arrays.get(name, target)
+        if array.shape != target.shape:
+            problems.append(f"shape       {name}: {array.shape}, expected {target.shape}")
+        if array.dtype != target.dtype:
+            problems.append(f"dtype       {name}: {array.dtype}, expected {target.dtype}")
+        if not target.flags.writeable:
             problems.append(f"read-only   {name}")
     problems += also
     if problems:

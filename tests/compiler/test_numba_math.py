@@ -1,7 +1,5 @@
 """The functions that compiled loops are made of: as exact as they say, everywhere, and kept on disk."""
 
-import sys
-
 import numpy as np
 import pytest
 
@@ -134,71 +132,3 @@ def test_labels_are_checked(dtype):
         numba_backend.check_labels(np.array([0, 3], dtype), "loss", 3)
     if np.dtype(dtype).kind == "i":
         assert not cm.labels_fit(np.array([-1], dtype), 3)
-
-
-# Where machine code is kept
-
-TEXT = f"{numba_backend.HEADER}def segment(v0):\n    for i in range(v0.size):\n        v0[i] = v0[i] * 7\n"
-
-
-@pytest.fixture
-def cold(monkeypatch, tmp_path):
-    """Start without functions in memory, with a cache folder of the test's own."""
-    monkeypatch.setattr(numba_backend, "_FUNCTIONS", {})
-    numba_backend._temporary_folder.cache_clear()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    before = set(sys.modules)
-    yield tmp_path / "cache" / "tinygrad_nn" / "loops"
-    for name in set(sys.modules) - before:
-        if name.startswith("loops_"):
-            del sys.modules[name]
-    numba_backend._temporary_folder.cache_clear()
-
-
-def times_seven():
-    x = np.arange(3.0)
-    numba_backend.function_of(TEXT)(x)
-    return x.tolist()
-
-
-def test_loops_are_written_once_and_found_again(cold, monkeypatch):
-    assert times_seven() == [0, 7, 14]
-    (text,) = cold.glob("loops_*.py")
-    assert text.read_text() == TEXT
-    assert list(cold.glob("**/*.nbi")), "Numba keeps its machine code beside the text"
-    assert not list(cold.glob("*.tmp"))
-    kept = text.stat().st_mtime_ns
-    assert times_seven() == [0, 7, 14]
-    monkeypatch.setattr(numba_backend, "_FUNCTIONS", {})  # as in a new process
-    assert times_seven() == [0, 7, 14]
-    assert text.stat().st_mtime_ns == kept
-
-
-def test_loops_of_another_version_are_not_taken_for_these(cold, monkeypatch, tmp_path):
-    times_seven()
-    other = tmp_path / "compile_math.py"
-    other.write_text("# another version")
-    monkeypatch.setattr(numba_backend, "_FUNCTIONS", {})
-    monkeypatch.setattr(cm, "__file__", str(other))
-    times_seven()
-    assert len(list(cold.glob("loops_*.py"))) == 2
-
-
-@pytest.mark.parametrize("obstacle", ["a file in the way", "no right to write"])
-def test_where_nothing_can_be_kept_loops_live_in_a_temporary_folder(cold, monkeypatch, tmp_path, obstacle):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    if obstacle == "a file in the way":
-        cold.parents[1].write_text("not a folder")
-    else:
-        monkeypatch.setattr(numba_backend.os, "access", lambda *_: False)
-    assert times_seven() == [0, 7, 14]
-    assert len(list(tmp_path.glob("tinygrad_nn_*/loops_*.py"))) == 1
-    assert not cold.is_dir() or not list(cold.iterdir())
-    assert numba_backend._folder() == numba_backend._folder()
-
-
-def test_without_a_cache_variable_the_folder_is_in_the_home(cold, monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for value in ("", "relative/path"):
-        monkeypatch.setenv("XDG_CACHE_HOME", value)
-        assert numba_backend._folder() == tmp_path / ".cache" / "tinygrad_nn" / "loops"

@@ -71,6 +71,22 @@ def test_what_numpy_writes_is_read(tmp_path, save):
     same(read_npz(tmp_path / "numpy.npz"))
 
 
+def test_every_name_is_the_name_of_an_array(tmp_path):
+    names = ("file", "allow_pickle", "arr_0", "kwds", "max_bytes")
+    arrays = {name: np.full(2, k) for k, name in enumerate(names)}
+    write_npz(tmp_path / "names.npz", **arrays)
+    read = read_npz(tmp_path / "names.npz")
+    assert {name: array.tolist() for name, array in read.items()} == {n: [k, k] for k, n in enumerate(names)}
+    with np.load(tmp_path / "names.npz") as file:
+        assert set(file) == set(names)
+
+
+def test_every_version_of_the_header_is_read(tmp_path):
+    for version in ((1, 0), (2, 0), (3, 0)):
+        archive(tmp_path / "version.npz", {"a.npy": npy(np.arange(3), version=version)})
+        assert read_npz(tmp_path / "version.npz")["a"].tolist() == [0, 1, 2]
+
+
 def test_an_archive_without_arrays(tmp_path):
     write_npz(tmp_path / "none.npz")
     assert read_npz(tmp_path / "none.npz") == {}
@@ -186,8 +202,12 @@ def test_a_member_that_ends_before_the_length_it_announces(tmp_path):
 def test_a_header_longer_than_any_array_needs_is_not_read(tmp_path):
     path = tmp_path / "long.npz"
     start = b"\x93NUMPY\x02\0" + struct.pack("<L", 2**31)
-    archive(path, {"a.npy": start + b" " * 1000})
+    archive(path, {"a.npy": start + b" " * 50_000_000})
+    tracemalloc.start()
     refused(path, r"'a\.npy': its header would be 2147483648 bytes long")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 def test_other_members_names_twice_and_comments(tmp_path):

@@ -4,18 +4,20 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
-from tinygrad_nn.errors import DtypeError, GraphError, ShapeError
+from tests.support.leaves import vector
+from tinygrad_nn.errors import (
+    DtypeError,
+    GraphError,
+    GraphFreed,
+    ShapeError,
+)
 
 X = np.array([1.0, 2.0, 3.0])
 
 
-def leaf(*values):
-    return tn.tensor(values, dtype=float, requires_grad=True)
-
-
 @pytest.mark.parametrize("x", [np.ones(2), 1.0, tn.tensor([1.0]), None])
 def test_gradients_are_found_for_tensors_that_require_grad_only(x):
-    w = leaf(1.0)
+    w = vector(1.0)
     y = (w * w).sum()
     with pytest.raises(GraphError, match="every x is a tensor that requires grad\n  hint   tn.tensor"):
         tn.gradients(y, [w, x])
@@ -23,7 +25,7 @@ def test_gradients_are_found_for_tensors_that_require_grad_only(x):
 
 
 def test_gradients_come_in_the_form_of_xs_with_zeros_for_what_does_not_matter():
-    a, b = leaf(1.0, 2.0), leaf(3.0)
+    a, b = vector(1.0, 2.0), vector(3.0)
     y = (a * a).sum()
     first, second = tn.gradients(y, (a, b), retain_graph=True)
     np.testing.assert_array_equal(first.data, [2, 4])
@@ -34,7 +36,7 @@ def test_gradients_come_in_the_form_of_xs_with_zeros_for_what_does_not_matter():
 
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_the_gradient_of_a_leaf_with_respect_to_itself_is_the_cotangent(create_graph):
-    x = leaf(1.0, 2.0)
+    x = vector(1.0, 2.0)
     seed = np.array([3.0, 4.0])
     g = tn.gradients(x, x, cotangent=seed, create_graph=create_graph)
     np.testing.assert_array_equal(g.data, seed)
@@ -132,7 +134,7 @@ def test_derivatives_nest_in_every_order():
 
 
 def test_a_derivative_is_itself_differentiable_by_what_the_function_closes_over():
-    w = leaf(2.0)
+    w = vector(2.0)
     slope = tn.grad(lambda x: (w * x * x).sum())(np.array([3.0]))
     assert slope.item() == 12
     assert tn.gradients(slope, w, cotangent=np.ones(1)).item() == 6
@@ -141,10 +143,43 @@ def test_a_derivative_is_itself_differentiable_by_what_the_function_closes_over(
 
 def test_a_cotangent_that_requires_grad_links_the_result_of_a_pull():
     _, pull = tn.vjp(lambda x: x * x, X)
-    seed = leaf(1.0, 1.0, 1.0)
+    seed = vector(1.0, 1.0, 1.0)
     np.testing.assert_array_equal(tn.gradients(pull(seed).sum(), seed).data, 2 * X)
 
 
 def test_derivatives_are_taken_inside_no_grad_too():
     with tn.no_grad():
         assert tn.grad(lambda x: x * x)(3.0).item() == 6
+
+
+def test_gradients_of_a_released_graph_are_refused_and_not_partial():
+    x = vector(2.0)
+    y = x**2
+    tn.gradients(y, x)
+    with pytest.raises(GraphFreed):
+        tn.gradients(y, x)
+    h = x * x
+    h.sum().backward()
+    with pytest.raises(GraphFreed):
+        tn.gradients(h * x, x)
+    assert np.array_equal(tn.gradients((h * 3).sum(), h).data, [3])
+
+
+def test_gradients_of_what_is_no_tensor_are_refused_and_of_a_constant_are_zero():
+    with pytest.raises(GraphError, match="y is float, expected a tensor"):
+        tn.gradients(2.0, vector(1.0))
+    assert tn.gradients(tn.tensor(1.0), vector(1.0)).data == 0
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_cotangent_of_another_shape_is_refused_in_both_modes(create_graph):
+    x = vector(1.0, 2.0, 3.0)
+    with pytest.raises(ShapeError):
+        tn.gradients(x * x, x, cotangent=tn.tensor(np.ones((2, 3))), create_graph=create_graph)
+
+
+def test_vjp_is_not_changed_by_later_writes_of_its_caller():
+    x = np.array([1.0, 2.0])
+    _, pull = tn.vjp(lambda t: t * t, x)
+    x += 10
+    assert np.array_equal(pull(np.ones(2)).data, [2, 4])

@@ -4,15 +4,12 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support.leaves import vector
 from tinygrad_nn.errors import NonFinite, StaleValue
 
 
-def leaf(*values, dtype=np.float64):
-    return tn.tensor(np.array(values, dtype), requires_grad=True)
-
-
 def test_the_first_infinity_is_named_with_op_index_and_line():
-    x = leaf(1.0, 0.0, 2.0)
+    x = vector(1.0, 0.0, 2.0)
     with tn.debug(), np.errstate(all="ignore"):
         y = x * 2
         with pytest.raises(NonFinite) as error:
@@ -24,7 +21,7 @@ def test_the_first_infinity_is_named_with_op_index_and_line():
 
 
 def test_a_nan_of_infinite_operands_is_named():
-    x = leaf(np.inf, 1.0)
+    x = vector(np.inf, 1.0)
     with (
         pytest.raises(NonFinite, match=r"subtract: the result has nan at \[0\]"),
         tn.debug(),
@@ -36,12 +33,12 @@ def test_a_nan_of_infinite_operands_is_named():
 def test_infinities_that_the_user_put_in_are_let_through():
     mask = np.array([0.0, -np.inf])
     with tn.debug():
-        y = tn.softmax(leaf(1.0, 2.0) + mask)
+        y = tn.softmax(vector(1.0, 2.0) + mask)
     np.testing.assert_array_equal(y.data, [1.0, 0.0])
 
 
 def test_a_rule_that_makes_an_infinity_is_named_with_the_line_of_the_forward_pass():
-    x = leaf(4.0, 0.0)
+    x = vector(4.0, 0.0)
     with tn.debug():
         y = np.sqrt(x)  # forward
         with pytest.raises(
@@ -53,7 +50,7 @@ def test_a_rule_that_makes_an_infinity_is_named_with_the_line_of_the_forward_pas
 
 
 def test_a_non_finite_cotangent_is_named():  # H100
-    x = leaf(1.0, 2.0)
+    x = vector(1.0, 2.0)
     with tn.debug():
         y = x * 3
         with pytest.raises(NonFinite, match=r"backward of multiply: its cotangent has nan at \[1\]"):
@@ -71,7 +68,7 @@ def test_a_non_finite_cotangent_is_named():  # H100
     ids=["operand", "result", "shared", "view"],
 )
 def test_a_raw_write_between_forward_and_backward_is_named(make, change, name):  # H124
-    x = leaf(1.0, 2.0)
+    x = vector(1.0, 2.0)
     with tn.debug():
         y = make(x)
         loss = y.sum()
@@ -83,7 +80,7 @@ def test_a_raw_write_between_forward_and_backward_is_named(make, change, name): 
 
 
 def test_a_write_that_no_derivative_needs_is_no_error():
-    x = leaf(1.0, 2.0)
+    x = vector(1.0, 2.0)
     with tn.debug():
         y = x + 1
         x.data[0] = 9.0
@@ -116,7 +113,7 @@ def _step(model, optimizer, data):
 
 
 def test_long_runs_do_not_keep_old_graphs():
-    x = leaf(1.0, 2.0)
+    x = vector(1.0, 2.0)
     with tn.debug():
         from tinygrad_nn import context
 
@@ -127,14 +124,14 @@ def test_long_runs_do_not_keep_old_graphs():
 
 
 def test_a_nan_that_was_there_before_is_nobodys_fault():
-    x = leaf(np.nan, 4.0)
+    x = vector(np.nan, 4.0)
     with tn.debug():
         y = np.sqrt(x) * 2
     np.testing.assert_array_equal(y.data, [np.nan, 4.0])
 
 
 def test_an_infinite_sum_names_its_operand_without_an_element():
-    x = leaf(1e308, 1e308)
+    x = vector(1e308, 1e308)
     with (
         tn.debug(),
         np.errstate(all="ignore"),

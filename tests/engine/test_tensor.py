@@ -1,4 +1,4 @@
-"""Tensor as its users meet it: construction, dtypes, NumPy's protocols, and what it refuses and how."""
+"""Tensor: how it is made, what it says of itself, and what can be assigned to it."""
 
 import copy
 import pickle
@@ -7,23 +7,12 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support.leaves import leaf, vector
 from tinygrad_nn.errors import (
     DtypeError,
     GraphError,
-    GraphFreed,
-    IndexingError,
-    LabelError,
-    NoGradientRule,
     ShapeError,
-    StaleValue,
 )
-
-
-def leaf(*values, dtype=np.float64):
-    return tn.tensor(values, dtype=dtype, requires_grad=True)
-
-
-# Construction and dtypes
 
 
 @pytest.mark.parametrize(
@@ -81,75 +70,11 @@ def test_H133_integers_and_bools_cannot_require_grad(data):
         tn.tensor(data, requires_grad=True)
 
 
-@pytest.mark.parametrize("other", [0.5, 2, np.float64(0.5), np.array(0.5), np.arange(2), True, [0.1, 0.2]])
-@pytest.mark.parametrize("swap", [False, True])
-def test_H130_scalars_and_integers_never_widen_a_float_tensor(other, swap):
-    t = leaf(1, 2, dtype=np.float32)
-    y = other * t if swap else t * other
-    assert isinstance(y, tn.Tensor)
-    assert y.dtype == np.float32
-    y.sum().backward()
-    assert t.grad.dtype == np.float32
-
-
-def test_arrays_with_dimensions_promote_as_in_numpy():
-    assert (leaf(1, 2, dtype=np.float32) * np.ones(2)).dtype == np.float64
-    assert (tn.tensor([1, 2]) * 0.5).dtype == np.float64
-
-
-# NumPy's protocols
-
-
 def test_H129_arrays_on_the_left_give_tensors_with_gradients():
-    t = leaf(1, 2)
+    t = vector(1, 2)
     for y in (np.ones(2) + t, np.float64(2) * t, np.exp(t), np.ones((2, 2)) @ t, np.add(1, t)):
         assert isinstance(y, tn.Tensor)
         assert y.requires_grad
-
-
-def test_plain_array_of_a_tensor_with_gradient_is_refused_and_of_others_given():
-    with pytest.raises(NoGradientRule, match="np.stack"):
-        np.asarray(leaf(1))
-    assert np.array_equal(np.asarray(tn.tensor([1.0])), [1.0])
-    assert np.array_equal(leaf(1, 2).detach().numpy(), [1, 2])
-
-
-def test_an_unknown_numpy_function_names_itself_and_two_ways_out():
-    with pytest.raises(NoGradientRule, match=r"np.i0 has no derivative rule\n.*detach.*tn.op\(np.i0"):
-        np.i0(leaf(1))
-    assert np.isclose(np.i0(tn.tensor([0.0])), 1)
-
-
-def test_ufunc_methods_out_and_unknown_keywords_are_refused():
-    t = leaf(1, 2)
-    with pytest.raises(NoGradientRule, match="add.reduce"):
-        np.add.reduce(t)
-    with pytest.raises(NoGradientRule, match="y = y [+] t"):
-        np.add(t, 1, out=np.zeros(2))
-    with pytest.raises(NoGradientRule, match="where"):
-        np.sum(t, where=np.array([True, False]))
-    total = np.zeros(2)
-    with pytest.raises(NoGradientRule):
-        total += t
-    assert np.array_equal(total, [0, 0])
-
-
-def test_python_protocols():
-    t = leaf(1, 2, 3)
-    assert len(t) == 3
-    assert [float(x) for x in t] == [1, 2, 3]
-    assert bool(t[0])
-    assert int(t[1]) == 2
-    assert 3 in t
-    assert f"{t[2]:.1f}" == "3.0"
-    assert t.tolist() == [1, 2, 3]
-    assert t.T.shape == (3,)
-    with pytest.raises(ValueError, match="ambiguous"):
-        bool(t)
-    with pytest.raises(ShapeError, match="one element"):
-        t.item()
-    with pytest.raises(TypeError, match="np.where"):
-        t[0] = 1.0
 
 
 @pytest.mark.parametrize(
@@ -166,76 +91,6 @@ def test_repr_says_what_it_is(tensor, text):
     assert text in repr(tensor)
 
 
-# Going back
-
-
-def test_gradients_add_up_until_they_are_forgotten():
-    t = leaf(3)
-    for k in (1, 2):
-        (t * t).sum().backward()
-        assert t.grad == 6 * k
-    t.grad = None
-    assert t.grad is None
-
-
-def test_backward_of_several_elements_needs_a_cotangent_of_their_shape():
-    t = leaf(1, 2)
-    with pytest.raises(GraphError, match=r"shape \(2,\) needs a cotangent.*\n.*sum\(\).backward\(\)"):
-        (t * 2).backward()
-    with pytest.raises(ShapeError, match=r"shape \(2,\), its cotangent has shape \(3,\)"):
-        (t * 2).backward(np.ones(3))
-    with pytest.raises(DtypeError, match="cotangent"):
-        (t * 2).backward(np.ones(2, int))
-    (t * 2).backward(np.array([1, 10], np.float32))
-    assert np.array_equal(t.grad, [2, 20])
-    assert t.grad.dtype == np.float64
-
-
-def test_H097_a_second_backward_names_retain_graph_and_changes_nothing():
-    t = leaf(3)
-    y = (t * t).sum()
-    y.backward()
-    with pytest.raises(GraphFreed, match="retain_graph=True"):
-        y.backward()
-    assert t.grad == 6
-
-
-def test_backward_without_anything_to_differentiate_is_refused():
-    with pytest.raises(GraphError, match="requires grad"):
-        tn.tensor(1.0).backward()
-
-
-def test_H124_H125_a_value_changed_since_is_noticed():
-    model = tn.nn.Dense(2, 1, rng=0)
-    optimizer = tn.optim.SGD(model.parameters(), lr=0.1)
-    loss = model(np.ones((3, 2))).sum()
-    loss.backward(retain_graph=True)
-    optimizer.step()
-    with pytest.raises(StaleValue, match="before step"):
-        loss.backward()
-    t = leaf(1)
-    y = t * t
-    t.data = np.array([2.0])
-    with pytest.raises(StaleValue):
-        y.backward()
-
-
-def test_in_place_operators_make_new_tensors_of_results_and_refuse_leaves():
-    t = leaf(1, 2)
-    total = tn.tensor(0.0)
-    for _ in range(3):
-        total += (t * t).sum()
-    total.backward()
-    assert np.array_equal(t.grad, [6, 12])
-    with pytest.raises(GraphError, match="no_grad"):
-        t += 1
-    with tn.no_grad():
-        t += 1
-        t **= 2
-    assert np.array_equal(t.data, [4, 9])
-    assert t.requires_grad
-
-
 @pytest.mark.parametrize(
     ("wrong", "error"),
     [
@@ -245,55 +100,10 @@ def test_in_place_operators_make_new_tensors_of_results_and_refuse_leaves():
     ],
 )
 def test_an_assigned_gradient_has_the_shape_and_dtype_of_its_tensor(wrong, error):
-    t = leaf(1, 2)
+    t = vector(1, 2)
     with pytest.raises(error):
         t.grad = wrong
     assert t.grad is None
-
-
-# Errors of ops
-
-
-def test_an_error_names_op_shapes_names_module_and_hint():
-    model = tn.nn.Sequential(tn.nn.Dense(4, 3, rng=0), tn.nn.Tanh(), tn.nn.Dense(128, 10, rng=0))
-    with pytest.raises(ShapeError) as caught:
-        model(tn.tensor(np.zeros((32, 4), np.float32), name="x"))
-    assert str(caught.value).splitlines() == [
-        "matmul: inner dimensions differ: (32, 3) @ (128, 10)",
-        "  left   (32, 3)     float32",
-        "  right  (128, 10)   float32  2.weight",
-        "  in     Sequential / 2: Dense(128 -> 10)",
-        "  hint   this layer expects 128 features per row, got 3",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "text"),
-    [
-        (lambda t: t + np.ones((3, 2)), ShapeError, r"add: shapes do not broadcast: \(2, 3\) and \(3, 2\)"),
-        (lambda t: t @ t, ShapeError, r"matmul: inner dimensions differ"),
-        (lambda t: t.sum(axis=5), ShapeError, "sum: axis 5 is out of bounds"),
-        (lambda t: t.reshape(4, 2), ShapeError, "reshape: cannot reshape"),
-        (lambda t: t[7], IndexingError, "getitem: index 7 is out of bounds"),
-        (lambda t: t[0.5], IndexingError, "getitem"),
-        (lambda t: np.concatenate([t, t[0]]), ShapeError, "concatenate"),
-        (lambda t: t.astype(complex), DtypeError, "astype: dtype complex128"),
-        (lambda t: t + "a", DtypeError, "not supported"),
-        (lambda t: np.transpose(t, (0, 0)), ShapeError, "transpose"),
-    ],
-)
-def test_wrong_calls_are_explained(call, error, text):
-    with pytest.raises(error, match=text):
-        call(tn.tensor(np.zeros((2, 3)), requires_grad=True))
-
-
-@pytest.mark.parametrize("label", [3, -1])
-def test_H138_a_label_out_of_range_is_named_with_its_position(label):
-    with pytest.raises(LabelError, match=f"label {label} at position 1 is outside of the 3 classes"):
-        tn.nn.losses.cross_entropy(np.zeros((2, 3)), np.array([0, label]))
-
-
-# Copies
 
 
 def test_H117_H118_leaves_travel_with_name_and_gradient_and_results_refuse():
@@ -308,14 +118,201 @@ def test_H117_H118_leaves_travel_with_name_and_gradient_and_results_refuse():
         copy.deepcopy(t * 2)
 
 
-def test_no_grad_holds_for_each_step_of_a_generator_and_never_for_its_consumer():
-    t = leaf(1)
+def test_h128_a_matrix_becomes_an_array():
+    with pytest.warns(PendingDeprecationWarning):
+        m = np.matrix([[1.0, 2.0], [3.0, 4.0]])
+    t = tn.tensor(m)
+    assert type(t.data) is np.ndarray
+    np.testing.assert_array_equal((t * t).data, [[1.0, 4.0], [9.0, 16.0]])
 
-    @tn.no_grad()
-    def steps():
-        yield (t * 2).requires_grad
-        yield (t * 2).requires_grad
 
-    for inside in steps():
-        assert not inside
-        assert (t * 2).requires_grad
+class Subclass(np.ndarray):
+    pass
+
+
+def test_h128_a_subclass_becomes_an_array():
+    t = tn.as_tensor(np.ones(2).view(Subclass), requires_grad=True)
+    (t * 2).sum().backward()
+    assert type(t.data) is type(t.grad) is np.ndarray
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        (np.array([object()]), DtypeError, "object"),
+        (["a", "b"], DtypeError, "not supported"),
+        (np.array(["2020-01-01"], "datetime64"), DtypeError, "datetime64"),
+        ([[1.0], [1.0, 2.0]], ShapeError, "rectangular"),
+        (np.ma.masked_array([1.0], [True]), DtypeError, "filled"),
+        (np.array([1j]), DtypeError, "complex"),
+        (None, DtypeError, "object"),
+    ],
+    ids=["object", "text", "date", "ragged", "masked", "complex", "None"],
+)
+def test_h128_what_is_no_number_is_refused(data, error, message):
+    with pytest.raises(error, match=message):
+        tn.tensor(data)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        lambda t: np.arange(3.0) + t,
+        lambda t: np.float64(2.0) * t,
+        lambda t: 2.0 - t,
+        lambda t: np.exp(t),
+        lambda t: np.ones((2, 3)) @ t,
+        lambda t: np.dot(np.ones(3), t),
+        lambda t: np.stack([t, np.zeros(3)]),
+        lambda t: [1.0, 2.0, 3.0] * t,
+    ],
+)
+def test_h129_numpy_on_the_left_makes_tensors(expression):
+    t = leaf([1.0, 2.0, 3.0])
+    y = expression(t)
+    assert isinstance(y, tn.Tensor)
+    assert y.requires_grad
+    assert y.dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.bool_, np.uint8])
+def test_H133_integers_cannot_require_grad(dtype):
+    with pytest.raises(TypeError, match="only floating tensors can require grad"):
+        tn.tensor(np.ones(2, dtype), requires_grad=True)
+
+
+def test_H137_python_floats_are_float32_and_arrays_keep_their_dtype():
+    assert tn.tensor([1.0, 2.0]).dtype == np.float32
+    assert tn.tensor(np.array([1.0, 2.0])).dtype == np.float64
+    assert tn.tensor(np.float16(1)).dtype == np.float16
+    assert tn.tensor([1, 2]).dtype == np.int64
+    assert tn.tensor([True]).dtype == np.bool_
+
+
+def test_any_tensor_can_be_named_later_and_keeps_what_it_is():
+    plain, w = tn.tensor([1.0]), vector(1.0)
+    y = w * 2
+    for t in (plain, w, y):
+        assert t.name is None
+        t.name = "it"
+        assert t.name == "it"
+        assert "name='it'" in repr(t)
+    assert not plain.requires_grad
+    assert plain.is_leaf
+    y.backward(np.ones(1))
+    np.testing.assert_array_equal(w.grad, [2])
+    w.name = None
+    assert "name" not in repr(w)
+
+
+def test_requires_grad_can_be_switched_on_and_off_on_leaves():
+    t = tn.tensor([1.0, 2.0], name="t")
+    t.requires_grad = True
+    y = (t * t).sum()
+    y.backward(retain_graph=True)
+    np.testing.assert_array_equal(t.grad, [2, 4])
+    t.requires_grad = False
+    assert not (t * t).requires_grad
+    assert t.name == "t"
+    with pytest.raises(DtypeError, match="only floating tensors"):
+        tn.tensor([1, 2]).requires_grad = True
+
+
+def test_a_leaf_that_no_longer_requires_grad_gets_none_from_an_older_graph():
+    a, b = vector(1.0, 2.0), vector(3.0, 4.0)
+    y = (a * b).sum()
+    a.requires_grad = False
+    y.backward()
+    assert a.grad is None
+    np.testing.assert_array_equal(b.grad, [1, 2])
+
+
+def test_results_refuse_new_data_and_a_say_in_requires_grad():
+    y = vector(1.0) * 2
+    with pytest.raises(GraphError, match="data of a result cannot be replaced\n  hint   make a new tensor"):
+        y.data = np.zeros(1)
+    with pytest.raises(GraphError, match=r"follows from its operands\n  hint   t.detach\(\)"):
+        y.requires_grad = False
+    assert y.data == 2
+    assert y.requires_grad
+
+
+@pytest.mark.parametrize("make", [lambda: tn.tensor([1.0]), lambda: vector(1.0) * 2])
+def test_only_a_leaf_that_requires_grad_has_a_gradient_to_assign(make):
+    t = make()
+    with pytest.raises(
+        GraphError, match="only a leaf that requires grad has a gradient\n  hint   t.requires"
+    ):
+        t.grad = np.zeros(1)
+    assert t.grad is None
+
+
+def test_a_gradient_of_the_right_form_is_assigned_and_added_to():
+    t = vector(1.0, 2.0)
+    t.grad = np.array([10.0, 20.0])
+    (t * 3).sum().backward()
+    np.testing.assert_array_equal(t.grad, [13, 23])
+
+
+def test_data_of_a_plain_tensor_is_replaced_by_anything():
+    t = tn.tensor([1.0, 2.0])
+    t.data = np.arange(3)
+    assert (t.shape, t.dtype) == ((3,), np.int64)
+    t.data = tn.tensor(5.0)
+    assert t.item() == 5
+
+
+@pytest.mark.parametrize("options", [{"requires_grad": True}, {"name": "x"}])
+def test_as_tensor_does_not_change_a_tensor_that_it_is_given(options):
+    t = tn.tensor([1.0])
+    with pytest.raises(GraphError, match="as_tensor gives a tensor back as it is\n  hint   tn.tensor"):
+        tn.as_tensor(t, **options)
+    assert not t.requires_grad
+    assert t.name is None
+    assert tn.as_tensor(t, dtype=np.float64).dtype == np.float64
+
+
+def test_sizes_are_those_of_the_array():
+    t = tn.tensor(np.zeros((2, 3), np.float32))
+    assert (t.size, t.itemsize, t.nbytes, t.ndim) == (6, 4, 24, 2)
+
+
+def test_data_of_a_parameter_keeps_its_shape_and_stays_floating():
+    w = vector(1.0, 2.0)
+    for other in (np.ones(3), np.ones(2, int)):
+        with pytest.raises(ShapeError, match="requires grad"):
+            w.data = other
+    assert np.array_equal(w.data, [1, 2])
+
+
+def test_tensor_has_no_subclasses():
+    with pytest.raises(TypeError, match="no subclasses"):
+        type("P", (tn.Tensor,), {})
+
+
+def test_h117_copies_have_storage_of_their_own_and_keep_ties():
+    x = tn.tensor([1.0, 2.0], requires_grad=True, name="x")
+    (x * x).sum().backward()
+    for twin in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        assert (twin.requires_grad, twin.name, twin.dtype) == (True, "x", np.float32)
+        np.testing.assert_array_equal(twin.grad, x.grad)
+        assert not np.shares_memory(twin.data, x.data)
+        assert not np.shares_memory(twin.grad, x.grad)
+    model = tn.nn.Sequential(tn.nn.Dense(2, 2, rng=0), tn.nn.Dense(2, 2, rng=1))
+    model[1].weight = model[0].weight
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert twin[1].weight is twin[0].weight
+        assert twin[0].weight is not model[0].weight
+        assert len(twin.parameters()) == len(model.parameters()) == 3
+        twin(np.ones((1, 2), np.float32)).sum().backward()
+        assert model[0].weight.grad is None
+
+
+def test_h118_results_refuse_to_be_copied_without_recursion():
+    y = leaf(1.0)
+    for _ in range(3000):
+        y = y * 1.0
+    for attempt in (copy.deepcopy, copy.copy, pickle.dumps):
+        with pytest.raises(GraphError, match="detach"):
+            attempt(y)
+    assert copy.deepcopy(y.detach()).item() == 1.0

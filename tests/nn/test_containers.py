@@ -1,4 +1,4 @@
-"""Module and Sequential as containers: lists of layers, shared and nested attributes, what they refuse."""
+"""Sequential: a list of modules, and what it refuses."""
 
 import numpy as np
 import pytest
@@ -27,56 +27,15 @@ def test_sequential_takes_functions_and_refuses_what_cannot_be_called():
         nn.Sequential(nn.Tanh(), 3)
 
 
-def test_a_module_without_forward_says_what_to_define():
-    class Empty(nn.Module):
-        pass
-
-    with pytest.raises(TypeError, match=r"Empty does not define forward\(self, x\)"):
-        Empty()(np.ones(2))
-
-
-def test_a_list_that_contains_itself_ends():
-    class Loop(nn.Module):
+def test_a_subclass_of_sequential_keeps_its_own_parameters():
+    class Scaled(tn.nn.Sequential):
         def __init__(self):
-            self.layers = [nn.Dense(2, 2, rng=0)]
-            self.layers.append(self.layers)
-            self.again = self.layers
+            super().__init__(tn.nn.Dense(2, 2))
+            self.scale = tn.tensor(2.0, requires_grad=True)
 
-    names = [name for name, _ in Loop().named_parameters()]
-    assert names == ["layers.0.weight", "layers.0.bias"]
+    assert list(Scaled().state_dict()) == ["0.weight", "0.bias", "scale"]
 
 
-def test_buffers_are_restored_with_the_parameters():
-    class Counter(nn.Module):
-        def __init__(self):
-            self.seen = np.zeros(2)
-            self.scale = tn.tensor([1.0], requires_grad=True)
-
-    one, other = Counter(), Counter()
-    one.seen += 5
-    one.scale.data = np.array([3.0], np.float32)
-    kept, result = other.seen, other.scale * 2
-    other.load_state_dict(one.state_dict())
-    assert other.seen is kept
-    np.testing.assert_array_equal(other.seen, [5, 5])
-    assert other.scale.item() == 3
-    other.scale.grad = None
-    (other.scale * 1).backward()
-    with pytest.raises(tn.errors.StaleValue):
-        (result * other.scale).backward()
-
-
-@pytest.mark.parametrize(
-    ("parameters", "text"), [(1, "4 bytes"), (300, "1.2 kB"), (300_000, "1.2 MB"), (300_000_000, "1.2 GB")]
-)
-def test_a_summary_gives_sizes_in_the_unit_that_fits(parameters, text):
-    class Wide(nn.Module):
-        def __init__(self):
-            one = np.ones(1, np.float32)
-            self.weight = tn.as_tensor(np.broadcast_to(one, parameters), requires_grad=True)
-
-    class NotCopied(Wide):
-        def state_dict(self):
-            return {"weight": self.weight.data}
-
-    assert f"{parameters:,} parameters, float32, {text}" in repr(NotCopied().summary())
+def test_a_class_instead_of_a_layer_is_refused_at_once():
+    with pytest.raises(TypeError, match=r"ReLU\(\)"):
+        tn.nn.Sequential(tn.nn.ReLU)

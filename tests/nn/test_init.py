@@ -5,22 +5,33 @@ import math
 import numpy as np
 import pytest
 
-from tinygrad_nn import nn
 from tinygrad_nn.nn import init
 
 SHAPE = (80, 120)
+
+
 FAN_IN, FAN_OUT = SHAPE
+
+
 UNIFORM = {
     "glorot_uniform": (init.glorot_uniform(), math.sqrt(6 / (FAN_IN + FAN_OUT))),
     "he_uniform": (init.he_uniform(), math.sqrt(6 / FAN_IN)),
 }
+
+
 NORMAL = {
     "glorot_normal": (init.glorot_normal(), math.sqrt(2 / (FAN_IN + FAN_OUT))),
     "he_normal": (init.he_normal(), math.sqrt(2 / FAN_IN)),
     "lecun_normal": (init.lecun_normal(), math.sqrt(1 / FAN_IN)),
 }
+
+
 SCALED = {name: made for name, (made, _) in {**UNIFORM, **NORMAL}.items()}
+
+
 RANDOM = {**SCALED, "normal": init.normal(), "uniform": init.uniform()}
+
+
 EVERY = {**RANDOM, "zeros": init.zeros(), "ones": init.ones(), "constant": init.constant(0.3)}
 
 
@@ -113,15 +124,3 @@ def test_an_initialiser_that_needs_fans_refuses_shapes_without_them(name, shape)
 @pytest.mark.parametrize("name", EVERY)
 def test_an_empty_shape_gives_an_empty_array(name):
     assert draw(EVERY[name], (0, 0)).shape == (0, 0)
-
-
-def test_dense_uses_the_initialisers_that_it_is_given():
-    layer = nn.Dense(*SHAPE, init=init.he_normal(), bias_init=init.constant(0.25), rng=3)
-    rng = np.random.default_rng(3)
-    np.testing.assert_array_equal(layer.weight.data, init.he_normal()(SHAPE, rng, np.float32))
-    np.testing.assert_array_equal(layer.bias.data, np.full(FAN_OUT, 0.25, np.float32))
-    default = nn.Dense(*SHAPE, rng=3)
-    np.testing.assert_array_equal(
-        default.weight.data, init.glorot_uniform()(SHAPE, np.random.default_rng(3), np.float32)
-    )
-    assert not default.bias.data.any()

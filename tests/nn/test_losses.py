@@ -1,4 +1,4 @@
-"""Losses where gradient libraries go wrong: extreme logits, wrong labels, shapes that broadcast silently."""
+"""Losses: extreme logits, wrong labels, shapes that broadcast silently."""
 
 import math
 
@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
-from tests.support.derive import check
-from tinygrad_nn.errors import DtypeError, LabelError, ShapeError
+from tests.support.derive import check, derive
+from tinygrad_nn.errors import (
+    DtypeError,
+    LabelError,
+    ShapeError,
+)
 from tinygrad_nn.nn import losses
 
 INF, NAN = math.inf, math.nan
@@ -237,3 +241,46 @@ def test_the_bend_of_huber_is_positive(delta):
 
 def test_targets_may_be_tensors_and_get_a_gradient_of_their_own():
     check(lambda p, t: losses.mse(p, t), [[1.0, 2.0], [0.0, 4.0]], 2.5, [1, -2], [-1, 2])
+
+
+def test_labels_in_foreign_byte_order_are_read_right():
+    loss = tn.nn.losses.cross_entropy(np.zeros((2, 10)), np.array([1, 2], ">i8"))
+    assert np.isclose(loss.item(), np.log(10))
+
+
+@pytest.mark.parametrize(
+    ("targets", "text"),
+    [
+        (np.eye(3, dtype=int), r"labels\.argmax\(axis=1\)(.|\n)*labels\.astype\(np\.float32\)"),
+        (np.zeros((3, 1), int), r"labels\.reshape\(-1\)"),
+        (np.zeros(4, int), r"expected \(3,\)"),
+    ],
+)
+def test_labels_of_a_wrong_shape_say_what_to_write(targets, text):
+    with pytest.raises(ShapeError, match=text):
+        tn.nn.losses.cross_entropy(np.zeros((3, 3)), targets)
+
+
+@pytest.mark.parametrize("label", [3, -1])
+def test_H138_a_label_out_of_range_is_named_with_its_position(label):
+    with pytest.raises(LabelError, match=f"label {label} at position 1 is outside of the 3 classes"):
+        tn.nn.losses.cross_entropy(np.zeros((2, 3)), np.array([0, label]))
+
+
+@pytest.mark.parametrize("classes", [2, 31, 32, 100])
+def test_cross_entropy_of_few_and_of_many_classes(classes):
+    rng = np.random.default_rng(classes)
+    logits, labels = 100 * rng.normal(size=(5, classes)), rng.integers(classes, size=5)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    p = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
+    expected = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(5), labels]
+    y, (g,) = derive(lambda x: tn.nn.losses.cross_entropy(x, labels), logits)
+    np.testing.assert_allclose(y, expected.mean(), rtol=1e-13)
+    np.testing.assert_allclose(g, (p - np.eye(classes)[labels]) / 5, rtol=1e-10, atol=1e-16)
+
+
+def test_H049_huber_has_no_step_in_its_slope():
+    def loss(x):
+        return tn.nn.losses.huber(x, np.zeros(3), reduction="sum")
+
+    check(loss, [[1.0, -1.0, 0.0]], 1, [1, -1, 0])

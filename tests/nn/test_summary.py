@@ -1,6 +1,7 @@
 """model.summary: nothing left out, nothing counted twice."""
 
 import numpy as np
+import pytest
 
 import tinygrad_nn as tn
 from tinygrad_nn import nn
@@ -62,3 +63,19 @@ def test_looking_changes_nothing():
     model.summary((2,))
     assert [dict(vars(module)) for _, module in model.named_modules()] == before
     assert model.training
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"), [(1, "4 bytes"), (300, "1.2 kB"), (300_000, "1.2 MB"), (300_000_000, "1.2 GB")]
+)
+def test_a_summary_gives_sizes_in_the_unit_that_fits(parameters, text):
+    class Wide(nn.Module):
+        def __init__(self):
+            one = np.ones(1, np.float32)
+            self.weight = tn.as_tensor(np.broadcast_to(one, parameters), requires_grad=True)
+
+    class NotCopied(Wide):
+        def state_dict(self):
+            return {"weight": self.weight.data}
+
+    assert f"{parameters:,} parameters, float32, {text}" in repr(NotCopied().summary())

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support.leaves import vector
 from tests.support.op_calls import calls_of
 from tinygrad_nn.engine.tensor import Tensor, apply
-from tinygrad_nn.errors import DtypeError, TinygradError
+from tinygrad_nn.errors import (
+    DtypeError,
+    TinygradError,
+)
 from tinygrad_nn.primitives.composite import Composite
 from tinygrad_nn.primitives.record import REGISTRY
 
@@ -15,6 +19,8 @@ RECORDS = [
     for record in dict.fromkeys(REGISTRY.values())
     if record.differentiable and not getattr(record, "writes", ())
 ]
+
+
 LAPACK = {
     "inv",
     "solve",
@@ -24,6 +30,8 @@ LAPACK = {
     "slogdet",
     "sign_and_log_det",
 }  # no half precision
+
+
 CHOSEN = {"astype"}  # its purpose is another dtype
 
 
@@ -89,6 +97,8 @@ BINARY = [
     and all(record.rules)
     and record.samples is None
 ]
+
+
 AROUND = {
     "a Python float": 0.5,
     "a Python integer": 2,
@@ -113,12 +123,6 @@ def test_H130_scalars_and_integers_around_do_not_widen_a_float32_tensor(record, 
             assert x.grad.dtype == dtype
 
 
-@pytest.mark.parametrize("dtype", [np.int64, np.bool_, np.uint8])
-def test_H133_integers_cannot_require_grad(dtype):
-    with pytest.raises(TypeError, match="only floating tensors can require grad"):
-        tn.tensor(np.ones(2, dtype), requires_grad=True)
-
-
 def test_H134_small_integers_compute_as_in_numpy():
     image = tn.tensor(np.zeros(2, np.uint8))
     np.testing.assert_array_equal((image - 1).data, [255, 255])
@@ -138,9 +142,22 @@ def test_H136_complex_numbers_are_refused_not_cut():
             np.where(np.array([True, False]), x, other)
 
 
-def test_H137_python_floats_are_float32_and_arrays_keep_their_dtype():
-    assert tn.tensor([1.0, 2.0]).dtype == np.float32
-    assert tn.tensor(np.array([1.0, 2.0])).dtype == np.float64
-    assert tn.tensor(np.float16(1)).dtype == np.float16
-    assert tn.tensor([1, 2]).dtype == np.int64
-    assert tn.tensor([True]).dtype == np.bool_
+def test_the_last_of_several_operands_does_not_decide_the_dtype():
+    f = tn.kernel(lambda g, b: g * b, lambda g, a: g * a, lambda g: g, name="fma")(lambda a, b, c: a * b + c)
+    assert f(tn.tensor([1.0], requires_grad=True), np.arange(1), 1.0).dtype == np.float32
+
+
+@pytest.mark.parametrize("other", [0.5, 2, np.float64(0.5), np.array(0.5), np.arange(2), True, [0.1, 0.2]])
+@pytest.mark.parametrize("swap", [False, True])
+def test_H130_scalars_and_integers_never_widen_a_float_tensor(other, swap):
+    t = vector(1, 2, dtype=np.float32)
+    y = other * t if swap else t * other
+    assert isinstance(y, tn.Tensor)
+    assert y.dtype == np.float32
+    y.sum().backward()
+    assert t.grad.dtype == np.float32
+
+
+def test_arrays_with_dimensions_promote_as_in_numpy():
+    assert (vector(1, 2, dtype=np.float32) * np.ones(2)).dtype == np.float64
+    assert (tn.tensor([1, 2]) * 0.5).dtype == np.float64

@@ -60,10 +60,6 @@ def _running(function):
     return lambda x, axis=None: function(x.reshape(-1), 0) if axis is None else function(x, axis)
 
 
-def _along(function):
-    return lambda x, axis=-1: function(x, dim=axis)
-
-
 def _flat(function):
     return lambda a, b: function(a.reshape(-1), b.reshape(-1))
 
@@ -104,10 +100,6 @@ def _softmax(function):
 def _take(x, indices, axis=None):
     indices = torch.as_tensor(np.asarray(indices))
     return x.reshape(-1)[indices] if axis is None else x[(slice(None),) * (axis % x.ndim) + (indices,)]
-
-
-def _index(x):
-    return torch.as_tensor(x) if isinstance(x, np.ndarray) else x
 
 
 def _getitem(x, *arrays, index):

@@ -1,13 +1,20 @@
-"""Calls as NumPy writes them: by position or by name, at their defaults or not, with lists beside tensors."""
+"""Calls as NumPy writes them: by position or by name, with lists beside tensors, and what is refused in which words."""
 
 import numpy as np
 import pytest
 
 import tinygrad_nn as tn
-from tinygrad_nn.errors import ArgumentError, NoGradientRule, TinygradError
+from tinygrad_nn.errors import (
+    ArgumentError,
+    NoGradientRule,
+    TinygradError,
+)
 
 TABLE = np.array([[1.0, 2.0, 4.0], [3.0, 5.0, 7.0]], np.float32)
+
+
 ROW = np.array([3.0, 1.0, 2.0], np.float32)
+
 
 TWICE = {
     "sum": lambda t: t.sum(0, axis=1),
@@ -121,11 +128,6 @@ def test_lists_of_floats_do_not_widen_tensors(name):
     assert LISTS[name](tn.tensor(ROW.astype(float))).dtype == np.float64
 
 
-def test_shares_in_a_list_are_as_exact_as_shares_alone():
-    x = tn.tensor(np.arange(11.0, dtype=np.float32))
-    assert np.quantile(x, [0.3]).tolist() == [np.quantile(x, 0.3).item()] == [3]
-
-
 UNRELATED = {
     "out of exp": lambda t: t.exp(1),
     "keepdims for dtype": lambda t: t.sum(0, True),
@@ -155,20 +157,63 @@ def test_parameters_of_kernels_go_by_position_too():
         np.testing.assert_array_equal(tn.leaky_relu(-x, 0.2), tn.leaky_relu(-x, negative_slope=0.2))
 
 
-def test_the_correction_of_var_and_std_is_their_ddof():
-    t = tn.tensor(TABLE, requires_grad=True)
-    for function in (np.var, np.std):
-        y = function(t, axis=1, correction=1)
-        np.testing.assert_allclose(y.data, function(TABLE, axis=1, ddof=1), rtol=1e-6)
-        assert y.requires_grad
-        with pytest.raises(ArgumentError, match="ddof=1 and correction=1 are the same"):
-            function(t, ddof=1, correction=1)
-    np.testing.assert_array_equal(t.std(0, None, None, 1).data, np.std(t, 0, ddof=1).data)
+WRONG_ARGUMENTS = {
+    "PyTorch's word for axis": (lambda t: t.sum(dim=0), r"sum: .*dim=0\n  takes .*axis.*\n.*axis=0"),
+    "PyTorch's word for keepdims": (lambda t: t.sum(0, keepdim=True), r"sum: (.|\n)*keepdims=True"),
+    "of a kernel": (lambda t: tn.softmax(t, dim=1), r"softmax: .*dim=1\n  takes  x, axis\n.*axis=1"),
+    "of a kernel of an array": (lambda t: tn.softmax(t.data, dim=1), "NumPy calls it axis: axis=1"),
+    "of a composite": (lambda t: t.median(dim=1), r"median: .*dim=1(.|\n)*axis=1"),
+    "of a comparison": (lambda t: t.argmax(dim=1), r"argmax: .*dim=1(.|\n)*axis=1"),
+    "a word that nobody has": (
+        lambda t: t.sum(along=0),
+        r"sum: there is no keyword along=0\n  takes  a, axis",
+    ),
+    "axes in a list": (lambda t: np.sum(t, axis=[0]), r"sum: (.|\n)*axis=\(0,\)"),
+    "axes one after the other": (lambda t: t.mean(0, 1), r"mean: (.|\n)*one tuple: axis=\(0, 1\)"),
+    "more axes than arguments": (
+        lambda t: t.mean(0, 1, 2, 3, 4),
+        r"mean: (.|\n)*tuple: axis=\(0, 1, 2, 3, 4\)",
+    ),
+    "more arguments than operands": (lambda t: t.relu(1, 2), r"relu: at most 1(.|\n)*takes  x"),
+    "more arguments than clip has": (lambda t: t.clip(0, 1, 2, 3), "clip: at most 4"),
+    "operands left out": (lambda t: tn.xlogy(t), r"xlogy: needs the operands a, b; got 1 of 2"),
+    "where without choices": (lambda t: np.where(t > 0), r"where: (.|\n)*np.nonzero\(condition\)"),
+}
 
 
-def test_covariances_without_degrees_of_freedom_are_infinite():
-    with np.errstate(all="ignore"):
-        for ddof in (3, 4):
-            y = np.cov(tn.tensor(TABLE), ddof=ddof)
-            assert np.isinf(y.data).all()
-            assert (y.data > 0).all()
+@pytest.mark.parametrize("name", WRONG_ARGUMENTS)
+def test_a_call_with_wrong_arguments_says_what_the_op_takes(name):
+    call, text = WRONG_ARGUMENTS[name]
+    with pytest.raises(ArgumentError, match=text):
+        call(tn.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True))
+
+
+REFUSED = {
+    "dtype of a ufunc": lambda x: np.exp(x, dtype=np.float64),
+    "where of sum": lambda x: np.sum(x, where=np.array([True, False])),
+    "initial": lambda x: np.max(x, initial=0.0),
+    "dtype of sum": lambda x: np.sum(x, dtype=np.float64),
+    "dtype of var": lambda x: np.var(x, dtype=np.float64),
+    "mean of var": lambda x: np.var(x, mean=np.array([0.0])),
+    "ufunc method": lambda x: np.add.reduce(x),
+    "accumulate": lambda x: np.multiply.accumulate(x),
+    "mode of take": lambda x: np.take(x, [0], mode="wrap"),
+    "order of sort": lambda x: np.sort(x, order="a"),
+    "out of median": lambda x: np.median(x, out=np.zeros(())),
+    "dtype of einsum": lambda x: np.einsum("i->", x, dtype=np.float64),
+    "unknown function": lambda x: np.fft.fft(x),
+    "unknown linalg function": lambda x: np.linalg.svd(x[None]),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_keywords_without_a_rule_are_refused(name):
+    with pytest.raises(NoGradientRule):
+        REFUSED[name](tn.tensor([0.5, 0.25], requires_grad=True))
+
+
+def test_keywords_at_their_defaults_are_taken():
+    x = tn.tensor([2.0, 1.0], requires_grad=True)
+    assert np.median(x, out=None, overwrite_input=False).item() == 1.5
+    assert np.clip(x, 0, 1, out=None).tolist() == [1, 1]
+    assert np.sum(x, dtype=None, out=None).item() == 3

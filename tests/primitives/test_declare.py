@@ -1,4 +1,4 @@
-"""A new op is one statement: dispatch, method, table and checks pick it up by themselves."""
+"""A new op is one statement: dispatch, method, table and checks pick it up, and a wrong statement is refused."""
 
 import math
 import pickle
@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support.leaves import vector
+from tinygrad_nn.errors import (
+    BadRule,
+)
 from tinygrad_nn.primitives.record import REGISTRY
-from tinygrad_nn.testing.ops_table import ops_table
 
 STATEMENT = """
-def slope(g, x):
-    away = np.where(x == 0, 1, x)
-    return g * np.where(x == 0, -np.pi**2 / 3 * x, (np.cos(np.pi * x) - np.sinc(x)) / away)
-
-tn.op(np.sinc, slope)
+tn.op(np.sinc, lambda g, x: g * (np.cos(np.pi * x) - np.sinc(x)) / x, domain=(0.25, 3.0))
 """
 
 
@@ -36,13 +35,6 @@ tn.testing.check_op(tn.REGISTRY[np.sinc], max_examples=5)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def test_the_table_in_the_docs_is_the_registry(request):
-    page = request.config.rootpath / "docs" / "ops.md"
-    assert page.read_text(encoding="utf-8") == ops_table(), (
-        "python -m tinygrad_nn.testing.ops_table > docs/ops.md"
-    )
 
 
 @pytest.mark.parametrize(
@@ -152,3 +144,41 @@ def test_ops_are_pickled_by_name_and_say_who_they_are():
     assert pickle.loads(pickle.dumps(REGISTRY["exp"])) is REGISTRY["exp"]
     assert repr(REGISTRY["exp"]) == "<op exp>"
     assert repr(REGISTRY[np.linalg.norm]) == "<composite norm>"
+
+
+def test_a_misspelt_option_of_a_kernel_is_refused():
+    with pytest.raises(BadRule, match=r"kernel: there is no option refernce=\n  hint   reference="):
+        tn.kernel(lambda g, x: 2 * x * g, refernce=lambda x: x * x, name="q")(lambda x: x * x)
+    with pytest.raises(BadRule, match="needs a name"):
+        tn.kernel(lambda g: g)(lambda x: x * 1)
+
+
+def test_a_refused_declaration_registers_nothing():
+    with pytest.raises(BadRule):
+        tn.op(np.exp, lambda g, y: g * y, name="myexp")
+    assert "myexp" not in REGISTRY
+
+
+def test_a_cell_that_declares_a_kernel_can_run_twice():
+    for factor in (2.0, 3.0):
+
+        @tn.kernel(lambda g: g * factor, name="scaled")
+        def scaled(x):
+            return x * factor  # noqa: B023
+
+    assert scaled(vector(1.0)).data == 3
+
+
+def test_a_kernel_cannot_take_the_place_of_a_property():
+    tn.kernel(lambda g: g, name="item")(lambda x: x * 1)
+    assert tn.tensor(1.5).item() == 1.5
+
+
+def test_a_kernel_without_its_rules_is_refused_where_it_is_declared():
+    def square(x):
+        return x * x
+
+    with pytest.raises(BadRule, match=r"square is no rule(.|\n)*@tn.kernel\(lambda g, x: "):
+        tn.kernel(square)
+    with pytest.raises(BadRule, match="a rule for each operand"):
+        tn.kernel()

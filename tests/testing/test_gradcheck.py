@@ -1,6 +1,8 @@
 """gradcheck and its numerical side: right answers, planted bugs, kinks, and what a failure says."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -175,3 +177,42 @@ def test_a_failure_names_the_worst_entry_and_reproduces_itself():
 def test_wrong_calls_say_what_is_wrong(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+Y = np.array([[0.25, 1.75, -3.5], [2.5, 0.125, -1.0]])
+
+
+def test_a_pair_has_one_order_and_may_be_weighed():
+    pair = (lambda x: (x**3).sum(), lambda x: 3 * x * x)
+    with pytest.raises(ValueError, match=r"a \(function, gradient\) pair has one order only"):
+        gradcheck(pair, X, order=2)
+    assert gradcheck(pair, X, cotangent=2.0).entries == X.size
+
+
+def test_a_failure_under_a_cotangent_reproduces_it():
+    wrong = tn.kernel(lambda g, x: 3 * x * g, name="wrong", reference=np.square)(lambda x: x * x)
+    with pytest.raises(GradientMismatch) as failure:
+        gradcheck(wrong, X, cotangent=Y)
+    script = str(failure.value).partition("  reproduce\n")[2]
+    assert "cotangent=" in script
+    with pytest.raises(GradientMismatch):
+        exec("\n".join(line.strip() for line in script.splitlines()), {"fn": wrong})
+
+
+def test_a_function_may_use_parameters_that_are_no_inputs_of_it():
+    w = tn.tensor(Y, requires_grad=True)
+    assert gradcheck(lambda x: (x * w * w).sum(), X, order=2).nonzero
+    assert gradcheck(lambda x: w, X).entries == X.size * Y.size
+    assert w.grad is None
+
+
+def test_gradcheck_needs_no_hypothesis():
+    script = (
+        "import sys, numpy as np; sys.modules['hypothesis'] = None\n"
+        "import tinygrad_nn as tn\n"
+        "print(tn.testing.gradcheck(np.tanh, np.ones(3)).entries)\n"
+        "try: tn.testing.check_op('tanh')\n"
+        "except ImportError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["9", 'this check needs Hypothesis: pip install "tinygrad_nn[test]"']

@@ -5,6 +5,7 @@ import pytest
 
 from tinygrad_nn.primitives.primitive import Primitive
 from tinygrad_nn.primitives.record import REGISTRY
+from tinygrad_nn.testing import mutants
 from tinygrad_nn.testing.battery.calls import missing_data
 from tinygrad_nn.testing.mutants import MUTATORS, calls_for, is_caught, mutation_test
 
@@ -44,3 +45,10 @@ def test_the_calls_of_an_op_are_the_same_every_time():
     for op in OPS[:5]:
         for a, b in zip(calls_for(op), calls_for(op), strict=True):
             assert all(map(np.array_equal, a.operands, b.operands))
+
+
+def test_a_mutant_that_nothing_catches_is_reported(monkeypatch):
+    monkeypatch.setattr(mutants, "is_caught", lambda calls: False)
+    report = mutants.mutation_test([REGISTRY["square"]], {"sign": lambda rule: lambda g, x: -rule(g, x)})
+    assert report.survivors == ["square, rule 0: sign"]
+    assert (report.made, report.caught) == (1, 0)

@@ -1,6 +1,5 @@
-"""The public strategies draw what they say, the table prints, and Hypothesis stays optional."""
+"""The public strategies draw what they say, and Hypothesis stays optional."""
 
-import subprocess
 import sys
 
 import numpy as np
@@ -9,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_nn as tn
-from tinygrad_nn.testing import report, strategies
-from tinygrad_nn.testing.__main__ import main
+from tinygrad_nn.testing import strategies
+from tinygrad_nn.testing.strategies import hypothesis
 
 
 @given(strategies.broadcastable(3))
@@ -53,42 +52,7 @@ def test_labels_are_taken_by_the_loss(labels):
     assert np.isfinite(tn.nn.losses.cross_entropy(np.zeros((5, 3)), labels).item())
 
 
-def test_the_table_has_a_row_for_every_op_and_a_column_for_every_check():
-    text = str(report(["exp", "add", "greater"], max_examples=5))
-    rows = text.splitlines()
-    assert [row.split()[0] for row in rows] == ["op", "exp", "add", "greater", "3"]
-    assert "second_order" in rows[0]
-    assert "-" in rows[3]
-
-
-def test_the_command_prints_the_table_and_the_mutants(capsys):
-    assert main(["tanh", "--examples", "5", "--mutants"]) == 0
-    out = capsys.readouterr().out
-    assert "tanh" in out
-    assert "0 survived" in out
-
-
-@pytest.mark.usefixtures("broken_tanh")
-def test_the_command_fails_when_an_op_fails(capsys):
-    assert main(["tanh", "--examples", "5"]) == 1
-    out = capsys.readouterr().out
-    assert "FAILED" in out
-    assert "reproduce" in out
-
-
-@pytest.fixture
-def broken_tanh(monkeypatch):
-    rule = tn.REGISTRY["tanh"].rules[0]
-    monkeypatch.setattr(rule, "function", lambda g, y: g * (1 - y))
-
-
-def test_gradcheck_needs_no_hypothesis():
-    script = (
-        "import sys, numpy as np; sys.modules['hypothesis'] = None\n"
-        "import tinygrad_nn as tn\n"
-        "print(tn.testing.gradcheck(np.tanh, np.ones(3)).entries)\n"
-        "try: tn.testing.check_op('tanh')\n"
-        "except ImportError as error: print(error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["9", 'this check needs Hypothesis: pip install "tinygrad_nn[test]"']
+def test_without_hypothesis_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    with pytest.raises(ImportError, match=r'this check needs Hypothesis: pip install "tinygrad_nn\[test\]"'):
+        hypothesis()

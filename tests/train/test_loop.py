@@ -4,39 +4,17 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support.training import X, Y, network, trained, weights
 from tinygrad_nn import nn, optim
 from tinygrad_nn.data import batches, batches_forever, moons
-from tinygrad_nn.errors import NonFinite, ShapeError
+from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.losses import cross_entropy
 from tinygrad_nn.train import (
-    Checkpoint,
-    EarlyStopping,
-    LearningRate,
-    ReduceOnPlateau,
     accuracy,
     evaluate,
     fit,
     predict,
 )
-
-X, Y = moons(200)
-
-
-def network(seed=0):
-    return nn.Sequential(nn.Dense(2, 16, rng=seed), nn.Tanh(), nn.Dense(16, 2, rng=seed + 1))
-
-
-def trained(epochs=3, seed=0, lr=0.05, **options):
-    model = network()
-    data = batches(X, Y, size=32, rng=seed)
-    optimizer = optim.Adam(model.parameters(), lr=lr)
-    options.setdefault("progress", False)
-    history = fit(model, cross_entropy, optimizer, data, epochs=epochs, metrics={"acc": accuracy}, **options)
-    return model, history
-
-
-def weights(model):
-    return b"".join(array.tobytes() for array in model.state_dict().values())
 
 
 def test_fit_learns_the_moons():
@@ -155,26 +133,6 @@ def test_a_model_may_take_several_inputs():
     assert predict(both, X[:, :1], X[:, 1:]).shape == (200, 2)
 
 
-def test_a_function_is_called_after_every_epoch_and_may_stop():
-    seen = []
-
-    def look(run):
-        seen.append((run.epoch, run.history["loss"][-1]))
-        if run.epoch == 2:
-            run.stop("seen enough")
-
-    _, history = trained(epochs=9, callbacks=[look])
-    assert seen == list(enumerate(history["loss"], 1))
-    assert len(history) == 2
-    assert history.stopped == "seen enough"
-
-
-def test_callbacks_may_come_from_an_iterator():
-    seen = []
-    trained(epochs=2, callbacks=(callback for callback in [lambda run: seen.append(run.epoch)]))
-    assert seen == [1, 2]
-
-
 @pytest.mark.parametrize(
     "options",
     [{"metrics": {"acc": 3}}, {"callbacks": [3]}, {"epochs": -1}],
@@ -194,106 +152,12 @@ def test_what_cannot_be_trained_with_is_refused_before_anything_is_trained(optio
     assert weights(model) == before
 
 
-def test_early_stopping_restores_the_best_weights():
-    kept = {}
-
-    def remember(run):
-        kept[run.epoch] = weights(run.model)
-
-    stopping = EarlyStopping("val_loss", patience=2)
-    validation = X[:40], 1 - Y[:40]  # learning the training set makes this one worse
-    model, history = trained(epochs=50, validation=validation, callbacks=[remember, stopping])
-    best = history.best("val_loss").epoch
-    assert len(history) == best + 3
-    assert weights(model) == kept[best]
-    assert history.stopped == f"val_loss has not improved on {min(history['val_loss']):.4f} for 3 epochs"
-
-
-def test_early_stopping_on_a_column_that_is_not_there_says_which_are():
-    with pytest.raises(KeyError, match="no column 'val_loss'; there are loss, acc"):
-        trained(callbacks=[EarlyStopping("val_loss")])
-
-
-def test_learning_rates_by_epoch_and_on_a_plateau():
-    rates = []
-    watch = lambda run: rates.append(run.optimizer.lr)
-    trained(epochs=3, callbacks=[watch, LearningRate(lambda epoch: 0.1 / (epoch + 1))])
-    assert rates == [0.1, 0.05, 0.1 / 3]
-    rates.clear()
-    trained(epochs=6, lr=0.0, callbacks=[ReduceOnPlateau("acc", patience=1, factor=0.5), watch])
-    assert rates == [0.0] * 6
-    rates.clear()
-    trained(
-        epochs=4,
-        validation=(X, Y),
-        callbacks=[ReduceOnPlateau("val_acc", patience=0, factor=0.5, mode="min", lowest=0.02), watch],
-    )
-    assert rates[0] == 0.05
-    assert min(rates) == 0.02
-
-
 def test_a_schedule_is_given_the_step_count():
     model = network()
     seen = []
     optimizer = optim.SGD(model.parameters(), lr=lambda step: seen.append(step) or 0.1)
     fit(model, cross_entropy, optimizer, batches(X, Y, size=100, rng=0), epochs=2, progress=False)
     assert seen == [0, 1, 2, 3]
-
-
-def test_a_loss_that_is_not_finite_names_epoch_batch_and_first_bad_op():
-    model = network()
-    optimizer = optim.SGD(model.parameters(), lr=0.1)
-    data = [(X[:50], Y[:50]), (X[50:] - 10.0, Y[50:])]
-
-    def loss(predictions, labels):
-        shift = 0.0 if len(labels) == 50 else 5.0
-        return cross_entropy(predictions, labels) + np.log(5 - shift + (predictions * 0).sum() ** 2)
-
-    before = weights(model)
-    report = r"loss is -inf in epoch 1, batch 2(.|\n)*first bad op: log: the result has -inf"
-    with np.errstate(divide="ignore"), pytest.raises(NonFinite, match=report) as caught:
-        fit(model, loss, optimizer, data, progress=False)
-    assert caught.value.history.history == {}
-    assert weights(model) != before
-    assert all(np.isfinite(array).all() for array in model.state_dict().values())
-
-
-def test_a_bad_batch_and_a_bad_parameter_are_named():
-    model = network()
-    optimizer = optim.SGD(model.parameters(), lr=0.1)
-    bad = X.copy()
-    bad[3, 1] = np.nan
-    with pytest.raises(
-        NonFinite, match=r"not finite before the first op: input 0 \(200, 2\): 1 NaN of 400 values"
-    ):
-        fit(model, cross_entropy, optimizer, [(bad, Y)], progress=False)
-    model[0].weight.data[0, 0] = np.nan
-    with pytest.raises(NonFinite, match=r"parameter 0\.weight \(2, 16\): 1 NaN of 32 values"):
-        fit(model, cross_entropy, optimizer, [(X, Y)], progress=False)
-
-
-def test_the_first_bad_op_names_its_module():
-    class Log(nn.Module):
-        def forward(self, x):
-            return np.log(x)
-
-    model = nn.Sequential(nn.Dense(2, 2, rng=0), Log())
-    optimizer = optim.SGD(model.parameters(), lr=0.1)
-    with (
-        np.errstate(all="ignore"),
-        pytest.raises(
-            NonFinite, match=r"first bad op: log: the result has nan(.|\n)*\n +in +Sequential / 1: Log\(\)"
-        ),
-    ):
-        fit(model, cross_entropy, optimizer, [(X, Y)], progress=False)
-
-
-def test_accuracy_refuses_shapes_that_would_broadcast():
-    with pytest.raises(ShapeError, match=r"predictions \(3, 1\) and labels \(2,\)"):
-        accuracy(np.zeros((3, 1)), np.zeros(2, int))
-    with pytest.raises(ShapeError):
-        accuracy(np.zeros(3), np.zeros(3, int))
-    assert accuracy(np.eye(3), np.eye(3)) == 1.0
 
 
 def test_training_leaves_the_module_in_its_mode():
@@ -312,15 +176,6 @@ def test_train_names_are_public():
     assert tn.train.fit is fit
 
 
-def test_a_loss_that_is_nan_without_an_op_to_blame_still_names_epoch_and_batch():
-    w = tn.tensor([1.0], requires_grad=True)
-    model = lambda x: tn.as_tensor(x) * w
-    loss = lambda predictions, targets: predictions.mean() * tn.tensor(np.nan)
-    with pytest.raises(NonFinite, match=r"the loss is nan in epoch 1, batch 1; .*\n  hint   a smaller"):
-        fit(model, loss, optim.SGD([w], lr=0.1), [(np.ones(3), np.ones(3))], progress=False)
-    assert w.item() == 1
-
-
 def test_evaluate_and_predict_of_nothing_are_refused():
     for data in ([], [(X[:0], Y[:0])]):
         with pytest.raises(ValueError, match="evaluate: the data have no rows"):
@@ -335,35 +190,3 @@ def test_evaluate_and_predict_of_nothing_are_refused():
 def test_arrays_of_different_lengths_are_refused(arrays, shapes):
     with pytest.raises(ShapeError, match=f"the same number of rows are needed, got {shapes}"):
         evaluate(network(), cross_entropy, arrays)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: EarlyStopping(patience=-1), "EarlyStopping: patience=-1 and min_delta=0.0 are not negative"),
-        (lambda: EarlyStopping(min_delta=-0.1), "min_delta=-0.1"),
-        (lambda: EarlyStopping(mode="down"), 'mode is "min", "max" or None, got \'down\''),
-        (lambda: ReduceOnPlateau(factor=1.0), "ReduceOnPlateau: factor lies between 0 and 1, got 1.0"),
-        (lambda: ReduceOnPlateau(factor=0.0), "got 0.0"),
-        (lambda: Checkpoint("x", every=0), "Checkpoint: every is a number of steps from 1, got 0"),
-    ],
-)
-def test_callbacks_refuse_options_that_make_no_sense(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
-
-
-def test_a_plateau_cannot_reduce_a_rate_that_follows_a_schedule():
-    model = network()
-    before = weights(model)
-    optimizer = optim.SGD(model.parameters(), lr=lambda step: 0.1)
-    with pytest.raises(ValueError, match="learning rate follows a schedule already"):
-        fit(
-            model,
-            cross_entropy,
-            optimizer,
-            batches(X, Y, size=50, rng=0),
-            callbacks=[ReduceOnPlateau("loss")],
-            progress=False,
-        )
-    assert weights(model) == before

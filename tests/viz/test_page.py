@@ -7,10 +7,15 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.browser import browser
-from tinygrad_nn import nn
+from tests.support.networks import X, loss
+from tinygrad_nn import nn, viz
 
 RNG = np.random.default_rng(0)
+
+
 IMAGES = RNG.normal(size=(32, 784)).astype(np.float32)
+
+
 LABELS = np.arange(32) % 10
 
 
@@ -141,3 +146,18 @@ def test_no_label_is_wider_than_its_shape(window, tmp_path):
         ".map(node => node.id)"
     )
     assert overflow == []
+
+
+@pytest.mark.parametrize("options", [{"grads": True}, {"fold_repeats": False}])
+def test_a_page_has_its_levels_with_gradients_and_with_repeats_opened(options):
+    model = nn.Sequential(*[nn.Dense(5, 5, rng=k) for k in range(6)])
+    loss = lambda x: (model(x) ** 2).sum()
+    page = viz.draw(loss, X, **options).html()
+    assert "all ops" in page
+    assert ("all ops, repeats opened" in page) is ("fold_repeats" not in options)
+
+
+def test_a_page_without_steps_has_no_player_and_no_story():
+    page = loss().graph().html(steps=False)
+    assert '"steps":[]' in page
+    assert "gradient reaches" not in page

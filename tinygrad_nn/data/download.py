@@ -30,7 +30,8 @@ class _HttpsRedirects(HTTPRedirectHandler):
 def fetch(url: str, limit: int) -> bytes:
     """Return what an https address serves within DEADLINE, unverified.
 
-    Raises DatasetError with the reason, which is also given for more than `limit` bytes.
+    Raises:
+        DatasetError: with the reason, which may be more than `limit` bytes.
     """
     body: Future[bytes] = Future()
 
@@ -40,7 +41,7 @@ def fetch(url: str, limit: int) -> bytes:
         except BaseException as fault:
             body.set_exception(fault)
 
-    # name lookup, handshake and headers that drip in know no deadline: they can only be left behind
+    # Name lookup, handshake and headers that drip in know no deadline: they can only be left behind.
     worker = threading.Thread(target=work, daemon=True)
     worker.start()
     worker.join(DEADLINE)
@@ -56,7 +57,7 @@ def _read(url: str, limit: int) -> bytes:
     end = time.monotonic() + DEADLINE
     body = bytearray()
     with _open(url) as response:
-        # read1 returns what one receive brought; read would wait for a slow sender to fill its buffer
+        # read1 returns what one receive brought; read would wait for a slow sender to fill its buffer.
         while time.monotonic() < end and (piece := response.read1(1 << 16)):
             body += piece
             if len(body) > limit:
@@ -68,7 +69,7 @@ def _open(url: str) -> HTTPResponse:
     try:
         response: HTTPResponse = build_opener(_HttpsRedirects).open(url, timeout=SILENCE)
     except HTTPError as fault:
-        # it holds the connection
+        # It holds the connection.
         fault.close()
         raise
     return response

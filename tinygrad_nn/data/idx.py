@@ -8,14 +8,13 @@ import math
 import os
 import struct
 import zlib
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tinygrad_nn.errors import DatasetError
 
-_DTYPES: dict[int, np.dtype[Any]] = {
+_DTYPES: dict[int, np.dtype] = {
     0x08: np.dtype(">u1"),
     0x09: np.dtype(">i1"),
     0x0B: np.dtype(">i2"),
@@ -28,18 +27,21 @@ _NUMPY_MAX_BYTES = int(np.iinfo(np.intp).max)
 _CHUNK = 1 << 18
 
 
-def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
+def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     """Read a file in IDX format, of any element type and rank, gzip-compressed (whatever its name) or not.
 
-    Returns a writeable array in the machine's byte order: uint8, int8, int16, int32, float32 or float64.
-    The first dimension may be 0 (a file without items), the others may not. Raises DatasetError, naming the
-    file, if it cannot be read or is anything but exactly one IDX array: no byte may be missing, changed in
-    the header, or left over, and memory grows only with bytes that are there, never by what a header
-    claims.
+    Memory grows only with bytes that are there, never by what a header claims. The format is described at the
+    end of Y. LeCun's page on the MNIST database.
 
-    Format: the end of Y. LeCun's page on the MNIST database.
+    Returns:
+        A writeable array in the machine's byte order: uint8, int8, int16, int32, float32 or float64. The first
+        dimension may be 0 (a file without items), the others may not.
+
+    Raises:
+        DatasetError: names a file that cannot be read or is anything but exactly one IDX array: no byte may be
+            missing, changed in the header, or left over.
     """
-    # a FIFO or a device would block or never end
+    # A FIFO or a device would block or never end.
     if not os.path.isfile(path):
         raise DatasetError(f"{os.fspath(path)!r} is not a file")
     try:
@@ -65,7 +67,7 @@ def unpack(file: BinaryIO, shape: tuple[int, ...] | None = None) -> bytearray:
         raise DatasetError(f"its header announces the shape {sizes}, expected {shape}")
     if 0 in sizes[1:]:
         raise DatasetError(f"its header announces items without content, shape {sizes}")
-    # NumPy multiplies the other sizes of an empty array, too
+    # NumPy multiplies the other sizes of an empty array, too.
     if math.prod(max(size, 1) for size in sizes) * dtype.itemsize > _NUMPY_MAX_BYTES:
         raise DatasetError(f"its header announces more than an array can hold, shape {sizes}")
     total = len(contents) + math.prod(sizes) * dtype.itemsize
@@ -77,7 +79,7 @@ def unpack(file: BinaryIO, shape: tuple[int, ...] | None = None) -> bytearray:
     return contents
 
 
-def to_array(contents: bytearray) -> NDArray[Any]:
+def to_array(contents: bytearray) -> np.ndarray:
     """View what `unpack` returned as an array (a copy where the byte order differs from the machine's)."""
     dtype, rank = _magic(contents)
     array = np.frombuffer(contents, dtype, offset=4 + 4 * rank).reshape(_sizes(contents))
@@ -122,15 +124,15 @@ def _fill(contents: bytearray, source: _Source, total: int) -> None:
         contents += piece
 
 
-def _magic(contents: bytearray) -> tuple[np.dtype[Any], int]:
+def _magic(contents: bytearray) -> tuple[np.dtype, int]:
     """Element type and rank, from the first four bytes."""
     code, rank = contents[2], contents[3]
     if contents[:2] == b"\0\0" and code in _DTYPES and 1 <= rank <= _NUMPY_MAX_RANK:
         return _DTYPES[code], rank
-    found = f"it begins with {bytes(contents[:4])!r}, which is not the start of an IDX file"
+    problem = f"it begins with {bytes(contents[:4])!r}, which is not the start of an IDX file"
     if contents[2:4] == b"\0\0" and contents[1] in _DTYPES:
-        found += " (the bytes are in the wrong order: IDX is big-endian)"
-    raise DatasetError(found)
+        problem += " (the bytes are in the wrong order: IDX is big-endian)"
+    raise DatasetError(problem)
 
 
 def _sizes(contents: bytearray) -> tuple[int, ...]:

@@ -5,19 +5,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from tinygrad_nn.errors import CheckpointError, ShapeError
 
-Rng = int | np.random.Generator | None
-Batch = tuple[NDArray[Any], ...]
+Seed = int | np.random.Generator | np.random.SeedSequence | None
+Batch = tuple[np.ndarray, ...]
 
 
 class Batches:
     """What `batches` returns: `len` is the number of batches in an epoch, each iteration is a new epoch."""
 
     def __init__(
-        self, arrays: tuple[ArrayLike, ...], *, size: int, rng: Rng, shuffle: bool, drop_last: bool
+        self, arrays: tuple[ArrayLike, ...], *, size: int, rng: Seed, shuffle: bool, drop_last: bool
     ) -> None:
         self._arrays, self._rows, self._size = _checked(arrays, size)
         if drop_last and self._size > self._rows:
@@ -26,8 +26,8 @@ class Batches:
         self._shuffle = shuffle
         self._stop = self._rows - self._rows % self._size if drop_last else self._rows
         self._taken = 0
-        self._drawn_from: Any = None
-        self._pending: tuple[NDArray[Any] | None, int] | None = None
+        self._drawn_from: Mapping[str, Any] | None = None
+        self._pending: tuple[np.ndarray | None, int] | None = None
 
     def __len__(self) -> int:
         return -(-self._stop // self._size)
@@ -41,7 +41,7 @@ class Batches:
             yield tuple(array[rows if order is None else order[rows]] for array in self._arrays)
         self._taken = 0
 
-    def _draw(self) -> NDArray[Any] | None:
+    def _draw(self) -> np.ndarray | None:
         self._drawn_from = self._rng.bit_generator.state
         return self._rng.permutation(self._rows) if self._shuffle else None
 
@@ -53,7 +53,8 @@ class Batches:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next iteration go on where another one stood when `state_dict` was called.
 
-        Raises CheckpointError for a state of batches of another size, or of another number of rows.
+        Raises:
+            CheckpointError: the state is of batches of another size, or of another number of rows.
         """
         if (state["rows"], state["size"]) != (self._rows, self._size):
             raise CheckpointError(
@@ -70,12 +71,12 @@ class Batches:
 class Stream(Iterator[Batch]):
     """What `batches_forever` and `batches_with_replacement` return: batches without end."""
 
-    def __init__(self, arrays: tuple[ArrayLike, ...], *, size: int, rng: Rng) -> None:
+    def __init__(self, arrays: tuple[ArrayLike, ...], *, size: int, rng: Seed) -> None:
         self._arrays, self._rows, self._size = _checked(arrays, size)
         self._rng = np.random.default_rng(rng)
-        self._order: NDArray[Any] = np.empty(0, np.int64)
+        self._order: np.ndarray = np.empty(0, np.int64)
 
-    def _next_rows(self) -> NDArray[Any]:
+    def _next_rows(self) -> np.ndarray:
         raise NotImplementedError
 
     def __next__(self) -> Batch:
@@ -89,7 +90,8 @@ class Stream(Iterator[Batch]):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where another stream stood when `state_dict` was called.
 
-        Raises CheckpointError for the state of a stream of another number of rows.
+        Raises:
+            CheckpointError: the state is of a stream of another number of rows.
         """
         if state["rows"] != self._rows:
             raise CheckpointError(f"the state is of {state['rows']} rows, this stream has {self._rows}")
@@ -98,7 +100,7 @@ class Stream(Iterator[Batch]):
 
 
 class _Epochs(Stream):
-    def _next_rows(self) -> NDArray[Any]:
+    def _next_rows(self) -> np.ndarray:
         while len(self._order) < self._size:
             self._order = np.concatenate([self._order, self._rng.permutation(self._rows)])
         rows, self._order = self._order[: self._size], self._order[self._size :]
@@ -106,12 +108,12 @@ class _Epochs(Stream):
 
 
 class _Draws(Stream):
-    def _next_rows(self) -> NDArray[Any]:
+    def _next_rows(self) -> np.ndarray:
         return self._rng.integers(self._rows, size=self._size)
 
 
 def batches(
-    *arrays: ArrayLike, size: int, rng: Rng = None, shuffle: bool = True, drop_last: bool = False
+    *arrays: ArrayLike, size: int, rng: Seed = None, shuffle: bool = True, drop_last: bool = False
 ) -> Batches:
     """Every row once per epoch, in batches of `size`: iterate over the result once for each epoch.
 
@@ -121,46 +123,50 @@ def batches(
     and batches are views. To draw different orders, build the batches once, or hand over a Generator: the
     same seed gives the same order.
 
-    Raises ShapeError if the arrays do not have the same number of rows, at least one; ValueError without
-    arrays, for size < 1, or if `drop_last` would drop everything.
+    Raises:
+        ShapeError: the arrays do not have the same number of rows, at least one.
+        ValueError: no arrays, size < 1, or `drop_last` would drop everything.
 
-    >>> training = batches([[0, 0], [1, 1], [2, 4]], ["a", "b", "c"], size=2, rng=0)
-    >>> for epoch in range(2):
-    ...     for X, y in training:
-    ...         print(epoch, X.tolist(), y.tolist())
-    0 [[2, 4], [0, 0]] ['c', 'a']
-    0 [[1, 1]] ['b']
-    1 [[2, 4], [1, 1]] ['c', 'b']
-    1 [[0, 0]] ['a']
+    Example:
+        >>> training = batches([[0, 0], [1, 1], [2, 4]], ["a", "b", "c"], size=2, rng=0)
+        >>> for epoch in range(2):
+        ...     for X, y in training:
+        ...         print(epoch, X.tolist(), y.tolist())
+        0 [[2, 4], [0, 0]] ['c', 'a']
+        0 [[1, 1]] ['b']
+        1 [[2, 4], [1, 1]] ['c', 'b']
+        1 [[0, 0]] ['a']
     """
     return Batches(arrays, size=size, rng=rng, shuffle=shuffle, drop_last=drop_last)
 
 
-def batches_forever(*arrays: ArrayLike, size: int, rng: Rng = None) -> Stream:
+def batches_forever(*arrays: ArrayLike, size: int, rng: Seed = None) -> Stream:
     """Shuffled epochs without end, cut into batches of exactly `size`, which may span two epochs or more.
 
     For training that is counted in steps; zip with a range to stop. Arrays, `rng` and errors are those of
     `batches`.
 
-    >>> for step, (labels,) in zip(range(3), batches_forever(["a", "b", "c"], size=2, rng=0)):
-    ...     print(step, labels)
-    0 ['c' 'a']
-    1 ['b' 'c']
-    2 ['b' 'a']
+    Example:
+        >>> for step, (labels,) in zip(range(3), batches_forever(["a", "b", "c"], size=2, rng=0)):
+        ...     print(step, labels)
+        0 ['c' 'a']
+        1 ['b' 'c']
+        2 ['b' 'a']
     """
     return _Epochs(arrays, size=size, rng=rng)
 
 
-def batches_with_replacement(*arrays: ArrayLike, size: int, rng: Rng = None) -> Stream:
+def batches_with_replacement(*arrays: ArrayLike, size: int, rng: Seed = None) -> Stream:
     """Batches of `size` rows without end, every row drawn uniformly and independently of all others.
 
     Arrays, `rng` and errors are those of `batches`.
 
-    >>> for step, (labels,) in zip(range(3), batches_with_replacement(["a", "b", "c"], size=2, rng=0)):
-    ...     print(step, labels)
-    0 ['c' 'b']
-    1 ['b' 'a']
-    2 ['a' 'a']
+    Example:
+        >>> for step, (labels,) in zip(range(3), batches_with_replacement(["a", "b", "c"], size=2, rng=0)):
+        ...     print(step, labels)
+        0 ['c' 'b']
+        1 ['b' 'a']
+        2 ['a' 'a']
     """
     return _Draws(arrays, size=size, rng=rng)
 

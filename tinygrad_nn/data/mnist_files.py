@@ -4,7 +4,6 @@ import hashlib
 import io
 import math
 import os
-import tempfile
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from tinygrad_nn.data import idx
 from tinygrad_nn.errors import DatasetError
+from tinygrad_nn.files import cache_folder, write_atomically
 
 
 class Mnist(NamedTuple):
@@ -81,12 +81,14 @@ def mnist(folder: str | os.PathLike[str] | None = None) -> Mnist:
     Wherever the files come from, the SHA-256 of their decompressed contents is verified at each load. Files
     of your own in the same format, Fashion-MNIST's for example, are read with `read_idx`.
 
-    Raises DatasetError, which names the file or the mirrors and what is wrong with each.
-
     Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits", CC BY-SA 3.0.
+
+    Raises:
+        DatasetError: names the file or the mirrors and what is wrong with each.
     """
-    own = (os.environ.get("TINYGRAD_NN_DATA") or None) if folder is None else folder
-    contents = _from_cache() if own is None else _from_folder(_expanded(own))
+    if folder is None:
+        folder = os.environ.get("TINYGRAD_NN_DATA") or None
+    contents = _from_cache() if folder is None else _from_folder(_expanded(folder))
     x_train, y_train, x_test, y_test = (idx.to_array(content) for content in contents)
     return Mnist(_scaled(x_train), y_train.astype(np.int64), _scaled(x_test), y_test.astype(np.int64))
 
@@ -97,14 +99,17 @@ def _scaled(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _from_folder(folder: Path) -> list[bytearray]:
     """The contents of the user's own files, each as it is or not at all."""
-    found = {file: _candidates(folder, file) for file in FILES}
-    if missing := [file.name for file, paths in found.items() if not paths]:
+    candidates = {file: _candidates(folder, file) for file in FILES}
+    if missing := [file.name for file, paths in candidates.items() if not paths]:
         raise DatasetError(f"{folder} does not contain {', '.join(missing)} (with or without .gz)")
-    return [_read(paths[0], file) for file, paths in found.items()]
+    return [_read(paths[0], file) for file, paths in candidates.items()]
 
 
 def _from_cache() -> list[bytearray]:
-    folder = _cache_folder()
+    try:
+        folder = cache_folder()
+    except RuntimeError as fault:
+        raise DatasetError(f"~/.cache: {fault}") from fault
     mirrors = list(MIRRORS)
     return [_cached(folder, file, mirrors) for file in FILES]
 
@@ -124,7 +129,7 @@ def _cached(folder: Path, file: _File, mirrors: list[str]) -> bytearray:
 
 def _downloaded(folder: Path, file: _File, mirrors: list[str]) -> tuple[bytes, bytearray]:
     """The true file as a mirror sends it, and its contents; mirrors that fail move to the end of the list."""
-    # http and TLS take longer to import than the rest of this package, and are needed once
+    # http and TLS take longer to import than the rest of this package, and are needed once.
     from tinygrad_nn.data import download
 
     faults = []
@@ -148,11 +153,7 @@ def _downloaded(folder: Path, file: _File, mirrors: list[str]) -> tuple[bytes, b
 def _keep(path: Path, packed: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # written elsewhere and moved, so that no process, killed or concurrent, shows another one half a file
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix="partial-") as scratch:
-            complete = Path(scratch, path.name)
-            complete.write_bytes(packed)
-            complete.replace(path)
+        write_atomically(path, [packed])
     except OSError as fault:
         warnings.warn(
             f"MNIST is not kept in {path.parent}, and will be downloaded again: {fault}", stacklevel=2
@@ -182,12 +183,6 @@ def _contents(packed: BinaryIO, file: _File) -> bytearray:
 
 def _candidates(folder: Path, file: _File) -> list[Path]:
     return [path for suffix in ("", ".gz") if os.path.isfile(path := folder / (file.name + suffix))]
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # the XDG specification has relative paths ignored
-    return (Path(base) if os.path.isabs(base) else _expanded("~/.cache")) / "tinygrad_nn"
 
 
 def _expanded(folder: str | os.PathLike[str]) -> Path:

@@ -1,15 +1,15 @@
 """Data sets in NumPy's .npz format, the one Keras distributes its own in: one archive, arrays by name."""
 
-import ast
 import io
 import math
 import os
 import zipfile
 import zlib
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.lib import format as npy
+from numpy.typing import ArrayLike
 
 from tinygrad_nn.errors import DatasetError, DtypeError
 from tinygrad_nn.files import write_atomically
@@ -18,19 +18,25 @@ _END = b"PK\x05\x06"
 _END_LENGTH = 22
 _HEADER_LIMIT = 10_000
 _CHUNK = 1 << 20
+_HEADERS = {
+    (1, 0): (2, npy.read_array_header_1_0),
+    (2, 0): (4, npy.read_array_header_2_0),
+    # What is new in version 3 is the text of field names, and no array of numbers has fields.
+    (3, 0): (4, npy.read_array_header_2_0),
+}
+"""By version of the .npy format: how many bytes say how long the header is, and what reads it."""
 
 
-def read_npz(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> dict[str, NDArray[Any]]:
+def read_npz(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> dict[str, np.ndarray]:
     """Read all arrays of an .npz file, by name: for `mnist.npz` of Keras x_train, y_train, x_test, y_test.
 
     Numbers and bools of any shape are read, in the machine's byte order; nothing in the file is executed.
     Every member has to be exactly the array that its header announces. Arrays may take `max_bytes` together;
     by default 100 times the size of the file, and 64 MB in any case, so that a small file cannot fill the
-    memory.
+    memory. The formats are those of numpy.lib.format and of PKWARE's APPNOTE.TXT.
 
-    Raises DatasetError, naming the file, if it cannot be read, is damaged, or is not such an archive.
-
-    Format: numpy.lib.format, and APPNOTE.TXT of PKWARE.
+    Raises:
+        DatasetError: names a file that cannot be read, is damaged, or is not such an archive.
     """
     name = os.fspath(path)
     if not os.path.isfile(path):
@@ -56,15 +62,20 @@ def read_npz(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> d
 def write_npz(path: str | os.PathLike[str], /, **arrays: ArrayLike) -> None:
     """Write arrays by name, compressed, so that `read_npz`, NumPy and Keras can read them; in one stroke.
 
-    Raises DtypeError for anything but numbers and bools, OSError if the file cannot be written; the old file,
-    if any, is as it was then.
+    Raises:
+        DtypeError: anything but numbers and bools.
+        OSError: the file cannot be written; the old one, if any, is as it was.
     """
-    plain = {name: np.asarray(array) for name, array in arrays.items()}
-    for name, array in plain.items():
+    members = {name: np.asarray(array) for name, array in arrays.items()}
+    for name, array in members.items():
         if array.dtype.kind not in "fiub":
             raise DtypeError(f"write_npz: {name} has dtype {array.dtype}; numbers and bools are written")
     contents = io.BytesIO()
-    np.savez_compressed(contents, **plain)  # type: ignore[arg-type]
+    # np.savez_compressed has keywords of its own, which are names like others here: file, allow_pickle.
+    with zipfile.ZipFile(contents, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in members.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                npy.write_array(member, array, allow_pickle=False)
     write_atomically(path, [contents.getbuffer()])
 
 
@@ -75,13 +86,13 @@ def _checked_size(file: IO[bytes]) -> int:
         raise DatasetError("too short for an .npz archive")
     file.seek(-_END_LENGTH, os.SEEK_END)
     end = file.read()
-    # a comment could hide anything, and zipfile looks for the end of the archive far before that of the file
+    # A comment could hide anything, and zipfile looks for the end of the archive far before that of the file.
     if not end.startswith(_END) or end[-2:] != b"\0\0":
         raise DatasetError("not an .npz archive, or bytes are left over after its end")
     return size
 
 
-def _arrays(file: IO[bytes], limit: int) -> dict[str, NDArray[Any]]:
+def _arrays(file: IO[bytes], limit: int) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if members and min(member.header_offset for member in members) != 0:
@@ -102,7 +113,7 @@ def _arrays(file: IO[bytes], limit: int) -> dict[str, NDArray[Any]]:
         return result
 
 
-def _array(source: IO[bytes], announced: int, limit: int) -> NDArray[Any]:
+def _array(source: IO[bytes], announced: int, limit: int) -> np.ndarray:
     """Read one member, which must be one array; memory grows only with bytes that are there."""
     shape, fortran, dtype, length = _header(source)
     total = math.prod(shape) * dtype.itemsize
@@ -124,24 +135,27 @@ def _array(source: IO[bytes], announced: int, limit: int) -> NDArray[Any]:
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def _header(source: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """Return shape, order, dtype and the length of the header of an .npy file."""
-    start = source.read(8)
-    width = {b"\x01\0": 2, b"\x02\0": 4, b"\x03\0": 4}.get(start[6:8])
-    if start[:6] != b"\x93NUMPY" or width is None:
-        raise DatasetError("it does not begin as an array does")
-    length = int.from_bytes(source.read(width), "little")
+def _header(source: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """Return shape, order, dtype and the length of the header of an .npy file, as NumPy reads it.
+
+    NumPy would take as many bytes as the header says it has before it looks at their number, so that is done here.
+    """
+    try:
+        version = npy.read_magic(source)
+        width, read = _HEADERS[version]
+    except (ValueError, KeyError) as fault:
+        raise DatasetError("it does not begin as an array does") from fault
+    size = source.read(width)
+    length = int.from_bytes(size, "little")
     if length > _HEADER_LIMIT:
         raise DatasetError(f"its header would be {length} bytes long")
-    text = source.read(length).decode("utf-8")
     try:
-        header = ast.literal_eval(text.strip())
-        shape, fortran, dtype = header["shape"], header["fortran_order"], np.dtype(header["descr"])
-    except (SyntaxError, ValueError, TypeError, KeyError, RecursionError, MemoryError) as fault:
+        shape, fortran, dtype = read(io.BytesIO(size + source.read(length)))
+    except Exception as fault:
+        # Whatever a parser of Python's literals finds wrong with it.
         raise DatasetError(f"a damaged header ({type(fault).__name__})") from fault
-    sizes = isinstance(shape, tuple) and all(type(size) is int and 0 <= size < 2**63 for size in shape)
-    if not sizes or len(shape) > 64 or type(fortran) is not bool or len(header) != 3:
+    if len(shape) > 64 or not all(type(size) is int and 0 <= size < 2**63 for size in shape):
         raise DatasetError("a damaged header")
     if dtype.kind not in "fiub" or dtype.subdtype is not None:
         raise DatasetError(f"arrays of dtype {dtype} are not read; numbers and bools are")
-    return shape, fortran, dtype, 8 + width + length
+    return shape, fortran, dtype, npy.MAGIC_LEN + width + length

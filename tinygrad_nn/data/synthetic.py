@@ -18,12 +18,16 @@ def moons(
     numbers never change, so that the points are those of scikit-learn's
     `make_moons(n, noise=noise, random_state=seed)`; with None they differ each time.
 
-    Returns X, float64 (n, 2), and y, int64 (n,). Raises ValueError for n < 1 and for a noise that is
-    negative or not finite.
+    Returns:
+        X, float64 (n, 2), and y, int64 (n,).
 
-    >>> X, y = moons()
-    >>> X[0].round(8).tolist(), y[:10].tolist()
-    ([0.74346118, 0.46465633], [0, 1, 1, 0, 1, 1, 0, 1, 0, 1])
+    Raises:
+        ValueError: n < 1, or a noise that is negative or not finite.
+
+    Example:
+        >>> X, y = moons()
+        >>> X[0].round(8).tolist(), y[:10].tolist()
+        ([0.74346118, 0.46465633], [0, 1, 1, 0, 1, 1, 0, 1, 0, 1])
     """
     n = operator.index(n)
     if n < 1:
@@ -35,7 +39,7 @@ def moons(
     outer, inner = (np.linspace(0, np.pi, count) for count in (n // 2, n - n // 2))
     X = np.empty((n, 2))
     X[: n // 2] = np.stack([np.cos(outer), np.sin(outer)], axis=1)
-    # (1 - sin) - 0.5, in this order, rounds as scikit-learn does
+    # (1 - sin) - 0.5, in this order, rounds as scikit-learn does.
     X[n // 2 :] = np.stack([1 - np.cos(inner), 1 - np.sin(inner) - 0.5], axis=1)
     order = np.arange(n)
     random.shuffle(order)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.engine.node import Node
 from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
+from tinygrad_nn.hints import METHODS, no_attribute
 from tinygrad_nn.primitives.operands import Array, as_array
 
 
@@ -24,29 +25,6 @@ def tell_of_assignment(tensor: Any, array: Array) -> None:
         tracer.on_assign(tensor)
 
 
-_NUMPY_METHODS = {
-    "view": "t.reshape(shape)",
-    "unsqueeze": "np.expand_dims(t, axis)",
-    "permute": "t.transpose(axes)",
-    "t": "t.T",
-    "mm": "t @ other",
-    "matmul": "t @ other",
-    "pow": "t ** exponent",
-    "abs": "np.abs(t)",
-    "clamp": "t.clip(low, high)",
-    "expand": "np.broadcast_to(t, shape)",
-    "masked_fill": "np.where(mask, value, t)",
-    "numel": "t.size",
-    "float": "t.astype(np.float32)",
-    "double": "t.astype(np.float64)",
-    "to": "t.astype(dtype); there is one device, the CPU",
-    "cuda": "there is one device, the CPU",
-    "cpu": "there is one device, the CPU",
-    "zero_grad": "t.grad = None",
-}
-"""What NumPy has instead of methods of PyTorch."""
-
-
 class Conversions:
     """The part of Tensor that reads its array and its node and makes no new tensors."""
 
@@ -58,10 +36,23 @@ class Conversions:
                 f"{cls.__name__}: Tensor has no subclasses\n  hint   functions of tensors, or an nn.Module"
             )
 
-    def __getattr__(self, name: str) -> Any:
-        """Say what to write instead of a method of PyTorch; only asked for what does not exist."""
-        hint = f"\n  hint   {_NUMPY_METHODS[name]}" if name in _NUMPY_METHODS else ""
-        raise AttributeError(f"'Tensor' object has no attribute {name!r}{hint}")
+    if not TYPE_CHECKING:
+        # Hidden from type checkers: t.smu() is an error to them, and array @ t, where NumPy's stubs would see an
+        # array in whatever has __array__, is a tensor.
+
+        def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+            if self.requires_grad:
+                raise NoGradientRule(
+                    "NumPy asked for the plain array of a tensor that requires grad, which would lose its gradient\n"
+                    "  hint   differentiable: X @ t, np.dot(X, t), np.stack([...]), np.concatenate([...])\n"
+                    "         without gradient: t.data, t.detach()"
+                )
+            tell_tracers(self, "np.asarray(t)")
+            return np.array(self._data, dtype=dtype, copy=copy)
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what to write instead of a method of PyTorch; only asked for what does not exist."""
+            raise no_attribute("'Tensor' object", name, METHODS)
 
     _data: Array
     _node: Any
@@ -70,11 +61,11 @@ class Conversions:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._data.shape  # type: ignore[no-any-return]
+        return self._data.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self._data.dtype  # type: ignore[no-any-return]
+        return self._data.dtype
 
     @property
     def ndim(self) -> int:
@@ -96,12 +87,13 @@ class Conversions:
         """Return the array; a tensor that requires grad asks for `detach()` first."""
         return np.asarray(self)
 
-    def item(self) -> Any:
+    def item(self) -> float:
         """Return the single element as a Python number."""
         tell_tracers(self, ".item()")
         if self.size != 1:
             raise ShapeError(f"item() is for one element, this tensor has shape {self.shape}")
-        return self._data.item()
+        number: float = self._data.item()
+        return number
 
     def tolist(self) -> Any:
         """Return the values as nested lists."""
@@ -142,16 +134,6 @@ class Conversions:
             tell_tracers(self, "formatting")
             return format(self._data.item(), spec)
         return format(repr(self), spec)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        if self.requires_grad:
-            raise NoGradientRule(
-                "NumPy asked for the plain array of a tensor that requires grad, which would lose its gradient\n"
-                "  hint   differentiable: X @ t, np.dot(X, t), np.stack([...]), np.concatenate([...])\n"
-                "         without gradient: t.data, t.detach()"
-            )
-        tell_tracers(self, "np.asarray(t)")
-        return np.array(self._data, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
         body = np.array2string(self._data, separator=", ", prefix="Tensor(", threshold=100, edgeitems=3)

@@ -6,43 +6,41 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tinygrad_nn import context
 from tinygrad_nn.engine.failures import explain
 from tinygrad_nn.engine.tensor import NO_PARAMS, Tensor, apply, compute
 from tinygrad_nn.errors import DtypeError, GraphError
+from tinygrad_nn.ops import shape as shape_ops
 from tinygrad_nn.primitives.declare import kernel
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives.primitive import Primitive, primitive_of
 from tinygrad_nn.primitives.record import LISTENERS, REGISTRY, Record
 
 __all__ = ["Tensor"]
 
-_ASTYPE: Any = REGISTRY["astype"]
-_RESHAPE: Any = REGISTRY["reshape"]
-_TRANSPOSE: Any = REGISTRY["transpose"]
-
-_BINARY = {
-    "add": "add",
-    "sub": "subtract",
-    "mul": "multiply",
-    "truediv": "divide",
-    "pow": "power",
-    "matmul": "matmul",
-    "mod": "remainder",
-    "floordiv": "floor_divide",
-    "and": "bitwise_and",
-    "or": "bitwise_or",
-    "xor": "bitwise_xor",
+BINARY = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "truediv": np.divide,
+    "pow": np.power,
+    "matmul": np.matmul,
+    "mod": np.remainder,
+    "floordiv": np.floor_divide,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
 }
-_COMPARE = {
-    "gt": "greater",
-    "ge": "greater_equal",
-    "lt": "less",
-    "le": "less_equal",
-    "eq": "equal",
-    "ne": "not_equal",
+COMPARE = {
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "eq": np.equal,
+    "ne": np.not_equal,
 }
-_UNARY = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}
+UNARY = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
 
 
 def _binary(op: Primitive) -> tuple[Callable[..., Tensor], ...]:
@@ -118,68 +116,74 @@ def _method(record: Record) -> Callable[..., Any]:
     return call
 
 
-# Methods that are called differently from NumPy's functions
+# Methods that are called differently from NumPy's functions.
 
 
 def copy(self: Tensor) -> Tensor:
     """Return a differentiable copy, as `np.copy` does for arrays."""
-    return apply(_ASTYPE, (self,), {"dtype": self.dtype})
+    return apply(shape_ops.astype, (self,), {"dtype": self.dtype})
 
 
-def astype(self: Tensor, dtype: Any) -> Tensor:
+def astype(self: Tensor, dtype: DTypeLike) -> Tensor:
     """Return a copy with another dtype; the gradient comes back in this tensor's dtype."""
     dtype = np.dtype(dtype)
     if dtype.kind not in "fiub":
         raise DtypeError(f"astype: dtype {dtype} is not supported; tensors hold floats, integers and bools")
-    return apply(_ASTYPE, (self,), {"dtype": dtype})
+    return apply(shape_ops.astype, (self,), {"dtype": dtype})
 
 
-def reshape(self: Tensor, *shape: Any, order: str = "C") -> Tensor:
+def reshape(self: Tensor, *shape: int | tuple[int, ...], order: str = "C") -> Tensor:
     """Return the same elements in another shape; one length may be -1."""
-    target = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], (int, np.integer)) else shape
-    params = {"shape": target} if order == "C" else {"shape": target, "order": order}
-    return apply(_RESHAPE, (self,), params)
+    params = {"shape": _spread(shape)} if order == "C" else {"shape": _spread(shape), "order": order}
+    return apply(shape_ops.reshape, (self,), params)
 
 
-def transpose(self: Tensor, *axes: Any) -> Tensor:
+def transpose(self: Tensor, *axes: int | tuple[int, ...] | None) -> Tensor:
     """Return the tensor with its axes in another order, reversed by default."""
-    order = axes[0] if len(axes) == 1 and not isinstance(axes[0], (int, np.integer)) else axes
-    return apply(_TRANSPOSE, (self,), {"axes": tuple(order)} if order else {})
+    order = axes[0] if axes == (None,) else _spread(axes)
+    return apply(shape_ops.transpose, (self,), {"axes": order} if order else {})
 
 
 def flatten(self: Tensor) -> Tensor:
     """Return the elements in one dimension."""
-    return apply(_RESHAPE, (self,), {"shape": (-1,)})
+    return apply(shape_ops.reshape, (self,), {"shape": (-1,)})
 
 
-_MADE: set[str] = set()  # methods that come from the registry, which a new declaration may replace
+def _spread(numbers: tuple[Any, ...]) -> tuple[int, ...]:
+    """Return the integers of a call that takes them one by one or in one sequence."""
+    return (
+        tuple(numbers[0]) if len(numbers) == 1 and not isinstance(numbers[0], (int, np.integer)) else numbers
+    )
 
 
-def _attach(record: Record) -> None:
-    """Give Tensor the method of an op, if it has one and the name is free."""
-    if record.method and (record.name in _MADE or not hasattr(Tensor, record.name)):
-        _MADE.add(record.name)
-        setattr(Tensor, record.name, _method(record))
-
-
-for _symbol, _name in _BINARY.items():
-    _forward, _reflected, _in_place = _binary(REGISTRY[_name])  # type: ignore[arg-type]
-    setattr(Tensor, f"__{_symbol}__", _forward)
-    setattr(Tensor, f"__r{_symbol}__", _reflected)
-    setattr(Tensor, f"__i{_symbol}__", _in_place)
-for _symbol, _name in _COMPARE.items():
-    setattr(Tensor, f"__{_symbol}__", _binary(REGISTRY[_name])[0])  # type: ignore[arg-type]
-for _symbol, _name in _UNARY.items():
-    setattr(Tensor, f"__{_symbol}__", _unary(REGISTRY[_name]))  # type: ignore[arg-type]
-for _name, _function in {
+SPECIAL = {
     "copy": copy,
     "astype": astype,
     "reshape": reshape,
     "transpose": transpose,
     "flatten": flatten,
     "ravel": flatten,
-}.items():
-    setattr(Tensor, _name, _function)
+}
+FROM_REGISTRY: set[str] = set()
+"""Methods that come from the registry, which a new declaration may replace."""
+
+
+def _attach(record: Record) -> None:
+    """Give Tensor the method of an op, if it has one and the name is free."""
+    if record.method and (record.name in FROM_REGISTRY or not hasattr(Tensor, record.name)):
+        FROM_REGISTRY.add(record.name)
+        setattr(Tensor, record.name, _method(record))
+
+
+for _symbol, _ufunc in BINARY.items():
+    for _prefix, _operator in zip(("", "r", "i"), _binary(primitive_of(_ufunc)), strict=True):
+        setattr(Tensor, f"__{_prefix}{_symbol}__", _operator)
+for _symbol, _ufunc in COMPARE.items():
+    setattr(Tensor, f"__{_symbol}__", _binary(primitive_of(_ufunc))[0])
+for _symbol, _ufunc in UNARY.items():
+    setattr(Tensor, f"__{_symbol}__", _unary(primitive_of(_ufunc)))
+for _name, _special in SPECIAL.items():
+    setattr(Tensor, _name, _special)
 for _record in dict.fromkeys(REGISTRY.values()):
     _attach(_record)
 LISTENERS.append(_attach)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinygrad_nn import context
 from tinygrad_nn.context import DEFAULT, SCOPE, STATE
@@ -24,6 +25,9 @@ from tinygrad_nn.primitives.composite import Composite
 from tinygrad_nn.primitives.operands import Array, as_array, as_operand, common_dtype, is_weak
 from tinygrad_nn.primitives.primitive import Primitive
 from tinygrad_nn.primitives.record import REGISTRY
+
+Operand: TypeAlias = "Tensor | ArrayLike"
+"""What ops, layers and losses take: a tensor, or anything that `np.asarray` makes an array of."""
 
 NO_PARAMS: dict[str, Any] = {}
 _new: Any = object.__new__
@@ -218,7 +222,7 @@ class Tensor(Methods, Conversions):
         return self._node.grad if isinstance(self._node, Leaf) else None
 
     @grad.setter
-    def grad(self, value: Any) -> None:
+    def grad(self, value: Array | None) -> None:
         if not isinstance(self._node, Leaf) or not self._node.requires_grad:
             raise GraphError("only a leaf that requires grad has a gradient\n  hint   t.requires_grad = True")
         if value is not None:

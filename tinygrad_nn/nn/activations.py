@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from tinygrad_nn.engine.tensor import Tensor, apply, as_tensor, compute
+from tinygrad_nn.engine.tensor import Operand, Tensor, apply, as_tensor
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.ops import activation, trigonometric
 from tinygrad_nn.primitives.primitive import Primitive
@@ -15,12 +13,9 @@ class _Activation(Module):
 
     op: Primitive
 
-    def forward(self, x: Any) -> Tensor:
-        x = x if type(x) is Tensor else as_tensor(x)
-        a, node = x._data, x._node
-        return compute(
-            self.op, [a], [a if node is None else node], node is not None and node.requires_grad, {}, (x,)
-        )
+    def forward(self, x: Operand) -> Tensor:
+        y: Tensor = self.op(as_tensor(x))
+        return y
 
 
 class Sigmoid(_Activation):
@@ -77,10 +72,10 @@ class _Adjustable(Module):
     op: Primitive
     option: str
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, x: Operand) -> Tensor:
         setting = getattr(self, self.option)
-        usual = setting == self.op.takes.defaults[self.option]
-        return apply(self.op, (as_tensor(x),), {} if usual else {self.option: setting})
+        params = {} if setting == self.op.takes.defaults[self.option] else {self.option: setting}
+        return apply(self.op, (as_tensor(x),), params)
 
     def extra_repr(self) -> str:
         return f"{self.option}={getattr(self, self.option)}"

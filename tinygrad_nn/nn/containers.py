@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, overload
+from typing import Any, Self, overload
 
-from tinygrad_nn.engine.tensor import Tensor, as_tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
 from tinygrad_nn.nn.module import Module
+
+Layer = Callable[..., Any]
+"""A module, or a plain function of what the layer before it returns."""
 
 
 class Sequential(Module):
@@ -20,43 +23,40 @@ class Sequential(Module):
         (3, Dense(2 -> 3))
     """
 
-    def __init__(self, *modules: Callable[..., Any]) -> None:
+    def __init__(self, *modules: Layer) -> None:
         for k, module in enumerate(modules):
             if isinstance(module, type):
                 raise TypeError(f"Sequential: item {k} is a class\n  hint   {module.__name__}()")
             if not callable(module):
-                hint = (
-                    "\n  hint   Sequential(*modules) for a list of them"
-                    if isinstance(module, (list, tuple))
-                    else ""
-                )
-                raise TypeError(
-                    f"Sequential: item {k} is {type(module).__name__}, expected modules or functions{hint}"
-                )
+                several = isinstance(module, (list, tuple))
+                hint = "\n  hint   Sequential(*modules) for a list of them" if several else ""
+                what = type(module).__name__
+                raise TypeError(f"Sequential: item {k} is {what}, expected modules or functions{hint}")
         self.modules = list(modules)
 
-    def attributes(self) -> Mapping[Any, Any]:
+    def attributes(self) -> Mapping[Any, object]:
         return dict(enumerate(self.modules)) | {k: v for k, v in vars(self).items() if k != "modules"}
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
+        y: Tensor = x
         for module in self.modules:
-            x = module(x)
-        return x
+            y = module(y)
+        return y
 
     def __len__(self) -> int:
         return len(self.modules)
 
-    def __iter__(self) -> Iterator[Callable[..., Any]]:
+    def __iter__(self) -> Iterator[Layer]:
         return iter(self.modules)
 
     @overload
     def __getitem__(self, index: int) -> Any: ...
     @overload
     def __getitem__(self, index: slice) -> Sequential: ...
-    def __getitem__(self, index: int | slice) -> Any:
+    def __getitem__(self, index: int | slice) -> Layer:
         return Sequential(*self.modules[index]) if isinstance(index, slice) else self.modules[index]
 
-    def append(self, module: Callable[..., Any]) -> Sequential:
+    def append(self, module: Layer) -> Self:
         """Add a module at the end; return the model."""
         self.modules.append(module)
         return self
@@ -65,7 +65,7 @@ class Sequential(Module):
 class Flatten(Module):
     """Every axis but the first becomes one: (N, ...) to (N, features)."""
 
-    def forward(self, x: Any) -> Tensor:
-        x = as_tensor(x)
-        rows: Tensor = x.reshape(len(x), math.prod(x.shape[1:]))
+    def forward(self, x: Operand) -> Tensor:
+        images = as_tensor(x)
+        rows: Tensor = images.reshape(len(images), math.prod(images.shape[1:]))
         return rows

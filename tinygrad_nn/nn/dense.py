@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import DTypeLike
 
-from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, zeros
 from tinygrad_nn.nn.module import Module, cast_input
 
@@ -40,20 +39,20 @@ class Dense(Module):
         init: Initializer | None = None,
         bias_init: Initializer | None = None,
         rng: Seed = None,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ) -> None:
         for label, width in (("in_features", in_features), ("out_features", out_features)):
             if not isinstance(width, (int, np.integer)) or isinstance(width, bool) or width < 1:
                 raise ValueError(f"Dense: {label} is a positive integer, got {width!r}")
         rng = np.random.default_rng(rng)
         self.in_features, self.out_features = int(in_features), int(out_features)
-        first = (init or glorot_uniform())((self.in_features, self.out_features), rng, dtype)
-        self.weight = Tensor(first, requires_grad=True)
+        weight = (init or glorot_uniform())((self.in_features, self.out_features), rng, dtype)
+        self.weight = Tensor(weight, requires_grad=True)
         self.bias: Tensor | None = None
         if bias:
             self.bias = Tensor((bias_init or zeros())((self.out_features,), rng, dtype), requires_grad=True)
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, x: Operand) -> Tensor:
         weight, bias = self.weight, self.bias
         if type(x) is not Tensor or x._data.dtype is not weight._data.dtype:
             x = cast_input(x, weight._data.dtype)
@@ -61,6 +60,5 @@ class Dense(Module):
         return y if bias is None else y + bias
 
     def extra_repr(self) -> str:
-        return f"{self.in_features} -> {self.out_features}" + (
-            "" if self.bias is not None else ", bias=False"
-        )
+        bias = "" if self.bias is not None else ", bias=False"
+        return f"{self.in_features} -> {self.out_features}{bias}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-Array = np.ndarray[Any, Any]
-Initializer = Callable[[tuple[int, ...], np.random.Generator, Any], Array]
+from tinygrad_nn.primitives.operands import Array
+
+Initializer = Callable[[tuple[int, ...], np.random.Generator, DTypeLike], Array]
 Seed = int | np.random.Generator | np.random.SeedSequence | None
 
 
@@ -46,7 +47,7 @@ def uniform(low: float = -0.05, high: float = 0.05) -> Initializer:
 
 
 def _scaled_uniform(variance: Callable[[int, int], float]) -> Initializer:
-    def draw(shape: tuple[int, ...], rng: np.random.Generator, dtype: Any) -> Array:
+    def draw(shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike) -> Array:
         limit = math.sqrt(3 * variance(*_fans(shape)))
         return rng.uniform(-limit, limit, shape).astype(dtype)
 
@@ -54,7 +55,7 @@ def _scaled_uniform(variance: Callable[[int, int], float]) -> Initializer:
 
 
 def _scaled_normal(variance: Callable[[int, int], float]) -> Initializer:
-    def draw(shape: tuple[int, ...], rng: np.random.Generator, dtype: Any) -> Array:
+    def draw(shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike) -> Array:
         return rng.normal(0.0, math.sqrt(variance(*_fans(shape))), shape).astype(dtype)
 
     return draw

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.failures import label_error
-from tinygrad_nn.engine.tensor import Tensor, apply, as_tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor, apply, as_tensor
 from tinygrad_nn.errors import DtypeError, LabelError, ShapeError
 from tinygrad_nn.nn.module import stands_for_plain
 from tinygrad_nn.ops import fused_losses
@@ -16,7 +16,7 @@ from tinygrad_nn.ops.activation import log_softmax, xlogy
 from tinygrad_nn.ops.arithmetic import product
 from tinygrad_nn.ops.elementwise import absolute
 from tinygrad_nn.ops.indexing import where
-from tinygrad_nn.primitives.operands import as_array
+from tinygrad_nn.primitives.operands import Array, as_array
 
 Reduction = Literal["mean", "sum", "none"]
 _SUM_TO_ONE = 1e-3
@@ -28,22 +28,21 @@ def _check_reduction(reduction: str) -> None:
         raise ValueError(f'reduction is "mean", "sum" or "none", got {reduction!r}')
 
 
-def _reduce(losses: Tensor, reduction: Reduction, kept: Any = None) -> Tensor:
-    """Reduce one loss per element or row; those that are not kept count for nothing."""
+def _reduce(losses: Tensor, reduction: Reduction, mask: Tensor | Array | None = None) -> Tensor:
+    """Reduce one loss per element or row; those outside of the mask count for nothing."""
     _check_reduction(reduction)
-    if kept is not None:
-        losses = where(kept, losses, 0.0)
+    if mask is not None:
+        losses = where(mask, losses, 0.0)
     if reduction == "none":
         return losses
     if reduction == "sum":
         return losses.sum()
-    if kept is not None:
-        count: Tensor = kept.sum()
-        return losses.sum() / count
+    if mask is not None:
+        return losses.sum() / mask.sum()
     return losses.mean() if losses.size else losses.sum() / 0.0
 
 
-def _targets(who: str, predictions: Tensor, targets: Any) -> Any:
+def _targets(who: str, predictions: Tensor, targets: Operand) -> Tensor | Array:
     """Return the targets in the dtype of the predictions; refuse shapes that would broadcast silently."""
     if not isinstance(targets, Tensor):
         targets = np.asarray(targets)
@@ -59,13 +58,13 @@ def _targets(who: str, predictions: Tensor, targets: Any) -> Any:
     return targets
 
 
-def _check_probabilities(who: str, what: str, p: Any) -> None:
+def _check_probabilities(who: str, what: str, p: Operand) -> None:
     values = plain(p)
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise LabelError(f"{who}: {what} are probabilities from 0 to 1, got {values.min()} to {values.max()}")
 
 
-def _check_rows(who: str, targets: Any) -> None:
+def _check_rows(who: str, targets: Operand) -> None:
     """Refuse targets with a row that does not sum to 1."""
     sums = plain(targets).sum(axis=1, dtype=np.float64)
     wrong = ~(np.abs(sums - 1) <= _SUM_TO_ONE)
@@ -77,52 +76,55 @@ def _check_rows(who: str, targets: Any) -> None:
         )
 
 
-def _class_probabilities(who: str, logits: Tensor, targets: Any, normalized: bool) -> Any:
-    targets = _targets(who, logits, targets)
+def _class_probabilities(who: str, logits: Tensor, targets: Operand, normalized: bool) -> Tensor | Array:
+    probabilities = _targets(who, logits, targets)
     if normalized:
-        _check_rows(who, targets)
-        _check_probabilities(who, "targets", targets)
-    return targets
+        _check_rows(who, probabilities)
+        _check_probabilities(who, "targets", probabilities)
+    return probabilities
 
 
-def _scores(who: str, x: Any) -> Tensor:
+def _scores(who: str, x: Operand) -> Tensor:
     scores = x if type(x) is Tensor else as_tensor(x)
     if scores._data.ndim != 2:
         raise ShapeError(f"{who}: predictions have shape {scores.shape}, expected (N, classes)")
     return scores
 
 
-def _labels(who: str, scores: Tensor, labels: Any, ignore_index: int | None) -> tuple[Any, Any]:
-    """Return valid labels and which rows count; where a row does not, its label is replaced by 0."""
-    labels = labels if type(labels) is Tensor else as_array(labels)
-    given = labels._data if type(labels) is Tensor else labels
-    unsigned = _UNSIGNED.get(given.dtype.char)
+def _labels(
+    who: str, scores: Tensor, targets: Operand, ignore_index: int | None
+) -> tuple[Tensor | Array, Tensor | Array | None]:
+    """Return valid labels and the mask of rows that count; where a row does not, its label is replaced by 0."""
+    labels = targets if type(targets) is Tensor else as_array(targets)
+    array = labels._data if isinstance(labels, Tensor) else labels
+    unsigned = _UNSIGNED.get(array.dtype.char)
     if unsigned is None:
-        hint = "labels.argmax(axis=1) for one-hot rows" if given.ndim == 2 else "labels.astype(np.int64)"
-        raise DtypeError(f"{who}: labels are integers, got dtype {given.dtype}\n  hint   {hint}")
+        hint = "labels.argmax(axis=1) for one-hot rows" if array.ndim == 2 else "labels.astype(np.int64)"
+        raise DtypeError(f"{who}: labels are integers, got dtype {array.dtype}\n  hint   {hint}")
     count, classes = scores._data.shape
-    if given.shape != (count,):
+    if array.shape != (count,):
         hints = {
             scores.shape: "labels.argmax(axis=1) for one-hot rows, or labels.astype(np.float32) for probabilities",
             (count, 1): "labels.reshape(-1)",
         }
-        hint = f"\n  hint   {hints[given.shape]}" if given.shape in hints else ""
+        hint = f"\n  hint   {hints[array.shape]}" if array.shape in hints else ""
         raise ShapeError(
-            f"{who}: {count} rows of shape {scores.shape} but labels of shape {given.shape}, expected ({count},){hint}"
+            f"{who}: {count} rows of shape {scores.shape} but labels of shape {array.shape}, expected ({count},){hint}"
         )
-    kept = None
+    mask = None
     if ignore_index is not None:
-        kept = labels != ignore_index
-        labels = where(kept, labels, 0)
-        given = plain(labels)
-    if count and np.maximum.reduce(given.view(unsigned)) >= classes:  # where negative labels are huge
-        raise label_error(who, given, classes)
-    return labels, kept
+        mask = labels != ignore_index
+        labels = where(mask, labels, 0)
+        array = plain(labels)
+    # As unsigned numbers negative labels are huge.
+    if count and np.maximum.reduce(array.view(unsigned)) >= classes:
+        raise label_error(who, array, classes)
+    return labels, mask
 
 
 def cross_entropy(
-    logits: Any,
-    targets: Any,
+    logits: Operand,
+    targets: Operand,
     *,
     reduction: Reduction = "mean",
     label_smoothing: float = 0.0,
@@ -160,8 +162,8 @@ def cross_entropy(
         if label_smoothing:
             weights = weights * (1 - label_smoothing) + label_smoothing / logits.shape[1]
         return _reduce(-product(weights, log_softmax(logits)).sum(axis=1), reduction)
-    labels, kept = _labels("cross_entropy", logits, targets, ignore_index)
-    if kept is None and not label_smoothing:
+    labels, mask = _labels("cross_entropy", logits, targets, ignore_index)
+    if mask is None and not label_smoothing:
         if reduction == "mean":
             return apply(fused_losses.cross_entropy, (logits, labels))
         _check_reduction(reduction)
@@ -169,11 +171,15 @@ def cross_entropy(
     losses = apply(fused_losses.cross_entropy, (logits, labels), {"reduction": "none"})
     if label_smoothing:
         losses = losses * (1 - label_smoothing) - log_softmax(logits).mean(axis=1) * label_smoothing
-    return _reduce(losses, reduction, kept)
+    return _reduce(losses, reduction, mask)
 
 
 def nll(
-    log_probabilities: Any, labels: Any, *, reduction: Reduction = "mean", ignore_index: int | None = None
+    log_probabilities: Operand,
+    labels: Operand,
+    *,
+    reduction: Reduction = "mean",
+    ignore_index: int | None = None,
 ) -> Tensor:
     """Return the negative log-likelihood of the labels, -log_probabilities[row, label].
 
@@ -187,11 +193,11 @@ def nll(
         1.3862943611198906
     """
     log_probabilities = _scores("nll", log_probabilities)
-    labels, kept = _labels("nll", log_probabilities, labels, ignore_index)
-    return _reduce(fused_losses.nll(log_probabilities, labels), reduction, kept)
+    labels, mask = _labels("nll", log_probabilities, labels, ignore_index)
+    return _reduce(fused_losses.nll(log_probabilities, labels), reduction, mask)
 
 
-def mse(predictions: Any, targets: Any, *, reduction: Reduction = "mean") -> Tensor:
+def mse(predictions: Operand, targets: Operand, *, reduction: Reduction = "mean") -> Tensor:
     """Return the squared error (predictions - targets)**2, averaged over all elements by default.
 
     Raises:
@@ -206,7 +212,7 @@ def mse(predictions: Any, targets: Any, *, reduction: Reduction = "mean") -> Ten
     return _reduce(difference * difference, reduction)
 
 
-def mae(predictions: Any, targets: Any, *, reduction: Reduction = "mean") -> Tensor:
+def mae(predictions: Operand, targets: Operand, *, reduction: Reduction = "mean") -> Tensor:
     """Return the absolute error |predictions - targets|, averaged over all elements by default.
 
     Raises:
@@ -220,7 +226,9 @@ def mae(predictions: Any, targets: Any, *, reduction: Reduction = "mean") -> Ten
     return _reduce(absolute(predictions - _targets("mae", predictions, targets)), reduction)
 
 
-def huber(predictions: Any, targets: Any, *, delta: float = 1.0, reduction: Reduction = "mean") -> Tensor:
+def huber(
+    predictions: Operand, targets: Operand, *, delta: float = 1.0, reduction: Reduction = "mean"
+) -> Tensor:
     """Return d**2 / 2 for differences d up to delta, delta * (|d| - delta / 2) beyond (Huber, 1964).
 
     Raises:
@@ -238,7 +246,7 @@ def huber(predictions: Any, targets: Any, *, delta: float = 1.0, reduction: Redu
     return _reduce(fused_losses.huber_elements(difference, delta=float(delta)), reduction)
 
 
-def binary_cross_entropy(logits: Any, targets: Any, *, reduction: Reduction = "mean") -> Tensor:
+def binary_cross_entropy(logits: Operand, targets: Operand, *, reduction: Reduction = "mean") -> Tensor:
     """Return the cross-entropy of sigmoid(logits) with targets in [0, 1], log(1 + exp(z)) - t * z.
 
     Raises:
@@ -256,7 +264,7 @@ def binary_cross_entropy(logits: Any, targets: Any, *, reduction: Reduction = "m
 
 
 def binary_cross_entropy_probabilities(
-    probabilities: Any, targets: Any, *, reduction: Reduction = "mean"
+    probabilities: Operand, targets: Operand, *, reduction: Reduction = "mean"
 ) -> Tensor:
     """Return -t * log(p) - (1 - t) * log(1 - p); from logits, `binary_cross_entropy` is more exact.
 
@@ -277,7 +285,7 @@ def binary_cross_entropy_probabilities(
     return _reduce(-(xlogy(targets, probabilities) + xlogy(1 - targets, 1 - probabilities)), reduction)
 
 
-def kl_divergence(logits: Any, targets: Any, *, reduction: Reduction = "mean") -> Tensor:
+def kl_divergence(logits: Operand, targets: Operand, *, reduction: Reduction = "mean") -> Tensor:
     """Return the divergence of softmax(logits) from the targets, sum of t * (log(t) - log_softmax(logits)).
 
     Args:

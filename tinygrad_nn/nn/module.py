@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tinygrad_nn.context import SCOPE, Scope, current, no_grad
 from tinygrad_nn.engine.conversions import plain
-from tinygrad_nn.engine.tensor import Tensor, as_tensor, wrap
+from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
 from tinygrad_nn.nn.summary import TRIED_WITH, Row, Summary, counted_parameters, spell_shape
+from tinygrad_nn.primitives.operands import Array
 from tinygrad_nn.states import check_fit
 
-Array = np.ndarray[Any, Any]
-_new: Any = tuple.__new__  # what Scope(...) comes to, in a third of the time
+Inputs = ParamSpec("Inputs")
+Output = TypeVar("Output", covariant=True)
+
+# What Scope(...) comes to, in a third of the time.
+_new_scope = tuple.__new__
+
+
+class _HasForward(Protocol[Inputs, Output]):
+    """So that type checkers see a call of a module as one of its `forward`."""
+
+    def forward(self, *args: Inputs.args, **kwargs: Inputs.kwargs) -> Output: ...
 
 
 class Module:
@@ -42,15 +53,15 @@ class Module:
         """Compute the result; every module defines its own."""
         raise TypeError(f"{type(self).__name__} does not define forward(self, x)")
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self: _HasForward[Inputs, Output], *args: Inputs.args, **kwargs: Inputs.kwargs) -> Output:
         previous = SCOPE.get()
-        SCOPE.set(_new(Scope, (self, previous)))
+        SCOPE.set(_new_scope(Scope, (self, previous)))
         try:
             return self.forward(*args, **kwargs)
         finally:
             SCOPE.set(previous)
 
-    def attributes(self) -> Mapping[Any, Any]:
+    def attributes(self) -> Mapping[Any, object]:
         """Return what is looked through for parameters, buffers and children: all attributes, by name."""
         return vars(self)
 
@@ -73,11 +84,11 @@ class Module:
             prefix = f"{path}." if path else ""
             stack.extend(reversed([(prefix + name, child) for name, child in module.named_children()]))
 
-    def _named_values(self) -> Iterator[tuple[str, Any]]:
+    def _named_values(self) -> Iterator[tuple[str, Tensor | Array]]:
         """Yield every leaf tensor and array inside, each once, in the order of definition."""
         seen: set[int] = set()
         names: set[str] = set()
-        stack: list[tuple[str, Any]] = [("", self)]
+        stack: list[tuple[str, object]] = [("", self)]
         while stack:
             path, value = stack.pop()
             if id(value) in seen:
@@ -111,31 +122,35 @@ class Module:
         """Return copies of all parameters, other tensors and buffers by their dotted names."""
         return {name: plain(value).copy() for name, value in self._named_values()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Operand]) -> None:
         """Copy arrays into the parameters and buffers of the same names; all of them, or none.
 
         Raises:
             CheckpointError: lists every missing and unexpected name and every wrong shape and dtype at once.
         """
         targets = dict(self._named_values())
-        arrays = {name: plain(value).copy() for name, value in state.items()}  # copies: they may be our own
-        check_fit(type(self).__name__, {name: plain(value) for name, value in targets.items()}, arrays)
+        # They may be our own.
+        copies = {name: plain(value).copy() for name, value in state.items()}
+        check_fit(type(self).__name__, {name: plain(value) for name, value in targets.items()}, copies)
         for name, value in targets.items():
-            plain(value)[...] = arrays[name]
+            plain(value)[...] = copies[name]
             if isinstance(value, Tensor):
-                value.data = value._data  # tells graphs that used it that it has changed
+                # Tells graphs that used it that it has changed.
+                value.data = value._data
 
-    def train(self, mode: bool = True) -> Module:
+    def train(self, mode: bool = True) -> Self:
         """Switch this module and all inside to training behaviour; return the module."""
         for _, module in self.named_modules():
             module.training = mode
         return self
 
-    def eval(self) -> Module:
+    def eval(self) -> Self:
         """Switch this module and all inside to evaluation behaviour; return the module."""
         return self.train(False)
 
-    def summary(self, input_shape: tuple[int, ...] | None = None, *, dtype: Any = np.float32) -> Summary:
+    def summary(
+        self, input_shape: tuple[int, ...] | None = None, *, dtype: DTypeLike = np.float32
+    ) -> Summary:
         """Return the table of the modules inside: their names, output shapes and numbers of parameters.
 
         Args:
@@ -178,7 +193,7 @@ class Module:
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
 
 
-def _flat(items: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+def _flat(items: Mapping[Any, object]) -> Iterator[tuple[str, object]]:
     """Yield the values of a mapping, those of lists, tuples and dicts in it one by one under dotted names."""
     stack = [(str(key), value) for key, value in reversed(list(items.items()))]
     inside: set[int] = set()
@@ -194,7 +209,7 @@ def _flat(items: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def cast_input(x: Any, dtype: np.dtype[Any]) -> Tensor:
+def cast_input(x: Operand, dtype: np.dtype) -> Tensor:
     """Return `x` as a tensor; a plain floating array comes in the dtype of a layer's parameters."""
     if type(x) is Tensor:
         if x._data.dtype == dtype or not stands_for_plain(x):
@@ -212,7 +227,7 @@ def stands_for_plain(x: Tensor) -> bool:
 
 
 @contextmanager
-def in_mode(model: Any, *, training: bool) -> Iterator[None]:
+def in_mode(model: object, *, training: bool) -> Iterator[None]:
     """Switch a module to training or evaluation for a while, and then each part of it back to what it was."""
     modules = [module for _, module in model.named_modules()] if isinstance(model, Module) else []
     before = [(module, vars(module).get("training")) for module in modules]
@@ -228,13 +243,13 @@ def in_mode(model: Any, *, training: bool) -> Iterator[None]:
                 module.training = mode
 
 
-def outputs_of_calls(model: Module, *inputs: Any) -> list[tuple[str, Module, Array]]:
+def outputs_of_calls(model: Module, *inputs: Operand) -> list[tuple[str, Module, Array]]:
     """Run a model once, in evaluation mode and without a graph; return path, module and output of every call.
 
     Modules are listed in the order in which they begin; one that is called twice is listed twice. Results
     other than one array are left out.
     """
-    calls: list[tuple[Module, list[Any]]] = []
+    calls: list[tuple[Module, list[object]]] = []
     paths = {id(module): (path, module) for path, module in model.named_modules()}
     before = [(module, vars(module).get("forward")) for _, module in paths.values()]
     for module, _ in before:
@@ -253,17 +268,17 @@ def outputs_of_calls(model: Module, *inputs: Any) -> list[tuple[str, Module, Arr
     return [(paths[id(module)][0], module, x) for module, x in outputs if isinstance(x, np.ndarray)]
 
 
-def _recording(module: Module, calls: list[tuple[Module, list[Any]]]) -> Any:
+def _recording(module: Module, calls: list[tuple[Module, list[object]]]) -> Callable[..., object]:
     """Return a `forward` for one instance that notes its call when it begins, and the result when there is one."""
-    own = module.forward
+    forward = module.forward
 
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        results: list[Any] = []
+    def recorded(*args: object, **kwargs: object) -> object:
+        results: list[object] = []
         calls.append((module, results))
-        results.append(own(*args, **kwargs))
+        results.append(forward(*args, **kwargs))
         return results[0]
 
-    return forward
+    return recorded
 
 
 def _rows(model: Module, outputs: Mapping[int, list[str]]) -> Iterator[Row]:
@@ -274,12 +289,12 @@ def _rows(model: Module, outputs: Mapping[int, list[str]]) -> Iterator[Row]:
         if module is model and children:
             continue
         inner = {id(parameter) for _, child in children for parameter in child.parameters()}
-        own = [parameter for parameter in module.parameters() if id(parameter) not in inner]
-        new = [parameter for parameter in own if id(parameter) not in counted]
-        counted.update(id(parameter) for parameter in own)
+        direct = [parameter for parameter in module.parameters() if id(parameter) not in inner]
+        new = [parameter for parameter in direct if id(parameter) not in counted]
+        counted.update(id(parameter) for parameter in direct)
         yield Row(
             path,
             repr(module).partition("(\n")[0],
             " and ".join(dict.fromkeys(outputs.get(id(module), []))),
-            counted_parameters(sum(p.size for p in new), shared=len(new) < len(own)) if own else "",
+            counted_parameters(sum(p.size for p in new), shared=len(new) < len(direct)) if direct else "",
         )

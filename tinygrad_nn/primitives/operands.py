@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_nn.errors import DtypeError, ShapeError
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray[tuple[Any, ...], np.dtype[Any]]
 DEFAULT_DTYPE = np.dtype(np.float32)
 _KINDS = "fiub"
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -113,7 +113,7 @@ class Primitive(Record):
         return f"<op {self.name}>"
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        return _by_name, (self.name,)
+        return primitive_of, (self.name,)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the op; Tensors among the operands record it, anything else is plain NumPy."""
@@ -182,8 +182,12 @@ class Primitive(Record):
         return operands, {k: v for k, v in params.items() if not self.takes.is_default(k, v)}
 
 
-def _by_name(name: str) -> Primitive:
-    return cast(Primitive, REGISTRY[name])
+def primitive_of(key: object) -> Primitive:
+    """Return the op that is registered under a NumPy function or a name."""
+    record = REGISTRY[key]
+    if not isinstance(record, Primitive):
+        raise TypeError(f"{record!r} is made of other ops and has no rule of its own")
+    return record
 
 
 class Plan:

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tinygrad_nn.errors import ArgumentError
+from tinygrad_nn.hints import KEYWORDS
 
-_NUMPY_WORDS = {"dim": "axis", "dims": "axis", "keepdim": "keepdims"}
-"""What NumPy calls the keywords of PyTorch."""
 _NO_DEFAULT = object()
 
 
@@ -78,7 +77,7 @@ class Signature:
 
 def unknown_keyword(name: str, keyword: str, value: Any, known: Iterable[str]) -> ArgumentError:
     """Return the error for a keyword that does not exist, with the one that NumPy has for it."""
-    word = _NUMPY_WORDS.get(keyword, keyword)
+    word = KEYWORDS.get(keyword, keyword)
     hint = f"\n  hint   NumPy calls it {word}: {word}={value!r}" if word in known else ""
     return ArgumentError(
         f"{name}: there is no keyword {keyword}={value!r}\n  takes  {', '.join(known)}{hint}"

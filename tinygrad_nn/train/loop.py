@@ -81,7 +81,7 @@ def fit(
                     optimizer.zero_grad()
                     predictions = model(*inputs)
                     value = loss(predictions, targets)
-                    if np.size(value) != 1 or not isinstance(value, Tensor):
+                    if not isinstance(value, Tensor) or value.size != 1:
                         raise ShapeError(
                             f"fit: the loss is a tensor with one element, got {type(value).__name__} of shape "
                             f'{np.shape(value)}\n  hint   reduction="mean", or .mean()'

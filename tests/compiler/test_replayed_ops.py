@@ -144,12 +144,9 @@ def test_a_residual_of_a_users_kernel_that_is_no_op_of_ours_is_replayed():
         same(compiled(x), f(x), 1e-12)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("ignored", [None, -100])
 @pytest.mark.parametrize("loss", [nn.losses.cross_entropy, nn.losses.nll])
 def test_labels_are_checked_on_every_replay(loss, ignored, backend):
-    if backend == "numba":
-        pytest.importorskip("numba")
     compiled = tn.compile(lambda x, k: loss(x, k, ignore_index=ignored), backend)
     compiled(X, LABELS)
     for bad in (-1, 6, -50):
@@ -162,10 +159,7 @@ def test_labels_are_checked_on_every_replay(loss, ignored, backend):
     )
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_computed_labels_are_checked_on_every_replay(backend):
-    if backend == "numba":
-        pytest.importorskip("numba")
     compiled = tn.compile(lambda x: nn.losses.cross_entropy(x, (x > 0).sum(axis=1)), backend)
     assert compiled(X - X).item() == pytest.approx(np.log(6))
     with pytest.raises(errors.LabelError, match="label 6 at position 0 is outside of the 6 classes"):
@@ -186,12 +180,8 @@ def test_the_mean_of_nothing_is_nan():
         assert np.isnan(compiled(X).item())
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
 def test_optimizers_of_parameters_that_loops_do_not_know_are_replayed(backend, dtype):
-    if backend == "numba":
-        pytest.importorskip("numba")
-
     def make():
         w = tn.tensor(np.asfortranarray(S.astype(dtype)), requires_grad=True)
         optimizer = tn.optim.SGD([w], lr=0.1, momentum=0.5)
@@ -211,11 +201,7 @@ def test_optimizers_of_parameters_that_loops_do_not_know_are_replayed(backend, d
         np.testing.assert_allclose(other.data, eager.data, rtol=1e-3 if dtype == np.float16 else 1e-13)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_what_was_computed_before_an_update_is_not_computed_after_it(backend):
-    if backend == "numba":
-        pytest.importorskip("numba")
-
     def make():
         w = tn.tensor(S.copy(), requires_grad=True)
         optimizer = tn.optim.SGD([w], lr=0.5)

@@ -1,0 +1,70 @@
+"""Where values leave the graph: numbers, lists, arrays, indices and texts."""
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tests.support.leaves import leaf, vector
+from tinygrad_nn.errors import (
+    NoGradientRule,
+    ShapeError,
+)
+
+
+def test_plain_array_of_a_tensor_with_gradient_is_refused_and_of_others_given():
+    with pytest.raises(NoGradientRule, match="np.stack"):
+        np.asarray(vector(1))
+    assert np.array_equal(np.asarray(tn.tensor([1.0])), [1.0])
+    assert np.array_equal(vector(1, 2).detach().numpy(), [1, 2])
+
+
+def test_python_protocols():
+    t = vector(1, 2, 3)
+    assert len(t) == 3
+    assert [float(x) for x in t] == [1, 2, 3]
+    assert bool(t[0])
+    assert int(t[1]) == 2
+    assert 3 in t
+    assert f"{t[2]:.1f}" == "3.0"
+    assert t.tolist() == [1, 2, 3]
+    assert t.T.shape == (3,)
+    with pytest.raises(ValueError, match="ambiguous"):
+        bool(t)
+    with pytest.raises(ShapeError, match="one element"):
+        t.item()
+    with pytest.raises(TypeError, match="np.where"):
+        t[0] = 1.0
+
+
+def test_iterating_and_measuring_a_0_d_tensor_is_refused_at_once():
+    with pytest.raises(TypeError, match="iteration over a 0-d tensor"):
+        iter(tn.tensor(1.0))
+    with pytest.raises(TypeError, match="unsized"):
+        len(tn.tensor(1.0))
+
+
+def test_an_integer_tensor_is_an_index_and_a_float_is_none():
+    assert [10, 20, 30][tn.tensor(1)] == 20
+    assert list(range(tn.tensor(3))) == [0, 1, 2]
+    with pytest.raises(TypeError, match="only integer"):
+        [10, 20][tn.tensor(1.0)]
+
+
+def test_a_format_is_for_the_number_and_otherwise_for_the_text():
+    assert f"{tn.tensor([0.125]):.2f}" == "0.12"
+    assert f"{tn.tensor([1.0, 2.0])}" == "Tensor([1., 2.])"
+    assert f"{tn.tensor([1.0, 2.0]):>20}" == "    Tensor([1., 2.])"
+
+
+def test_h116_summing_losses_as_numbers_keeps_no_graph():
+    x = leaf(2.0)
+    total = 0.0
+    for _ in range(3):
+        total += float(x * x)
+    assert total == 12.0
+    assert isinstance(total, float)
+    losses = x * 0
+    for _ in range(3):
+        losses += x * x
+    losses.backward()  # a tensor keeps the graph, as documented
+    assert x.grad == 12.0

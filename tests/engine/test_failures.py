@@ -1,0 +1,69 @@
+"""Errors of ops: they name the op, the shapes, the tensors and the module, and say what to write."""
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tinygrad_nn.errors import (
+    DtypeError,
+    IndexingError,
+    ShapeError,
+)
+
+
+def test_an_error_names_op_shapes_names_module_and_hint():
+    model = tn.nn.Sequential(tn.nn.Dense(4, 3, rng=0), tn.nn.Tanh(), tn.nn.Dense(128, 10, rng=0))
+    with pytest.raises(ShapeError) as caught:
+        model(tn.tensor(np.zeros((32, 4), np.float32), name="x"))
+    assert str(caught.value).splitlines() == [
+        "matmul: inner dimensions differ: (32, 3) @ (128, 10)",
+        "  left   (32, 3)     float32",
+        "  right  (128, 10)   float32  2.weight",
+        "  in     Sequential / 2: Dense(128 -> 10)",
+        "  hint   this layer expects 128 features per row, got 3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda t: t + np.ones((3, 2)), ShapeError, r"add: shapes do not broadcast: \(2, 3\) and \(3, 2\)"),
+        (lambda t: t @ t, ShapeError, r"matmul: inner dimensions differ"),
+        (lambda t: t.sum(axis=5), ShapeError, "sum: axis 5 is out of bounds"),
+        (lambda t: t.reshape(4, 2), ShapeError, "reshape: cannot reshape"),
+        (lambda t: t[7], IndexingError, "getitem: index 7 is out of bounds"),
+        (lambda t: t[0.5], IndexingError, "getitem"),
+        (lambda t: np.concatenate([t, t[0]]), ShapeError, "concatenate"),
+        (lambda t: t.astype(complex), DtypeError, "astype: dtype complex128"),
+        (lambda t: t + "a", DtypeError, "not supported"),
+        (lambda t: np.transpose(t, (0, 0)), ShapeError, "transpose"),
+    ],
+)
+def test_wrong_calls_are_explained(call, error, text):
+    with pytest.raises(error, match=text):
+        call(tn.tensor(np.zeros((2, 3)), requires_grad=True))
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "text"),
+    [
+        ((2, 3, 4), (5, 4, 6), "batch dimensions do not broadcast"),
+        ((2, 3), (4, 5), "inner dimensions differ"),
+        ((), (2,), r"\(\) @ \(2,\): 0-d(.|\n)*hint   a 0-d operand is multiplied with \*"),
+        ((3, 2), (4, 2), r"hint   \(3, 2\) @ \(2, 4\) works: x @ w.T"),
+        ((2, 3), (4, 5), r"left   \(2, 3\)      float64  measured\n"),
+    ],
+)
+def test_a_wrong_product_says_which_dimensions_are_wrong(left, right, text):
+    with pytest.raises(ShapeError, match=text):
+        tn.tensor(np.ones(left), name="measured") @ np.ones(right)
+
+
+def test_H073_shapes_that_do_not_broadcast_are_named():
+    with pytest.raises(ShapeError, match=r"add.*\(2, 3\).*\(3, 2\)"):
+        tn.tensor(np.zeros((2, 3))) + tn.tensor(np.zeros((3, 2)))
+
+
+def test_H080_inner_dimensions_that_differ_are_named():
+    with pytest.raises(ShapeError, match=r"matmul.*\(2, 3\) @ \(2, 3\)"):
+        tn.tensor(np.zeros((2, 3))) @ tn.tensor(np.zeros((2, 3)))

@@ -1,0 +1,81 @@
+"""Operators and methods of tensors, in place ones among them."""
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tests.support.leaves import leaf, vector
+from tinygrad_nn.errors import (
+    GraphError,
+)
+
+
+def test_in_place_operators_make_new_tensors_of_results_and_refuse_leaves():
+    t = vector(1, 2)
+    total = tn.tensor(0.0)
+    for _ in range(3):
+        total += (t * t).sum()
+    total.backward()
+    assert np.array_equal(t.grad, [6, 12])
+    with pytest.raises(GraphError, match="no_grad"):
+        t += 1
+    with tn.no_grad():
+        t += 1
+        t **= 2
+    assert np.array_equal(t.data, [4, 9])
+    assert t.requires_grad
+
+
+def test_h122_an_in_place_operator_on_a_result_makes_a_new_tensor():
+    x = leaf([1.0, 2.0])
+    y = x * 1.0
+    z = y * y
+    before = y
+    y += 1
+    assert y is not before
+    z.sum().backward()
+    np.testing.assert_array_equal(x.grad, [2.0, 4.0])
+
+
+def test_h122_an_in_place_operator_on_a_leaf_is_refused():
+    x = leaf([1.0, 2.0])
+    with pytest.raises(GraphError, match="no_grad"):
+        x += 1
+    with pytest.raises(TypeError, match=r"np\.where"):
+        x[0] = 5.0
+    np.testing.assert_array_equal(x.data, [1.0, 2.0])
+
+
+def test_in_place_operators_of_a_tensor_that_nobody_differentiates_make_a_new_one():
+    t = tn.tensor([1.0, 2.0])
+    array = t.data
+    with tn.no_grad():
+        t *= 3
+    np.testing.assert_array_equal(t.data, [3, 6])
+    assert t.is_leaf
+    np.testing.assert_array_equal(array, [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("other", "kind"), [(np.ones(3), tn.errors.ShapeError), (np.array(["a"]), tn.errors.DtypeError)]
+)
+def test_an_in_place_change_that_cannot_be_says_so_and_changes_nothing(other, kind):
+    w = tn.tensor([1.0, 2.0], requires_grad=True)
+    with tn.no_grad(), pytest.raises(kind, match="add"):
+        w += other
+    assert w.data.tolist() == [1, 2]
+
+
+METHODS = {
+    "all": (), "any": (), "argmax": (), "argmin": (), "argsort": (), "astype": (np.float32,), "clip": (0.2, 0.8),
+    "copy": (), "cumprod": (), "cumsum": (), "diagonal": (), "dot": (np.ones(3),), "flatten": (), "max": (),
+    "mean": (), "min": (), "prod": (), "ravel": (), "repeat": (2,), "reshape": (3, 2), "round": (1,), "squeeze": (),
+    "std": (), "sum": (), "swapaxes": (0, 1), "take": (np.array([0, 3]),), "trace": (), "transpose": (), "var": (),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_of_arrays_are_methods_of_tensors(name):
+    x = np.random.default_rng(0).uniform(size=(2, 3))
+    expected = getattr(x, name)(*METHODS[name])
+    np.testing.assert_allclose(getattr(tn.tensor(x), name)(*METHODS[name]).data, expected, rtol=1e-14)

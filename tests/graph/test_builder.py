@@ -1,0 +1,84 @@
+"""From a result, or an error, to the graph as data."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tests.support.networks import X, Y, network
+from tinygrad_nn import nn
+from tinygrad_nn.errors import GraphError, GraphFreed
+from tinygrad_nn.graph.builder import from_error, from_result
+
+
+def test_an_existing_result_prints_one_line_an_op():
+    loss = nn.losses.cross_entropy(network()(X), Y)
+    assert from_result(loss, names={"x": X}).check().text() == (
+        "%1 = matmul(x, 0.weight)         (8, 4)   Sequential / 0: Dense\n"
+        "%2 = add(%1, 0.bias)             (8, 4)   Sequential / 0: Dense\n"
+        "%3 = tanh(%2)                    (8, 4)   Sequential / 1: Tanh\n"
+        "%4 = matmul(%3, 2.weight)        (8, 3)   Sequential / 2: Dense\n"
+        "%5 = add(%4, 2.bias)             (8, 3)   Sequential / 2: Dense\n"
+        "%6 = cross_entropy(%5, labels)   ()"
+    )
+
+
+def test_replaying_a_captured_result_gives_it_again():
+    loss = nn.losses.cross_entropy(network()(X), Y)
+    assert from_result(loss).evaluate()[-1] == loss.item()
+
+
+def test_an_operand_used_twice_stands_there_twice():
+    x = tn.tensor(2.0, requires_grad=True, name="x")
+    graph = from_result(x * x)
+    assert graph.values[-1].operands == (0, 0)
+
+
+def test_promotion_of_a_zero_dimensional_leaf_is_replayed():
+    scale = tn.tensor(np.float64(2), requires_grad=True)
+    y = scale * tn.tensor([1.0, 2.0])
+    values = from_result(y).evaluate()
+    assert values[-1].dtype == y.dtype == np.float32
+
+
+def test_capture_of_a_released_graph_says_what_to_do():
+    x = tn.tensor(2.0, requires_grad=True)
+    y = x * x
+    y.backward()
+    with pytest.raises(GraphFreed, match="retain_graph=True"):
+        from_result(y)
+
+
+def test_a_parameter_changed_since_is_noted():
+    x = tn.tensor(2.0, requires_grad=True, name="x")
+    y = x * x
+    x.data = np.float32(3)
+    assert "x () has changed since" in from_result(y).notes[0]
+
+
+def test_an_error_has_the_graph_up_to_the_op_that_failed():
+    with pytest.raises(tn.errors.ShapeError) as caught:
+        network()(X[:, :4])
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    graph = from_error(caught.value).check()
+    assert graph.values[-1].kind == "error"
+    assert "0.weight" in graph.text()
+    with pytest.raises(GraphError, match="does not come from an op"):
+        from_error(ValueError("other"))
+
+
+def test_two_models_with_the_same_names_are_told_apart():
+    class Decoder(nn.Sequential):
+        pass
+
+    y = Decoder(nn.Dense(4, 2, rng=0))(nn.Sequential(nn.Dense(5, 4, rng=1))(X))
+    names = [value.name for value in from_result(y).values if value.kind == "parameter"]
+    assert names == ["Sequential.0.weight", "Sequential.0.bias", "Decoder.0.weight", "Decoder.0.bias"]
+
+
+def test_a_chain_of_30000_ops_is_captured():
+    y = tn.tensor(1.0, requires_grad=True)
+    for _ in range(30_000):
+        y = y + 1
+    assert len(from_result(y).ops) == 30_000

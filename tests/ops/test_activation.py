@@ -1,0 +1,92 @@
+"""Activations far out, at their kinks and at NaN; softmax and its logarithm."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tests.support.derive import check, derive
+
+INF, NAN = math.inf, math.nan
+
+
+def test_H001_sigmoid_far_out_is_exact_and_silent():
+    x = tn.tensor([1000.0, -1000.0, 0.0], requires_grad=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        y = tn.sigmoid(x)
+        y.sum().backward()
+    np.testing.assert_array_equal(y.data, [1, 0, 0.5])
+    np.testing.assert_array_equal(x.grad, [0, 0, 0.25])
+
+
+def test_H002_sigmoid_keeps_tiny_gradients():
+    y, (g,) = derive(tn.sigmoid, -700.0)
+    assert y == pytest.approx(math.exp(-700), rel=1e-12)
+    assert g == pytest.approx(math.exp(-700), rel=1e-12)
+
+
+def test_H004_softplus_far_out():
+    check(tn.softplus, [[1000.0, -1000.0, 0.0]], [1000, 0, math.log(2)], [1, 0, 0.5])
+
+
+def test_H032_relu_of_nan():
+    check(tn.relu, [NAN], NAN, 0)
+
+
+def test_H033_leaky_relu_at_zero():
+    check(lambda x: tn.leaky_relu(x, negative_slope=0.1), [[0.0, -2.0, 3.0]], [0, -0.2, 3], [0.1, 0.1, 1])
+
+
+def test_H034_elu_at_zero_and_far_out_is_silent():
+    x = tn.tensor([0.0, -1e3, 1e3], requires_grad=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        y = tn.elu(x)
+        y.sum().backward()
+    np.testing.assert_array_equal(y.data, [0, -1, 1e3])
+    np.testing.assert_array_equal(x.grad, [1, 0, 1])
+
+
+def test_H038_gelu_far_out():
+    check(tn.gelu, [[1e3, -1e3]], [1e3, 0], [1, 0])
+    check(tn.gelu_tanh, [[1e160, -1e160, 1e3]], [1e160, 0, 1e3], [1, 0, 1])
+
+
+def test_H005_softmax_of_equal_large_entries():
+    check(tn.softmax, [[1000.0, 1000.0]], [0.5, 0.5], [-0.25, 0.25], cotangent=[1, 2])
+
+
+def test_H006_softmax_of_distant_entries():
+    check(tn.softmax, [[1000.0, -1000.0]], [1, 0], [0, 0], cotangent=[1, 0])
+
+
+def test_H008_softmax_with_an_infinitely_small_entry():
+    check(tn.softmax, [[0.0, -INF]], [1, 0], [0, 0], cotangent=[1, 0])
+
+
+def test_H009_log_softmax_does_not_lose_small_probabilities():
+    check(tn.log_softmax, [[1000.0, -1000.0]], [0, -2000], [-1, 1], cotangent=[0, 1])
+
+
+def test_H048_xlogy_at_zero():
+    x, y = tn.tensor(0.0, requires_grad=True), tn.tensor(0.0, requires_grad=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        z = tn.xlogy(x, y)
+    z.backward()
+    assert (z.item(), x.grad, y.grad) == (0, 0, 0)
+    check(tn.xlogy, [0.0, NAN], NAN, NAN, 0)
+
+
+@pytest.mark.parametrize(
+    "name", ["relu", "softplus", "log_sigmoid", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu"]
+)
+def test_activations_are_functions_and_methods(name):
+    x = np.linspace(-2, 2, 5)
+    on_array = getattr(tn, name)(x)
+    assert type(on_array) is np.ndarray
+    np.testing.assert_array_equal(getattr(tn, name)(tn.tensor(x)).data, on_array)
+    np.testing.assert_array_equal(getattr(tn.tensor(x), name)().data, on_array)

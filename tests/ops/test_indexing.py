@@ -1,0 +1,61 @@
+"""Indices of every kind: where their gradients go, and which are refused."""
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tests.support.derive import check
+from tinygrad_nn.errors import IndexingError
+
+
+def test_H082_a_repeated_index_collects_its_gradients():
+    check(lambda x: x[[0, 0, 1]], [np.zeros(3)], np.zeros(3), [2, 1, 0])
+    check(lambda x: np.take(x, [0, 0, 1]), [np.zeros(3)], np.zeros(3), [2, 1, 0])
+    indices = np.array([0, 0, 1])
+    check(lambda x: np.take_along_axis(x, indices, axis=0), [np.zeros(3)], np.zeros(3), [2, 1, 0])
+
+
+INDICES = {
+    "negative step": np.s_[::-2],
+    "new axis": np.s_[..., None],
+    "nothing": np.s_[1:1],
+    "true": True,
+    "false": False,
+    "mask": np.array([[True, False, True], [False, True, True], [False] * 3, [True] * 3]),
+    "row mask": np.array([True, False, False, True]),
+    "slice and list": np.s_[1:3, [0, 0, 2]],
+    "list and slice": np.s_[[3, 0, 3], ::-1],
+    "two lists": ([0, 0, 3], [1, 1, 2]),
+    "matrix of indices": np.array([[0, 1], [3, 3]]),
+    "integer": 2,
+    "negative integers": (-1, -2),
+    "empty list": [],
+    "lists apart": np.s_[[0, 1], None, [2, 2]],
+}
+
+
+@pytest.mark.parametrize("name", INDICES)
+def test_H085_indexing_of_every_kind_scatters_to_the_same_place(name):
+    index = INDICES[name]
+    x = np.arange(12.0).reshape(4, 3)
+    cotangent = np.random.default_rng(3).normal(size=x[index].shape)
+    expected = np.zeros_like(x)
+    np.add.at(expected, index, cotangent)
+    check(lambda t: t[index], [x], x[index], expected, cotangent=cotangent)
+
+
+def test_H086_wrong_indices_raise_as_in_numpy():
+    x = tn.tensor(np.zeros((4, 3)), requires_grad=True)
+    for index in (4, 1.5, [7], np.ones(3, bool), (0, 0, 0)):
+        with pytest.raises(IndexError):
+            x[index]
+    with pytest.raises(IndexingError, match="take"):
+        np.take(x, [9], axis=0)
+
+
+def test_H084_H092_item_assignment_is_refused_with_what_to_write_instead():
+    x = tn.tensor(np.zeros(3), requires_grad=True)
+    with pytest.raises(TypeError, match=r"np\.where"):
+        x[[0, 0]] = 7.0
+    with pytest.raises(TypeError, match=r"np\.where"):
+        (x * 2)[0] = 1.0

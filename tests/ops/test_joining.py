@@ -1,0 +1,38 @@
+"""Joining and splitting."""
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tests.support.derive import check
+from tinygrad_nn.errors import (
+    ShapeError,
+)
+
+
+def test_H089_joining_and_splitting_unequal_parts():
+    a, b, none = np.ones((2, 3)), np.ones((1, 3)), np.ones((0, 3))
+    cotangent = np.arange(9.0).reshape(3, 3)
+    check(
+        lambda *xs: np.concatenate(xs, axis=-2),
+        [a, none, b],
+        np.ones((3, 3)),
+        cotangent[:2],
+        none,
+        cotangent[2:],
+        cotangent=cotangent,
+    )
+    check(lambda x: np.concatenate([x, x]), [[1.0]], [1, 1], [5], cotangent=[2, 3])
+    check(lambda x: np.stack([x, x], axis=-1), [[1.0]], [[1, 1]], [5], cotangent=[[2, 3]])
+    check(lambda x: np.split(x, [1, 1, 3], axis=-1)[2], [np.arange(4.0)], [1, 2], [0, 1, 1, 0])
+    with pytest.raises(ShapeError, match="array_split"):
+        np.split(tn.tensor(np.zeros(5), requires_grad=True), 2)
+    parts = np.array_split(tn.tensor(np.arange(5.0), requires_grad=True), 2)
+    assert [part.shape for part in parts] == [(3,), (2,)]
+
+
+@pytest.mark.parametrize("split", [np.split, np.array_split])
+@pytest.mark.parametrize("parts", [0, -2])
+def test_splitting_into_no_parts_is_refused(split, parts):
+    with pytest.raises(ValueError, match=f"the number of sections is positive, got {parts}"):
+        split(tn.tensor([1.0, 2.0]), parts)

@@ -1,0 +1,30 @@
+"""Norms: at zero, of an order, and those that are refused."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tests.support.derive import check
+from tinygrad_nn.errors import NoGradientRule
+
+INF = math.inf
+
+
+@pytest.mark.parametrize("order", [None, 2, 3, 1, INF])
+def test_H025_norm_at_zero_has_the_smallest_subgradient(order):
+    check(lambda x: np.linalg.norm(x, order), [np.zeros(2)], 0, [0, 0])
+
+
+@pytest.mark.parametrize("order", [2, -2, "nuc"])
+def test_matrix_norms_without_a_rule_are_refused(order):
+    with pytest.raises(NoGradientRule, match="'fro', 1, -1, inf, -inf"):
+        np.linalg.norm(tn.tensor(np.eye(2), requires_grad=True), order)
+
+
+def test_norms_of_an_order_need_an_axis_beyond_matrices():
+    x = tn.tensor(np.ones((2, 3, 4)))
+    with pytest.raises(ValueError, match=r"ord=1 is for vectors and matrices; shape \(2, 3, 4\) needs axis="):
+        np.linalg.norm(x, 1)
+    assert np.linalg.norm(x).item() == pytest.approx(np.sqrt(24))

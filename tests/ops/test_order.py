@@ -1,0 +1,44 @@
+"""Sorting, medians and quantiles."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tests.support.derive import check
+from tinygrad_nn.errors import (
+    SettingError,
+)
+
+NAN = math.nan
+
+
+def test_H065_sorting_is_a_stable_permutation():
+    check(np.sort, [[2.0, 1.0, 2.0, 1.0]], [1, 1, 2, 2], [30, 10, 40, 20], cotangent=[10, 20, 30, 40])
+    assert not np.argsort(tn.tensor([2.0, 1.0], requires_grad=True)).requires_grad
+
+
+def test_H066_median_of_an_even_count_is_the_mean_of_the_middle_two():
+    check(np.median, [[4.0, 1.0, 2.0, 3.0]], 2.5, [0, 0, 0.5, 0.5])
+    check(np.median, [[4.0, NAN, 2.0]], NAN, [0, 1, 0])
+
+
+def test_the_median_of_nothing_is_nan_with_numpys_warning():
+    with np.errstate(all="ignore"), pytest.warns(RuntimeWarning, match="Mean of empty slice"):
+        assert np.isnan(np.median(tn.tensor(np.zeros(0))).item())
+
+
+def test_quantiles_keep_float32_and_refuse_shares_outside_of_0_to_1():
+    x = tn.tensor([3.0, 1.0, 2.0], requires_grad=True)
+    assert np.quantile(x, [0.25, 0.5]).dtype == np.float32
+    assert np.isnan(np.quantile(tn.tensor([1.0, np.nan]), 0.5).item())
+    with pytest.raises(SettingError, match="quantile: shares from 0 to 1 .*q=1.5"):
+        np.quantile(tn.tensor([1.0, 2.0]), 1.5)
+    with pytest.raises(SettingError, match="percentile: shares from 0 to 100 .*q=150"):
+        np.percentile(tn.tensor([1.0, 2.0]), 150)
+
+
+def test_shares_in_a_list_are_as_exact_as_shares_alone():
+    x = tn.tensor(np.arange(11.0, dtype=np.float32))
+    assert np.quantile(x, [0.3]).tolist() == [np.quantile(x, 0.3).item()] == [3]

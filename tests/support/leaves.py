@@ -1,0 +1,15 @@
+"""Leaves that require grad, in double precision unless a test says otherwise."""
+
+import numpy as np
+
+import tinygrad_nn as tn
+
+
+def leaf(values, dtype=np.float64):
+    """Return a leaf with the shape of `values`."""
+    return tn.tensor(np.asarray(values, dtype), requires_grad=True)
+
+
+def vector(*values, dtype=np.float64):
+    """Return a leaf with one axis."""
+    return leaf(values, dtype)

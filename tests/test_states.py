@@ -1,0 +1,69 @@
+"""States that do not fit: everything that is wrong is named, and nothing is changed."""
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tinygrad_nn.errors import (
+    CheckpointError,
+)
+
+
+def test_h153_a_state_that_does_not_fit_lists_everything_and_changes_nothing():
+    model = tn.nn.Sequential(tn.nn.Dense(2, 3, rng=0), tn.nn.Dense(3, 1, rng=1))
+    before = model.state_dict()
+    state = {
+        "0.weight": before["0.weight"] + 1,
+        "0.bias": np.zeros(4, np.float32),
+        "1.weight": before["1.weight"].astype(np.float64),
+        "extra": np.zeros(1),
+    }
+    with pytest.raises(CheckpointError) as error:
+        model.load_state_dict(state)
+    text = str(error.value)
+    for problem in (
+        "0.bias",
+        "(4,)",
+        "(3,)",
+        "1.weight",
+        "float64",
+        "extra",
+        "1.bias",
+        "nothing was changed",
+    ):
+        assert problem in text
+    after = model.state_dict()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_h153_a_negative_step_count_is_refused():
+    optimizer = tn.optim.Adam(weights(), lr=0.1)
+    state = optimizer.state_dict()
+    with pytest.raises(CheckpointError, match=r"nothing was changed\n  negative    steps: -1"):
+        optimizer.load_state_dict(state | {"steps": np.array(-1, state["steps"].dtype)})
+    assert int(optimizer.steps) == 0
+
+
+@pytest.mark.parametrize("steps", ["x", 1.5, np.nan, [1], None])
+def test_h153_a_step_count_that_is_no_integer_is_refused(steps):
+    optimizer = tn.optim.Adam(weights(), lr=0.1)
+    with pytest.raises(CheckpointError, match=r"nothing was changed\n  (dtype|shape) +steps"):
+        optimizer.load_state_dict(optimizer.state_dict() | {"steps": steps})
+    assert int(optimizer.steps) == 0
+
+
+def test_a_state_of_read_only_or_swapped_arrays_is_loaded_whole_or_not_at_all():
+    model = tn.nn.Sequential(tn.nn.Dense(2, 2, rng=0, bias=False), tn.nn.Dense(2, 2, rng=1, bias=False))
+    a, b = (p.data.copy() for p in model.parameters())
+    first, second = model.parameters()
+    model.load_state_dict({"0.weight": second, "1.weight": first})
+    assert np.array_equal(first.data, b)
+    assert np.array_equal(second.data, a)
+    second.data.flags.writeable = False
+    with pytest.raises(CheckpointError, match=r"read-only   1\.weight"):
+        model.load_state_dict({"0.weight": a, "1.weight": b})
+    assert np.array_equal(first.data, b)
+
+
+def weights():
+    return [tn.tensor([1.0, 2.0], requires_grad=True)]

@@ -1,0 +1,170 @@
+"""check_op: what a user is told of an op of his own, and which checks an op of each kind goes through."""
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tinygrad_nn.errors import CheckFailed
+from tinygrad_nn.primitives.record import REGISTRY
+from tinygrad_nn.testing.battery import CHECKS
+from tinygrad_nn.testing.check_op import OpReport, check_op, find_record, kind_of
+
+KINDS = {
+    "relu": ("differentiable", {"jacobian", "second_order"}),
+    "exp": ("differentiable", {"jacobian", "out_argument", "layouts"}),
+    "hypot": ("differentiable", {"jacobian", "shared_operand"}),
+    "clip": ("differentiable", {"jacobian", "only_where_asked"}),
+    "sign": ("zero gradient", {"jacobian", "second_order"}),
+    "floor_divide": ("zero gradient", {"jacobian"}),
+    "isfinite": ("constant", {"value"}),
+    "empty_like": ("constant", {"value"}),
+    "argmax": ("constant", {"value"}),
+    "astype": ("differentiable", {"jacobian", "layouts"}),
+    "norm": ("differentiable", {"value", "jacobian", "second_order", "dtype"}),
+    "split": ("differentiable", {"value", "jacobian"}),
+    "sgd_update": ("update", set()),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_op_of_each_kind_goes_through_the_checks_that_are_for_it(name):
+    kind, checks = KINDS[name]
+    report = check_op(name, max_examples=12)
+    assert report.kind == kind
+    assert checks <= set(report.checks)
+    assert (report.examples == 0) is (kind == "update")
+    assert (report.nonzero > 0) is (kind == "differentiable")
+
+
+def test_every_record_is_of_a_kind_that_is_checked():
+    assert {kind_of(record) for record in RECORDS} <= {
+        "differentiable",
+        "zero gradient",
+        "constant",
+        "update",
+    }
+
+
+def test_every_check_applies_to_some_op():
+    applied = set()
+    for name in ("multiply", "matmul", "exp", "log", "logsumexp"):
+        applied |= set(check_op(name, max_examples=20).checks)
+    assert applied == set(CHECKS)
+
+
+def cube(x):
+    return x * x * x
+
+
+def test_an_op_of_the_user_is_checked_in_one_line():
+    op = tn.op(cube, lambda g, x: g * (3 * x * x), reference=lambda x: x**3, method=False)
+    assert tn.testing.check_op(op, max_examples=20).nonzero >= 20
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (lambda g, x: g * (3.001 * x * x), "cube, first order: the gradient is wrong"),
+        (lambda g, x: g * g * (3 * x * x), "cube"),
+        (lambda g, x: g * (3 * x * x) + 1e-3, "cube"),
+        (lambda g, x: g * np.float64(3) * x * x, "dtype"),
+        (lambda g, x: np.multiply(g, 3 * x * x, out=g), "cube"),
+    ],
+    ids=["scaled", "not linear", "offset", "float64", "writes into the cotangent"],
+)
+def test_a_wrong_rule_of_the_user_is_found(rule, message):
+    op = tn.op(cube, rule, reference=lambda x: x**3, method=False)
+    with pytest.raises(tn.errors.CheckFailed, match=message) as failure:
+        tn.testing.check_op(op, max_examples=20)
+    assert "  reproduce" in str(failure.value)
+    snippet = str(failure.value).partition("  reproduce\n")[2]
+    assert 1 <= len(snippet.splitlines()) <= 10
+
+
+def test_the_snippet_of_a_failure_reproduces_it():
+    op = tn.op(cube, lambda g, x: g * (3.1 * x * x), reference=lambda x: x**3, method=False)
+    with pytest.raises(tn.errors.GradientMismatch) as failure:
+        tn.testing.check_op(op, max_examples=5)
+    snippet = str(failure.value).partition("  reproduce\n")[2]
+    with pytest.raises(tn.errors.GradientMismatch):
+        exec("\n".join(line.strip() for line in snippet.splitlines()), {})
+
+
+def power_of(x, *, n):
+    return x**n
+
+
+@pytest.mark.parametrize(
+    ("function", "rule", "text"),
+    [
+        (cube, lambda g, x: g * (3 * x * x), "reference=lambda x: ..."),
+        (
+            power_of,
+            lambda g, x, *, n: g * n * x ** (n - 1),
+            'samples=lambda rng: [((rng.normal(size=(2, 3)),), {"n": ...})],',
+        ),
+        (cube, None, "differentiable=False,"),
+    ],
+    ids=["reference", "samples", "rule"],
+)
+def test_missing_data_gives_the_text_to_paste(function, rule, text):
+    op = tn.op(function, rule, method=False)
+    with pytest.raises(tn.errors.CheckFailed) as failure:
+        tn.testing.check_op(op)
+    assert text in str(failure.value)
+
+
+def test_an_op_whose_gradient_is_always_zero_has_to_say_so():
+    op = tn.op(cube, lambda g: 0 * g, reference=lambda x: 0 * x, call=lambda x: 0 * x, method=False)
+    with pytest.raises(tn.errors.CheckFailed, match="zero_gradient=True"):
+        tn.testing.check_op(op, max_examples=10)
+
+
+def ramp(x):
+    return np.maximum(x, 0)
+
+
+@pytest.mark.parametrize(("at_zero", "right"), [(0.0, True), (0.5, False), (1.0, False)])
+def test_the_slope_that_a_record_declares_at_a_kink_is_checked(at_zero, right):
+    op = tn.op(
+        ramp, lambda g, x: g * (x > 0), reference=lambda x: (x + abs(x)) / 2, analytic=False,
+        kinks={0.0: at_zero}, method=False,
+    )  # fmt: skip
+    if right:
+        assert tn.testing.check_op(op, max_examples=40).kinks > 0
+    else:
+        with pytest.raises(tn.errors.CheckFailed, match=f"the slope at 0.0 is declared to be {at_zero}, got"):
+            tn.testing.check_op(op, max_examples=40)
+
+
+RECORDS = list(dict.fromkeys(REGISTRY.values()))
+
+
+def planted(function, *rules, **options):
+    options.setdefault("reference", function)
+    return tn.kernel(*rules, name="planted", **options)(function)
+
+
+TWICE = lambda x: 2 * x
+
+
+def test_too_many_uncertain_examples_are_no_proof():
+    report = OpReport("made", "differentiable", examples=40, nonzero=40, inconclusive=2)
+    assert report.conclude() is report
+    report.inconclusive = 3
+    with pytest.raises(
+        CheckFailed, match="made: in 3 of 40 examples the numerical derivatives are too uncertain"
+    ):
+        report.conclude()
+
+
+def test_a_record_is_found_by_op_by_function_by_alias_and_by_name():
+    op = planted(TWICE, lambda g: 2 * g)
+    assert {find_record(x) for x in (op, "planted", TWICE)} == {op}
+    assert find_record(np.amax) is find_record(np.max) is find_record("max")
+    norm = REGISTRY["norm"]
+    assert find_record(norm.function) is find_record(norm.function.__wrapped__) is norm
+    with pytest.raises(
+        CheckFailed, match=r"check_op: <.* is not a registered op\n  hint   tn.op\(function, rule\)"
+    ):
+        check_op(lambda x: x)

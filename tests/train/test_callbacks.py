@@ -1,0 +1,105 @@
+"""Callbacks: early stopping, rates by epoch and on a plateau, and options that make no sense."""
+
+import pytest
+
+from tests.support.training import X, Y, network, trained, weights
+from tinygrad_nn import optim
+from tinygrad_nn.data import batches
+from tinygrad_nn.nn.losses import cross_entropy
+from tinygrad_nn.train import (
+    Checkpoint,
+    EarlyStopping,
+    LearningRate,
+    ReduceOnPlateau,
+    fit,
+)
+
+
+def test_a_function_is_called_after_every_epoch_and_may_stop():
+    seen = []
+
+    def look(run):
+        seen.append((run.epoch, run.history["loss"][-1]))
+        if run.epoch == 2:
+            run.stop("seen enough")
+
+    _, history = trained(epochs=9, callbacks=[look])
+    assert seen == list(enumerate(history["loss"], 1))
+    assert len(history) == 2
+    assert history.stopped == "seen enough"
+
+
+def test_callbacks_may_come_from_an_iterator():
+    seen = []
+    trained(epochs=2, callbacks=(callback for callback in [lambda run: seen.append(run.epoch)]))
+    assert seen == [1, 2]
+
+
+def test_early_stopping_restores_the_best_weights():
+    kept = {}
+
+    def remember(run):
+        kept[run.epoch] = weights(run.model)
+
+    stopping = EarlyStopping("val_loss", patience=2)
+    validation = X[:40], 1 - Y[:40]  # learning the training set makes this one worse
+    model, history = trained(epochs=50, validation=validation, callbacks=[remember, stopping])
+    best = history.best("val_loss").epoch
+    assert len(history) == best + 3
+    assert weights(model) == kept[best]
+    assert history.stopped == f"val_loss has not improved on {min(history['val_loss']):.4f} for 3 epochs"
+
+
+def test_early_stopping_on_a_column_that_is_not_there_says_which_are():
+    with pytest.raises(KeyError, match="no column 'val_loss'; there are loss, acc"):
+        trained(callbacks=[EarlyStopping("val_loss")])
+
+
+def test_learning_rates_by_epoch_and_on_a_plateau():
+    rates = []
+    watch = lambda run: rates.append(run.optimizer.lr)
+    trained(epochs=3, callbacks=[watch, LearningRate(lambda epoch: 0.1 / (epoch + 1))])
+    assert rates == [0.1, 0.05, 0.1 / 3]
+    rates.clear()
+    trained(epochs=6, lr=0.0, callbacks=[ReduceOnPlateau("acc", patience=1, factor=0.5), watch])
+    assert rates == [0.0] * 6
+    rates.clear()
+    trained(
+        epochs=4,
+        validation=(X, Y),
+        callbacks=[ReduceOnPlateau("val_acc", patience=0, factor=0.5, mode="min", lowest=0.02), watch],
+    )
+    assert rates[0] == 0.05
+    assert min(rates) == 0.02
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: EarlyStopping(patience=-1), "EarlyStopping: patience=-1 and min_delta=0.0 are not negative"),
+        (lambda: EarlyStopping(min_delta=-0.1), "min_delta=-0.1"),
+        (lambda: EarlyStopping(mode="down"), 'mode is "min", "max" or None, got \'down\''),
+        (lambda: ReduceOnPlateau(factor=1.0), "ReduceOnPlateau: factor lies between 0 and 1, got 1.0"),
+        (lambda: ReduceOnPlateau(factor=0.0), "got 0.0"),
+        (lambda: Checkpoint("x", every=0), "Checkpoint: every is a number of steps from 1, got 0"),
+    ],
+)
+def test_callbacks_refuse_options_that_make_no_sense(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_plateau_cannot_reduce_a_rate_that_follows_a_schedule():
+    model = network()
+    before = weights(model)
+    optimizer = optim.SGD(model.parameters(), lr=lambda step: 0.1)
+    with pytest.raises(ValueError, match="learning rate follows a schedule already"):
+        fit(
+            model,
+            cross_entropy,
+            optimizer,
+            batches(X, Y, size=50, rng=0),
+            callbacks=[ReduceOnPlateau("loss")],
+            progress=False,
+        )
+    assert weights(model) == before

