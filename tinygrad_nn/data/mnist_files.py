@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tinygrad_nn.data import idx
 from tinygrad_nn.errors import DatasetError
-from tinygrad_nn.files import cache_folder, write_atomically
+from tinygrad_nn.files import StrPath, cache_folder, write_atomically
 
 
 class Mnist(NamedTuple):
@@ -65,7 +65,7 @@ FILES = (
 )
 
 
-def mnist(folder: str | os.PathLike[str] | None = None) -> Mnist:
+def mnist(folder: StrPath | None = None) -> Mnist:
     """The MNIST database of handwritten digits: 60,000 training and 10,000 test images with their labels.
 
     Images are flattened rows of 28 * 28 pixels, float32 in [0, 1] (0 is background), shapes (60000, 784)
@@ -185,7 +185,7 @@ def _candidates(folder: Path, file: _File) -> list[Path]:
     return [path for suffix in ("", ".gz") if os.path.isfile(path := folder / (file.name + suffix))]
 
 
-def _expanded(folder: str | os.PathLike[str]) -> Path:
+def _expanded(folder: StrPath) -> Path:
     try:
         return Path(folder).expanduser()
     except RuntimeError as fault:
