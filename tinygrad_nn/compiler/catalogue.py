@@ -21,7 +21,7 @@ from tinygrad_nn.ops import (
     reduction,
     shape,
 )
-from tinygrad_nn.optim import optimizers
+from tinygrad_nn.optim import adam, clipping, sgd
 from tinygrad_nn.primitives.operands import Array
 from tinygrad_nn.primitives.primitive import Primitive
 from tinygrad_nn.primitives.record import REGISTRY
@@ -130,9 +130,9 @@ ROWS: dict[object, Row] = {
     fused_losses.cross_entropy: Row(
         labels=1, into=kernels.cross_entropy, scratch=True, loops=numba_kernels.cross_entropy
     ),
-    optimizers.sgd_update: Row(loops=numba_kernels.sgd),
-    optimizers.adam_update: Row(loops=numba_kernels.adam),
-    optimizers.gradient_norm: Row(fills=True),
+    sgd.sgd_update: Row(loops=numba_kernels.sgd),
+    adam.adam_update: Row(loops=numba_kernels.adam),
+    clipping.gradient_norm: Row(fills=True),
 }
 """By NumPy's function, as the registry has it, or by the kernel itself."""
 
