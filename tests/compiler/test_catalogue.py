@@ -48,7 +48,6 @@ def test_an_op_with_loops_gives_what_it_gives_eagerly(op):
         check_against_eager_run(op, operands, params, "numba")
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize(
     "labelled",
     [
@@ -61,8 +60,6 @@ def test_an_op_with_loops_gives_what_it_gives_eagerly(op):
     ],
 )
 def test_labels_given_or_computed_are_checked_on_every_call(labelled, backend):
-    if backend == "numba":
-        pytest.importorskip("numba")
     compiled = tn.compile(labelled, backend)
     x = np.arange(12.0).reshape(4, 3)
     for labels in ([0, 1, 2, 0], [2, 2, 2, 1]):
@@ -108,11 +105,8 @@ def test_products_with_zero_and_minus_zero_are_not_merged():
     assert compiled.programs[0].text.count("multiply") == 2
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.uint64, ">i8"])
 def test_labels_of_every_integer_dtype_are_taken(dtype, backend):
-    if backend == "numba":
-        pytest.importorskip("numba")
     compiled = tn.compile(lambda x, labels: tn.nn.losses.cross_entropy(x, labels), backend)
     np.testing.assert_allclose(compiled(np.ones((4, 3)), np.array([0, 1, 2, 0], dtype)).data, np.log(3))
 
@@ -132,10 +126,7 @@ def updates_in_loops_and_with_numpy():
     return parameters, step
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_each_of_several_updates_sees_its_own_rate_whatever_does_it(backend):
-    if backend == "numba":
-        pytest.importorskip("numba")
     (eager, step), (replayed, other) = updates_in_loops_and_with_numpy(), updates_in_loops_and_with_numpy()
     compiled = tn.compile(other, backend)
     for _ in range(3):

@@ -19,7 +19,7 @@ from tinygrad_nn.compiler import kernels, numba_math
 from tinygrad_nn.compiler.catalogue import row
 from tinygrad_nn.compiler.draft import Draft, Names, Task
 from tinygrad_nn.compiler.numba_loops import FusedLoop, is_column_sum, is_elementwise
-from tinygrad_nn.files import write_atomically
+from tinygrad_nn.files import cache_folder, write_atomically
 from tinygrad_nn.primitives.operands import Array
 
 HEADER = "import math\nfrom tinygrad_nn.compiler.numba_math import *\n\n@loop\n"
@@ -218,8 +218,7 @@ def function_of(text: str) -> Any:
 
 def _folder() -> Path:
     """Return where texts and machine code are kept; a folder of this process where that cannot be written."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    folder = (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "tinygrad_nn" / "loops"
+    folder = cache_folder("loops")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
