@@ -8,6 +8,7 @@ import pytest
 import tinygrad_nn as tn
 from tests.support.leaves import vector
 from tests.support.update_rules import adam, sgd
+from tinygrad_nn.errors import BadRule
 from tinygrad_nn.optim import SGD, Adam, AdamW, Optimizer, clip_grad_norm
 from tinygrad_nn.testing import check_optimizer
 
@@ -41,6 +42,76 @@ def test_every_optimizer_is_checked():
     }
     checked = {type(factory([tn.tensor([1.0], requires_grad=True)])) for factory, _ in OPTIMIZERS.values()}
     assert public - {Optimizer} == checked
+
+
+def adagrad():
+    """Duchi, Hazan and Singer 2011, written as a user would: a rule, its slots, its options."""
+
+    @tn.kernel(*[None] * 5, writes=(0, 2, 4), differentiable=False, method=False)
+    def adagrad_update(parameter, gradient, total, rate, scratch, *, eps):
+        total += gradient * gradient
+        np.sqrt(total, out=scratch)
+        scratch += eps
+        np.divide(gradient, scratch, out=scratch)
+        parameter -= float(rate) * scratch
+
+    class AdaGrad(Optimizer):
+        rule = adagrad_update
+        slots = ("total",)
+
+        def __init__(self, parameters, lr, *, eps=1e-8):
+            super().__init__(parameters, lr, eps=eps)
+
+    return AdaGrad
+
+
+def test_an_optimizer_of_ones_own_is_a_rule_its_slots_and_its_options():
+    def formula(w, gradient, steps):
+        total = np.zeros_like(w)
+        for k in range(steps):
+            total += gradient(k) ** 2
+            w = w - 0.1 * gradient(k) / (np.sqrt(total) + 1e-6)
+        return w
+
+    kind = adagrad()
+    check_optimizer(lambda ps: kind(ps, 0.1, eps=1e-6), formula)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_an_optimizer_of_ones_own_is_captured_with_its_state_and_its_options(backend):
+    kind = adagrad()
+    ends = []
+    for wrap in (lambda step: step, lambda step: tn.compile(step, backend)):
+        (w,) = weights()
+        optimizer = kind([w], lambda step: 0.5 / (step + 1), eps=1e-3)
+
+        def step(x, w=w, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = ((w * x) ** 2).sum()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        step = wrap(step)
+        losses = [step(np.array([1.0, k], np.float32)).item() for k in range(6)]
+        ends.append((losses, w.data, optimizer.state_dict()))
+    (losses, w, state), (compiled_losses, compiled_w, compiled_state) = ends
+    np.testing.assert_allclose(compiled_losses, losses, rtol=1e-6)
+    np.testing.assert_allclose(compiled_w, w, rtol=1e-6)
+    assert state.keys() == compiled_state.keys() == {"steps", "0.total"}
+    np.testing.assert_allclose(compiled_state["0.total"], state["0.total"], rtol=1e-6)
+
+
+def test_an_operand_of_a_rule_that_no_optimizer_has_is_named():
+    @tn.kernel(None, None, None, writes=(0,), differentiable=False, method=False)
+    def descent(parameter, gradient, learning_rate):
+        parameter -= float(learning_rate) * gradient
+
+    class Descent(Optimizer):
+        rule = descent
+
+    with pytest.raises(BadRule, match=r"Descent has no learning_rate for the rule\n.*scratch, rate, count"):
+        Descent(weights(), 0.1)
 
 
 def weights():
