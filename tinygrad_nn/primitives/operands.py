@@ -10,6 +10,13 @@ import numpy as np
 from tinygrad_nn.errors import DtypeError, ShapeError
 
 Array = np.ndarray[Any, Any]
+"""An array; in derivative rules, and in functions made of other ops, also a tensor that stands for one."""
+Axis = int | tuple[int, ...] | None
+"""What a reduction runs over: one axis, several, or all of them."""
+Shapes = tuple[tuple[int, ...], ...]
+"""The shapes of the operands of a call, which a rule may ask for."""
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+"""A call of an op: its operands and its parameters."""
 DEFAULT_DTYPE = np.dtype(np.float32)
 _KINDS = "fiub"
 
