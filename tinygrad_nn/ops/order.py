@@ -56,11 +56,11 @@ def _in_rows(a: Array, axis: Axis) -> tuple[Array, tuple[int, ...]]:
     return np.sort(rows, axis=-1), reduced
 
 
-def _with(*shares: object) -> Samples:
+def _with_shares(*shares: object) -> Samples:
     return cases(*([x, each(*shares), *params] for x, *params in _ROWS))
 
 
-@composite(np.quantile, samples=_with(0.3, [0.0, 0.6, 1.0]), analytic=False, settings=("q",))
+@composite(np.quantile, samples=_with_shares(0.3, [0.0, 0.6, 1.0]), analytic=False, settings=("q",))
 def quantile(a: Array, q: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """The value below which a share q of the elements lies, on a straight line between its two neighbours."""
     _check_shares("quantile", a, q, 1)
@@ -86,7 +86,7 @@ def _quantile(a: Array, q: Array, axis: Axis, keepdims: bool) -> Array:
     return np.expand_dims(value, [q.ndim + k for k in reduced]) if keepdims else value
 
 
-@composite(np.percentile, samples=_with(30.0, [0.0, 60.0, 100.0]), analytic=False, settings=("q",))
+@composite(np.percentile, samples=_with_shares(30.0, [0.0, 60.0, 100.0]), analytic=False, settings=("q",))
 def percentile(a: Array, q: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """The value below which q percent of the elements lie."""
     _check_shares("percentile", a, q, 100)
