@@ -10,8 +10,7 @@ from tinygrad_nn.ops.arithmetic import in_one_dtype, product, quotient
 from tinygrad_nn.ops.reduction import logsumexp, sum_
 from tinygrad_nn.ops.samples import cases, each, wide
 from tinygrad_nn.ops.special import erf
-from tinygrad_nn.primitives.declare import kernel
-from tinygrad_nn.primitives.operands import Array, Axis
+from tinygrad_nn.primitives import Array, Axis, kernel
 
 _WIDE = wide((3, 4), (5,), (), (0, 2), (1, 1))
 _AXES = cases(

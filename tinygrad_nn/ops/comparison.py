@@ -8,8 +8,7 @@ from itertools import chain
 import numpy as np
 
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives.declare import composite, op
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array, composite, op
 
 _OF_ONE: tuple[tuple[Callable[..., object], ...], ...] = (
     (np.isnan, np.isinf, np.isfinite, np.isposinf, np.isneginf, np.signbit, np.logical_not, np.invert),

@@ -10,8 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from tinygrad_nn.ops.indexing import along
 from tinygrad_nn.ops.reduction import restore
 from tinygrad_nn.ops.samples import REDUCTIONS, SCALAR, cases, each
-from tinygrad_nn.primitives.declare import composite, kernel, op
-from tinygrad_nn.primitives.operands import Array, Axis
+from tinygrad_nn.primitives import Array, Axis, composite, kernel, op
 
 _CALLS = cases(
     [each((3, 4), (1, 3), (0, 2)), {"axis": 0}, (3, 3), {"axis": 1}, (2, 3, 4), {"axis": -2}],

@@ -10,8 +10,7 @@ from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
 from tinygrad_nn.ops.arithmetic import in_one_dtype, product, quotient
 from tinygrad_nn.ops.indexing import take
 from tinygrad_nn.ops.samples import ascending, cases, each
-from tinygrad_nn.primitives.declare import composite, op
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array, composite, op
 
 searchsorted = op(
     np.searchsorted,

@@ -9,8 +9,7 @@ import numpy as np
 from tinygrad_nn.errors import MatrixError
 from tinygrad_nn.ops.linalg import turned
 from tinygrad_nn.ops.samples import cases, covariance
-from tinygrad_nn.primitives.declare import composite, kernel, op
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array, composite, kernel, op
 
 _COVARIANCES = cases([covariance((3, 3), (2, 3, 3), (1, 1), (2, 1, 2, 2), (0, 2, 2))])
 

@@ -10,8 +10,7 @@ import numpy as np
 
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives.declare import op
-from tinygrad_nn.primitives.operands import Array, Call, Shapes
+from tinygrad_nn.primitives import Array, Call, Shapes, op
 
 
 def _explicit(subscripts: str, ranks: list[int]) -> str:

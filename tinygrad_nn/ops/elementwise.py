@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from tinygrad_nn.ops.arithmetic import product, quotient
-from tinygrad_nn.primitives.declare import op
+from tinygrad_nn.primitives import op
 
 _POSITIVE = (0.1, 9)
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.ops.samples import cases
-from tinygrad_nn.primitives.declare import op
-from tinygrad_nn.primitives.operands import Array, Call
+from tinygrad_nn.primitives import Array, Call, op
 from tinygrad_nn.primitives.primitive import Primitive
 
 

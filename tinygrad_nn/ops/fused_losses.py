@@ -10,8 +10,7 @@ from tinygrad_nn.ops.activation import sigmoid, softmax
 from tinygrad_nn.ops.arithmetic import in_one_dtype
 from tinygrad_nn.ops.reduction import ones
 from tinygrad_nn.ops.samples import cases, each, integers
-from tinygrad_nn.primitives.declare import kernel
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array, kernel
 
 _INTP = np.dtype(np.intp)
 _ROWS = tuple([(n, c), integers(0, c, (n,))] for n, c in ((4, 3), (1, 5), (3, 3)))

@@ -15,8 +15,7 @@ import numpy as np
 
 from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.ops.samples import adjoint, cases, each, integers, mask
-from tinygrad_nn.primitives.declare import kernel, op
-from tinygrad_nn.primitives.operands import Array, Call
+from tinygrad_nn.primitives import Array, Call, kernel, op
 
 Index = tuple[Any, ...]
 

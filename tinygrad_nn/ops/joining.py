@@ -13,8 +13,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.ops.indexing import along
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives.declare import composite, op
-from tinygrad_nn.primitives.operands import Array, Call, Shapes
+from tinygrad_nn.primitives import Array, Call, Shapes, composite, op
 
 
 def _part(g: Array, *, i: int, shapes: Shapes, axis: int = 0) -> Array:

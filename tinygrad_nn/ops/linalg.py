@@ -13,8 +13,7 @@ from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.ops.arithmetic import quotient
 from tinygrad_nn.ops.indexing import put_back
 from tinygrad_nn.ops.samples import adjoint, cases, each, regular
-from tinygrad_nn.primitives.declare import composite, kernel, op
-from tinygrad_nn.primitives.operands import Array, Shapes
+from tinygrad_nn.primitives import Array, Shapes, composite, kernel, op
 
 
 def _left(g: Array, b: Array) -> Array:

@@ -11,8 +11,7 @@ from tinygrad_nn.errors import NoGradientRule
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.reduction import restore, sum_
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives.declare import composite, kernel
-from tinygrad_nn.primitives.operands import Array, Axis
+from tinygrad_nn.primitives import Array, Axis, composite, kernel
 
 _norm = partial(composite, analytic=False, method=True)
 _VECTORS = (

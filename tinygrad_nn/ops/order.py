@@ -7,8 +7,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinygrad_nn.errors import SettingError
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives.declare import composite
-from tinygrad_nn.primitives.operands import Array, Axis
+from tinygrad_nn.primitives import Array, Axis, composite
 from tinygrad_nn.primitives.record import Samples
 
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from tinygrad_nn.ops.arithmetic import NONZERO_DIVISOR, product
 from tinygrad_nn.ops.samples import cases, each, integers
-from tinygrad_nn.primitives.declare import op
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array, op
 
 
 def _to_integer(x: Array) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 from tinygrad_nn.primitives.record import Sample, Samples
 
 Row = Sequence[object]

@@ -11,8 +11,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from tinygrad_nn.errors import ArgumentError, NoGradientRule
 from tinygrad_nn.ops.indexing import put
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives.declare import composite, kernel, op
-from tinygrad_nn.primitives.operands import Array, Call, Shapes
+from tinygrad_nn.primitives import Array, Call, Shapes, composite, kernel, op
 
 _linear = partial(op, linear=True)
 reshape = _linear(

@@ -7,8 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from tinygrad_nn.primitives.declare import kernel
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array, kernel
 
 # Per unit of x.
 _CELLS = 128

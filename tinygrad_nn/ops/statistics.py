@@ -13,8 +13,7 @@ from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.joining import as_rows
 from tinygrad_nn.ops.reduction import count, restore
 from tinygrad_nn.ops.samples import cases, each, positive
-from tinygrad_nn.primitives.declare import composite, op
-from tinygrad_nn.primitives.operands import Array, Axis, Call
+from tinygrad_nn.primitives import Array, Axis, Call, composite, op
 
 _SPREADS = (
     [(2, 3, 4), {}, {"axis": (0, 2), "ddof": 1}, {"axis": (-1, 0), "keepdims": True, "ddof": 2}],

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from tinygrad_nn.ops.arithmetic import product, quotient
-from tinygrad_nn.primitives.declare import op
+from tinygrad_nn.primitives import op
 
 _INSIDE = (-0.9, 0.9)
 
