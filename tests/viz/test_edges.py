@@ -11,7 +11,7 @@ from tinygrad_nn import nn, viz
 from tinygrad_nn.errors import CaptureError, GraphError
 from tinygrad_nn.graph.recorder import trace
 from tinygrad_nn.viz.facts import describe, source
-from tinygrad_nn.viz.render import dot
+from tinygrad_nn.viz.render import run_graphviz
 
 X = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
 
@@ -108,7 +108,7 @@ def test_a_dot_that_fails_says_what_it_said(monkeypatch):
     failed = SimpleNamespace(returncode=1, stdout=b"", stderr=b"syntax error in line 1\n")
     monkeypatch.setattr("subprocess.run", lambda *_, **__: failed)
     with pytest.raises(RuntimeError, match="dot -Tsvg failed: syntax error in line 1$"):
-        dot("digraph {", "svg")
+        run_graphviz("digraph {", "svg")
 
 
 def test_rules_whose_text_is_gone_say_so():

@@ -366,9 +366,8 @@ def test_5000_ops_are_captured_and_written_as_dot_whole(record_property):
     start = time.process_time()
     dot = total.graph(max_nodes=None).dot
     seconds = time.process_time() - start
-    record_property(
-        "processor_seconds", seconds
-    )  # under 2 on two cores of 2.5 GHz; a timing never decides a test
+    # Under 2 on two cores of 2.5 GHz; a timing never decides a test.
+    record_property("processor_seconds", seconds)
     assert dot.count("->") == 5001
 
 
@@ -483,7 +482,7 @@ def contrast(one, other):
 
 @pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
 def test_text_has_a_contrast_of_seven_to_one(colours):
-    grounds = [colours["ground"], colours["group-fill"], *(colours[kind][0] for kind in KINDS)]
+    grounds = [colours["ground"], colours["group-fill"], *(colours[f"{kind}-fill"] for kind in KINDS)]
     for name in ("text", "muted"):
         assert min(contrast(colours[name], ground) for ground in grounds) >= 7, name
     for name in ("gradient", "alert"):
