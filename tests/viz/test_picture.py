@@ -1,5 +1,6 @@
 """Pictures: what is on them, folding, values and gradients, determinism, with and without Graphviz."""
 
+import inspect
 import json
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
+from typing import get_type_hints
 
 import graphviz
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 import tinygrad_nn as tn
 from tinygrad_nn import nn, viz
 from tinygrad_nn.errors import GraphError, GraphFreed, RendererNotFound, ShapeError
+from tinygrad_nn.viz.scene import Options
 from tinygrad_nn.viz.theme import DARK, KINDS, LIGHT
 
 X = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
@@ -461,6 +464,24 @@ def test_unknown_options_are_refused():
         loss().graph(max_nodes=0)
     with pytest.raises(TypeError, match="colour"):
         loss().graph(colour="red")
+
+
+def test_type_checkers_know_the_options_and_their_types():
+    typed = {name: str(hint) for name, hint in get_type_hints(viz.DrawOptions).items()}
+    assert typed == {name: str(hint) for name, hint in get_type_hints(Options).items()}
+    for function in (viz.draw, tn.Tensor.graph, nn.Module.graph):
+        (options,) = [p for p in inspect.signature(function).parameters.values() if p.kind is p.VAR_KEYWORD]
+        assert options.annotation == "Unpack[DrawOptions]"
+
+
+def test_what_draws_is_loaded_when_something_is_drawn():
+    program = (
+        "import sys, tinygrad_nn as tn\n"
+        "before = [name for name in sys.modules if name.startswith('tinygrad_nn.viz.')]\n"
+        "print(before, tn.viz.Picture.__name__, tn.viz.DrawOptions.__name__, hasattr(tn.viz, 'picutre'))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "[] Picture DrawOptions False\n"
 
 
 def test_a_result_that_is_no_scalar_says_that_it_has_no_gradients():

@@ -6,13 +6,15 @@ What is left out is said in the notes. A scene has no positions, and no colours.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, TypedDict, get_args
 
 import numpy as np
 
+from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.graph.ir import Call, Graph, Value, setting_text
+from tinygrad_nn.primitives.operands import Array
 from tinygrad_nn.viz.facts import Facts, number
 from tinygrad_nn.viz.module_calls import Frame, ModuleCalls
 from tinygrad_nn.viz.theme import LEGEND
@@ -24,10 +26,26 @@ Theme = Literal["auto", "light", "dark"]
 _SHORT, _LONG = 8, 32
 
 
+class DrawOptions(TypedDict, total=False):
+    """The keywords of `Options`, none of them required, for type checkers."""
+
+    names: Mapping[str, Tensor | Array] | None
+    depth: int | None
+    values: bool
+    grads: bool
+    direction: Direction
+    fold_constants: bool
+    fold_repeats: bool
+    max_nodes: int | None
+    theme: Theme
+    title: str | None
+
+
 @dataclass(slots=True)
 class Options:
     """How a graph is drawn; see `Picture`."""
 
+    names: Mapping[str, Tensor | Array] | None = None
     depth: int | None = None
     values: bool = True
     grads: bool = False
