@@ -4,9 +4,9 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import graphviz
@@ -18,6 +18,8 @@ from tests.support.networks import X, loss, network
 from tinygrad_nn import viz
 from tinygrad_nn.errors import RendererNotFound
 from tinygrad_nn.viz.render import run_graphviz
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -125,7 +127,7 @@ def test_output_is_the_same_in_every_process():
     outputs = {
         subprocess.run(
             [sys.executable, "-c", program],
-            env={"PYTHONHASHSEED": seed, "PATH": "/usr/bin:/bin", "PYTHONPATH": "."},
+            env={"PYTHONHASHSEED": seed, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             check=True,
@@ -135,17 +137,12 @@ def test_output_is_the_same_in_every_process():
     assert len(outputs) == 1
 
 
-def test_5000_ops_are_captured_and_written_as_dot_whole(record_property):
+def test_5000_ops_are_captured_and_written_as_dot_whole():
     y = tn.tensor(np.ones(4, np.float32), requires_grad=True)
     for k in range(2500):
         y = np.tanh(y) * (1 + 1 / (k + 1))
     total = y.sum()
-    start = time.process_time()
-    dot = total.graph(max_nodes=None).dot
-    seconds = time.process_time() - start
-    # Under 2 on two cores of 2.5 GHz; a timing never decides a test.
-    record_property("processor_seconds", seconds)
-    assert dot.count("->") == 5001
+    assert total.graph(max_nodes=None).dot.count("->") == 5001
 
 
 def test_a_dot_that_fails_says_what_it_said(monkeypatch):
