@@ -103,8 +103,8 @@ def load(path: StrPath, *, allow_nonfinite: bool = False, **parts: Restorable) -
     content, arrays = _read(path)
     try:
         if not allow_nonfinite:
-            wanted = [name for name, entry in content.items() if name in parts or not entry["restored"]]
-            _check_finite(arrays, wanted)
+            returned = [name for name, entry in content.items() if not entry["restored"]]
+            _check_finite(arrays, [*parts, *returned])
         missing = [name for name in parts if name not in content or not content[name]["restored"]]
         if missing:
             present = ", ".join(content) or "nothing"

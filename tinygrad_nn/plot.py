@@ -38,18 +38,15 @@ class HistoryLike(Protocol):
 
     def __len__(self) -> int:
         """The number of epochs."""
-        ...
 
     def __iter__(self) -> Iterator[str]: ...
     def __getitem__(self, name: str, /) -> Sequence[float]: ...
 
     def mode(self, name: str, /) -> str:
         """Return "min" or "max", whichever is better in a column."""
-        ...
 
     def best(self, name: str, /) -> tuple[int, float]:
         """Return the best epoch, from 1, and its value."""
-        ...
 
 
 def _axes(ax: Axes | None, size: tuple[float, float] = (6.4, 4.4)) -> Axes:
@@ -218,15 +215,15 @@ def images(
         if classes is not None and len(classes) != count:
             raise ShapeError(f"images: {count} images, but {len(classes)} labels or predictions")
     columns = columns or math.ceil(math.sqrt(count * 1.4))
-    written = labels is not None or predictions is not None
-    gap, head = max(width // 7, 1), (max(height * 2 // 7, 1) if written else 0)
+    captioned = labels is not None or predictions is not None
+    gap, head = max(width // 7, 1), (max(height * 2 // 7, 1) if captioned else 0)
     rows = -(-count // columns)
     ax = _axes(ax, (0.75 * columns + 0.2, (0.75 * (1 + head / height)) * rows + 0.2))
     canvas = np.full((rows * (height + gap + head), columns * (width + gap)), np.nan)
     for k, picture in enumerate(pictures):
         top, left = k // columns * (height + gap + head) + head, k % columns * (width + gap) + gap // 2
         canvas[top : top + height, left : left + width] = picture
-        if not written:
+        if not captioned:
             continue
         text, wrong = _caption(k, labels, predictions)
         ax.text(

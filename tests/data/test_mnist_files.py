@@ -305,6 +305,17 @@ def test_the_cache_is_in_the_home_directory_unless_xdg_says_otherwise(mirror, tm
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
+def test_without_a_home_directory_there_is_no_cache(mirror, monkeypatch):
+    def homeless(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    with pytest.raises(DatasetError, match=r"~/\.cache: Could not determine home directory"):
+        data.mnist()
+    assert not mirror.asked
+
+
 BAD_BODIES = {
     "html": lambda body: b"<!DOCTYPE html><title>Log in</title>",
     "empty": lambda body: b"",

@@ -126,7 +126,7 @@ def _fill(contents: bytearray, source: _Source, total: int) -> None:
 
 
 def _magic(contents: bytearray) -> tuple[np.dtype, int]:
-    """Element type and rank, from the first four bytes."""
+    """Return element type and rank, from the first four bytes."""
     code, rank = contents[2], contents[3]
     if contents[:2] == b"\0\0" and code in _DTYPES and 1 <= rank <= _NUMPY_MAX_RANK:
         return _DTYPES[code], rank

@@ -19,7 +19,7 @@ from tinygrad_nn.errors import BadRule
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives.operands import Array
 from tinygrad_nn.primitives.primitive import Primitive
-from tinygrad_nn.states import check_fit
+from tinygrad_nn.states import check_state
 
 
 class Parameter(Protocol):
@@ -74,7 +74,9 @@ class Optimizer:
             {slot: np.zeros_like(parameter._data) for slot in self.slots} for parameter in self.parameters
         ]
         pairs = zip(self.parameters, self.state, strict=True)
-        self._operands = [self._named(np.empty_like(parameter._data), state) for parameter, state in pairs]
+        self._operands = [
+            self._rule_operands(np.empty_like(parameter._data), state) for parameter, state in pairs
+        ]
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -109,7 +111,7 @@ class Optimizer:
         # `+= 1` costs NumPy an iterator.
         self.steps[...] = int(self.steps) + 1
 
-    def _named(self, scratch: Array, state: Mapping[str, Array]) -> list[Array]:
+    def _rule_operands(self, scratch: Array, state: Mapping[str, Array]) -> list[Array]:
         """Return what the rule takes after a parameter and its gradient."""
         arrays = self._memory(scratch, state)
         names = self.rule.operand_names[2:]
@@ -125,14 +127,14 @@ class Optimizer:
         """Return the arrays that go with one parameter, by the names that a rule may give its operands."""
         return {**state, "scratch": scratch, "rate": self._rate, "count": self.steps}
 
-    def _saved(self) -> dict[str, Array]:
+    def _arrays(self) -> dict[str, Array]:
         """Return the arrays that make up the state, by name; not copies."""
         slots = {f"{k}.{slot}": array for k, state in enumerate(self.state) for slot, array in state.items()}
         return {"steps": self.steps, **slots}
 
     def state_dict(self) -> dict[str, Array]:
         """Return copies of the step count and of every state array, by name."""
-        return {name: array.copy() for name, array in self._saved().items()}
+        return {name: array.copy() for name, array in self._arrays().items()}
 
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
         """Restore what `state_dict` returned, exactly; all of it, or nothing.
@@ -140,12 +142,12 @@ class Optimizer:
         Raises:
             CheckpointError: lists missing and unexpected names and wrong shapes and dtypes.
         """
-        targets = self._saved()
+        targets = self._arrays()
         arrays = {name: np.asarray(value) for name, value in state.items()}
         steps = arrays.get("steps", self.steps)
         countable = steps.shape == () and steps.dtype == self.steps.dtype
         negative = [f"negative    steps: {steps}"] if countable and steps < 0 else []
-        check_fit(type(self).__name__, targets, arrays, negative)
+        check_state(type(self).__name__, targets, arrays, negative)
         for name, target in targets.items():
             target[...] = arrays[name]
 
