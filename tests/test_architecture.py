@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "ops": {"errors", "primitives"},
     "engine": ENGINE - {"engine"},
     "graph": ENGINE,
-    "compiler": ENGINE | {"files", "graph"},
+    # The compiler's row for an update is keyed by the kernel that the optimizers run.
+    "compiler": ENGINE | {"files", "graph", "optim"},
     "optim": ENGINE | {"states"},
     "data": {"errors", "files", "hints"},
     "nn": ENGINE | {"states"},

@@ -205,7 +205,8 @@ def test_what_cannot_be_saved_is_named_and_nothing_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_h154_every_flipped_bit_is_found(saved):
+@pytest.mark.case("H154")
+def test_every_flipped_bit_is_found(saved):
     blob = saved.read_bytes()
     for position in range(len(blob)):
         for bit in range(8):
@@ -217,7 +218,8 @@ def test_h154_every_flipped_bit_is_found(saved):
     refused(saved, "damaged")
 
 
-def test_h154_truncation_insertion_and_swaps_are_found(saved):
+@pytest.mark.case("H154")
+def test_truncation_insertion_and_swaps_are_found(saved):
     blob = saved.read_bytes()
     for position in range(len(blob)):
         swapped = (
@@ -273,8 +275,9 @@ ATTACKS = {
 }
 
 
+@pytest.mark.case("H155")
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_h155_hostile_headers_are_refused_quickly(tmp_path, attack):
+def test_hostile_headers_are_refused_quickly(tmp_path, attack):
     path = tmp_path / "hostile.safetensors"
     path.write_bytes(forged(ATTACKS[attack][0], EMPTY, ATTACKS[attack][1]))
     refused(path)
@@ -288,26 +291,29 @@ def test_h155_hostile_headers_are_refused_quickly(tmp_path, attack):
     assert seconds < 5  # a hang, not a slow machine
 
 
+@pytest.mark.case("H155")
 @pytest.mark.parametrize(
     "content",
     ["[" * 100_000, "{}", "[]", "3", "NaN", '{"model":3}', '{"model":{"restored":true}}', "9" * 5000,
      '{"model":{"restored":true,"state":{}},"model":{"restored":true,"state":{}}}',
      '{"model":{"restored":true,"state":{"0.weight":{"$array":"../../x"}}}}', "{"],
 )  # fmt: skip
-def test_h155_hostile_notes_are_refused(tmp_path, content):
+def test_hostile_notes_are_refused(tmp_path, content):
     path = tmp_path / "hostile.safetensors"
     path.write_bytes(forged("", content))
     refused(path)
 
 
-def test_h155_a_header_longer_than_the_file(tmp_path, saved):
+@pytest.mark.case("H155")
+def test_a_header_longer_than_the_file_is_refused(tmp_path, saved):
     blob = saved.read_bytes()
     for size in (2**63, 2**64 - 1, len(blob) - 7, 0):
         (tmp_path / "long.safetensors").write_bytes(struct.pack("<Q", size) + blob[8:])
         refused(tmp_path / "long.safetensors")
 
 
-def test_h156_foreign_files_are_named_and_never_executed(tmp_path):
+@pytest.mark.case("H156")
+def test_foreign_files_are_named_and_never_executed(tmp_path):
     path = tmp_path / "foreign"
     archive = io.BytesIO()
     np.savez(archive, a=np.array([{}], dtype=object))
@@ -327,7 +333,8 @@ def test_h156_foreign_files_are_named_and_never_executed(tmp_path):
         tn.load(tmp_path / "absent", model=network())
 
 
-def test_h157_nan_and_infinity_load_only_when_wanted(tmp_path):
+@pytest.mark.case("H157")
+def test_nan_and_infinity_load_only_when_wanted(tmp_path):
     path = tmp_path / "nan.safetensors"
     model = network()
     model[0].weight.data[0, 0] = np.nan
@@ -379,7 +386,8 @@ def test_arrays_whose_dotted_names_are_the_same_stay_apart(tmp_path):
     assert part.state == state
 
 
-def test_h155_a_header_longer_than_the_file_with_a_digest_that_is_right(tmp_path):
+@pytest.mark.case("H155")
+def test_a_header_longer_than_the_file_is_refused_although_its_digest_is_right(tmp_path):
     blob = bytearray(forged("", EMPTY))
     start = blob.index(b"1 ") + 2
     blob[:8] = struct.pack("<Q", len(blob))

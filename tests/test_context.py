@@ -269,14 +269,16 @@ def test_a_no_grad_closed_in_another_context_leaves_that_one_alone():
         assert not (t * 2).requires_grad
 
 
+@pytest.mark.case("H109")
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, GeneratorExit])
-def test_h109_an_exception_inside_no_grad_restores_recording(error):
+def test_an_exception_inside_no_grad_restores_recording(error):
     with pytest.raises(error), tn.no_grad():
         raise error
     assert context.current().recording
 
 
-def test_h110_a_suspended_generator_does_not_hold_no_grad_open():
+@pytest.mark.case("H110")
+def test_a_suspended_generator_does_not_hold_no_grad_open():
     @tn.no_grad()
     def values():
         for _ in range(3):
@@ -290,7 +292,8 @@ def test_h110_a_suspended_generator_does_not_hold_no_grad_open():
     assert context.current().recording
 
 
-def test_h113_no_grad_in_one_thread_does_not_reach_another():
+@pytest.mark.case("H113")
+def test_no_grad_in_one_thread_does_not_reach_another():
     inside, done = threading.Event(), threading.Event()
 
     def quiet(_):

@@ -49,9 +49,10 @@ FAULTS = [
 ]
 
 
+@pytest.mark.case("H158")
 @pytest.mark.parametrize("fault", FAULTS, ids=repr)
 @pytest.mark.parametrize("call", CALLS)
-def test_h158_a_fault_at_any_call_keeps_the_old_file(target, monkeypatch, call, fault):
+def test_a_fault_at_any_call_keeps_the_old_file(target, monkeypatch, call, fault):
     def fail(*_, **__):
         raise fault
 
@@ -63,8 +64,9 @@ def test_h158_a_fault_at_any_call_keeps_the_old_file(target, monkeypatch, call, 
     assert list(target.parent.iterdir()) == [target]
 
 
+@pytest.mark.case("H158")
 @pytest.mark.parametrize("fault", FAULTS, ids=repr)
-def test_h158_a_fault_between_pieces_keeps_the_old_file(target, fault):
+def test_a_fault_between_pieces_keeps_the_old_file(target, fault):
     def pieces():
         yield NEW
         raise fault
@@ -75,8 +77,9 @@ def test_h158_a_fault_between_pieces_keeps_the_old_file(target, fault):
     assert list(target.parent.iterdir()) == [target]
 
 
+@pytest.mark.case("H158")
 @posix
-def test_h158_a_disk_that_takes_only_part_of_the_file(target):
+def test_a_disk_that_takes_only_part_of_the_file_keeps_the_old_one(target):
     import resource
 
     def work():
@@ -90,9 +93,10 @@ def test_h158_a_disk_that_takes_only_part_of_the_file(target):
     assert list(target.parent.iterdir()) == [target]
 
 
+@pytest.mark.case("H158")
 @posix
 @pytest.mark.parametrize("call", ["os.fsync", "os.replace"])
-def test_h158_what_a_killed_process_leaves_is_removed_by_the_next(target, monkeypatch, call):
+def test_what_a_killed_process_leaves_is_removed_by_the_next(target, monkeypatch, call):
     def work():
         setattr(files.os, call.split(".")[1], lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         files.write_atomically(target, [NEW])
@@ -149,7 +153,8 @@ def test_caches_stand_in_one_folder_that_xdg_may_name(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_h159_impossible_targets_are_named_and_nothing_is_left(target):
+@pytest.mark.case("H159")
+def test_impossible_targets_are_named_and_nothing_is_left(target):
     folder = target.parent
     (folder / "link").symlink_to(target)
     for path, kind in (
@@ -174,8 +179,9 @@ def open_folder():
         yield Path(name)
 
 
+@pytest.mark.case("H159")
 @posix
-def test_h159_a_folder_that_cannot_be_written(open_folder):
+def test_a_folder_that_cannot_be_written_is_an_error_that_leaves_nothing(open_folder):
     model, root = nn.Dense(2, 2), os.geteuid() == 0
     tn.save(open_folder / "first.safetensors", model=model)  # as root, imports what another user may not read
     if root:  # no permission stops root
@@ -206,7 +212,8 @@ def test_new_files_have_the_usual_permissions(tmp_path):
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
 
 
-def test_h156_no_module_of_the_package_can_load_a_pickle():
+@pytest.mark.case("H156")
+def test_no_module_of_the_package_can_load_a_pickle():
     package = Path(tn.__file__).parent
     own_bytes_only = (
         package / "testing" / "check_module.py"
@@ -230,8 +237,9 @@ def test_h156_no_module_of_the_package_can_load_a_pickle():
         assert "allow_pickle" not in keywords, path
 
 
+@pytest.mark.case("H158")
 @posix
-def test_h158_killed_while_saving_over_and_over(tmp_path):
+def test_a_process_killed_while_it_saves_leaves_a_whole_file(tmp_path):
     path = tmp_path / "state.safetensors"
     rng = np.random.default_rng(0)
     states = [np.full(20_000, k, np.int64) for k in range(2)]

@@ -141,7 +141,7 @@ def test_no_gradient_and_a_zero_one_are_spelled_out():
     ]
 
 
-def test_confusion_counts():
+def test_the_confusion_matrix_counts_and_says_how_many_are_right():
     ax = tn.plot.confusion([0, 0, 1, 2], [0, 1, 1, 1], classes=["a", "b", "c"])
     written = {tuple(map(round, text.get_position())): text.get_text() for text in ax.texts}
     assert written == {(0, 0): "1", (1, 0): "1", (1, 1): "1", (1, 2): "1"}
@@ -185,7 +185,7 @@ def test_a_class_that_is_chosen_nowhere_has_no_boundary():
     assert [type(drawn).__name__ for drawn in ax.collections].count("QuadContourSet") == 0
 
 
-def test_the_gradient_flow_of_a_model_before_backward():
+def test_before_backward_the_gradient_flow_says_that_there_are_no_gradients():
     ax = tn.plot.gradient_flow(network())
     assert texts(ax) == ["no grad"] * 4
     assert ax.get_legend() is None

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
-from tinygrad_nn.errors import (
-    CheckpointError,
-)
+from tinygrad_nn.errors import CheckpointError
 
 
-def test_h153_a_state_that_does_not_fit_lists_everything_and_changes_nothing():
+@pytest.mark.case("H153")
+def test_a_state_that_does_not_fit_lists_everything_and_changes_nothing():
     model = tn.nn.Sequential(tn.nn.Dense(2, 3, rng=0), tn.nn.Dense(3, 1, rng=1))
     before = model.state_dict()
     state = {
@@ -36,7 +35,8 @@ def test_h153_a_state_that_does_not_fit_lists_everything_and_changes_nothing():
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-def test_h153_a_negative_step_count_is_refused():
+@pytest.mark.case("H153")
+def test_a_negative_step_count_is_refused():
     optimizer = tn.optim.Adam(weights(), lr=0.1)
     state = optimizer.state_dict()
     with pytest.raises(CheckpointError, match=r"nothing was changed\n  negative    steps: -1"):
@@ -44,8 +44,9 @@ def test_h153_a_negative_step_count_is_refused():
     assert int(optimizer.steps) == 0
 
 
+@pytest.mark.case("H153")
 @pytest.mark.parametrize("steps", ["x", 1.5, np.nan, [1], None])
-def test_h153_a_step_count_that_is_no_integer_is_refused(steps):
+def test_a_step_count_that_is_no_integer_is_refused(steps):
     optimizer = tn.optim.Adam(weights(), lr=0.1)
     with pytest.raises(CheckpointError, match=r"nothing was changed\n  (dtype|shape) +steps"):
         optimizer.load_state_dict(optimizer.state_dict() | {"steps": steps})

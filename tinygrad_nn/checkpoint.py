@@ -12,14 +12,28 @@ import json
 import os
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn, Protocol, TypeGuard
 
 import numpy as np
 
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import CheckpointError, DtypeError
-from tinygrad_nn.files import write_atomically
+from tinygrad_nn.files import StrPath, write_atomically
 from tinygrad_nn.nn.module import Module
+from tinygrad_nn.primitives.operands import Array
+
+Arrays = dict[str, Array]
+
+
+class Stateful(Protocol):
+    """What can be restored in place: modules, optimizers, batches, callbacks, or a class of one's own."""
+
+    def state_dict(self) -> Mapping[str, Any]: ...
+    def load_state_dict(self, state: Any, /) -> object: ...
+
+
+Restorable = Stateful | np.random.Generator
+
 
 _KEY = "tinygrad_nn"
 _VERSION = "1"
@@ -39,7 +53,7 @@ _FOREIGN = {
 }
 
 
-def save(path: str | os.PathLike[str], **parts: Any) -> None:
+def save(path: StrPath, **parts: object) -> None:
     """Save parts by name: modules, optimizers, batches, random generators, arrays and plain data.
 
     A part is a `numpy.random.Generator`, anything with `state_dict` and `load_state_dict`, or plain data
@@ -59,7 +73,7 @@ def save(path: str | os.PathLike[str], **parts: Any) -> None:
         {'epoch': 3}
     """
     codec = _safetensors()
-    arrays: dict[str, Any] = {}
+    arrays: Arrays = {}
     content = {
         name: {"restored": _restorable(part), "state": _encode(_state(part), name, arrays)}
         for name, part in parts.items()
@@ -73,7 +87,7 @@ def save(path: str | os.PathLike[str], **parts: Any) -> None:
     write_atomically(path, [rest[: _DIGEST.start], digest, rest[_DIGEST.stop :]])
 
 
-def load(path: str | os.PathLike[str], *, allow_nonfinite: bool = False, **parts: Any) -> dict[str, Any]:
+def load(path: StrPath, *, allow_nonfinite: bool = False, **parts: Restorable) -> dict[str, Any]:
     """Restore parts that `save` saved, in place, all or none; return the plain data among what was saved.
 
     Args:
@@ -89,13 +103,12 @@ def load(path: str | os.PathLike[str], *, allow_nonfinite: bool = False, **parts
     content, arrays = _read(path)
     try:
         if not allow_nonfinite:
-            _check_finite(
-                arrays, [name for name in content if name in parts or not content[name]["restored"]]
-            )
+            returned = [name for name, entry in content.items() if not entry["restored"]]
+            _check_finite(arrays, [*parts, *returned])
         missing = [name for name in parts if name not in content or not content[name]["restored"]]
         if missing:
-            known = ", ".join(content) or "nothing"
-            raise CheckpointError(f"there is no {', '.join(missing)} to restore in it; there is {known}")
+            present = ", ".join(content) or "nothing"
+            raise CheckpointError(f"there is no {', '.join(missing)} to restore in it; there is {present}")
         states = {name: _decode(entry["state"], arrays) for name, entry in content.items()}
         if arrays:
             raise CheckpointError(f"damaged: nothing in it refers to {', '.join(map(repr, arrays))}")
@@ -118,17 +131,21 @@ def _safetensors() -> ModuleType:
 # What is in a part
 
 
-def _restorable(part: Any) -> bool:
-    return isinstance(part, np.random.Generator) or hasattr(part, "load_state_dict")
+def _stateful(part: object) -> TypeGuard[Stateful]:
+    return hasattr(part, "load_state_dict")
 
 
-def _state(part: Any) -> Any:
+def _restorable(part: object) -> bool:
+    return isinstance(part, np.random.Generator) or _stateful(part)
+
+
+def _state(part: object) -> object:
     if isinstance(part, np.random.Generator):
         return part.bit_generator.state
     if isinstance(part, Module):
         randoms = [generator.bit_generator.state for generator in _generators(part)]
         return part.state_dict() | ({_RANDOMS: randoms} if randoms else {})
-    return part.state_dict() if _restorable(part) else part
+    return part.state_dict() if _stateful(part) else part
 
 
 _RANDOMS = "random generators"
@@ -136,15 +153,15 @@ _RANDOMS = "random generators"
 
 def _generators(module: Module) -> list[np.random.Generator]:
     """Return the random generators among the attributes of a module and of those inside it, each once."""
-    found: dict[int, np.random.Generator] = {}
+    generators: dict[int, np.random.Generator] = {}
     for _, inner in module.named_modules():
         for value in vars(inner).values():
             if isinstance(value, np.random.Generator):
-                found[id(value)] = value
-    return list(found.values())
+                generators[id(value)] = value
+    return list(generators.values())
 
 
-def _put(part: Any, state: Any) -> None:
+def _put(part: Restorable, state: Any) -> None:
     if isinstance(part, np.random.Generator):
         part.bit_generator.state = state
     elif isinstance(part, Module):
@@ -161,7 +178,11 @@ def _put(part: Any, state: Any) -> None:
         part.load_state_dict(state)
 
 
-def _restore_all(pairs: list[tuple[Any, Any]]) -> None:
+_MISFITS = (LookupError, TypeError, ValueError, AttributeError)
+"""What `load_state_dict` of somebody else may raise at a state that is not its own."""
+
+
+def _restore_all(pairs: list[tuple[Restorable, object]]) -> None:
     """Give each part its state; if one of them does not fit, give the others back what they had."""
     before = [(part, _state(part)) for part, _ in pairs]
     done = 0
@@ -172,20 +193,18 @@ def _restore_all(pairs: list[tuple[Any, Any]]) -> None:
     except BaseException as error:
         for part, state in before[:done]:
             _put(part, state)
-        if isinstance(error, (LookupError, TypeError, ValueError, AttributeError)) and not isinstance(
-            error, CheckpointError
-        ):
-            name = type(pairs[done - 1][0]).__name__
-            raise CheckpointError(
-                f"the state does not fit this {name}; nothing was changed ({error!r})"
-            ) from error
-        raise
+        if isinstance(error, CheckpointError) or not isinstance(error, _MISFITS):
+            raise
+        name = type(pairs[done - 1][0]).__name__
+        raise CheckpointError(
+            f"the state does not fit this {name}; nothing was changed ({error!r})"
+        ) from error
 
 
 # Plain data to JSON and arrays, and back
 
 
-def _encode(value: Any, path: str, arrays: dict[str, Any]) -> Any:
+def _encode(value: object, path: str, arrays: Arrays) -> object:
     """Return `value` as JSON, moving the arrays in it to `arrays` under dotted names."""
     if isinstance(value, Tensor):
         value = value._data
@@ -212,7 +231,7 @@ def _encode(value: Any, path: str, arrays: dict[str, Any]) -> Any:
     )
 
 
-def _decode(value: Any, arrays: dict[str, Any]) -> Any:
+def _decode(value: object, arrays: Arrays) -> object:
     """Return what `_encode` was given, taking the arrays in it out of `arrays`."""
     if isinstance(value, list):
         return [_decode(item, arrays) for item in value]
@@ -225,14 +244,14 @@ def _decode(value: Any, arrays: dict[str, Any]) -> Any:
     return arrays.pop(value[_ARRAY])
 
 
-def _check_finite(arrays: Mapping[str, Any], parts: list[str]) -> None:
-    bad = [
-        f"{name} {array.shape}"
+def _check_finite(arrays: Arrays, parts: list[str]) -> None:
+    prefixes = tuple(f"{part}." for part in parts)
+    floating = {
+        name: array
         for name, array in arrays.items()
-        if f"{name}.".startswith(tuple(f"{part}." for part in parts))
-        and array.dtype.kind == "f"
-        and not np.isfinite(array).all()
-    ]
+        if f"{name}.".startswith(prefixes) and array.dtype.kind == "f"
+    }
+    bad = [f"{name} {array.shape}" for name, array in floating.items() if not np.isfinite(array).all()]
     if bad:
         raise CheckpointError(
             f"NaN or infinities in {', '.join(bad)}\n"
@@ -243,7 +262,7 @@ def _check_finite(arrays: Mapping[str, Any], parts: list[str]) -> None:
 # The file
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read(path: StrPath) -> tuple[dict[str, Any], Arrays]:
     """Return the JSON and the arrays of a checkpoint, after everything about the file has been verified."""
     codec = _safetensors()
     blob = _blob(path)
@@ -252,13 +271,13 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]
         return content, codec.load(blob)
     except CheckpointError as error:
         raise CheckpointError(f"{os.fspath(path)}: {error}") from None
-    except Exception as error:  # whatever a parser finds wrong with it
-        raise CheckpointError(
-            f"{os.fspath(path)}: damaged ({type(error).__name__}: {str(error)[:200]})"
-        ) from error
+    except Exception as error:
+        # Whatever a parser finds wrong with it.
+        what = f"{type(error).__name__}: {str(error)[:200]}"
+        raise CheckpointError(f"{os.fspath(path)}: damaged ({what})") from error
 
 
-def _blob(path: str | os.PathLike[str]) -> bytes:
+def _blob(path: StrPath) -> bytes:
     if "\0" in os.fspath(path) or (os.path.exists(path) and not os.path.isfile(path)):
         raise CheckpointError(f"{os.fspath(path)!r} is not a file")
     with open(path, "rb") as file:
@@ -266,7 +285,7 @@ def _blob(path: str | os.PathLike[str]) -> bytes:
         return start + file.read()
 
 
-def _checked_head(path: str | os.PathLike[str], blob: bytes) -> bytes:
+def _checked_head(path: StrPath, blob: bytes) -> bytes:
     """Return a blob that begins as a checkpoint does."""
     if blob[8 : _DIGEST.start] != _HEAD:
         raise CheckpointError(f"{os.fspath(path)}: not a checkpoint of tinygrad_nn{_guess(blob)}")
@@ -274,13 +293,13 @@ def _checked_head(path: str | os.PathLike[str], blob: bytes) -> bytes:
 
 
 def _guess(start: bytes) -> str:
-    known = next((what for magic, what in _FOREIGN.items() if start.startswith(magic)), None)
-    if known is None and start[8:9] == b"{":
-        known = (
+    kind = next((what for magic, what in _FOREIGN.items() if start.startswith(magic)), None)
+    if kind is None and start[8:9] == b"{":
+        kind = (
             "a safetensors file of another program\n"
             "  hint   model.load_state_dict(safetensors.numpy.load_file(path))"
         )
-    return f", but {known}" if known else ""
+    return f", but {kind}" if kind else ""
 
 
 def _verified(blob: bytes) -> dict[str, Any]:
@@ -295,11 +314,12 @@ def _verified(blob: bytes) -> dict[str, Any]:
     if size > len(blob) - 8:
         raise CheckpointError(f"damaged: a header of {size} bytes in a file of {len(blob)}")
     header = json.loads(blob[8 : 8 + size], object_pairs_hook=_unique, parse_constant=_no_constant)
-    content = json.loads(header["__metadata__"][_KEY].split(" ", 2)[2], object_pairs_hook=_unique)
+    note: str = header["__metadata__"][_KEY].split(" ", 2)[2]
+    content: dict[str, Any] = json.loads(note, object_pairs_hook=_unique)
     for name, entry in content.items():
         if not isinstance(entry, dict) or entry.keys() != {"restored", "state"}:
             raise CheckpointError(f"damaged: the part {name} has no state")
-    return content  # type: ignore[no-any-return]
+    return content
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -309,5 +329,5 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _no_constant(name: str) -> Any:
+def _no_constant(name: str) -> NoReturn:
     raise CheckpointError(f"damaged: {name} in its header")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, cast, overload
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -147,7 +147,7 @@ class _Recording:
                     except BaseException as error:  # handed on to the generator it was meant for
                         value, advance = error, steps.throw
 
-            return generator  # type: ignore[return-value]
+            return cast(F, generator)
 
         if inspect.isasyncgenfunction(function):
 
@@ -169,7 +169,7 @@ class _Recording:
                     except BaseException as error:
                         value, advance = error, steps.athrow
 
-            return async_generator  # type: ignore[return-value]
+            return cast(F, async_generator)
 
         if inspect.iscoroutinefunction(function):
 
@@ -178,14 +178,14 @@ class _Recording:
                 with _Recording(recording):
                     return await function(*args, **kwargs)
 
-            return coroutine  # type: ignore[return-value]
+            return cast(F, coroutine)
 
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             with _Recording(recording):
                 return function(*args, **kwargs)
 
-        return wrapped  # type: ignore[return-value]
+        return cast(F, wrapped)
 
 
 @overload

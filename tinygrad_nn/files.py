@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
+StrPath = str | os.PathLike[str]
+
 fcntl: ModuleType | None
 try:
     import fcntl
@@ -31,7 +33,7 @@ def cache_folder(name: str = "") -> Path:
     return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "tinygrad_nn" / name
 
 
-def write_atomically(path: str | os.PathLike[str], pieces: Iterable[bytes | memoryview]) -> None:
+def write_atomically(path: StrPath, pieces: Iterable[bytes | memoryview]) -> None:
     """Write a file beside `path`, flush it to the disk, and let it take the place of `path`.
 
     After an error, an interrupt or the end of the process the old file is as it was. What a killed process

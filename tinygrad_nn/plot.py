@@ -7,17 +7,22 @@ shows anything by itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from tinygrad_nn.context import no_grad
 from tinygrad_nn.engine.conversions import plain
+from tinygrad_nn.engine.tensor import Operand
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.module import Module, in_mode, outputs_of_calls
+from tinygrad_nn.primitives.operands import Array
 
-Array = np.ndarray[Any, Any]
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.patches import Rectangle
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 """Told apart by colour-blind readers too (Okabe and Ito 2008)."""
@@ -25,8 +30,26 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0
 BLUE, RED = COLORS[:2]
 GREY = "#767676"
 
+Labels = Sequence[object] | Array
 
-def _axes(ax: Any, size: tuple[float, float] = (6.4, 4.4)) -> Any:
+
+class HistoryLike(Protocol):
+    """Columns of numbers by name, one number an epoch: `train.History`, or a table of one's own."""
+
+    def __len__(self) -> int:
+        """The number of epochs."""
+
+    def __iter__(self) -> Iterator[str]: ...
+    def __getitem__(self, name: str, /) -> Sequence[float]: ...
+
+    def mode(self, name: str, /) -> str:
+        """Return "min" or "max", whichever is better in a column."""
+
+    def best(self, name: str, /) -> tuple[int, float]:
+        """Return the best epoch, from 1, and its value."""
+
+
+def _axes(ax: Axes | None, size: tuple[float, float] = (6.4, 4.4)) -> Axes:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -36,19 +59,19 @@ def _axes(ax: Any, size: tuple[float, float] = (6.4, 4.4)) -> Any:
     return plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
 
 
-def _quiet(ax: Any) -> None:
+def _quiet(ax: Axes) -> None:
     """Leave out of the frame what carries no information."""
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _legend_above(ax: Any, handles: list[Any], texts: list[str]) -> None:
+def _legend_above(ax: Axes, handles: Sequence[Artist], texts: list[str]) -> None:
     """Put the legend where it hides nothing."""
     ax.legend(
         handles, texts, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2
     )
 
 
-def history(record: Any, *columns: str, ax: Any = None) -> Any:
+def history(record: HistoryLike, *columns: str, ax: Axes | None = None) -> Axes:
     """Draw columns of a history over the epochs: training solid, validation dashed, the best epoch as a dot.
 
     Without names all columns are drawn, losses on the left axis and metrics on one at the right.
@@ -76,8 +99,8 @@ def history(record: Any, *columns: str, ax: Any = None) -> Any:
             target.plot(*record.best(name), "o", color=color, markersize=5)
     ax.set_xlabel("epoch")
     ax.set_ylabel(" / ".join(dict.fromkeys(name.removeprefix("val_") for name in left)))
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    _legend_above(ax, lines, [line.get_label() for line in lines])
+    ax.locator_params("x", integer=True)
+    _legend_above(ax, lines, names)
     ax.grid(axis="y", alpha=0.25)
     _quiet(ax)
     if twin is not None:
@@ -87,8 +110,13 @@ def history(record: Any, *columns: str, ax: Any = None) -> Any:
 
 
 def decision_boundary(
-    model: Callable[..., Any], X: Any, y: Any = None, *, ax: Any = None, resolution: int = 300
-) -> Any:
+    model: Callable[..., Any],
+    X: Operand,
+    y: Operand | None = None,
+    *,
+    ax: Axes | None = None,
+    resolution: int = 300,
+) -> Axes:
     """Draw which class a model of two features chooses where, and the points it was meant for.
 
     Args:
@@ -128,7 +156,7 @@ def decision_boundary(
     return ax
 
 
-def scatter(X: Any, y: Any, *, ax: Any = None) -> Any:
+def scatter(X: Operand, y: Operand, *, ax: Axes | None = None) -> Axes:
     """Draw points of two features in the colours and markers of their classes.
 
     Raises:
@@ -144,21 +172,30 @@ def scatter(X: Any, y: Any, *, ax: Any = None) -> Any:
     return ax
 
 
-def _points(ax: Any, X: Array, y: Array) -> None:
+def _points(ax: Axes, X: Array, y: Array) -> None:
     for k in np.unique(y):
-        look = {"color": COLORS[int(k) % len(COLORS)], "marker": "os^Dv"[int(k) % 5], "label": f"class {k}"}
-        ax.scatter(*X[y == k].T, s=24, edgecolors="white", linewidths=0.6, **look)
+        across, up = X[y == k].T
+        ax.scatter(
+            across,
+            up,
+            s=24,
+            color=COLORS[int(k) % len(COLORS)],
+            marker="os^Dv"[int(k) % 5],
+            label=f"class {k}",
+            edgecolors="white",
+            linewidths=0.6,
+        )
 
 
 def images(
-    pictures: Any,
+    pictures: Operand,
     *,
-    labels: Any = None,
-    predictions: Any = None,
+    labels: Labels | None = None,
+    predictions: Labels | None = None,
     columns: int | None = None,
     shape: tuple[int, int] | None = None,
-    ax: Any = None,
-) -> Any:
+    ax: Axes | None = None,
+) -> Axes:
     """Draw grey images in a grid, with their labels; wrong predictions are framed and written out.
 
     Args:
@@ -174,26 +211,21 @@ def images(
     """
     pictures = _pictures("images", plain(pictures), shape)
     count, height, width = pictures.shape
-    for given in (labels, predictions):
-        if given is not None and len(given) != count:
-            raise ShapeError(f"images: {count} images, but {len(given)} labels or predictions")
+    for classes in (labels, predictions):
+        if classes is not None and len(classes) != count:
+            raise ShapeError(f"images: {count} images, but {len(classes)} labels or predictions")
     columns = columns or math.ceil(math.sqrt(count * 1.4))
-    written = labels is not None or predictions is not None
-    gap, head = max(width // 7, 1), (max(height * 2 // 7, 1) if written else 0)
+    captioned = labels is not None or predictions is not None
+    gap, head = max(width // 7, 1), (max(height * 2 // 7, 1) if captioned else 0)
     rows = -(-count // columns)
     ax = _axes(ax, (0.75 * columns + 0.2, (0.75 * (1 + head / height)) * rows + 0.2))
     canvas = np.full((rows * (height + gap + head), columns * (width + gap)), np.nan)
     for k, picture in enumerate(pictures):
         top, left = k // columns * (height + gap + head) + head, k % columns * (width + gap) + gap // 2
         canvas[top : top + height, left : left + width] = picture
-        if not written:
+        if not captioned:
             continue
-        wrong = labels is not None and predictions is not None and labels[k] != predictions[k]
-        text = (
-            f"{labels[k]}, not {predictions[k]}"
-            if wrong
-            else f"{(labels if labels is not None else predictions)[k]}"
-        )
+        text, wrong = _caption(k, labels, predictions)
         ax.text(
             left + width / 2 - 0.5,
             top - head * 0.25 - 0.5,
@@ -212,7 +244,15 @@ def images(
     return ax
 
 
-def _frame(left: float, top: float, width: float, height: float) -> Any:
+def _caption(k: int, labels: Labels | None, predictions: Labels | None) -> tuple[str, bool]:
+    """Return what is written above an image, and whether the prediction is wrong."""
+    if labels is not None and predictions is not None and labels[k] != predictions[k]:
+        return f"{labels[k]}, not {predictions[k]}", True
+    shown = predictions if labels is None else labels
+    return "" if shown is None else f"{shown[k]}", False
+
+
+def _frame(left: float, top: float, width: float, height: float) -> Rectangle:
     from matplotlib.patches import Rectangle
 
     return Rectangle(
@@ -234,10 +274,13 @@ def _pictures(who: str, pictures: Array, shape: tuple[int, int] | None) -> Array
 
 
 def weights(
-    matrix: Any, *, columns: int | None = None, shape: tuple[int, int] | None = None, ax: Any = None
-) -> Any:
-    """Draw what each unit of a first layer looks for: the columns of its weights as images, negative to
-    positive.
+    matrix: Operand | Module,
+    *,
+    columns: int | None = None,
+    shape: tuple[int, int] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what each unit of a first layer looks for: the columns of its weights, negative to positive, as images.
 
     Args:
         matrix: weights of shape (pixels, units), or a layer that has them as `weight`.
@@ -267,7 +310,7 @@ def weights(
     return ax
 
 
-def activations(model: Module, *inputs: Any, ax: Any = None) -> Any:
+def activations(model: Module, *inputs: Operand, ax: Axes | None = None) -> Axes:
     """Draw how the outputs of the layers without parameters are spread, and how many of their units are dead.
 
     A unit is dead if it gives the same output for every row: nothing can be learned through it from these.
@@ -292,7 +335,8 @@ def activations(model: Module, *inputs: Any, ax: Any = None) -> Any:
         units = output.reshape(len(output), -1)
         low, high = float(units.min()), float(units.max())
         heights, edges = np.histogram(units, bins=80, range=(low, high if high > low else low + 1))
-        ridge = row + 0.75 * np.sqrt(heights / heights.max())  # by area most would be a flat line
+        # By area most would be a flat line.
+        ridge = row + 0.75 * np.sqrt(heights / heights.max())
         places = np.linspace(0, 1, len(edges))
         ax.stairs(ridge, places, baseline=row, fill=True, color=COLORS[5], alpha=0.6)
         ax.stairs(ridge, places, baseline=row, color=BLUE, linewidth=1)
@@ -308,7 +352,7 @@ def activations(model: Module, *inputs: Any, ax: Any = None) -> Any:
     return ax
 
 
-def gradient_flow(model: Module, *, ax: Any = None) -> Any:
+def gradient_flow(model: Module, *, ax: Axes | None = None) -> Axes:
     """Draw the size of every parameter's gradient, mean and largest entry, from the first layer to the last.
 
     Call it after `backward()`. A parameter without a gradient, or with one of zeros, says so.
@@ -346,7 +390,13 @@ def _mean(gradient: Array) -> float:
     return float(np.abs(gradient).mean())
 
 
-def confusion(labels: Any, predictions: Any, *, classes: Sequence[Any] | None = None, ax: Any = None) -> Any:
+def confusion(
+    labels: Operand,
+    predictions: Operand,
+    *,
+    classes: Sequence[object] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     """Draw how often each class (row) was taken for each (column); the diagonal is right.
 
     Args:
@@ -363,11 +413,9 @@ def confusion(labels: Any, predictions: Any, *, classes: Sequence[Any] | None = 
         raise ShapeError(
             f"confusion: labels {labels.shape} and predictions {predictions.shape}, expected (N,) both"
         )
-    count = (
-        len(classes)
-        if classes is not None
-        else int(max(labels.max(initial=0), predictions.max(initial=0))) + 1
-    )
+    largest = int(max(labels.max(initial=0), predictions.max(initial=0)))
+    names = range(largest + 1) if classes is None else classes
+    count = len(names)
     table = np.zeros((count, count), np.int64)
     np.add.at(table, (labels, predictions), 1)
     share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
@@ -377,7 +425,6 @@ def confusion(labels: Any, predictions: Any, *, classes: Sequence[Any] | None = 
         right = row == column
         ink = "white" if share[row, column] > 0.55 else "#222222" if right else RED
         ax.text(column, row, f"{table[row, column]}", ha="center", va="center", fontsize=8, color=ink)
-    names = list(classes) if classes is not None else list(range(count))
     ax.set(xticks=range(count), yticks=range(count), xticklabels=names, yticklabels=names)
     ax.set(xlabel="predicted", ylabel="label", title=f"{np.trace(table)} of {len(labels)} right")
     return ax

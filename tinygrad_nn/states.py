@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_nn.errors import CheckpointError
 
 
-def check_fit(
+def check_state(
     who: str,
     targets: Mapping[str, np.ndarray],
     arrays: Mapping[str, np.ndarray],

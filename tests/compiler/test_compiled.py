@@ -132,7 +132,7 @@ def test_several_updates_in_one_step_see_their_own_rate_and_count(backend):
     assert int(compiled[1].steps) == 6
 
 
-def test_a_step_that_only_updates(backend):
+def test_a_step_that_only_updates_is_replayed(backend):
     def make():
         model = network()
         optimizer = tn.optim.SGD(model.parameters(), lr=0.1)
@@ -208,7 +208,7 @@ def test_in_place_changes_under_no_grad_are_replayed(backend, dtype):
     assert len(compiled.programs) == 1
 
 
-def test_two_models_in_one_step(backend):
+def test_two_models_in_one_step_are_replayed(backend):
     def make():
         first, second = network(0), network(10)
         optimizers = [tn.optim.SGD(first.parameters(), lr=0.1), tn.optim.Adam(second.parameters(), lr=0.01)]
@@ -234,7 +234,7 @@ def test_two_models_in_one_step(backend):
     assert_twins(eager[0], compiled[0])
 
 
-def test_a_pure_function_and_its_derivatives(backend):
+def test_a_pure_function_and_its_derivatives_are_replayed(backend):
     def f(x):
         return (np.tanh(x) * x).sum()
 

@@ -16,12 +16,14 @@ TEXT = f"{numba_backend.HEADER}def segment(v0):\n    for i in range(v0.size):\n 
 def cold(monkeypatch, tmp_path):
     """Start without functions in memory, with a cache folder of the test's own."""
     monkeypatch.setattr(numba_backend, "_FUNCTIONS", {})
+    numba_backend._temporary_folder.cache_clear()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     before = set(sys.modules)
     yield tmp_path / "cache" / "tinygrad_nn" / "loops"
     for name in set(sys.modules) - before:
         if name.startswith("loops_"):
             del sys.modules[name]
+    numba_backend._temporary_folder.cache_clear()
 
 
 def times_seven():

@@ -80,12 +80,14 @@ def test_a_chunked_body_is_joined(serve):
     assert download.fetch(url, limit=5) == b"abcde"
 
 
-def test_H167_a_missing_page_is_an_error_and_its_html_is_not_data(serve):
+@pytest.mark.case("H167")
+def test_a_missing_page_is_an_error_and_its_html_is_not_data(serve):
     with pytest.raises(DatasetError, match="404"):
         download.fetch(serve(sends(response(b"<html>not here</html>", "404 Not Found"))), limit=100)
 
 
-def test_H167_a_redirect_within_https_is_followed(serve):
+@pytest.mark.case("H167")
+def test_a_redirect_within_https_is_followed(serve):
     def answer(connection, path, _):
         moved = response(b"", "302 Found", "Location: /there\r\n")
         connection.sendall(response(b"found") if path == "/there" else moved)
@@ -93,8 +95,9 @@ def test_H167_a_redirect_within_https_is_followed(serve):
     assert download.fetch(serve(answer) + "here", limit=5) == b"found"
 
 
+@pytest.mark.case("H167")
 @pytest.mark.parametrize("scheme", ["http", "ftp", "file"])
-def test_H167_a_redirect_away_from_https_is_refused(serve, scheme):
+def test_a_redirect_away_from_https_is_refused(serve, scheme):
     asked = []
 
     def answer(connection, path, _):
@@ -107,12 +110,14 @@ def test_H167_a_redirect_away_from_https_is_refused(serve, scheme):
     assert asked == ["/here"]
 
 
-def test_H167_redirects_in_a_circle_end(serve):
+@pytest.mark.case("H167")
+def test_redirects_in_a_circle_end(serve):
     with pytest.raises(DatasetError, match="302"):
         download.fetch(serve(sends(response(b"", "302 Found", "Location: /\r\n"))), limit=5)
 
 
-def test_H167_a_body_above_the_limit_is_refused_even_if_it_never_ends(serve):
+@pytest.mark.case("H167")
+def test_a_body_above_the_limit_is_refused_even_if_it_never_ends(serve):
     def answer(connection, _, stop):
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         while not stop.is_set():
@@ -125,8 +130,9 @@ def test_H167_a_body_above_the_limit_is_refused_even_if_it_never_ends(serve):
 HEADERS = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n"
 
 
+@pytest.mark.case("H167")
 @pytest.mark.parametrize("before", [b"", HEADERS, HEADERS + b"\r\n"], ids=["status", "headers", "body"])
-def test_H167_a_slow_loris_is_given_up_at_the_deadline(serve, monkeypatch, before):
+def test_a_slow_loris_is_given_up_at_the_deadline(serve, monkeypatch, before):
     monkeypatch.setattr(download, "DEADLINE", 0.15)
     drops = b"HTTP/1.1 200 OK" if not before else b"X" * 500
     url = serve(sends(before, *(bytes([drop]) for drop in drops), every=0.05))
@@ -136,7 +142,8 @@ def test_H167_a_slow_loris_is_given_up_at_the_deadline(serve, monkeypatch, befor
     assert time.monotonic() - start < 2
 
 
-def test_H167_a_slow_body_is_no_longer_read_after_the_deadline(serve, monkeypatch):
+@pytest.mark.case("H167")
+def test_a_slow_body_is_no_longer_read_after_the_deadline(serve, monkeypatch):
     monkeypatch.setattr(download, "DEADLINE", 0.2)
     url = serve(sends(HEADERS + b"\r\n", *[b"X"] * 500, every=0.05))
     before = threading.active_count()
@@ -148,21 +155,24 @@ def test_H167_a_slow_body_is_no_longer_read_after_the_deadline(serve, monkeypatc
     assert threading.active_count() == before
 
 
-def test_H167_a_silent_server_is_given_up(serve, monkeypatch):
+@pytest.mark.case("H167")
+def test_a_silent_server_is_given_up(serve, monkeypatch):
     monkeypatch.setattr(download, "SILENCE", 0.2)
     with pytest.raises(DatasetError, match="timed out"):
         download.fetch(serve(sends(HEADERS, b"\r\nX", every=5)), limit=1000)
 
 
+@pytest.mark.case("H167")
 @pytest.mark.parametrize(
     "answer", [b"", b"220 mail server\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz"]
 )
-def test_H167_a_server_that_does_not_speak_http_is_an_error(serve, answer):
+def test_a_server_that_does_not_speak_http_is_an_error(serve, answer):
     with pytest.raises(DatasetError, match=r"\w"):
         download.fetch(serve(sends(answer)), limit=1000)
 
 
-def test_H167_a_server_without_tls_is_an_error(serve, monkeypatch):
+@pytest.mark.case("H167")
+def test_a_server_without_tls_is_an_error(serve, monkeypatch):
     url = serve(sends(response(b"plain")))
     monkeypatch.undo()
     monkeypatch.setenv("no_proxy", "*")
@@ -170,7 +180,8 @@ def test_H167_a_server_without_tls_is_an_error(serve, monkeypatch):
         download.fetch(url, limit=5)
 
 
-def test_H167_a_server_that_is_not_there_is_an_error(monkeypatch):
+@pytest.mark.case("H167")
+def test_a_server_that_is_not_there_is_an_error(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -178,7 +189,8 @@ def test_H167_a_server_that_is_not_there_is_an_error(monkeypatch):
         download.fetch(f"https://127.0.0.1:{port}/", limit=5)
 
 
-def test_H167_no_name_service_is_an_error(monkeypatch):
+@pytest.mark.case("H167")
+def test_no_name_service_is_an_error(monkeypatch):
     def getaddrinfo(*_, **__):
         raise socket.gaierror(-3, "Temporary failure in name resolution")
 
@@ -188,7 +200,8 @@ def test_H167_no_name_service_is_an_error(monkeypatch):
         download.fetch("https://mirror.invalid/", limit=5)
 
 
-def test_H167_a_name_service_that_hangs_is_given_up_at_the_deadline(monkeypatch):
+@pytest.mark.case("H167")
+def test_a_name_service_that_hangs_is_given_up_at_the_deadline(monkeypatch):
     hang = threading.Event()
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(download, "DEADLINE", 0.2)

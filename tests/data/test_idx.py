@@ -71,10 +71,12 @@ def test_bytes_on_disk_are_big_endian(read):
     assert read(bytes.fromhex("00000b01 00000002 0102 fffe")).tolist() == [258, -2]
 
 
-def test_H134_uint8_stays_uint8_for_the_reader_of_raw_files(read):
+@pytest.mark.case("H134")
+def test_uint8_stays_uint8_for_the_reader_of_raw_files(read):
     assert read(GOOD).dtype == np.uint8
 
 
+@pytest.mark.case("H161")
 @pytest.mark.parametrize(
     "start",
     [
@@ -90,7 +92,7 @@ def test_H134_uint8_stays_uint8_for_the_reader_of_raw_files(read):
         "3c21444f",
     ],
 )
-def test_H161_a_wrong_magic_number_is_refused(read, start):
+def test_a_wrong_magic_number_is_refused(read, start):
     contents = bytes.fromhex(start) + bytes(64)
     with pytest.raises(DatasetError, match="file"):
         read(contents)
@@ -98,20 +100,23 @@ def test_H161_a_wrong_magic_number_is_refused(read, start):
         read(gzip.compress(contents))
 
 
-def test_H161_a_little_endian_header_is_recognised(read):
+@pytest.mark.case("H161")
+def test_a_little_endian_header_is_recognised(read):
     with pytest.raises(DatasetError, match="big-endian"):
         read(struct.pack("<4I", 0x0803, 2, 3, 4) + bytes(24))
     with pytest.raises(DatasetError, match="takes"):
         read(bytes.fromhex("00000801") + struct.pack("<I", 24) + bytes(24))
 
 
-def test_H161_more_dimensions_than_numpy_has_are_refused(read):
+@pytest.mark.case("H161")
+def test_more_dimensions_than_numpy_has_are_refused(read):
     assert read(header(0x08, *[1] * 64) + b"x").ndim == 64
     with pytest.raises(DatasetError, match="not the start"):
         read(header(0x08, *[1] * 65) + b"x")
 
 
-def test_H162_idx_truncated_at_every_byte_is_refused(read):
+@pytest.mark.case("H162")
+def test_idx_truncated_at_every_byte_is_refused(read):
     for length in range(len(GOOD)):
         with pytest.raises(DatasetError):
             read(GOOD[:length])
@@ -119,14 +124,16 @@ def test_H162_idx_truncated_at_every_byte_is_refused(read):
             read(gzip.compress(GOOD[:length]))
 
 
+@pytest.mark.case("H162")
 @pytest.mark.parametrize("rest", [b"\0", b"\n", bytes(1000)])
-def test_H162_trailing_bytes_are_refused(read, rest):
+def test_trailing_bytes_are_refused(read, rest):
     with pytest.raises(DatasetError, match="takes 40"):
         read(GOOD + rest)
     with pytest.raises(DatasetError, match="left over"):
         read(gzip.compress(GOOD + rest))
 
 
+@pytest.mark.case("H162")
 @pytest.mark.parametrize(
     "sizes",
     [
@@ -140,7 +147,7 @@ def test_H162_trailing_bytes_are_refused(read, rest):
 )
 @pytest.mark.parametrize("code", CODES.values())
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_H162_huge_sizes_are_refused_before_anything_is_allocated(read, code, sizes, pack):
+def test_huge_sizes_are_refused_before_anything_is_allocated(read, code, sizes, pack):
     contents = pack(header(code, *sizes) + b"payload")
     tracemalloc.start()
     try:
@@ -151,7 +158,8 @@ def test_H162_huge_sizes_are_refused_before_anything_is_allocated(read, code, si
         tracemalloc.stop()
 
 
-def test_H162_no_items_are_an_empty_array_but_items_without_content_are_refused(read):
+@pytest.mark.case("H162")
+def test_no_items_are_an_empty_array_but_items_without_content_are_refused(read):
     assert read(header(0x0D, 0)).shape == (0,)
     assert read(gzip.compress(header(0x08, 0, 28, 28))).shape == (0, 28, 28)
     with pytest.raises(DatasetError, match="more than an array can hold"):
@@ -161,7 +169,8 @@ def test_H162_no_items_are_an_empty_array_but_items_without_content_are_refused(
             read(header(0x08, *sizes))
 
 
-def test_H164_a_gzip_bomb_is_unpacked_no_further_than_its_header_allows(read):
+@pytest.mark.case("H164")
+def test_a_gzip_bomb_is_unpacked_no_further_than_its_header_allows(read):
     packer = zlib.compressobj(wbits=31)
     zeros = bytes(1_000_000)
     bomb = packer.compress(GOOD) + b"".join(packer.compress(zeros) for _ in range(100)) + packer.flush()
@@ -175,13 +184,15 @@ def test_H164_a_gzip_bomb_is_unpacked_no_further_than_its_header_allows(read):
         tracemalloc.stop()
 
 
-def test_H165_gzip_truncated_at_every_byte_is_refused(read):
+@pytest.mark.case("H165")
+def test_gzip_truncated_at_every_byte_is_refused(read):
     for length in range(len(PACKED)):
         with pytest.raises(DatasetError):
             read(PACKED[:length])
 
 
-def test_H165_wrong_checksum_and_length_are_refused(read):
+@pytest.mark.case("H165")
+def test_wrong_checksum_and_length_are_refused(read):
     for position in range(-8, 0):
         damaged = bytearray(PACKED)
         damaged[position] ^= 1
@@ -189,22 +200,25 @@ def test_H165_wrong_checksum_and_length_are_refused(read):
             read(damaged)
 
 
+@pytest.mark.case("H165")
 @pytest.mark.parametrize(
     "rest",
     [b"\0", bytes(600_000), b"garbage", PACKED, gzip.compress(b"", mtime=0)],
     ids=["zero", "zeros", "garbage", "member", "empty-member"],
 )
-def test_H165_anything_after_the_gzip_member_is_refused(read, rest):
+def test_anything_after_the_gzip_member_is_refused(read, rest):
     with pytest.raises(DatasetError, match="left over after the gzip data"):
         read(PACKED + rest)
 
 
-def test_H165_a_file_split_over_two_gzip_members_is_refused(read):
+@pytest.mark.case("H165")
+def test_a_file_split_over_two_gzip_members_is_refused(read):
     with pytest.raises(DatasetError, match="left over after the gzip data"):
         read(gzip.compress(GOOD[:20]) + gzip.compress(GOOD[20:]))
 
 
-def test_H165_anything_after_the_gzip_member_is_refused_where_a_chunk_ends_with_it(read, monkeypatch):
+@pytest.mark.case("H165")
+def test_anything_after_the_gzip_member_is_refused_where_a_chunk_ends_with_it(read, monkeypatch):
     monkeypatch.setattr(idx, "_CHUNK", 1)
     np.testing.assert_array_equal(read(PACKED), IMAGES)
     with pytest.raises(DatasetError, match="left over after the gzip data"):
@@ -218,19 +232,21 @@ def test_gzip_data_of_many_chunks_are_read_whole(read):
     np.testing.assert_array_equal(read(gzip.compress(encoded(zeros))), zeros)
 
 
-def test_H165_any_bit_flipped_in_a_gzip_file_is_refused_or_changes_nothing(read):
+@pytest.mark.case("H165")
+def test_any_bit_flipped_in_a_gzip_file_is_refused_or_changes_nothing(read):
     for bit in range(8 * len(PACKED)):
         # the header's time stamp and flags, and the bits that fill the last byte up, carry no data
         with suppress(DatasetError):
             np.testing.assert_array_equal(read(flipped(PACKED, bit)), IMAGES)
 
 
+@pytest.mark.case("H165")
 @given(
     edits=st.lists(st.tuples(st.integers(0, len(PACKED) - 1), st.integers(0, 255)), max_size=6),
     extra=st.binary(),
 )
 @settings(deadline=None)
-def test_H165_a_mutated_gzip_file_is_refused_or_still_says_the_same(read, edits, extra):
+def test_a_mutated_gzip_file_is_refused_or_still_says_the_same(read, edits, extra):
     mutated = bytearray(PACKED)
     for position, value in edits:
         mutated[position] = value
@@ -241,7 +257,8 @@ def test_H165_a_mutated_gzip_file_is_refused_or_still_says_the_same(read, edits,
         assert extra or mutated != PACKED
 
 
-def test_H162_any_bit_flipped_in_a_plain_header_is_refused_and_in_the_payload_is_data(read):
+@pytest.mark.case("H162")
+def test_any_bit_flipped_in_a_plain_header_is_refused_and_in_the_payload_is_data(read):
     for bit in range(8 * 16):
         # 0x08 and 0x09, unsigned and signed bytes, are one bit apart
         if bit == 8 * 2:

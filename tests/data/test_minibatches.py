@@ -117,14 +117,14 @@ def test_batches_with_replacement_take_the_same_rows_of_every_array():
 
 
 @EVERY_KIND
-def test_lists_are_taken_as_arrays(kind):
+def test_batches_take_lists_as_arrays(kind):
     features, labels = next(iter(kind([[1, 2], [1, 2]], ["a", "a"], size=2, rng=0)))
     assert features.tolist() == [[1, 2], [1, 2]]
     assert labels.tolist() == ["a", "a"]
 
 
 @EVERY_KIND
-def test_dtypes_are_kept(kind):
+def test_batches_keep_dtypes(kind):
     arrays = [np.zeros(4, dtype) for dtype in (np.float32, np.uint8, np.bool_, np.int64)]
     assert [part.dtype for part in next(iter(kind(*arrays, size=3, rng=0)))] == [
         part.dtype for part in arrays

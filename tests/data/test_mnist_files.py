@@ -121,8 +121,9 @@ def test_mnist_is_mnist_and_loads_fast():
     assert elapsed < 2
 
 
+@pytest.mark.case("H166")
 @needs_mnist
-def test_H166_the_pinned_checksums_are_those_of_the_real_files(cache, monkeypatch):
+def test_the_pinned_checksums_are_those_of_the_real_files(cache, monkeypatch):
     monkeypatch.setattr(download, "fetch", None)
     cache.parent.mkdir()
     cache.symlink_to(Path(REAL).resolve())
@@ -159,7 +160,8 @@ def test_an_empty_environment_variable_is_none(mirror, small, monkeypatch):
     check(data.mnist(), small)
 
 
-def test_H134_pixels_are_floats_before_anyone_subtracts(own):
+@pytest.mark.case("H134")
+def test_pixels_are_floats_before_anyone_subtracts(own):
     x = data.mnist(own).x_train
     assert x.dtype == np.float32
     assert (x - 1).min() >= -1
@@ -198,7 +200,8 @@ def test_a_damaged_file_in_the_users_folder_is_named_kept_and_not_substituted(ow
     assert path.read_bytes() == damaged
 
 
-def test_H166_a_changed_payload_in_the_users_folder_is_refused(own, small):
+@pytest.mark.case("H166")
+def test_a_changed_payload_in_the_users_folder_is_refused(own, small):
     changed = bytearray(small[IMAGES])
     changed[100] ^= 1
     (own / IMAGES).write_bytes(changed)
@@ -206,7 +209,8 @@ def test_H166_a_changed_payload_in_the_users_folder_is_refused(own, small):
         data.mnist(own)
 
 
-def test_H163_fewer_labels_than_images_are_refused(own, small):
+@pytest.mark.case("H163")
+def test_fewer_labels_than_images_are_refused(own, small):
     labels = np.frombuffer(small[LABELS], np.uint8)[8:]
     for wrong in (labels[:-1], np.append(labels, labels[:1])):
         (own / LABELS).write_bytes(idx(wrong))
@@ -216,14 +220,16 @@ def test_H163_fewer_labels_than_images_are_refused(own, small):
             data.mnist(own)
 
 
-def test_H163_fewer_images_and_labels_are_refused_too(own, small):
+@pytest.mark.case("H163")
+def test_fewer_images_and_labels_are_refused_too(own, small):
     (own / IMAGES).write_bytes(idx(np.zeros((3, 28, 28), np.uint8)))
     (own / LABELS).write_bytes(idx(np.zeros(3, np.uint8)))
     with pytest.raises(DatasetError, match=r"\(3, 28, 28\), expected"):
         data.mnist(own)
 
 
-def test_H163_a_label_above_9_is_refused(own, small):
+@pytest.mark.case("H163")
+def test_a_label_above_9_is_refused(own, small):
     labels = bytearray(small[LABELS])
     labels[8 + 5] = 10
     (own / LABELS).write_bytes(labels)
@@ -237,15 +243,17 @@ def test_elements_that_are_not_bytes_are_refused(own, small):
         data.mnist(own)
 
 
+@pytest.mark.case("H168")
 @pytest.mark.parametrize(
     "folder", ["nul\0byte", "~no-such-user-here/mnist", "../..", "/dev/null", "C:\\mnist"]
 )
-def test_H168_a_folder_is_only_ever_a_folder(small, folder):
+def test_a_folder_is_only_ever_a_folder(small, folder):
     with pytest.raises(DatasetError):
         data.mnist(folder)
 
 
-def test_H168_a_tilde_is_the_home_directory(own, small, monkeypatch):
+@pytest.mark.case("H168")
+def test_a_tilde_is_the_home_directory(own, small, monkeypatch):
     monkeypatch.setenv("HOME", str(own.parent))
     monkeypatch.setenv("USERPROFILE", str(own.parent))
     check(data.mnist("~/own"), small)
@@ -267,7 +275,8 @@ def test_all_mirrors_are_asked_over_https():
     assert all(mirror.startswith("https://") and mirror.endswith("/") for mirror in mnist_files.MIRRORS)
 
 
-def test_H167_files_put_into_the_cache_by_hand_serve_offline(mirror, cache, small):
+@pytest.mark.case("H167")
+def test_files_put_into_the_cache_by_hand_serve_offline(mirror, cache, small):
     mirror.faults["everywhere"] = AssertionError("the network was asked")
     cache.mkdir(parents=True)
     for name in NAMES[:2]:
@@ -296,6 +305,17 @@ def test_the_cache_is_in_the_home_directory_unless_xdg_says_otherwise(mirror, tm
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
+def test_without_a_home_directory_there_is_no_cache(mirror, monkeypatch):
+    def homeless(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    with pytest.raises(DatasetError, match=r"~/\.cache: Could not determine home directory"):
+        data.mnist()
+    assert not mirror.asked
+
+
 BAD_BODIES = {
     "html": lambda body: b"<!DOCTYPE html><title>Log in</title>",
     "empty": lambda body: b"",
@@ -309,8 +329,9 @@ BAD_BODIES = {
 }
 
 
+@pytest.mark.case("H166", "H167")
 @pytest.mark.parametrize("fault", BAD_BODIES)
-def test_H166_H167_a_mirror_that_serves_something_else_is_passed_over(mirror, cache, small, fault):
+def test_a_mirror_that_serves_something_else_is_passed_over(mirror, cache, small, fault):
     mirror.faults[mnist_files.MIRRORS[0]] = BAD_BODIES[fault]
     check(data.mnist(), small)
     # the failed mirror is asked once, and last from then on
@@ -319,15 +340,17 @@ def test_H166_H167_a_mirror_that_serves_something_else_is_passed_over(mirror, ca
         assert gzip.decompress((cache / f"{name}.gz").read_bytes()) == small[name]
 
 
+@pytest.mark.case("H166")
 @pytest.mark.parametrize("fault", BAD_BODIES)
-def test_H166_nothing_false_is_ever_used_or_kept(mirror, cache, fault):
+def test_nothing_false_is_ever_used_or_kept(mirror, cache, fault):
     mirror.faults["everywhere"] = BAD_BODIES[fault]
     with pytest.raises(DatasetError):
         data.mnist()
     assert not cache.exists()
 
 
-def test_H167_no_network_is_one_error_that_names_each_mirror_and_the_ways_out(mirror, cache):
+@pytest.mark.case("H167")
+def test_no_network_is_one_error_that_names_each_mirror_and_the_ways_out(mirror, cache):
     mirror.faults = {url: DatasetError(f"reason {number}") for number, url in enumerate(mnist_files.MIRRORS)}
     with pytest.raises(DatasetError) as caught:
         data.mnist()
@@ -339,9 +362,10 @@ def test_H167_no_network_is_one_error_that_names_each_mirror_and_the_ways_out(mi
     assert len(mirror.asked) == len(mnist_files.MIRRORS)
 
 
+@pytest.mark.case("H166")
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("damage", ["truncated", "changed", "empty"])
-def test_H166_a_damaged_file_in_the_cache_is_replaced_with_a_warning(mirror, cache, small, suffix, damage):
+def test_a_damaged_file_in_the_cache_is_replaced_with_a_warning(mirror, cache, small, suffix, damage):
     cache.mkdir(parents=True)
     for name in NAMES:
         (cache / name).write_bytes(small[name])
@@ -358,7 +382,8 @@ def test_H166_a_damaged_file_in_the_cache_is_replaced_with_a_warning(mirror, cac
     assert len(mirror.asked) == 1
 
 
-def test_H166_a_damaged_file_in_the_cache_is_not_used_offline_either(mirror, cache, small):
+@pytest.mark.case("H166")
+def test_a_damaged_file_in_the_cache_is_not_used_offline_either(mirror, cache, small):
     mirror.faults["everywhere"] = DatasetError("unplugged")
     cache.mkdir(parents=True)
     for name in NAMES:
@@ -369,14 +394,16 @@ def test_H166_a_damaged_file_in_the_cache_is_not_used_offline_either(mirror, cac
     assert len(mirror.asked) == len(mnist_files.MIRRORS)
 
 
-def test_H170_a_cache_that_cannot_be_made_is_a_warning_and_the_data_are_there(mirror, cache, small):
+@pytest.mark.case("H170")
+def test_a_cache_that_cannot_be_made_is_a_warning_and_the_data_are_there(mirror, cache, small):
     cache.parent.write_text("a file where the folder should be")
     with pytest.warns(UserWarning, match=f"not kept in {cache}") as warned:
         check(data.mnist(), small)
     assert len(warned) == 4
 
 
-def test_H170_a_full_disk_is_a_warning_and_leaves_nothing_behind(mirror, cache, small, monkeypatch):
+@pytest.mark.case("H170")
+def test_a_full_disk_is_a_warning_and_leaves_nothing_behind(mirror, cache, small, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
@@ -435,7 +462,8 @@ def start(small, cache, tmp_path):
     return start
 
 
-def test_H169_two_processes_at_once_both_succeed(start, cache, small):
+@pytest.mark.case("H169")
+def test_two_processes_at_once_both_succeed(start, cache, small):
     processes = [start(), start()]
     outputs = [process.communicate(timeout=30)[0].split()[-1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
@@ -443,8 +471,9 @@ def test_H169_two_processes_at_once_both_succeed(start, cache, small):
     assert sorted(path.name for path in cache.iterdir()) == sorted(f"{name}.gz" for name in NAMES)
 
 
+@pytest.mark.case("H169")
 @pytest.mark.parametrize("place", ["download", "store"])
-def test_H169_a_process_killed_midway_leaves_no_truncated_cache(start, cache, small, mirror, place):
+def test_a_process_killed_midway_leaves_no_truncated_cache(start, cache, small, mirror, place):
     with start(hang=place) as process:
         while process.stdout.readline().strip() != place:
             assert process.poll() is None

@@ -87,7 +87,7 @@ def test_every_version_of_the_header_is_read(tmp_path):
         assert read_npz(tmp_path / "version.npz")["a"].tolist() == [0, 1, 2]
 
 
-def test_an_archive_without_arrays(tmp_path):
+def test_an_archive_without_arrays_is_read_as_such(tmp_path):
     write_npz(tmp_path / "none.npz")
     assert read_npz(tmp_path / "none.npz") == {}
 
@@ -100,15 +100,17 @@ def test_what_is_no_number_is_not_written(path):
     assert path.read_bytes() == before
 
 
+@pytest.mark.case("H156")
 @pytest.mark.parametrize(
     "bad", [np.array([{}], object), np.array(["a"]), np.array([1j]), np.zeros(2, [("a", "f4")])]
 )
-def test_h156_objects_and_other_things_are_not_read(tmp_path, bad):
+def test_objects_and_other_things_are_not_read(tmp_path, bad):
     np.savez(tmp_path / "bad.npz", good=np.zeros(3), bad=bad)
     refused(tmp_path / "bad.npz", r"'bad\.npy': arrays of dtype .* are not read")
 
 
-def test_h164_a_small_file_cannot_fill_the_memory(tmp_path):
+@pytest.mark.case("H164")
+def test_a_small_file_cannot_fill_the_memory(tmp_path):
     bomb = tmp_path / "bomb.npz"
     np.savez_compressed(bomb, zeros=np.zeros(100_000_000, np.uint8))
     assert bomb.stat().st_size < 200_000
@@ -120,14 +122,16 @@ def test_h164_a_small_file_cannot_fill_the_memory(tmp_path):
     assert read_npz(bomb, max_bytes=10**8)["zeros"].shape == (100_000_000,)
 
 
-def test_h164_arrays_are_counted_together(tmp_path):
+@pytest.mark.case("H164")
+def test_arrays_are_counted_together(tmp_path):
     several = tmp_path / "several.npz"
     np.savez(several, a=np.zeros(10), b=np.zeros(10))
     with pytest.raises(DatasetError, match="80 bytes, where 70 are allowed"):
         read_npz(several, max_bytes=150)
 
 
-def test_h164_a_header_that_claims_more_than_there_is(tmp_path):
+@pytest.mark.case("H164")
+def test_a_header_that_claims_more_than_there_is_is_refused(tmp_path):
     for shape in ((2**40,), (2**62, 4), (2**63,), (-1,), (True,), (1.0,), (1,) * 65, "12"):
         text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape!r}}}"
         archive(tmp_path / "claims.npz", {"a.npy": with_header(text, bytes(4))})
@@ -149,7 +153,8 @@ def test_hostile_headers_are_refused(tmp_path, text):
     refused(tmp_path / "hostile.npz")
 
 
-def test_h165_truncation_trailing_bytes_and_concatenation(path):
+@pytest.mark.case("H165")
+def test_truncated_longer_and_joined_archives_are_refused(path):
     blob = path.read_bytes()
     for damaged in [blob[:k] for k in range(0, len(blob), 7)] + [
         blob + b"\0",
@@ -161,7 +166,8 @@ def test_h165_truncation_trailing_bytes_and_concatenation(path):
         refused(path)
 
 
-def test_h165_no_changed_bit_of_the_data_changes_what_is_read(tmp_path):
+@pytest.mark.case("H165")
+def test_no_changed_bit_of_the_data_changes_what_is_read(tmp_path):
     path = tmp_path / "small.npz"
     np.savez_compressed(path, a=np.arange(5))
     blob = path.read_bytes()
@@ -181,14 +187,14 @@ def test_h165_no_changed_bit_of_the_data_changes_what_is_read(tmp_path):
     assert refusals > 100
 
 
-def test_a_member_longer_or_shorter_than_its_array(tmp_path):
+def test_a_member_longer_or_shorter_than_its_array_is_refused(tmp_path):
     whole = npy(np.arange(5))
     for contents in (whole + b"\0", whole[:-1], whole[:20], b""):
         archive(tmp_path / "member.npz", {"a.npy": contents})
         refused(tmp_path / "member.npz", r"'a\.npy'")
 
 
-def test_a_member_that_ends_before_the_length_it_announces(tmp_path):
+def test_a_member_that_ends_before_the_length_it_announces_is_refused(tmp_path):
     path = tmp_path / "short.npz"
     whole = npy(np.arange(5))
     archive(path, {"a.npy": whole[:-8]})
@@ -210,7 +216,7 @@ def test_a_header_longer_than_any_array_needs_is_not_read(tmp_path):
     assert peak < 1_000_000
 
 
-def test_other_members_names_twice_and_comments(tmp_path):
+def test_other_members_names_twice_and_comments_are_refused(tmp_path):
     other = tmp_path / "other.npz"
     archive(other, {"../../x.txt": b"hello"})
     refused(other, "is not an array")
@@ -225,7 +231,7 @@ def test_other_members_names_twice_and_comments(tmp_path):
     refused(other, "left over")
 
 
-def test_files_that_are_none(tmp_path):
+def test_what_is_no_archive_is_refused(tmp_path):
     refused(tmp_path, "is not a file")
     refused(tmp_path / "absent", "is not a file")
     (tmp_path / "text").write_bytes(b"hello")

@@ -47,5 +47,5 @@ def test_without_mnist_the_small_digits_are_learned(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["moons.py", "mnist.py"])
-def test_help_says_what_it_does(name):
+def test_the_help_of_an_example_names_defaults(name):
     assert "default" in run(name, "--help").stdout

@@ -1,29 +1,52 @@
-"""What README and docs show is run: each Python block of a page, in order, in one namespace of its own."""
+"""README and docs: each page is run once, in order, and what stands under code is what the code prints."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+from tests.support.pages import PAGES, ROOT, TUTORIAL, run
+
+PRINTS = {"docs/speed.md": "def replay("}
+"""What code without a text under it prints, at least."""
+LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
 
-def blocks(page):
-    """Yield (line number, code) for every fenced Python block."""
-    for match in re.finditer(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M):
-        yield page.read_text(encoding="utf-8")[: match.start()].count("\n") + 2, match[1]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_python_block_of_a_page_runs(page, tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    namespace = {"__name__": "page"}
-    for line, code in blocks(page):
-        exec(compile("\n" * (line - 1) + code, str(page), "exec"), namespace)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", [page for page in PAGES if "```python" in PAGES[page] and page != TUTORIAL])
+def test_the_python_of_a_page_runs_and_prints_the_text_under_it(page):
+    everything = ""
+    for kind, text, printed, _ in run(page):
+        if kind == "python":
+            everything += printed
+        if kind == "text":
+            assert printed == text
+    assert PRINTS.get(page, "") in everything
+
+
+def test_the_tutorial_shows_all_that_it_prints_and_each_picture_that_it_draws():
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("Agg")
+    owed, pictures = "", []
+    for kind, text, printed, names in run(TUTORIAL):
+        if kind == "python":
+            assert not owed, f"nothing stands under a block that prints {owed!r}"
+            owed = printed
+        elif kind == "text":
+            assert owed == text
+            owed = ""
+        else:
+            assert (ROOT / "docs" / text).stat().st_size > 1000
+            pictures.append(names["picture"])
+    assert not owed
+    assert len(set(map(id, pictures))) == len(pictures) == 5
+    pyplot.close("all")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if LINK.search(PAGES[page])])
 def test_links_to_files_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-        assert "://" in target or (page.parent / target).exists(), f"{page.name} links to {target}"
+    for target in LINK.findall(PAGES[page]):
+        assert "://" in target or (ROOT / page).parent.joinpath(target).exists(), f"{page} links to {target}"

@@ -67,7 +67,7 @@ def test_a_pipe_gets_no_control_characters(moons):
 
 @mnist
 @pytest.mark.parametrize("name", ["mnist-mse", "mnist-numerical", "mnist-adam", "mnist-hidden"])
-def test_the_mnist_systems_run(tmp_path, name):
+def test_the_mnist_systems_run_and_draw(tmp_path, name):
     done = reproduce(tmp_path, name, "--quick")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""

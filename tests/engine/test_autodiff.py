@@ -5,12 +5,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.leaves import vector
-from tinygrad_nn.errors import (
-    DtypeError,
-    GraphError,
-    GraphFreed,
-    ShapeError,
-)
+from tinygrad_nn.errors import DtypeError, GraphError, GraphFreed, ShapeError
 
 X = np.array([1.0, 2.0, 3.0])
 

@@ -12,16 +12,11 @@ from tests.support.leaves import leaf, vector
 from tinygrad_nn import context
 from tinygrad_nn.engine.backward import commit
 from tinygrad_nn.engine.watcher import Watcher
-from tinygrad_nn.errors import (
-    BadRule,
-    DtypeError,
-    GraphError,
-    GraphFreed,
-    ShapeError,
-)
+from tinygrad_nn.errors import BadRule, DtypeError, GraphError, GraphFreed, ShapeError
 from tinygrad_nn.primitives.record import REGISTRY
 
 
+@pytest.mark.case("H093")
 @pytest.mark.parametrize(
     ("function", "expected", "second"),
     [
@@ -32,7 +27,7 @@ from tinygrad_nn.primitives.record import REGISTRY
         (lambda x: x * x * x * x + x * x + x, 115.0, 110.0),
     ],
 )
-def test_h093_reused_operands_add_up_at_both_orders(function, expected, second):
+def test_reused_operands_add_up_at_both_orders(function, expected, second):
     x = leaf(3.0)
     first = tn.gradients(function(x), x, create_graph=True)
     assert first.item() == expected
@@ -44,7 +39,8 @@ def test_h093_reused_operands_add_up_at_both_orders(function, expected, second):
     assert x.grad == expected
 
 
-def test_h094_a_diamond_of_sixty_levels_takes_sixty_steps():
+@pytest.mark.case("H094")
+def test_a_diamond_of_sixty_levels_takes_sixty_steps():
     x = leaf(1.0)
     y, rules = x, []
 
@@ -60,7 +56,8 @@ def test_h094_a_diamond_of_sixty_levels_takes_sixty_steps():
     assert len(rules) == 60 * 4
 
 
-def test_h095_a_chain_of_100_000_ops_needs_no_recursion():
+@pytest.mark.case("H095")
+def test_a_chain_of_100_000_ops_needs_no_recursion():
     x = leaf(1.0)
     y = x
     for _ in range(100_000):
@@ -74,14 +71,16 @@ def test_h095_a_chain_of_100_000_ops_needs_no_recursion():
     del y  # deleting a chain of nodes is no recursion either
 
 
-def test_h096_twenty_thousand_children_of_one_leaf():
+@pytest.mark.case("H096")
+def test_twenty_thousand_children_of_one_leaf_add_up():
     x = leaf(2.0)
     y = np.stack([x * float(k) for k in range(20_000)]).sum()
     y.backward()
     assert x.grad == sum(range(20_000))
 
 
-def test_h097_a_second_backward_names_retain_graph():
+@pytest.mark.case("H097")
+def test_a_second_backward_names_retain_graph():
     x = leaf(2.0)
     y = x * x
     y.backward()
@@ -90,7 +89,8 @@ def test_h097_a_second_backward_names_retain_graph():
     assert x.grad == 4.0
 
 
-def test_h098_retained_graphs_go_back_again():
+@pytest.mark.case("H098")
+def test_retained_graphs_go_back_again():
     x = leaf(2.0)
     y = x * x
     y.backward(retain_graph=True)
@@ -98,7 +98,8 @@ def test_h098_retained_graphs_go_back_again():
     assert x.grad == 8.0
 
 
-def test_h100_a_cotangent_has_to_fit():
+@pytest.mark.case("H100")
+def test_a_cotangent_has_to_fit():
     y = leaf([1.0, 2.0], np.float32) * 2
     with pytest.raises(ShapeError, match=r"\(2,\).*\(3,\)"):
         y.backward(np.ones(3))
@@ -109,12 +110,14 @@ def test_h100_a_cotangent_has_to_fit():
     y.backward(np.ones(2))  # float64 for a float32 result is cast
 
 
-def test_h101_backward_needs_something_that_requires_grad():
+@pytest.mark.case("H101")
+def test_backward_needs_something_that_requires_grad():
     with pytest.raises(GraphError, match="requires_grad=True"):
         (tn.tensor(2.0) * 3).backward()
 
 
-def test_h102_no_grad_records_nothing_and_backward_works_inside():
+@pytest.mark.case("H102")
+def test_no_grad_records_nothing_and_backward_works_inside():
     x = leaf(2.0)
     y = x * x
     with tn.no_grad():
@@ -132,7 +135,8 @@ def broken_exp():
     rule.function = kept
 
 
-def test_h105_an_error_midway_changes_no_leaf(broken_exp):
+@pytest.mark.case("H105")
+def test_an_error_midway_changes_no_leaf(broken_exp):
     def fails(g, y):
         raise ZeroDivisionError
 
@@ -146,6 +150,7 @@ def test_h105_an_error_midway_changes_no_leaf(broken_exp):
     assert b.grad is None
 
 
+@pytest.mark.case("H106")
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
@@ -158,7 +163,7 @@ def test_h105_an_error_midway_changes_no_leaf(broken_exp):
     ],
     ids=["None", "list", "scalar", "shape", "complex", "text"],
 )
-def test_h106_what_a_rule_may_not_return(broken_exp, returned, message):
+def test_what_a_rule_may_not_return_is_refused_by_name(broken_exp, returned, message):
     x = leaf([1.0, 2.0])
     y = np.exp(x)
     broken_exp(lambda g, y: returned)
@@ -167,7 +172,8 @@ def test_h106_what_a_rule_may_not_return(broken_exp, returned, message):
     assert x.grad is None
 
 
-def test_h106_the_dtype_of_a_rule_is_cast(broken_exp):
+@pytest.mark.case("H106")
+def test_the_dtype_of_a_rule_is_cast(broken_exp):
     x = leaf([1.0, 2.0], np.float32)
     y = np.exp(x)
     broken_exp(lambda g, y: g.astype(np.float64))
@@ -189,7 +195,8 @@ class Interrupt(Watcher):
     on_op = on_record = before_rules = after_rules = on_gradient = _tick
 
 
-def test_h108_an_interrupt_at_any_point_leaves_gradients_whole():
+@pytest.mark.case("H108")
+def test_an_interrupt_at_any_point_leaves_gradients_whole():
     W, b = leaf(np.ones((3, 2))), leaf(np.zeros(2))
     X = np.arange(12.0).reshape(4, 3)
 
@@ -217,7 +224,8 @@ def test_h108_an_interrupt_at_any_point_leaves_gradients_whole():
     assert at > 20
 
 
-def test_h108_an_interrupt_between_two_leaves_takes_neither():
+@pytest.mark.case("H108")
+def test_an_interrupt_between_two_leaves_takes_neither():
     a, b, c = leaf(1.0), leaf(2.0), leaf(3.0)
     a.grad = np.array(7.0)
     before = a.grad
@@ -254,13 +262,15 @@ def run_threads(count, work):
     assert errors == []
 
 
-def test_h112_four_threads_add_into_one_leaf():
+@pytest.mark.case("H112")
+def test_four_threads_add_into_one_leaf():
     x = leaf(1.0)
     run_threads(4, lambda k: [(x * 1.0).backward() for _ in range(2000)])
     assert x.grad == 8000.0
 
 
-def test_h113_threads_with_graphs_of_their_own_agree_with_one_thread():
+@pytest.mark.case("H113")
+def test_threads_with_graphs_of_their_own_agree_with_one_thread():
     def work(k):
         rng = np.random.default_rng(k)
         W = leaf(rng.normal(size=(5, 4)))
@@ -274,7 +284,8 @@ def test_h113_threads_with_graphs_of_their_own_agree_with_one_thread():
     assert all(np.array_equal(serial[k], found[k]) for k in range(8))
 
 
-def test_h114_ten_thousand_training_steps_leave_nothing_behind():
+@pytest.mark.case("H114")
+def test_ten_thousand_training_steps_leave_nothing_behind():
     model = tn.nn.Sequential(tn.nn.Dense(2, 3, rng=0), tn.nn.Tanh(), tn.nn.Dense(3, 2, rng=1))
     optimizer = tn.optim.Adam(model.parameters())
     X, labels = np.random.default_rng(0).normal(size=(8, 2)).astype(np.float32), np.arange(8) % 2
@@ -346,7 +357,8 @@ def test_backward_of_several_elements_needs_a_cotangent_of_their_shape():
     assert t.grad.dtype == np.float64
 
 
-def test_H097_a_second_backward_names_retain_graph_and_changes_nothing():
+@pytest.mark.case("H097")
+def test_a_second_backward_names_retain_graph_and_changes_nothing():
     t = vector(3)
     y = (t * t).sum()
     y.backward()

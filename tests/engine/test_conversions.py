@@ -5,10 +5,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.leaves import leaf, vector
-from tinygrad_nn.errors import (
-    NoGradientRule,
-    ShapeError,
-)
+from tinygrad_nn.errors import NoGradientRule, ShapeError
 
 
 def test_plain_array_of_a_tensor_with_gradient_is_refused_and_of_others_given():
@@ -18,7 +15,7 @@ def test_plain_array_of_a_tensor_with_gradient_is_refused_and_of_others_given():
     assert np.array_equal(vector(1, 2).detach().numpy(), [1, 2])
 
 
-def test_python_protocols():
+def test_a_tensor_is_a_sequence_and_a_number_as_an_array_is():
     t = vector(1, 2, 3)
     assert len(t) == 3
     assert [float(x) for x in t] == [1, 2, 3]
@@ -56,7 +53,8 @@ def test_a_format_is_for_the_number_and_otherwise_for_the_text():
     assert f"{tn.tensor([1.0, 2.0]):>20}" == "    Tensor([1., 2.])"
 
 
-def test_h116_summing_losses_as_numbers_keeps_no_graph():
+@pytest.mark.case("H116")
+def test_summing_losses_as_numbers_keeps_no_graph():
     x = leaf(2.0)
     total = 0.0
     for _ in range(3):

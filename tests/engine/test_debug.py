@@ -49,7 +49,8 @@ def test_a_rule_that_makes_an_infinity_is_named_with_the_line_of_the_forward_pas
     assert x.grad is None
 
 
-def test_a_non_finite_cotangent_is_named():  # H100
+@pytest.mark.case("H100")
+def test_a_non_finite_cotangent_is_named():
     x = vector(1.0, 2.0)
     with tn.debug():
         y = x * 3
@@ -57,6 +58,7 @@ def test_a_non_finite_cotangent_is_named():  # H100
             y.backward(np.array([1.0, np.nan]))
 
 
+@pytest.mark.case("H124")
 @pytest.mark.parametrize(
     ("make", "change", "name"),
     [
@@ -67,7 +69,7 @@ def test_a_non_finite_cotangent_is_named():  # H100
     ],
     ids=["operand", "result", "shared", "view"],
 )
-def test_a_raw_write_between_forward_and_backward_is_named(make, change, name):  # H124
+def test_a_raw_write_between_forward_and_backward_is_named(make, change, name):
     x = vector(1.0, 2.0)
     with tn.debug():
         y = make(x)

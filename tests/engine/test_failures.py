@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
-from tinygrad_nn.errors import (
-    DtypeError,
-    IndexingError,
-    ShapeError,
-)
+from tinygrad_nn.errors import DtypeError, IndexingError, ShapeError
 
 
 def test_an_error_names_op_shapes_names_module_and_hint():
@@ -59,11 +55,13 @@ def test_a_wrong_product_says_which_dimensions_are_wrong(left, right, text):
         tn.tensor(np.ones(left), name="measured") @ np.ones(right)
 
 
-def test_H073_shapes_that_do_not_broadcast_are_named():
+@pytest.mark.case("H073")
+def test_shapes_that_do_not_broadcast_are_named():
     with pytest.raises(ShapeError, match=r"add.*\(2, 3\).*\(3, 2\)"):
         tn.tensor(np.zeros((2, 3))) + tn.tensor(np.zeros((3, 2)))
 
 
-def test_H080_inner_dimensions_that_differ_are_named():
+@pytest.mark.case("H080")
+def test_inner_dimensions_that_differ_are_named():
     with pytest.raises(ShapeError, match=r"matmul.*\(2, 3\) @ \(2, 3\)"):
         tn.tensor(np.zeros((2, 3))) @ tn.tensor(np.zeros((2, 3)))

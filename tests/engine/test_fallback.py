@@ -5,9 +5,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.leaves import vector
-from tinygrad_nn.errors import (
-    NoGradientRule,
-)
+from tinygrad_nn.errors import NoGradientRule
 
 
 def test_an_unknown_numpy_function_names_itself_and_two_ways_out():

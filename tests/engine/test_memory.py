@@ -5,9 +5,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.leaves import leaf, vector
-from tinygrad_nn.errors import (
-    StaleValue,
-)
+from tinygrad_nn.errors import StaleValue
 
 SHARING = {
     "add": lambda a, b: a + b,
@@ -25,8 +23,9 @@ SHARING = {
 }
 
 
+@pytest.mark.case("H120", "H121")
 @pytest.mark.parametrize("name", SHARING)
-def test_h120_h121_gradients_share_memory_with_nothing(name):
+def test_gradients_share_memory_with_nothing(name):
     a, b = leaf([[1.0, 2.0], [3.0, 4.0]]), leaf([[5.0, 6.0], [7.0, 8.0]])
     y = SHARING[name](a, b)
     seed = np.ones(y.shape)
@@ -42,7 +41,8 @@ def test_h120_h121_gradients_share_memory_with_nothing(name):
         np.testing.assert_array_equal(after, before)
 
 
-def test_h120_functional_gradients_share_memory_with_nothing():
+@pytest.mark.case("H120")
+def test_functional_gradients_share_memory_with_nothing():
     a, b = leaf([1.0, 2.0]), leaf([3.0, 4.0])
     seed = np.ones(2)
     ga, gb = tn.gradients(a + b, [a, b], cotangent=seed)
@@ -51,14 +51,16 @@ def test_h120_functional_gradients_share_memory_with_nothing():
     np.testing.assert_array_equal(seed, [1.0, 1.0])
 
 
-def test_h121_the_gradient_of_a_leaf_itself_is_a_copy_of_the_cotangent():
+@pytest.mark.case("H121")
+def test_the_gradient_of_a_leaf_itself_is_a_copy_of_the_cotangent():
     x, seed = leaf([1.0, 2.0]), np.ones(2)
     x.backward(seed)
     x.grad *= 3
     np.testing.assert_array_equal(seed, [1.0, 1.0])
 
 
-def test_h122_an_in_place_change_under_no_grad_makes_older_results_stale():
+@pytest.mark.case("H122")
+def test_an_in_place_change_under_no_grad_makes_older_results_stale():
     x = leaf([1.0, 2.0])
     y = x * x
     with tn.no_grad():
@@ -70,7 +72,8 @@ def test_h122_an_in_place_change_under_no_grad_makes_older_results_stale():
     np.testing.assert_array_equal(x.grad, [4.0, 6.0])
 
 
-def test_h124_assigning_data_makes_older_results_stale():
+@pytest.mark.case("H124")
+def test_assigning_data_makes_older_results_stale():
     x = leaf([1.0, 2.0])
     y = (x * x).sum()
     x.data = np.array([5.0, 6.0])
@@ -79,7 +82,8 @@ def test_h124_assigning_data_makes_older_results_stale():
     assert x.grad is None
 
 
-def test_h125_an_optimizer_step_between_forward_and_backward_is_named():
+@pytest.mark.case("H125")
+def test_an_optimizer_step_between_forward_and_backward_is_named():
     model = tn.nn.Dense(2, 1, rng=0)
     optimizer = tn.optim.SGD(model.parameters(), lr=0.1)
     X = np.ones((3, 2), np.float32)
@@ -107,9 +111,10 @@ def layouts_of(x):
     }
 
 
+@pytest.mark.case("H126")
 @pytest.mark.parametrize("name", layouts_of(np.ones((2, 3))))
 @pytest.mark.parametrize("door", [tn.tensor, tn.as_tensor])
-def test_h126_every_memory_layout_gives_the_same(name, door):
+def test_every_memory_layout_gives_the_same(name, door):
     x = np.random.default_rng(0).normal(size=(3, 4))
     W = np.random.default_rng(1).normal(size=(4, 2))
 
@@ -127,13 +132,15 @@ def test_h126_every_memory_layout_gives_the_same(name, door):
     assert gradient.dtype.isnative
 
 
-def test_h126_a_broadcast_view_gets_a_gradient_of_its_full_shape():
+@pytest.mark.case("H126")
+def test_a_broadcast_view_gets_a_gradient_of_its_full_shape():
     x = tn.as_tensor(np.broadcast_to(np.array([1.0, 2.0]), (3, 2)), requires_grad=True)
     (x * x).sum().backward()
     np.testing.assert_array_equal(x.grad, [[2.0, 4.0]] * 3)
 
 
-def test_H124_H125_a_value_changed_since_is_noticed():
+@pytest.mark.case("H124", "H125")
+def test_a_value_changed_since_is_noticed():
     model = tn.nn.Dense(2, 1, rng=0)
     optimizer = tn.optim.SGD(model.parameters(), lr=0.1)
     loss = model(np.ones((3, 2))).sum()
@@ -148,7 +155,8 @@ def test_H124_H125_a_value_changed_since_is_noticed():
         y.backward()
 
 
-def test_H074_a_broadcast_view_has_a_full_gradient():
+@pytest.mark.case("H074")
+def test_a_broadcast_view_has_a_full_gradient():
     base = np.array([[1.0], [2.0], [3.0]])
     x = tn.as_tensor(np.broadcast_to(base, (3, 2)), requires_grad=True)
     (x * x).sum().backward()
@@ -157,7 +165,8 @@ def test_H074_a_broadcast_view_has_a_full_gradient():
     np.testing.assert_array_equal(base, [[1], [2], [3]])
 
 
-def test_h104_detach_cuts_and_shares_memory():
+@pytest.mark.case("H104")
+def test_detach_cuts_and_shares_memory():
     x = leaf(3.0)
     (x.detach() * x).backward()
     assert x.grad == 3.0

@@ -5,9 +5,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.leaves import leaf, vector
-from tinygrad_nn.errors import (
-    GraphError,
-)
+from tinygrad_nn.errors import GraphError
 
 
 def test_in_place_operators_make_new_tensors_of_results_and_refuse_leaves():
@@ -26,7 +24,8 @@ def test_in_place_operators_make_new_tensors_of_results_and_refuse_leaves():
     assert t.requires_grad
 
 
-def test_h122_an_in_place_operator_on_a_result_makes_a_new_tensor():
+@pytest.mark.case("H122")
+def test_an_in_place_operator_on_a_result_makes_a_new_tensor():
     x = leaf([1.0, 2.0])
     y = x * 1.0
     z = y * y
@@ -37,7 +36,8 @@ def test_h122_an_in_place_operator_on_a_result_makes_a_new_tensor():
     np.testing.assert_array_equal(x.grad, [2.0, 4.0])
 
 
-def test_h122_an_in_place_operator_on_a_leaf_is_refused():
+@pytest.mark.case("H122")
+def test_an_in_place_operator_on_a_leaf_is_refused():
     x = leaf([1.0, 2.0])
     with pytest.raises(GraphError, match="no_grad"):
         x += 1

@@ -8,11 +8,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.leaves import leaf, vector
-from tinygrad_nn.errors import (
-    DtypeError,
-    GraphError,
-    ShapeError,
-)
+from tinygrad_nn.errors import DtypeError, GraphError, ShapeError
 
 
 @pytest.mark.parametrize(
@@ -64,13 +60,15 @@ def test_ragged_lists_are_refused():
         tn.tensor([[1.0], [1.0, 2.0]])
 
 
+@pytest.mark.case("H133")
 @pytest.mark.parametrize("data", [[1, 2], [True]])
-def test_H133_integers_and_bools_cannot_require_grad(data):
+def test_integers_and_bools_cannot_require_grad(data):
     with pytest.raises(DtypeError, match="only floating tensors can require grad"):
         tn.tensor(data, requires_grad=True)
 
 
-def test_H129_arrays_on_the_left_give_tensors_with_gradients():
+@pytest.mark.case("H129")
+def test_arrays_on_the_left_give_tensors_with_gradients():
     t = vector(1, 2)
     for y in (np.ones(2) + t, np.float64(2) * t, np.exp(t), np.ones((2, 2)) @ t, np.add(1, t)):
         assert isinstance(y, tn.Tensor)
@@ -106,7 +104,8 @@ def test_an_assigned_gradient_has_the_shape_and_dtype_of_its_tensor(wrong, error
     assert t.grad is None
 
 
-def test_H117_H118_leaves_travel_with_name_and_gradient_and_results_refuse():
+@pytest.mark.case("H117", "H118")
+def test_leaves_travel_with_name_and_gradient_and_results_refuse():
     t = tn.tensor([1.0, 2.0], requires_grad=True, name="w")
     (t * t).sum().backward()
     for other in (copy.deepcopy(t), pickle.loads(pickle.dumps(t))):
@@ -118,7 +117,8 @@ def test_H117_H118_leaves_travel_with_name_and_gradient_and_results_refuse():
         copy.deepcopy(t * 2)
 
 
-def test_h128_a_matrix_becomes_an_array():
+@pytest.mark.case("H128")
+def test_a_matrix_becomes_an_array():
     with pytest.warns(PendingDeprecationWarning):
         m = np.matrix([[1.0, 2.0], [3.0, 4.0]])
     t = tn.tensor(m)
@@ -130,12 +130,14 @@ class Subclass(np.ndarray):
     pass
 
 
-def test_h128_a_subclass_becomes_an_array():
+@pytest.mark.case("H128")
+def test_a_subclass_becomes_an_array():
     t = tn.as_tensor(np.ones(2).view(Subclass), requires_grad=True)
     (t * 2).sum().backward()
     assert type(t.data) is type(t.grad) is np.ndarray
 
 
+@pytest.mark.case("H128")
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
@@ -149,11 +151,12 @@ def test_h128_a_subclass_becomes_an_array():
     ],
     ids=["object", "text", "date", "ragged", "masked", "complex", "None"],
 )
-def test_h128_what_is_no_number_is_refused(data, error, message):
+def test_what_is_no_number_is_refused(data, error, message):
     with pytest.raises(error, match=message):
         tn.tensor(data)
 
 
+@pytest.mark.case("H129")
 @pytest.mark.parametrize(
     "expression",
     [
@@ -167,7 +170,7 @@ def test_h128_what_is_no_number_is_refused(data, error, message):
         lambda t: [1.0, 2.0, 3.0] * t,
     ],
 )
-def test_h129_numpy_on_the_left_makes_tensors(expression):
+def test_numpy_on_the_left_makes_tensors(expression):
     t = leaf([1.0, 2.0, 3.0])
     y = expression(t)
     assert isinstance(y, tn.Tensor)
@@ -175,13 +178,15 @@ def test_h129_numpy_on_the_left_makes_tensors(expression):
     assert y.dtype == np.float64
 
 
+@pytest.mark.case("H133")
 @pytest.mark.parametrize("dtype", [np.int64, np.bool_, np.uint8])
-def test_H133_integers_cannot_require_grad(dtype):
+def test_integers_cannot_require_grad(dtype):
     with pytest.raises(TypeError, match="only floating tensors can require grad"):
         tn.tensor(np.ones(2, dtype), requires_grad=True)
 
 
-def test_H137_python_floats_are_float32_and_arrays_keep_their_dtype():
+@pytest.mark.case("H137")
+def test_python_floats_are_float32_and_arrays_keep_their_dtype():
     assert tn.tensor([1.0, 2.0]).dtype == np.float32
     assert tn.tensor(np.array([1.0, 2.0])).dtype == np.float64
     assert tn.tensor(np.float16(1)).dtype == np.float16
@@ -290,7 +295,8 @@ def test_tensor_has_no_subclasses():
         type("P", (tn.Tensor,), {})
 
 
-def test_h117_copies_have_storage_of_their_own_and_keep_ties():
+@pytest.mark.case("H117")
+def test_copies_have_storage_of_their_own_and_keep_ties():
     x = tn.tensor([1.0, 2.0], requires_grad=True, name="x")
     (x * x).sum().backward()
     for twin in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
@@ -308,7 +314,8 @@ def test_h117_copies_have_storage_of_their_own_and_keep_ties():
         assert model[0].weight.grad is None
 
 
-def test_h118_results_refuse_to_be_copied_without_recursion():
+@pytest.mark.case("H118")
+def test_results_refuse_to_be_copied_without_recursion():
     y = leaf(1.0)
     for _ in range(3000):
         y = y * 1.0

@@ -94,7 +94,7 @@ def test_a_training_step_is_one_graph_and_its_replay_writes_nothing():
         "2.bias",
     ]
     assert all(graph.values[update.operands[1]].phase == "backward" for update in updates)
-    assert len(graph.host) == 1
+    assert len(graph.hosts) == 1
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
     assert not np.array_equal(values[updates[0].operands[0]], before["0.weight"])

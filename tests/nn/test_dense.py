@@ -8,7 +8,8 @@ from tinygrad_nn import nn
 from tinygrad_nn.nn import init
 
 
-def test_h152_dense_takes_vectors_and_empty_batches_and_names_a_wrong_width():
+@pytest.mark.case("H152")
+def test_dense_takes_vectors_and_empty_batches_and_names_a_wrong_width():
     layer = tn.nn.Dense(2, 3, rng=0)
     assert layer(np.ones(2, np.float32)).shape == (3,)
     empty = layer(np.ones((0, 2), np.float32))

@@ -79,7 +79,7 @@ def test_fans_of_kernels_count_the_receptive_field():
     assert 0.95 * limit < np.abs(glorot).max() <= limit
 
 
-def test_normal_and_uniform_take_their_parameters():
+def test_normal_and_uniform_initialisers_take_their_parameters():
     values = draw(init.normal(std=0.1, mean=3.0))
     assert values.mean() == pytest.approx(3, abs=0.01)
     assert values.std() == pytest.approx(0.1, rel=0.03)
@@ -90,7 +90,7 @@ def test_normal_and_uniform_take_their_parameters():
 
 
 @pytest.mark.parametrize(("name", "value"), [("zeros", 0), ("ones", 1), ("constant", 0.3)])
-def test_constants_fill(name, value):
+def test_constant_initialisers_fill(name, value):
     np.testing.assert_array_equal(draw(EVERY[name], (2, 3)), np.full((2, 3), value))
 
 

@@ -7,25 +7,23 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.derive import check, derive
-from tinygrad_nn.errors import (
-    DtypeError,
-    LabelError,
-    ShapeError,
-)
+from tinygrad_nn.errors import DtypeError, LabelError, ShapeError
 from tinygrad_nn.nn import losses
 
 INF, NAN = math.inf, math.nan
 
 
+@pytest.mark.case("H138")
 @pytest.mark.parametrize("label", [3, -1])
 @pytest.mark.parametrize("loss", [losses.cross_entropy, losses.nll])
-def test_H138_a_label_out_of_range_is_named(loss, label):
+def test_a_label_out_of_range_is_named(loss, label):
     with pytest.raises(IndexError, match=rf"label {label} at position 1 .* 3 classes"):
         loss(np.zeros((2, 3)), np.array([0, label]))
 
 
+@pytest.mark.case("H140")
 @pytest.mark.parametrize("loss", [losses.cross_entropy, losses.nll])
-def test_H140_rows_to_ignore_count_for_nothing(loss):
+def test_rows_to_ignore_count_for_nothing(loss):
     logits = np.random.default_rng(0).normal(size=(4, 3))
     labels = np.array([0, -100, 2, -100])
     kept = tn.tensor(logits[::2], requires_grad=True)
@@ -39,7 +37,8 @@ def test_H140_rows_to_ignore_count_for_nothing(loss):
     assert single.data[1] == single.data[3] == 0
 
 
-def test_H140_the_mean_of_no_rows_is_nan_with_a_warning_and_no_gradient():
+@pytest.mark.case("H140")
+def test_the_mean_of_no_rows_is_nan_with_a_warning_and_no_gradient():
     x = tn.tensor(np.zeros((2, 3)), requires_grad=True)
     with pytest.warns(RuntimeWarning, match="invalid value"):
         y = losses.cross_entropy(x, np.array([9, 9]), ignore_index=9)
@@ -55,8 +54,9 @@ def test_H140_the_mean_of_no_rows_is_nan_with_a_warning_and_no_gradient():
     )
 
 
+@pytest.mark.case("H141")
 @pytest.mark.parametrize(("reduction", "value"), [("mean", NAN), ("sum", 0)])
-def test_H141_an_empty_batch(reduction, value):
+def test_an_empty_batch_has_no_mean_and_the_sum_zero(reduction, value):
     labels = np.zeros(0, np.int64)
     check(
         lambda x: losses.cross_entropy(x, labels, reduction=reduction),
@@ -66,11 +66,13 @@ def test_H141_an_empty_batch(reduction, value):
     )
 
 
-def test_H142_extreme_logits_and_the_wrong_class():
+@pytest.mark.case("H142")
+def test_extreme_logits_of_the_wrong_class_cost_their_difference():
     check(lambda x: losses.cross_entropy(x, np.array([1])), [[[1e4, -1e4]]], 20000, [[1, -1]])
 
 
-def test_H144_class_probabilities_have_to_sum_to_one():
+@pytest.mark.case("H144")
+def test_class_probabilities_have_to_sum_to_one():
     logits = np.array([[1.0, 2.0, 3.0]])
     p = np.array([[0.2, 0.3, 0.5]])
     softmax = np.exp(logits) / np.exp(logits).sum()
@@ -83,11 +85,13 @@ def test_H144_class_probabilities_have_to_sum_to_one():
     assert ten == pytest.approx(11.076, abs=1e-3)
 
 
-def test_H144_a_target_of_zero_costs_nothing_whatever_the_logit():
+@pytest.mark.case("H144")
+def test_a_target_of_zero_costs_nothing_whatever_the_logit():
     check(lambda x: losses.cross_entropy(x, np.array([[1.0, 0.0]])), [[[0.0, -INF]]], 0, [[0, 0]])
 
 
-def test_H145_label_smoothing():
+@pytest.mark.case("H145")
+def test_label_smoothing_is_cross_entropy_with_smoothed_targets():
     logits = np.array([[1.0, 2.0, 3.0]])
     softmax = np.exp(logits) / np.exp(logits).sum()
     target = np.array([[1, 1, 28]]) / 30
@@ -107,7 +111,8 @@ def test_H145_label_smoothing():
     assert infinite.item() == INF
 
 
-def test_H146_binary_cross_entropy_of_extreme_logits():
+@pytest.mark.case("H146")
+def test_binary_cross_entropy_is_exact_for_extreme_logits():
     targets = np.array([0.0, 1.0, 1.0, 0.0])
     check(
         lambda z: losses.binary_cross_entropy(z, targets, reduction="none"),
@@ -119,6 +124,7 @@ def test_H146_binary_cross_entropy_of_extreme_logits():
     assert small == pytest.approx(math.log1p(math.exp(-40)), rel=1e-12)
 
 
+@pytest.mark.case("H148")
 @pytest.mark.parametrize(
     "loss",
     [
@@ -129,12 +135,12 @@ def test_H146_binary_cross_entropy_of_extreme_logits():
         losses.binary_cross_entropy_probabilities,
     ],
 )
-def test_H148_shapes_that_would_broadcast_are_refused(loss):
+def test_shapes_that_would_broadcast_are_refused(loss):
     with pytest.raises(ShapeError, match=r"\(4, 1\).*\(4,\)"):
         loss(np.full((4, 1), 0.5), np.full(4, 0.5))
 
 
-def test_binary_cross_entropy_of_probabilities_at_the_ends():
+def test_binary_cross_entropy_of_probabilities_is_infinite_where_they_are_wrong():
     targets = np.array([0.0, 1.0, 1.0])
     check(
         lambda p: losses.binary_cross_entropy_probabilities(p, targets, reduction="none"),
@@ -202,6 +208,7 @@ def test_losses_keep_the_dtype_of_the_predictions(dtype):
         assert np.isfinite(x.grad).all()
 
 
+@pytest.mark.case("H139")
 @pytest.mark.parametrize("loss", [losses.cross_entropy, losses.nll])
 @pytest.mark.parametrize(
     ("scores", "labels", "error", "message"),
@@ -228,7 +235,7 @@ def test_losses_keep_the_dtype_of_the_predictions(dtype):
         ),
     ],
 )
-def test_H139_scores_and_labels_that_do_not_fit_are_refused(loss, scores, labels, error, message):
+def test_scores_and_labels_that_do_not_fit_are_refused(loss, scores, labels, error, message):
     with pytest.raises(error, match=f"{loss.__name__}: .*{message}"):
         loss(scores, labels)
 
@@ -261,14 +268,15 @@ def test_labels_of_a_wrong_shape_say_what_to_write(targets, text):
         tn.nn.losses.cross_entropy(np.zeros((3, 3)), targets)
 
 
+@pytest.mark.case("H138")
 @pytest.mark.parametrize("label", [3, -1])
-def test_H138_a_label_out_of_range_is_named_with_its_position(label):
+def test_a_label_out_of_range_is_named_with_its_position(label):
     with pytest.raises(LabelError, match=f"label {label} at position 1 is outside of the 3 classes"):
         tn.nn.losses.cross_entropy(np.zeros((2, 3)), np.array([0, label]))
 
 
 @pytest.mark.parametrize("classes", [2, 31, 32, 100])
-def test_cross_entropy_of_few_and_of_many_classes(classes):
+def test_cross_entropy_is_exact_for_few_and_for_many_classes(classes):
     rng = np.random.default_rng(classes)
     logits, labels = 100 * rng.normal(size=(5, classes)), rng.integers(classes, size=5)
     shifted = logits - logits.max(axis=1, keepdims=True)
@@ -279,7 +287,8 @@ def test_cross_entropy_of_few_and_of_many_classes(classes):
     np.testing.assert_allclose(g, (p - np.eye(classes)[labels]) / 5, rtol=1e-10, atol=1e-16)
 
 
-def test_H049_huber_has_no_step_in_its_slope():
+@pytest.mark.case("H049")
+def test_huber_has_no_step_in_its_slope():
     def loss(x):
         return tn.nn.losses.huber(x, np.zeros(3), reduction="sum")
 

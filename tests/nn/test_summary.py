@@ -17,7 +17,7 @@ class Residual(nn.Module):
         return x + self.inner(x) * self.scale
 
 
-def test_rows_shapes_and_parameters():
+def test_a_summary_has_a_row_for_each_module_with_shape_and_parameters():
     shared = nn.Dense(4, 4, rng=0)
     model = nn.Sequential(shared, nn.Tanh(), shared, Residual(), nn.Dense(4, 10, bias=False, rng=1))
     summary = model.summary((4,))
@@ -40,18 +40,18 @@ def test_a_shared_parameter_is_counted_once():
     assert summary.parameters == 24
 
 
-def test_nothing_is_truncated():
+def test_a_summary_of_many_layers_is_not_truncated():
     model = nn.Sequential(*[nn.Dense(3, 3, rng=k) for k in range(200)])
     assert len(repr(model.summary((3,))).splitlines()) == 204
 
 
-def test_a_single_layer_and_html():
+def test_a_summary_of_one_layer_has_one_row_and_is_shown_as_html():
     summary = nn.Dense(3, 4, rng=0).summary((3,))
     assert summary.rows == [("", "Dense(3 -> 4)", "(N, 4)", "16")]
     assert "<td>Dense(3 -&gt; 4)</td>" in summary._repr_html_()
 
 
-def test_looking_changes_nothing():
+def test_a_summary_changes_nothing():
     class Sensitive(nn.Module):
         def forward(self, x):
             assert not self.training

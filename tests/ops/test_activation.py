@@ -12,7 +12,8 @@ from tests.support.derive import check, derive
 INF, NAN = math.inf, math.nan
 
 
-def test_H001_sigmoid_far_out_is_exact_and_silent():
+@pytest.mark.case("H001")
+def test_sigmoid_far_out_is_exact_and_silent():
     x = tn.tensor([1000.0, -1000.0, 0.0], requires_grad=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -22,25 +23,30 @@ def test_H001_sigmoid_far_out_is_exact_and_silent():
     np.testing.assert_array_equal(x.grad, [0, 0, 0.25])
 
 
-def test_H002_sigmoid_keeps_tiny_gradients():
+@pytest.mark.case("H002")
+def test_sigmoid_keeps_tiny_gradients():
     y, (g,) = derive(tn.sigmoid, -700.0)
     assert y == pytest.approx(math.exp(-700), rel=1e-12)
     assert g == pytest.approx(math.exp(-700), rel=1e-12)
 
 
-def test_H004_softplus_far_out():
+@pytest.mark.case("H004")
+def test_softplus_far_out_is_the_identity_or_zero():
     check(tn.softplus, [[1000.0, -1000.0, 0.0]], [1000, 0, math.log(2)], [1, 0, 0.5])
 
 
-def test_H032_relu_of_nan():
+@pytest.mark.case("H032")
+def test_relu_passes_nan_on_and_no_gradient_back():
     check(tn.relu, [NAN], NAN, 0)
 
 
-def test_H033_leaky_relu_at_zero():
+@pytest.mark.case("H033")
+def test_leaky_relu_has_its_negative_slope_at_zero():
     check(lambda x: tn.leaky_relu(x, negative_slope=0.1), [[0.0, -2.0, 3.0]], [0, -0.2, 3], [0.1, 0.1, 1])
 
 
-def test_H034_elu_at_zero_and_far_out_is_silent():
+@pytest.mark.case("H034")
+def test_elu_at_zero_and_far_out_is_silent():
     x = tn.tensor([0.0, -1e3, 1e3], requires_grad=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -50,28 +56,34 @@ def test_H034_elu_at_zero_and_far_out_is_silent():
     np.testing.assert_array_equal(x.grad, [1, 0, 1])
 
 
-def test_H038_gelu_far_out():
+@pytest.mark.case("H038")
+def test_gelu_far_out_is_the_identity_or_zero():
     check(tn.gelu, [[1e3, -1e3]], [1e3, 0], [1, 0])
     check(tn.gelu_tanh, [[1e160, -1e160, 1e3]], [1e160, 0, 1e3], [1, 0, 1])
 
 
-def test_H005_softmax_of_equal_large_entries():
+@pytest.mark.case("H005")
+def test_softmax_shares_evenly_among_equal_large_entries():
     check(tn.softmax, [[1000.0, 1000.0]], [0.5, 0.5], [-0.25, 0.25], cotangent=[1, 2])
 
 
-def test_H006_softmax_of_distant_entries():
+@pytest.mark.case("H006")
+def test_softmax_of_distant_entries_is_one_and_zero():
     check(tn.softmax, [[1000.0, -1000.0]], [1, 0], [0, 0], cotangent=[1, 0])
 
 
-def test_H008_softmax_with_an_infinitely_small_entry():
+@pytest.mark.case("H008")
+def test_softmax_gives_an_infinitely_small_entry_nothing():
     check(tn.softmax, [[0.0, -INF]], [1, 0], [0, 0], cotangent=[1, 0])
 
 
-def test_H009_log_softmax_does_not_lose_small_probabilities():
+@pytest.mark.case("H009")
+def test_log_softmax_does_not_lose_small_probabilities():
     check(tn.log_softmax, [[1000.0, -1000.0]], [0, -2000], [-1, 1], cotangent=[0, 1])
 
 
-def test_H048_xlogy_at_zero():
+@pytest.mark.case("H048")
+def test_xlogy_at_zero_is_zero_without_a_gradient():
     x, y = tn.tensor(0.0, requires_grad=True), tn.tensor(0.0, requires_grad=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,19 +1,22 @@
 """Products and running sums: zeros among the factors are exact, in every order."""
 
 import numpy as np
+import pytest
 
 import tinygrad_nn as tn
 from tests.support.derive import check
 from tinygrad_nn.primitives.record import REGISTRY
 
 
-def test_H064_products_with_zeros_are_exact():
+@pytest.mark.case("H064")
+def test_products_with_zeros_are_exact():
     check(np.cumprod, [[0.0, 2.0, 0.0]], [0, 0, 0], [3, 0, 0])
     check(np.prod, [[0.0, 2.0, 3.0]], 0, [6, 0, 0])
     check(np.prod, [[0.0, 2.0, 0.0]], 0, [0, 0, 0])
 
 
-def test_H064_products_with_zeros_have_exact_second_derivatives():
+@pytest.mark.case("H064")
+def test_products_with_zeros_have_exact_second_derivatives():
     hessian = tn.hessian(np.prod)(np.array([0.0, 2.0, 0.0])).data
     np.testing.assert_array_equal(hessian, [[0, 0, 2], [0, 0, 0], [2, 0, 0]])
 

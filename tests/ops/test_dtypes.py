@@ -7,10 +7,7 @@ import tinygrad_nn as tn
 from tests.support.leaves import vector
 from tests.support.op_calls import calls_of
 from tinygrad_nn.engine.tensor import Tensor, apply
-from tinygrad_nn.errors import (
-    DtypeError,
-    TinygradError,
-)
+from tinygrad_nn.errors import DtypeError, TinygradError
 from tinygrad_nn.primitives.composite import Composite
 from tinygrad_nn.primitives.record import REGISTRY
 
@@ -68,11 +65,12 @@ def _operands(record, operands, dtype):
     ]
 
 
+@pytest.mark.case("H132")
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize(
     "record", [r for r in RECORDS if r.name not in CHOSEN], ids=lambda record: record.name
 )
-def test_H132_every_op_keeps_the_dtype_of_values_and_gradients(record, dtype):
+def test_every_op_keeps_the_dtype_of_values_and_gradients(record, dtype):
     for operands, params in calls_of(record, np.random.default_rng(0)):
         given = _operands(record, operands, dtype)
         if dtype is np.float16 and record.name in LAPACK:
@@ -109,9 +107,10 @@ AROUND = {
 }
 
 
+@pytest.mark.case("H130")
 @pytest.mark.parametrize("what", AROUND)
 @pytest.mark.parametrize("record", BINARY, ids=lambda record: record.name)
-def test_H130_scalars_and_integers_around_do_not_widen_a_float32_tensor(record, what):
+def test_scalars_and_integers_around_do_not_widen_a_float32_tensor(record, what):
     other = AROUND[what]
     for dtype in (np.float32, np.float16):
         for left in (True, False):
@@ -123,7 +122,8 @@ def test_H130_scalars_and_integers_around_do_not_widen_a_float32_tensor(record, 
             assert x.grad.dtype == dtype
 
 
-def test_H134_small_integers_compute_as_in_numpy():
+@pytest.mark.case("H134")
+def test_small_integers_compute_as_in_numpy():
     image = tn.tensor(np.zeros(2, np.uint8))
     np.testing.assert_array_equal((image - 1).data, [255, 255])
     with pytest.raises(OverflowError):
@@ -131,7 +131,8 @@ def test_H134_small_integers_compute_as_in_numpy():
     assert (image / np.float32(2)).dtype == np.float32
 
 
-def test_H136_complex_numbers_are_refused_not_cut():
+@pytest.mark.case("H136")
+def test_complex_numbers_are_refused_not_cut():
     with pytest.raises(DtypeError, match="complex"):
         tn.tensor([1 + 2j])
     x = tn.tensor([1.0, 2.0], requires_grad=True)
@@ -147,9 +148,10 @@ def test_the_last_of_several_operands_does_not_decide_the_dtype():
     assert f(tn.tensor([1.0], requires_grad=True), np.arange(1), 1.0).dtype == np.float32
 
 
+@pytest.mark.case("H130")
 @pytest.mark.parametrize("other", [0.5, 2, np.float64(0.5), np.array(0.5), np.arange(2), True, [0.1, 0.2]])
 @pytest.mark.parametrize("swap", [False, True])
-def test_H130_scalars_and_integers_never_widen_a_float_tensor(other, swap):
+def test_scalars_and_integers_never_widen_a_float_tensor(other, swap):
     t = vector(1, 2, dtype=np.float32)
     y = other * t if swap else t * other
     assert isinstance(y, tn.Tensor)

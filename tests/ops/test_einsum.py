@@ -22,7 +22,7 @@ EINSUM = {
 
 @pytest.mark.parametrize("optimize", [False, True])
 @pytest.mark.parametrize("name", EINSUM)
-def test_einsum_of_every_kind(name, optimize):
+def test_einsum_is_linear_in_every_operand_for_subscripts_of_every_kind(name, optimize):
     subscripts, *shapes = EINSUM[name]
     rng = np.random.default_rng(1)
     xs = [rng.normal(size=shape) for shape in shapes]
@@ -36,7 +36,7 @@ def test_einsum_of_every_kind(name, optimize):
         assert np.sum(gradients[k] * v) == pytest.approx(np.sum(g * moved), rel=1e-10)
 
 
-def test_einsum_with_lists_of_axes():
+def test_einsum_takes_lists_of_axes():
     a, b = np.ones((2, 3)), np.ones((3, 4))
     check(
         lambda x, y: np.einsum(x, [0, 1], y, [1, 2], [0, 2]),

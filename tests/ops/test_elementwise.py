@@ -12,7 +12,8 @@ from tests.support.derive import check
 INF, NAN = math.inf, math.nan
 
 
-def test_H013_log_at_the_edge_of_its_domain():
+@pytest.mark.case("H013")
+def test_log_is_infinite_at_zero_and_warns_as_numpy_does():
     check(np.log, [[0.0, -1.0]], [-INF, NAN], [INF, -1])
     check(np.log, [-0.0], -INF, -INF)
     x = tn.tensor(0.0, requires_grad=True)
@@ -25,27 +26,33 @@ def test_H013_log_at_the_edge_of_its_domain():
     assert np.geterr() == before
 
 
-def test_H014_log1p_at_its_pole_and_near_zero():
+@pytest.mark.case("H014")
+def test_log1p_is_infinite_at_its_pole_and_exact_near_zero():
     check(np.log1p, [[-1.0, 1e-20]], [-INF, 1e-20], [INF, 1])
 
 
-def test_H016_exp_far_out():
+@pytest.mark.case("H016")
+def test_exp_overflows_to_infinity_and_underflows_to_zero():
     check(np.exp, [[1000.0, -1000.0]], [INF, 0], [INF, 0])
 
 
-def test_H024_sqrt_at_and_below_zero():
+@pytest.mark.case("H024")
+def test_sqrt_has_an_infinite_slope_at_zero_and_is_nan_below():
     check(np.sqrt, [[0.0, -1.0]], [0, NAN], [INF, NAN])
 
 
-def test_H026_sqrt_of_a_sum_of_squares_at_zero_is_not_a_norm():
+@pytest.mark.case("H026")
+def test_sqrt_of_a_sum_of_squares_at_zero_is_not_a_norm():
     check(lambda x: np.sqrt((x * x).sum()), [np.zeros(2)], 0, [NAN, NAN])
 
 
+@pytest.mark.case("H029")
 @pytest.mark.parametrize("function", [np.abs, np.fabs])
-def test_H029_absolute_value_at_zero(function):
+def test_the_absolute_value_has_no_slope_at_zero(function):
     check(function, [[0.0, -0.0]], [0, 0], [0, 0])
 
 
+@pytest.mark.case("H030")
 @pytest.mark.parametrize("function", [np.abs, np.fabs])
-def test_H030_absolute_value_of_nan(function):
+def test_the_absolute_value_of_nan_is_nan_and_so_is_its_slope(function):
     check(function, [NAN], NAN, NAN)

@@ -11,13 +11,15 @@ from tests.support.derive import check
 NAN = math.nan
 
 
+@pytest.mark.case("H036")
 @pytest.mark.parametrize("function", [np.maximum, np.minimum, np.fmax, np.fmin])
-def test_H036_ties_share_evenly_and_a_shared_operand_gets_all(function):
+def test_ties_share_evenly_and_a_shared_operand_gets_all(function):
     check(function, [2.0, 2.0], 2, 0.5, 0.5)
     check(lambda x: function(x, x), [2.0], 2, 1)
 
 
-def test_H037_maximum_with_nan_gives_the_gradient_to_neither():
+@pytest.mark.case("H037")
+def test_maximum_with_nan_gives_the_gradient_to_neither():
     check(np.maximum, [NAN, 1.0], NAN, 0, 0)
     check(np.fmax, [NAN, 1.0], 1, 0, 1)
 

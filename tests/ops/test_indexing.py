@@ -8,7 +8,8 @@ from tests.support.derive import check
 from tinygrad_nn.errors import IndexingError
 
 
-def test_H082_a_repeated_index_collects_its_gradients():
+@pytest.mark.case("H082")
+def test_a_repeated_index_collects_its_gradients():
     check(lambda x: x[[0, 0, 1]], [np.zeros(3)], np.zeros(3), [2, 1, 0])
     check(lambda x: np.take(x, [0, 0, 1]), [np.zeros(3)], np.zeros(3), [2, 1, 0])
     indices = np.array([0, 0, 1])
@@ -34,8 +35,9 @@ INDICES = {
 }
 
 
+@pytest.mark.case("H085")
 @pytest.mark.parametrize("name", INDICES)
-def test_H085_indexing_of_every_kind_scatters_to_the_same_place(name):
+def test_indexing_of_every_kind_scatters_to_the_same_place(name):
     index = INDICES[name]
     x = np.arange(12.0).reshape(4, 3)
     cotangent = np.random.default_rng(3).normal(size=x[index].shape)
@@ -44,7 +46,8 @@ def test_H085_indexing_of_every_kind_scatters_to_the_same_place(name):
     check(lambda t: t[index], [x], x[index], expected, cotangent=cotangent)
 
 
-def test_H086_wrong_indices_raise_as_in_numpy():
+@pytest.mark.case("H086")
+def test_wrong_indices_raise_as_in_numpy():
     x = tn.tensor(np.zeros((4, 3)), requires_grad=True)
     for index in (4, 1.5, [7], np.ones(3, bool), (0, 0, 0)):
         with pytest.raises(IndexError):
@@ -53,7 +56,8 @@ def test_H086_wrong_indices_raise_as_in_numpy():
         np.take(x, [9], axis=0)
 
 
-def test_H084_H092_item_assignment_is_refused_with_what_to_write_instead():
+@pytest.mark.case("H084", "H092")
+def test_item_assignment_is_refused_with_what_to_write_instead():
     x = tn.tensor(np.zeros(3), requires_grad=True)
     with pytest.raises(TypeError, match=r"np\.where"):
         x[[0, 0]] = 7.0

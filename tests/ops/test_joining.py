@@ -5,12 +5,11 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.derive import check
-from tinygrad_nn.errors import (
-    ShapeError,
-)
+from tinygrad_nn.errors import ShapeError
 
 
-def test_H089_joining_and_splitting_unequal_parts():
+@pytest.mark.case("H089")
+def test_unequal_parts_are_joined_and_split_with_their_gradients():
     a, b, none = np.ones((2, 3)), np.ones((1, 3)), np.ones((0, 3))
     cotangent = np.arange(9.0).reshape(3, 3)
     check(

@@ -5,12 +5,10 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.derive import check, derive
-from tinygrad_nn.errors import (
-    MatrixError,
-    ShapeError,
-)
+from tinygrad_nn.errors import MatrixError, ShapeError
 
 
+@pytest.mark.case("H076")
 @pytest.mark.parametrize(
     ("left", "right", "result"),
     [
@@ -21,7 +19,7 @@ from tinygrad_nn.errors import (
         ((3,), (5, 3, 4), (5, 4)),
     ],
 )
-def test_H076_products_with_vectors(left, right, result):
+def test_products_with_vectors_have_the_gradients_of_matrices_of_one_row(left, right, result):
     rng = np.random.default_rng(1)
     a, b, g = rng.normal(size=left), rng.normal(size=right), rng.normal(size=result)
     y, (da, db) = derive(np.matmul, a, b, cotangent=g)
@@ -36,8 +34,9 @@ def test_H076_products_with_vectors(left, right, result):
     np.testing.assert_allclose(db, expected_b.reshape(-1, *right).sum(axis=0), rtol=1e-12)
 
 
+@pytest.mark.case("H077")
 @pytest.mark.parametrize(("left", "right"), [((5, 1, 2, 3), (7, 3, 4)), ((1, 2, 3), (5, 3, 4))])
-def test_H077_batches_broadcast_and_gradients_come_home(left, right):
+def test_batches_broadcast_and_gradients_come_home(left, right):
     rng = np.random.default_rng(2)
     a, b = rng.normal(size=left), rng.normal(size=right)
     y, (da, db) = derive(np.matmul, a, b)
@@ -48,13 +47,15 @@ def test_H077_batches_broadcast_and_gradients_come_home(left, right):
     np.testing.assert_allclose(db, eb, rtol=1e-12)
 
 
-def test_H078_an_empty_inner_dimension():
+@pytest.mark.case("H078")
+def test_a_product_over_an_empty_inner_dimension_is_zero():
     check(
         np.matmul, [np.zeros((2, 0)), np.zeros((0, 3))], np.zeros((2, 3)), np.zeros((2, 0)), np.zeros((0, 3))
     )
 
 
-def test_H081_a_matrix_times_itself():
+@pytest.mark.case("H081")
+def test_a_matrix_times_itself_collects_both_gradients():
     x = np.array([[1.0, 2.0], [3.0, 4.0]])
     check(lambda t: t @ t, [x], x @ x, [[7, 11], [9, 13]])
     check(lambda t: t.T @ t, [x], x.T @ x, 2 * x @ np.ones((2, 2)))

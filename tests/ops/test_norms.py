@@ -12,8 +12,9 @@ from tinygrad_nn.errors import NoGradientRule
 INF = math.inf
 
 
+@pytest.mark.case("H025")
 @pytest.mark.parametrize("order", [None, 2, 3, 1, INF])
-def test_H025_norm_at_zero_has_the_smallest_subgradient(order):
+def test_norm_at_zero_has_the_smallest_subgradient(order):
     check(lambda x: np.linalg.norm(x, order), [np.zeros(2)], 0, [0, 0])
 
 

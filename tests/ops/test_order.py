@@ -7,19 +7,19 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.derive import check
-from tinygrad_nn.errors import (
-    SettingError,
-)
+from tinygrad_nn.errors import SettingError
 
 NAN = math.nan
 
 
-def test_H065_sorting_is_a_stable_permutation():
+@pytest.mark.case("H065")
+def test_sorting_is_a_stable_permutation():
     check(np.sort, [[2.0, 1.0, 2.0, 1.0]], [1, 1, 2, 2], [30, 10, 40, 20], cotangent=[10, 20, 30, 40])
     assert not np.argsort(tn.tensor([2.0, 1.0], requires_grad=True)).requires_grad
 
 
-def test_H066_median_of_an_even_count_is_the_mean_of_the_middle_two():
+@pytest.mark.case("H066")
+def test_median_of_an_even_count_is_the_mean_of_the_middle_two():
     check(np.median, [[4.0, 1.0, 2.0, 3.0]], 2.5, [0, 0, 0.5, 0.5])
     check(np.median, [[4.0, NAN, 2.0]], NAN, [0, 1, 0])
 

@@ -13,46 +13,53 @@ from tinygrad_nn.errors import ShapeError
 NAN = math.nan
 
 
-def test_H052_ties_share_the_gradient_of_max():
+@pytest.mark.case("H052")
+def test_ties_share_the_gradient_of_max():
     check(lambda x: np.max(x, axis=1), [[[3.0, 3.0, 1.0]]], [3], [[0.5, 0.5, 0]])
     check(lambda x: np.min(x, axis=1), [[[1.0, 3.0, 1.0]]], [1], [[0.5, 0, 0.5]])
 
 
-def test_H053_max_gives_the_gradient_to_the_nan():
+@pytest.mark.case("H053")
+def test_max_gives_the_gradient_to_the_nan():
     check(np.max, [[1.0, NAN, 2.0]], NAN, [0, 1, 0])
     check(np.min, [[1.0, NAN, 2.0]], NAN, [0, 1, 0])
 
 
+@pytest.mark.case("H054")
 @pytest.mark.parametrize(
     ("function", "value"),
     [(np.sum, 0), (np.prod, 1), (np.mean, NAN), (np.std, NAN), (np.var, NAN), (np.median, NAN)],
 )
-def test_H054_reductions_of_nothing(function, value):
+def test_reductions_of_nothing_are_as_in_numpy_with_an_empty_gradient(function, value):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # those of NumPy
         check(function, [np.zeros(0)], value, np.zeros(0))
 
 
-def test_H056_sum_over_an_empty_axis():
+@pytest.mark.case("H056")
+def test_a_sum_over_an_empty_axis_is_zero():
     check(lambda x: x.sum(0), [np.zeros((0, 3))], np.zeros(3), np.zeros((0, 3)))
 
 
-def test_H057_max_of_no_rows_and_over_no_rows():
+@pytest.mark.case("H057")
+def test_max_of_no_rows_is_empty_and_over_no_rows_refused():
     check(lambda x: x.max(axis=1), [np.zeros((0, 3))], np.zeros(0), np.zeros((0, 3)))
     with pytest.raises(ShapeError, match="max"):
         tn.tensor(np.zeros((0, 3)), requires_grad=True).max(axis=0)
 
 
+@pytest.mark.case("H058")
 @pytest.mark.parametrize("function", [np.sum, np.mean, np.prod, np.max])
-def test_H058_a_reduction_over_no_axes_changes_nothing(function):
+def test_a_reduction_over_no_axes_changes_nothing(function):
     x = np.arange(1.0, 7).reshape(2, 3)
     check(lambda t: function(t, axis=()), [x], x, np.ones((2, 3)))
 
 
+@pytest.mark.case("H060")
 @pytest.mark.parametrize(
     "function", [np.sum, np.mean, np.prod, np.var, np.std, np.max, np.median, tn.logsumexp]
 )
-def test_H060_keepdims_with_negative_unordered_axes(function):
+def test_axes_may_be_negative_and_in_any_order(function):
     x = np.random.default_rng(0).normal(size=(2, 3, 4))
     cotangent = np.array([1.0, 10.0, 100.0]).reshape(1, 3, 1)
     kept, (g,) = derive(lambda t: function(t, axis=(-1, 0), keepdims=True), x, cotangent=cotangent)
@@ -63,19 +70,22 @@ def test_H060_keepdims_with_negative_unordered_axes(function):
     assert np.all(np.abs(g[:, 1]).sum() > 0)
 
 
+@pytest.mark.case("H061")
 @pytest.mark.parametrize("axis", [None, 0, -1])
 @pytest.mark.parametrize("function", [np.sum, np.mean, np.max, np.min, np.prod])
-def test_H061_reductions_of_a_scalar(function, axis):
+def test_reductions_of_a_scalar_are_the_scalar(function, axis):
     check(lambda x: function(x, axis=axis), [2.5], 2.5, 1)
 
 
-def test_H062_mean_divides_by_the_length_of_its_axis():
+@pytest.mark.case("H062")
+def test_mean_divides_by_the_length_of_its_axis():
     check(lambda x: np.mean(x, axis=0), [np.ones((2, 5))], np.ones(5), np.full((2, 5), 0.5))
     check(lambda x: np.mean(x, axis=(0, 2)), [np.ones((2, 5, 4))], np.ones(5), np.full((2, 5, 4), 1 / 8))
 
 
+@pytest.mark.case("H068")
 @pytest.mark.parametrize("shape", [(60000, 10), (1_000_000, 2)])
-def test_H068_gradients_of_what_was_broadcast_accumulate_in_double_precision(shape):
+def test_gradients_of_what_was_broadcast_accumulate_in_double_precision(shape):
     bias = tn.tensor(np.zeros(shape[1], np.float32), requires_grad=True)
     cotangent = np.full(shape, 0.1, np.float32)
     (np.zeros(shape, np.float32) + bias).backward(cotangent)
@@ -84,7 +94,8 @@ def test_H068_gradients_of_what_was_broadcast_accumulate_in_double_precision(sha
     assert np.max(np.abs(bias.grad - exact) / exact) <= 1e-6
 
 
-def test_H069_half_precision_accumulates_in_single():
+@pytest.mark.case("H069")
+def test_half_precision_accumulates_in_single_precision():
     ones = tn.tensor(np.ones(70_000, np.float16), requires_grad=True)
     mean = ones.mean()
     assert (mean.item(), mean.dtype) == (1, np.float16)
@@ -100,7 +111,8 @@ def test_H069_half_precision_accumulates_in_single():
     assert tn.tensor(tenth).sum(axis=0).data[0] == np.float16(exact)
 
 
-def test_H010_logsumexp_of_nothing_and_of_minus_infinities_is_silent():
+@pytest.mark.case("H010")
+def test_logsumexp_of_nothing_and_of_minus_infinities_is_silent():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert tn.logsumexp(tn.tensor([-INF, -INF])).item() == -INF

@@ -5,13 +5,11 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.derive import check, derive
-from tinygrad_nn.errors import (
-    ArgumentError,
-    NoGradientRule,
-)
+from tinygrad_nn.errors import ArgumentError, NoGradientRule
 
 
-def test_H088_reshapes_that_cannot_be():
+@pytest.mark.case("H088")
+def test_reshapes_that_cannot_be_are_refused():
     empty = tn.tensor(np.zeros((0, 3)), requires_grad=True)
     check(lambda x: x.reshape(-1), [np.zeros((0, 3))], np.zeros(0), np.zeros((0, 3)))
     for t, shape in ((empty, (-1, 0)), (tn.tensor(np.zeros(6)), (-1, -1)), (tn.tensor(np.zeros(6)), (4,))):
@@ -19,7 +17,8 @@ def test_H088_reshapes_that_cannot_be():
             t.reshape(*shape)
 
 
-def test_H090_axes_that_do_not_fit():
+@pytest.mark.case("H090")
+def test_axes_that_do_not_fit_are_refused():
     x = tn.tensor(np.zeros((2, 3)), requires_grad=True)
     with pytest.raises(ValueError, match="squeeze"):
         np.squeeze(x, axis=0)

@@ -7,14 +7,13 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.derive import check, derive
-from tinygrad_nn.errors import (
-    ArgumentError,
-)
+from tinygrad_nn.errors import ArgumentError
 
 NAN = math.nan
 
 
-def test_H028_spread_of_one_element_with_ddof():
+@pytest.mark.case("H028")
+def test_the_spread_of_one_element_with_ddof_is_nan():
     check(lambda x: np.var(x, ddof=1), [[2.0]], NAN, [NAN])
     check(lambda x: np.std(x, ddof=1), [[2.0]], NAN, [NAN])
 

@@ -3,15 +3,18 @@
 import math
 
 import numpy as np
+import pytest
 
 from tests.support.derive import check
 
 INF = math.inf
 
 
-def test_H040_tanh_far_out():
+@pytest.mark.case("H040")
+def test_tanh_far_out_is_one_without_a_slope():
     check(np.tanh, [[1e3, -1e3]], [1, -1], [0, 0])
 
 
-def test_H041_arcsin_at_its_ends():
+@pytest.mark.case("H041")
+def test_arcsin_has_an_infinite_slope_at_its_ends():
     check(np.arcsin, [[1.0, -1.0]], [math.pi / 2, -math.pi / 2], [INF, INF])

@@ -11,7 +11,8 @@ from tests.support.derive import check, derive
 INF = math.inf
 
 
-def test_H044_log_in_a_branch_that_is_not_taken():
+@pytest.mark.case("H044")
+def test_log_in_a_branch_that_is_not_taken():
     check(lambda x: np.where(x > 0, np.log(x), 0.0), [[0.0, -1.0, 1.0]], [0, 0, 0], [0, 0, 1])
 
 
@@ -45,15 +46,17 @@ DEAD_BRANCHES = {
 }
 
 
+@pytest.mark.case("H045")
 @pytest.mark.parametrize("name", DEAD_BRANCHES)
-def test_H045_a_branch_that_is_not_taken_has_no_gradient(name):
+def test_a_branch_that_is_not_taken_has_no_gradient(name):
     function, places = DEAD_BRANCHES[name]
     _, (g,) = derive(lambda x: np.where(np.zeros(x.shape, bool), function(x), 0.0), places)
     np.testing.assert_array_equal(g, np.zeros(len(places)))
 
 
+@pytest.mark.case("H045")
 @pytest.mark.parametrize("name", DEAD_BRANCHES)
-def test_H045_not_in_the_second_derivative_either(name):
+def test_a_branch_that_is_not_taken_has_no_second_derivative(name):
     function, places = DEAD_BRANCHES[name]
     places = [place for place in places if math.isfinite(place)]
     x = tn.tensor(np.array(places), requires_grad=True)
@@ -66,5 +69,6 @@ def test_H045_not_in_the_second_derivative_either(name):
             np.testing.assert_array_equal(second.data, np.zeros(len(places)))
 
 
-def test_H046_where_with_the_same_operand_twice():
+@pytest.mark.case("H046")
+def test_where_gives_an_operand_that_stands_on_both_sides_all():
     check(lambda x: np.where(x > 0, x, x), [[-1.0, 0.0, 2.0]], [-1, 0, 2], [1, 1, 1])

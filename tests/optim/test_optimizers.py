@@ -8,6 +8,7 @@ import pytest
 import tinygrad_nn as tn
 from tests.support.leaves import vector
 from tests.support.update_rules import adam, sgd
+from tinygrad_nn.errors import BadRule
 from tinygrad_nn.optim import SGD, Adam, AdamW, Optimizer, clip_grad_norm
 from tinygrad_nn.testing import check_optimizer
 
@@ -43,23 +44,96 @@ def test_every_optimizer_is_checked():
     assert public - {Optimizer} == checked
 
 
+def adagrad():
+    """Duchi, Hazan and Singer 2011, written as a user would: a rule, its slots, its options."""
+
+    @tn.kernel(*[None] * 5, writes=(0, 2, 4), differentiable=False, method=False)
+    def adagrad_update(parameter, gradient, total, rate, scratch, *, eps):
+        total += gradient * gradient
+        np.sqrt(total, out=scratch)
+        scratch += eps
+        np.divide(gradient, scratch, out=scratch)
+        parameter -= float(rate) * scratch
+
+    class AdaGrad(Optimizer):
+        rule = adagrad_update
+        slots = ("total",)
+
+        def __init__(self, parameters, lr, *, eps=1e-8):
+            super().__init__(parameters, lr, eps=eps)
+
+    return AdaGrad
+
+
+def test_an_optimizer_of_ones_own_is_a_rule_its_slots_and_its_options():
+    def formula(w, gradient, steps):
+        total = np.zeros_like(w)
+        for k in range(steps):
+            total += gradient(k) ** 2
+            w = w - 0.1 * gradient(k) / (np.sqrt(total) + 1e-6)
+        return w
+
+    kind = adagrad()
+    check_optimizer(lambda ps: kind(ps, 0.1, eps=1e-6), formula)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_an_optimizer_of_ones_own_is_captured_with_its_state_and_its_options(backend):
+    kind = adagrad()
+    ends = []
+    for wrap in (lambda step: step, lambda step: tn.compile(step, backend)):
+        (w,) = weights()
+        optimizer = kind([w], lambda step: 0.5 / (step + 1), eps=1e-3)
+
+        def step(x, w=w, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = ((w * x) ** 2).sum()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        step = wrap(step)
+        losses = [step(np.array([1.0, k], np.float32)).item() for k in range(6)]
+        ends.append((losses, w.data, optimizer.state_dict()))
+    (losses, w, state), (compiled_losses, compiled_w, compiled_state) = ends
+    np.testing.assert_allclose(compiled_losses, losses, rtol=1e-6)
+    np.testing.assert_allclose(compiled_w, w, rtol=1e-6)
+    assert state.keys() == compiled_state.keys() == {"steps", "0.total"}
+    np.testing.assert_allclose(compiled_state["0.total"], state["0.total"], rtol=1e-6)
+
+
+def test_an_operand_of_a_rule_that_no_optimizer_has_is_named():
+    @tn.kernel(None, None, None, writes=(0,), differentiable=False, method=False)
+    def descent(parameter, gradient, learning_rate):
+        parameter -= float(learning_rate) * gradient
+
+    class Descent(Optimizer):
+        rule = descent
+
+    with pytest.raises(BadRule, match=r"Descent has no learning_rate for the rule\n.*scratch, rate, count"):
+        Descent(weights(), 0.1)
+
+
 def weights():
     return [tn.tensor([1.0, 2.0], requires_grad=True)]
 
 
+@pytest.mark.case("H149")
 @pytest.mark.parametrize("lr", [-0.1, math.nan, math.inf, "0.1", None])
 @pytest.mark.parametrize("kind", [SGD, Adam, AdamW])
-def test_h149_bad_rates_are_refused(kind, lr):
+def test_bad_rates_are_refused(kind, lr):
     with pytest.raises(ValueError, match="lr"):
         kind(weights(), lr)
 
 
+@pytest.mark.case("H149")
 @pytest.mark.parametrize("betas", [(1.0, 0.9), (0.9, 1.0), (-0.1, 0.9), (0.9, math.nan), (0.9,)])
-def test_h149_bad_betas_are_refused(betas):
+def test_bad_betas_are_refused(betas):
     with pytest.raises(ValueError, match="betas"):
         Adam(weights(), betas=betas)
 
 
+@pytest.mark.case("H149")
 @pytest.mark.parametrize(
     "options",
     [
@@ -70,12 +144,13 @@ def test_h149_bad_betas_are_refused(betas):
         {"nesterov": True},
     ],
 )
-def test_h149_bad_options_are_refused(options):
+def test_bad_options_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         SGD(weights(), 0.1, **options)
 
 
-def test_h149_bad_parameter_lists_are_refused():
+@pytest.mark.case("H149")
+def test_bad_parameter_lists_are_refused():
     (w,) = weights()
     bad = {
         "model.parameters": tn.nn.Dense(2, 3),
@@ -88,7 +163,8 @@ def test_h149_bad_parameter_lists_are_refused():
             SGD(parameters, 0.1)
 
 
-def test_h149_a_parameter_without_gradient_is_skipped():
+@pytest.mark.case("H149")
+def test_a_parameter_without_gradient_is_skipped():
     w, other = weights()[0], tn.tensor(1.0, requires_grad=True)
     optimizer = Adam([w, other])
     optimizer.step()  # also where nobody has one
@@ -99,8 +175,9 @@ def test_h149_a_parameter_without_gradient_is_skipped():
     assert other.item() < 1
 
 
+@pytest.mark.case("H149")
 @pytest.mark.parametrize("kind", [SGD, Adam])
-def test_h149_under_debug_a_nan_gradient_is_refused_before_anything_changes(kind):
+def test_under_debug_a_nan_gradient_is_refused_before_anything_changes(kind):
     a, b = weights()[0], tn.tensor([3.0, 4.0], requires_grad=True, name="b")
     optimizer = kind([a, b], lr=0.1)
     a.grad, b.grad = np.ones(2, np.float32), np.array([0.0, math.nan], np.float32)
@@ -112,7 +189,8 @@ def test_h149_under_debug_a_nan_gradient_is_refused_before_anything_changes(kind
         np.testing.assert_array_equal(array, before[name])
 
 
-def test_h150_gradients_are_clipped_together():
+@pytest.mark.case("H150")
+def test_gradients_are_clipped_together():
     a, b = tn.tensor(0.0, requires_grad=True), tn.tensor(0.0, requires_grad=True)
     a.grad, b.grad = np.array(3.0, np.float32), np.array(4.0, np.float32)
     assert clip_grad_norm([a, b], 1.0) == 5.0
@@ -122,15 +200,17 @@ def test_h150_gradients_are_clipped_together():
     np.testing.assert_allclose([a.grad, b.grad], [0.6, 0.8], rtol=1e-6)
 
 
-def test_h150_zero_gradients_are_not_divided():
+@pytest.mark.case("H150")
+def test_zero_gradients_are_not_divided():
     (w,) = weights()
     w.grad = np.zeros(2, np.float32)
     assert clip_grad_norm([w], 1.0) == 0.0
     np.testing.assert_array_equal(w.grad, [0.0, 0.0])
 
 
+@pytest.mark.case("H150")
 @pytest.mark.parametrize("bad", [math.inf, math.nan])
-def test_h150_an_infinite_norm_raises_and_changes_nothing(bad):
+def test_an_infinite_norm_raises_and_changes_nothing(bad):
     (w,) = weights()
     w.grad = np.array([bad, 1.0], np.float32)
     with pytest.raises(ValueError, match="nothing was changed"):
@@ -138,8 +218,9 @@ def test_h150_an_infinite_norm_raises_and_changes_nothing(bad):
     np.testing.assert_array_equal(w.grad, [np.float32(bad), 1.0])
 
 
+@pytest.mark.case("H150")
 @pytest.mark.parametrize("max_norm", [0.0, -1.0, math.nan])
-def test_h150_a_bad_bound_is_refused(max_norm):
+def test_a_bad_bound_is_refused(max_norm):
     with pytest.raises(ValueError, match="max_norm"):
         clip_grad_norm(weights(), max_norm)
 
@@ -151,8 +232,9 @@ def test_float16_parameters_are_refused_where_squares_would_vanish(kind):
         kind([half], lr=0.1)
 
 
+@pytest.mark.case("H149")
 @pytest.mark.parametrize("lr", [None, "a", -1.0, math.nan])
-def test_h149_a_bad_rate_that_is_set_later_is_refused_when_its_step_comes(lr):
+def test_a_bad_rate_that_is_set_later_is_refused_when_its_step_comes(lr):
     (w,) = weights()
     w.grad = np.ones(2, np.float32)
     optimizer = SGD([w], 0.5)

@@ -17,8 +17,9 @@ def test_a_schedule_is_called_with_the_number_of_steps_taken():
     check_optimizer(lambda ps: SGD(ps, lr=lambda k: 0.1 / (k + 1)), formula)
 
 
+@pytest.mark.case("H149")
 @pytest.mark.parametrize("lr", [-0.1, math.nan, math.inf])
-def test_h149_a_bad_rate_of_a_schedule_is_refused_when_its_step_comes(lr):
+def test_a_bad_rate_of_a_schedule_is_refused_when_its_step_comes(lr):
     (w,) = weights()
     w.grad = np.ones(2, np.float32)
     optimizer = SGD([w], lambda step: lr if step else 0.5)

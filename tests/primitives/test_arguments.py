@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
-from tinygrad_nn.errors import (
-    ArgumentError,
-    NoGradientRule,
-    TinygradError,
-)
+from tinygrad_nn.errors import ArgumentError, NoGradientRule, TinygradError
 
 TABLE = np.array([[1.0, 2.0, 4.0], [3.0, 5.0, 7.0]], np.float32)
 

@@ -10,9 +10,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.leaves import vector
-from tinygrad_nn.errors import (
-    BadRule,
-)
+from tinygrad_nn.errors import BadRule
 from tinygrad_nn.primitives.record import REGISTRY
 
 STATEMENT = """

@@ -21,6 +21,7 @@ from typing import Any
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor
+from tinygrad_nn.primitives.operands import Shape
 from tinygrad_nn.viz.picture import Picture
 
 Axis = int | tuple[int, ...] | None

@@ -38,7 +38,7 @@ LAYERS = {
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_layers_pass(name):
+def test_layers_pass_check_module(name):
     check_module(LAYERS[name], X)
 
 
@@ -99,7 +99,7 @@ def test_check_module_finds_planted_bugs(bug):
         check_module(lambda seed: _Bug(seed, bug), X)
 
 
-def test_a_module_without_bugs_passes():
+def test_a_module_without_bugs_passes_check_module():
     check_module(lambda seed: _Bug(seed, None), X)
 
 

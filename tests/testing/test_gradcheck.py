@@ -139,7 +139,7 @@ def test_a_cotangent_picks_one_combination_of_results():
     assert gradcheck(np.exp, X, cotangent=cotangent).entries == X.size
 
 
-def test_the_methods_can_be_chosen():
+def test_the_numerical_method_can_be_chosen():
     assert gradcheck(np.exp, X, method="central").method == "central differences"
     assert gradcheck(np.exp, X, method="complex").method == "complex step"
     with pytest.raises(tn.errors.GraphError, match="central"):

@@ -6,13 +6,7 @@ from tests.support.training import X, Y, network, trained, weights
 from tinygrad_nn import optim
 from tinygrad_nn.data import batches
 from tinygrad_nn.nn.losses import cross_entropy
-from tinygrad_nn.train import (
-    Checkpoint,
-    EarlyStopping,
-    LearningRate,
-    ReduceOnPlateau,
-    fit,
-)
+from tinygrad_nn.train import Checkpoint, EarlyStopping, LearningRate, ReduceOnPlateau, fit
 
 
 def test_a_function_is_called_after_every_epoch_and_may_stop():

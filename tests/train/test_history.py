@@ -6,7 +6,7 @@ from tests.support.training import shown
 from tinygrad_nn.train import History
 
 
-def test_history_columns_best_and_table():
+def test_a_history_gives_columns_the_best_epoch_and_a_table():
     history = History({"loss": [0.5, 0.25, 0.25], "val_acc": [0.1, float("nan"), 0.3]})
     assert history["loss"] == [0.5, 0.25, 0.25]
     assert "loss" in history

@@ -9,12 +9,7 @@ from tinygrad_nn import nn, optim
 from tinygrad_nn.data import batches, batches_forever, moons
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.losses import cross_entropy
-from tinygrad_nn.train import (
-    accuracy,
-    evaluate,
-    fit,
-    predict,
-)
+from tinygrad_nn.train import accuracy, evaluate, fit, predict
 
 
 def test_fit_learns_the_moons():

@@ -4,12 +4,8 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
-from tinygrad_nn.errors import (
-    ShapeError,
-)
-from tinygrad_nn.train import (
-    accuracy,
-)
+from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.train import accuracy
 
 
 def test_accuracy_takes_the_tensor_that_a_model_returns():

@@ -8,9 +8,7 @@ from tests.support.training import X, Y, network, weights
 from tinygrad_nn import nn, optim
 from tinygrad_nn.errors import NonFinite
 from tinygrad_nn.nn.losses import cross_entropy
-from tinygrad_nn.train import (
-    fit,
-)
+from tinygrad_nn.train import fit
 
 
 def test_a_loss_that_is_not_finite_names_epoch_batch_and_first_bad_op():

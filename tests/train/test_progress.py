@@ -59,5 +59,5 @@ def test_numbers_too_small_for_four_decimals_get_an_exponent():
     assert re.match(r"epoch 1/1  loss \d\.\d{3}e-0\d  \d", out.getvalue())
 
 
-def test_silence():
+def test_progress_can_be_switched_off():
     shown(False)

@@ -67,9 +67,10 @@ class InterruptAt:
         return cross_entropy(predictions, labels)
 
 
+@pytest.mark.case("H160")
 @pytest.mark.parametrize("shared", [False, True], ids=["own generators", "one generator for all"])
 @pytest.mark.parametrize("step", [1, 7, 10, 11, 20, 33])
-def test_h160_ctrl_c_at_any_step_and_on_again_gives_the_same_bits(tmp_path, step, shared):
+def test_ctrl_c_at_any_step_and_on_again_gives_the_same_bits(tmp_path, step, shared):
     path = tmp_path / "run.safetensors"
     _, partial = train(path, shared=shared, loss=InterruptAt(step))
     whole = train(shared=shared)
@@ -78,7 +79,8 @@ def test_h160_ctrl_c_at_any_step_and_on_again_gives_the_same_bits(tmp_path, step
     assert train(path, shared=shared) == whole
 
 
-def test_h160_an_interrupt_in_the_middle_of_a_step_keeps_the_last_checkpoint(tmp_path):
+@pytest.mark.case("H160")
+def test_an_interrupt_in_the_middle_of_a_step_keeps_the_last_checkpoint(tmp_path):
     path = tmp_path / "run.safetensors"
     calls = []
 
@@ -175,8 +177,9 @@ def test_a_checkpoint_of_another_model_stops_before_training(tmp_path):
         train(path)
 
 
+@pytest.mark.case("H158")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_h158_killed_a_hundred_times_in_training_ends_in_the_same_bits(tmp_path):
+def test_killed_a_hundred_times_in_training_ends_in_the_same_bits(tmp_path):
     path, done = tmp_path / "run.safetensors", tmp_path / "done"
     rng = np.random.default_rng(0)
     kills, epochs = 0, 60

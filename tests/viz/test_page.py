@@ -104,7 +104,7 @@ def test_gradients_that_accumulate_are_shown_as_old_and_new(window, tmp_path):
     )
 
 
-def test_detail_find_zoom_and_theme(window, tmp_path):
+def test_keys_change_detail_zoom_and_theme_and_find_nodes(window, tmp_path):
     page = opened(window, mlp(), tmp_path / "mlp.html")
     count = "return document.querySelectorAll('.level:not([hidden]) .node').length"
     assert page.run(count) == 12

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.compiler.memory import Shapes, own_results, plan
-from tinygrad_nn.compiler.numpy_backend import tasks_of, write
-from tinygrad_nn.compiler.passes import draft
+from tinygrad_nn.compiler.draft import Draft
+from tinygrad_nn.compiler.memory import place
+from tinygrad_nn.compiler.numpy_backend import list_tasks, write
+from tinygrad_nn.compiler.passes import PASSES
 from tinygrad_nn.compiler.step import Captured, Output, capture
-from tinygrad_nn.engine.node import tick
+from tinygrad_nn.engine import trees
+from tinygrad_nn.engine.node import Leaf, tick
 from tinygrad_nn.engine.tensor import Tensor, wrap
-from tinygrad_nn.engine.trees import is_sequence, rebuilt
 from tinygrad_nn.errors import CaptureError
 from tinygrad_nn.graph.ir import Call
-from tinygrad_nn.primitives.operands import as_array
+from tinygrad_nn.primitives.operands import Array, as_array
 
-Array = np.ndarray[Any, Any]
 Backend = Literal["auto", "numpy", "numba"]
+Stage = Callable[[Draft], Draft]
+
+
+def stages(backend: str) -> tuple[Stage, ...]:
+    """Return what is done with a draft, in order, before its text is written."""
+    if backend == "numpy":
+        return *PASSES, list_tasks, place
+    # Only here is Numba imported, which not everybody has.
+    from tinygrad_nn.compiler.numba_backend import fuse, join
+
+    return *PASSES, list_tasks, fuse, place, join
 
 
 class Program:
@@ -35,48 +46,22 @@ class Program:
     """
 
     def __init__(self, captured: Captured, backend: str) -> None:
-        start = time.perf_counter()
-        graph = captured.graph
-        wanted = [k for k in captured.left.values() if k is not None]
-        outputs = [output.index for output in _outputs(captured.result)]
-        made = draft(graph, [*wanted, *outputs], captured.found)
-        holders = own_results(made, wanted)
-        kept = set(holders.values())
-        written = {k for k in made.written() if isinstance(graph.values[k], Call)}
-        results = [made.now(k) for k in outputs]
-        shapes = Shapes(made, kept | written)
-        tasks = tasks_of(made, shapes)
-        segment_of: Any = None
-        if backend == "numba":
-            from tinygrad_nn.compiler.numba_backend import Segment, fused
-
-            tasks = fused(made, shapes, tasks, kept)
-            segment_of = Segment
-        places = plan(made, shapes, tasks, kept, results)
-        self._replay, self.text = write(made, tasks, places, captured.hosts, results, segment_of)
-        self._quiet = segment_of is not None and all(task.loops for task in tasks)  # loops give no warnings
+        draft = captured.draft()
+        for stage in stages(backend):
+            draft = stage(draft)
+        self._replay, self.text = write(draft)
         self.backend = backend
-        self.nbytes = places.held + places.kept
-        self.seconds = time.perf_counter() - start
+        self.nbytes = draft.memory.nbytes
+        # Compiled loops give no warnings; NumPy does.
+        self._quiet = all(task.call is None for task in draft.tasks)
         self._result = captured.result
-        self._left: list[tuple[Any, Any, bool]] = []
-        for leaf, k in captured.left.items():
-            gradient = None if k is None else places.arrays[holders[k]]
-            taken = [other for _, other, _ in self._left if other is not None]
-            shared = gradient is not None and any(np.may_share_memory(gradient, other) for other in taken)
-            self._left.append((leaf, gradient, shared))
-        uses = [shapes.root(k) for task in tasks for k in task.reads]
-        # A gradient that is found may lie where the new one goes: it is copied if it is read more than once.
-        self._found = [
-            (leaf, captured.left.get(leaf) is not None and uses.count(k) > 1)
-            for k, leaf in sorted(captured.found.items())
-        ]
         self._leaves = list(captured.leaves.items())
         self._pattern = list(captured.pattern.items())
         self._modes = list(captured.modes.items())
-        changed = {k for k in made.written() if not isinstance(graph.values[k], Call)}
-        arrays = {id(graph.values[k].data) for k in changed}
-        self._changed = [leaf for leaf, array in self._leaves if id(array) in arrays]
+        self._found = _found(captured, draft)
+        self._left = _left(captured, draft)
+        self._changed = _changed(captured, draft)
+        self.seconds = 0.0
 
     def fits(self) -> bool:
         """Tell whether everything but the arguments is still as it was captured."""
@@ -88,10 +73,10 @@ class Program:
                 return False
         return all((leaf.grad is not None) is expected for leaf, expected in self._pattern)
 
-    def __call__(self, arrays: list[Array]) -> Any:
+    def __call__(self, arrays: list[Array]) -> object:
         """Replay with these arrays; return what the step returned."""
         if self._found:
-            arrays = [*arrays, *(_contiguous(leaf.grad, copy) for leaf, copy in self._found)]
+            arrays = [*arrays, *(_contiguous(leaf, copy) for leaf, copy in self._found)]
         if self._quiet:
             results = self._replay(*arrays)
         else:
@@ -104,7 +89,54 @@ class Program:
         template = self._result
         if type(template) is Output and template.tensor:
             return wrap(results[0], None)
-        return _filled(template, iter(results))
+        return _filled(template, results)
+
+
+def _found(captured: Captured, draft: Draft) -> list[tuple[Leaf, bool]]:
+    """Return the leaves whose gradients a replay finds, and whether it works on a copy of them.
+
+    A gradient that is found may lie where the new one goes: it is copied if it is read more than once.
+    """
+    uses = [draft.root(k) for task in draft.tasks for k in task.reads]
+    return [
+        (leaf, captured.left.get(leaf) is not None and uses.count(k) > 1)
+        for k, leaf in sorted(captured.found.items())
+    ]
+
+
+def _left(captured: Captured, draft: Draft) -> list[tuple[Leaf, Any, bool]]:
+    """Return the leaves in which a replay leaves a gradient, its array, and whether another has the same memory."""
+    left: list[tuple[Leaf, Any, bool]] = []
+    for leaf, k in captured.left.items():
+        gradient = None if k is None else draft.memory.arrays[draft.holders[k]]
+        others = [other for _, other, _ in left if other is not None]
+        left.append((leaf, gradient, any(np.may_share_memory(gradient, other) for other in others)))
+    return left
+
+
+def _changed(captured: Captured, draft: Draft) -> list[Leaf]:
+    """Return the leaves whose arrays a replay writes."""
+    written = [draft.values[k] for k in draft.written()]
+    arrays = {id(value.data) for value in written if not isinstance(value, Call)}
+    return [leaf for leaf, array in captured.leaves.items() if id(array) in arrays]
+
+
+def _contiguous(leaf: Leaf, copy: bool) -> Array:
+    gradient = leaf.grad
+    assert gradient is not None
+    return gradient.copy() if copy or not gradient.flags.c_contiguous else gradient
+
+
+def _filled(template: object, results: tuple[Array, ...]) -> object:
+    """Return what the step returned, with new results in it."""
+    arrays = iter(results)
+
+    def leaf(x: object) -> object:
+        if type(x) is not Output:
+            return x
+        return wrap(next(arrays), None) if x.tensor else next(arrays)
+
+    return trees.mapped(leaf, template)
 
 
 class Compiled:
@@ -113,7 +145,7 @@ class Compiled:
     def __init__(self, step: Callable[..., Any], backend: Backend) -> None:
         self._step = step
         self._backend = backend
-        self._programs: dict[Any, Program] = {}
+        self._programs: dict[Hashable, Program] = {}
         self._lock = threading.RLock()
         self.__doc__ = getattr(step, "__doc__", None)
         self.__name__ = getattr(step, "__name__", type(step).__name__)
@@ -131,9 +163,9 @@ class Compiled:
         if state.watchers:  # a capture, a profiler or a debugger wants to see the ops
             return self._step(*args, **kwargs)
         arrays: list[Array] = []
-        key = (state.recording, *[_key(arg, arrays) for arg in args])
+        key = (state.recording, *[_KEYS.get(type(arg), _key_of_other)(arg, arrays) for arg in args])
         if kwargs:
-            key = (*key, _key(kwargs, arrays))
+            key = (*key, _key_of_dict(kwargs, arrays))
         with self._lock:
             program = self._programs.get(key)
             if program is None or not program.fits():
@@ -141,15 +173,18 @@ class Compiled:
             return program(arrays)
 
     def _capture(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Program:
-        given = list(_arrays((*args, kwargs)))
-        for x in given:
-            if isinstance(x, Tensor) and x.requires_grad:
-                raise CaptureError(
-                    f"{self.__name__}: an argument of shape {x.shape} requires grad, but a replay records no graph\n"
-                    "  hint   differentiate inside of the compiled function: tn.compile(tn.value_and_grad(f))"
-                )
-        plain = [not isinstance(x, Tensor) for x in given]
-        return Program(capture(self._step, args, kwargs, plain), _chosen(self._backend))
+        start = time.perf_counter()
+        trees.mapped(self._refuse_graph, (*args, kwargs))
+        program = Program(capture(self._step, args, kwargs), _chosen(self._backend))
+        program.seconds = time.perf_counter() - start
+        return program
+
+    def _refuse_graph(self, x: object) -> None:
+        if isinstance(x, Tensor) and x.requires_grad:
+            raise CaptureError(
+                f"{self.__name__}: an argument of shape {x.shape} requires grad, but a replay records no graph\n"
+                "  hint   differentiate inside of the compiled function: tn.compile(tn.value_and_grad(f))"
+            )
 
 
 def compile(step: Callable[..., Any], backend: Backend = "auto") -> Compiled:
@@ -213,68 +248,63 @@ def _chosen(backend: str) -> str:
     return "numba"
 
 
-def _contiguous(gradient: Any, copy: bool) -> Array:
-    return gradient.copy() if copy or not gradient.flags.c_contiguous else gradient  # type: ignore[no-any-return]
+# What a replay depends on in an argument; the arrays, which are given anew, are appended to a list.
 
 
-def _key(arg: Any, arrays: list[Array]) -> Any:
-    """Return what a replay depends on in an argument, and append its arrays."""
-    kind = type(arg)
-    if kind is np.ndarray or kind is Tensor:
-        array = arg if kind is np.ndarray else arg._data
-        if not (array.flags.c_contiguous and array.dtype.isnative):
-            array = np.ascontiguousarray(as_array(array)).reshape(array.shape)
-        arrays.append(array)
-        return kind, array.shape, array.dtype.char
-    if kind is list or kind is tuple:
-        return kind, *[_key(item, arrays) for item in arg]
-    if kind is dict:
-        return kind, *[(name, _key(item, arrays)) for name, item in arg.items()]
+def _key(arg: Any, arrays: list[Array]) -> Hashable:
+    return _KEYS.get(type(arg), _key_of_other)(arg, arrays)
+
+
+def _key_of_array(arg: Array, arrays: list[Array]) -> Hashable:
+    array = arg if arg.flags.c_contiguous and arg.dtype.isnative else _ordered(arg)
+    arrays.append(array)
+    return np.ndarray, array.shape, array.dtype.char
+
+
+def _key_of_tensor(arg: Tensor, arrays: list[Array]) -> Hashable:
+    array = arg._data if arg._data.flags.c_contiguous else _ordered(arg._data)
+    arrays.append(array)
+    return Tensor, array.shape, array.dtype.char
+
+
+def _ordered(array: Array) -> Array:
+    return np.ascontiguousarray(as_array(array)).reshape(array.shape)
+
+
+def _key_of_sequence(arg: Any, arrays: list[Array]) -> Hashable:
+    return type(arg), *[_KEYS.get(type(item), _key_of_other)(item, arrays) for item in arg]
+
+
+def _key_of_dict(arg: Mapping[Any, Any], arrays: list[Array]) -> Hashable:
+    return dict, *[(name, _key(item, arrays)) for name, item in arg.items()]
+
+
+def _key_of_float(arg: float, arrays: list[Array]) -> Hashable:
+    return float, arg.hex()  # 0.0 equals -0.0, and NaN does not equal itself
+
+
+def _key_of_other(arg: Any, arrays: list[Array]) -> Hashable:
     if isinstance(arg, (np.ndarray, np.generic)):
-        return _key(as_array(arg), arrays)
-    if is_sequence(arg):
-        return kind, *[_key(item, arrays) for item in arg]
-    if kind is float:
-        return kind, arg.hex()  # 0.0 equals -0.0, and NaN does not equal itself
+        return _key_of_array(as_array(arg), arrays)
+    if trees.is_sequence(arg):
+        return _key_of_sequence(arg, arrays)
     try:
         hash(arg)
     except TypeError:
         raise CaptureError(
-            f"an argument of type {kind.__name__} may have changed by the next call, which a replay would not see\n"
-            "  hint   arrays and tensors, in tuples, lists and dicts; or what can be hashed, such as a frozenset"
+            f"an argument of type {type(arg).__name__} may have changed by the next call, which a replay would not "
+            "see\n  hint   arrays and tensors, in tuples, lists and dicts; or what can be hashed, such as a frozenset"
         ) from None
-    return kind, arg
+    return type(arg), arg
 
 
-def _arrays(arg: Any) -> Iterator[Any]:
-    """Yield the arrays and tensors among arguments in the order in which a capture makes inputs of them."""
-    if is_sequence(arg):
-        for item in arg:
-            yield from _arrays(item)
-    elif type(arg) is dict:
-        for item in arg.values():
-            yield from _arrays(item)
-    elif isinstance(arg, (Tensor, np.ndarray, np.generic)):
-        yield arg
-
-
-def _outputs(result: Any) -> Iterator[Output]:
-    if isinstance(result, Output):
-        yield result
-    elif isinstance(result, (list, tuple, dict)):
-        for item in result.values() if isinstance(result, dict) else result:
-            yield from _outputs(item)
-
-
-def _filled(template: Any, results: Iterator[Array]) -> Any:
-    if isinstance(template, Output):
-        array = next(results)
-        return wrap(array, None) if template.tensor else array
-    if is_sequence(template):
-        return rebuilt(template, (_filled(item, results) for item in template))
-    if type(template) is dict:
-        return {key: _filled(item, results) for key, item in template.items()}
-    return template
-
+_KEYS: dict[type, Callable[[Any, list[Array]], Hashable]] = {
+    np.ndarray: _key_of_array,
+    Tensor: _key_of_tensor,
+    list: _key_of_sequence,
+    tuple: _key_of_sequence,
+    dict: _key_of_dict,
+    float: _key_of_float,
+}
 
 __all__ = ["Compiled", "Program", "compile"]

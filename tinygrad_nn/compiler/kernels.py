@@ -1,45 +1,55 @@
-"""Ops that write into a given array, for those whose NumPy function has no `out=`.
+"""Ops that write into a given array, for those whose NumPy function has no `out=`: what `into=` in the catalogue names.
 
-`BUILD` has, by the name of an op, a function that is told the values of one call and returns the function to run:
-it takes the operands and then the array to fill, and keeps what small scratch it needs.
+Each function here is told one call and its operands, and returns what a replay runs: a function of the operands and
+then the array to fill, which keeps what small scratch it needs; or None, where the general way is the only one.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from tinygrad_nn.compiler.draft import Run
 from tinygrad_nn.engine.failures import label_error
 from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.ops.reduction import count
+from tinygrad_nn.primitives.operands import Array
 
-Run = Callable[..., Any]
-_add: Any = np.add
-_maximum: Any = np.maximum
-BUILD: dict[str, Callable[[Call, list[Value]], Run | None]] = {}
+Build = Callable[[Call, list[Value]], Run | None]
 
+# Everything by position is the quicker call, which NumPy's stubs do not know.
+_add: Callable[..., object] = np.add.reduce
+_largest: Callable[..., object] = np.maximum.reduce
 
-def check_labels(who: str, labels: Any, classes: int) -> None:
-    """Raise `LabelError` for a label outside of the classes."""
-    if (
-        labels.size and _maximum.reduce(labels.view(f"u{labels.itemsize}")) >= classes
-    ):  # negative ones are huge
-        raise label_error(who, labels, classes)
+_REDUCTIONS = {"axis", "keepdims"}
+"""The keywords of reductions that are known here."""
 
 
-def _builds(*names: str) -> Callable[[Any], Any]:
-    def note(builder: Any) -> Any:
-        BUILD.update(dict.fromkeys(names, builder))
-        return builder
+def label_check(fit: Callable[[Array, int], bool]) -> Callable[[Array, str, int], None]:
+    """Return a function that raises `LabelError` for labels that do not fit the number of classes."""
 
-    return note
+    def check_labels(labels: Array, who: str, classes: int) -> None:
+        if not fit(labels, classes):
+            raise label_error(who, labels, classes)
+
+    return check_labels
 
 
-@_builds("power")
-def _power(_value: Call, operands: list[Value]) -> Run | None:
+_UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
+
+
+def _labels_fit(labels: Array, classes: int) -> bool:
+    # Negative labels are huge as unsigned ones.
+    return not labels.size or np.maximum.reduce(labels.view(_UNSIGNED[labels.itemsize]), None) < classes
+
+
+check_labels = label_check(_labels_fit)
+
+
+def power(call: Call, operands: list[Value]) -> Run:
+    """Take NumPy's shortcuts, which it has for numbers only where there is no `out=`."""
     shortcuts = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal, 1: np.positive}
     exponent = operands[1].data
     if isinstance(exponent, (int, float)) and operands[0].dtype.kind == "f":
@@ -49,101 +59,93 @@ def _power(_value: Call, operands: list[Value]) -> Run | None:
     return lambda a, b, out: np.power(a, b, out)
 
 
-@_builds("sigmoid")
-def _sigmoid(_value: Call, _operands: list[Value]) -> Run:
-    def sigmoid(x: Any, out: Any) -> None:
+def extremum(function: np.ufunc, call: Call, _operands: list[Value]) -> Run | None:
+    """Name `out`, as NumPy wants it here."""
+    return None if call.params else lambda a, b, out: function(a, b, out=out)
+
+
+def sigmoid(_call: Call, _operands: list[Value]) -> Run:
+    """Compute in the result's own memory."""
+
+    def run(x: Array, out: Array) -> None:
         np.negative(x, out)
         np.exp(out, out)
         np.add(out, 1, out)
         np.reciprocal(out, out)
 
-    return sigmoid
+    return run
 
 
-@_builds("relu")
-def _relu(_value: Call, _operands: list[Value]) -> Run:
+def relu(_call: Call, _operands: list[Value]) -> Run:
+    """Take the larger of x and 0."""
     return lambda x, out: np.maximum(x, 0, out=out)
 
 
-@_builds("softmax")
-def _softmax(value: Call, _operands: list[Value]) -> Run:
-    axis = value.params.get("axis", -1)
-    rows = np.empty_like(np.sum(np.empty(value.shape, value.dtype), axis=axis, keepdims=True))
+def softmax(call: Call, _operands: list[Value]) -> Run:
+    """Keep the extremes and sums of rows."""
+    axis = call.params.get("axis", -1)
+    rows = np.empty_like(np.sum(np.empty(call.shape, call.dtype), axis=axis, keepdims=True))
 
-    def softmax(x: Any, out: Any) -> None:
-        _maximum.reduce(x, axis, None, rows, True)
+    def run(x: Array, out: Array) -> None:
+        _largest(x, axis, None, rows, True)
         np.subtract(x, rows, out)
         np.exp(out, out)
-        _add.reduce(out, axis, None, rows, True)
+        _add(out, axis, None, rows, True)
         np.divide(out, rows, out)
 
-    return softmax
+    return run
 
 
-@_builds("sum")
-def _sum(value: Call, operands: list[Value]) -> Run | None:
-    axis, keepdims = value.params.get("axis"), value.params.get("keepdims", False)
-    if value.params.keys() - {"axis", "keepdims"} or operands[0].dtype != value.dtype:
+def total(call: Call, operands: list[Value]) -> Run | None:
+    """Sum, where NumPy sums in the dtype of the result."""
+    axis, keepdims = call.params.get("axis"), call.params.get("keepdims", False)
+    if call.params.keys() - _REDUCTIONS or operands[0].dtype != call.dtype:
         return None
-    return lambda x, out: _add.reduce(x, axis, None, out, keepdims)
+    return lambda x, out: _add(x, axis, None, out, keepdims)
 
 
-@_builds("mean")
-def _mean(value: Call, operands: list[Value]) -> Run | None:
-    axis, keepdims = value.params.get("axis"), value.params.get("keepdims", False)
+def mean(call: Call, operands: list[Value]) -> Run | None:
+    """Sum and divide, as the op does."""
+    axis, keepdims = call.params.get("axis"), call.params.get("keepdims", False)
     x = operands[0]
-    if value.params.keys() - {"axis", "keepdims"} or x.dtype != value.dtype or x.dtype.itemsize < 4:
-        return None
     n = count(x.shape, axis)
-    if not n:
+    if call.params.keys() - _REDUCTIONS or x.dtype != call.dtype or x.dtype.itemsize < 4 or not n:
         return None
 
-    def mean(x: Any, out: Any) -> None:
-        _add.reduce(x, axis, None, out, keepdims)
+    def run(x: Array, out: Array) -> None:
+        _add(x, axis, None, out, keepdims)
         np.divide(out, n, out)
 
-    return mean
+    return run
 
 
-def _extremum(function: Any) -> Callable[[Call, list[Value]], Run | None]:
-    def build(value: Call, _operands: list[Value]) -> Run | None:
-        axis, keepdims = value.params.get("axis"), value.params.get("keepdims", False)
-        if value.params.keys() - {"axis", "keepdims"}:
-            return None
-        return lambda x, out: function.reduce(x, axis, None, out, keepdims)
-
-    return build
-
-
-BUILD["max"], BUILD["min"] = _extremum(np.maximum), _extremum(np.minimum)
+def extreme(function: np.ufunc, call: Call, _operands: list[Value]) -> Run | None:
+    """Take the largest or smallest along axes."""
+    axis, keepdims = call.params.get("axis"), call.params.get("keepdims", False)
+    if call.params.keys() - _REDUCTIONS:
+        return None
+    reduce: Callable[..., object] = function.reduce
+    return lambda x, out: reduce(x, axis, None, out, keepdims)
 
 
-@_builds("sum_to")
-def _sum_to(value: Call, operands: list[Value]) -> Run | None:
-    x, shape = operands[0], value.shape
+def sum_to(call: Call, operands: list[Value]) -> Run | None:
+    """Sum over leading axes as a product with ones: fast, and without a copy in double precision."""
+    x, shape = operands[0], call.shape
     lead = len(x.shape) - len(shape)
     if x.shape[lead:] != shape or x.dtype.kind != "f" or not math.prod(x.shape) or not lead:
         return None
     rows = math.prod(x.shape[:lead])
     ones = np.ones((1, rows), x.dtype)
-
-    def sum_to(
-        x: Any, out: Any
-    ) -> None:  # as a product with ones: fast, and without a copy in double precision
-        np.matmul(ones, x.reshape(rows, -1), out.reshape(1, -1))
-
-    return sum_to
+    return lambda x, out: np.matmul(ones, x.reshape(rows, -1), out.reshape(1, -1))
 
 
-@_builds("where")
-def _where(_value: Call, operands: list[Value]) -> Run | None:
+def where(_call: Call, operands: list[Value]) -> Run | None:
     """Choose between a and b; only a may be written over."""
-    condition = operands[0]
-    if condition.dtype != bool:
+    if operands[0].dtype != bool:
         return None
-    mask = np.empty(condition.shape, bool)
+    mask = np.empty(operands[0].shape, bool)
 
-    def where(condition: Any, a: Any, b: Any, out: Any) -> None:
+    def run(condition: Array, a: Array, b: Array, out: Array) -> None:
         if out is a:
             np.logical_not(condition, mask)
             np.copyto(out, b, where=mask)
@@ -151,107 +153,98 @@ def _where(_value: Call, operands: list[Value]) -> Run | None:
             np.copyto(out, b)
             np.copyto(out, a, where=condition)
 
-    return where
+    return run
 
 
-@_builds("product", "quotient")
-def _careful(value: Call, operands: list[Value]) -> Run:
+def careful(plain: np.ufunc, _call: Call, operands: list[Value]) -> Run:
     """Give a * b or a / b, and 0 wherever a is 0; a is never written over."""
-    plain = np.multiply if value.op.name == "product" else np.divide
     mask = np.empty(operands[0].shape, bool)
 
-    def careful(a: Any, b: Any, out: Any) -> None:
+    def run(a: Array, b: Array, out: Array) -> None:
         plain(a, b, out)
-        if not math.isfinite(_add.reduce(out, axis=None)):
+        if not math.isfinite(np.add.reduce(out, axis=None)):
             np.copyto(out, 0, where=np.equal(a, 0, mask) if mask.shape else a == 0)
 
-    return careful
+    return run
 
 
-@_builds("astype")
-def _astype(_value: Call, _operands: list[Value]) -> Run:
+def astype(_call: Call, _operands: list[Value]) -> Run:
+    """Convert while copying."""
     return lambda x, out: np.copyto(out, x, casting="unsafe")
 
 
-@_builds("concatenate")
-def _concatenate(value: Call, _operands: list[Value]) -> Run | None:
-    if value.params.keys() - {"axis"}:
+def concatenate(call: Call, _operands: list[Value]) -> Run | None:
+    """Put all arrays where they belong."""
+    if call.params.keys() - {"axis"}:
         return None
-    axis = value.params.get("axis", 0)
+    axis = call.params.get("axis", 0)
     return lambda *arrays: np.concatenate(arrays[:-1], axis, arrays[-1])
 
 
-@_builds("minus_one_hot")
-def _minus_one_hot(value: Call, _operands: list[Value]) -> Run:
-    rows, classes = value.shape
+def minus_one_hot(call: Call, _operands: list[Value]) -> Run:
+    """Subtract where the labels point."""
+    rows, classes = call.shape
     starts = np.arange(rows) * classes
-    places, picked = np.empty(rows, np.int64), np.empty(rows, value.dtype)
+    places, picked = np.empty(rows, np.int64), np.empty(rows, call.dtype)
 
-    def minus_one_hot(p: Any, labels: Any, out: Any) -> None:
+    def run(p: Array, labels: Array, out: Array) -> None:
         if out is not p:
             np.copyto(out, p)
-        flat = out.reshape(-1)
-        np.add(starts, labels, places)
-        np.take(flat, places, None, picked, "clip")
-        np.subtract(picked, 1, picked)
-        flat[places] = picked
+        np.add(starts, labels, places, casting="unsafe")
+        _subtract_one(out.reshape(-1), places, picked)
 
-    return minus_one_hot
+    return run
 
 
-@_builds("nll")
-def _nll(_value: Call, operands: list[Value]) -> Run:
+def _subtract_one(flat: Array, places: Array, picked: Array) -> None:
+    np.take(flat, places, None, picked, "clip")
+    np.subtract(picked, 1, picked)
+    flat[places] = picked
+
+
+def nll(_call: Call, operands: list[Value]) -> Run:
+    """Pick what the labels point at."""
     rows, classes = operands[0].shape
     starts = np.arange(rows) * classes
     places = np.empty(rows, np.int64)
-    computed = isinstance(operands[1], Call)  # other labels are checked before anything is done
 
-    def nll(scores: Any, labels: Any, out: Any) -> None:
-        if computed:
-            check_labels("nll", labels, classes)
-        np.add(starts, labels, places)
+    def run(scores: Array, labels: Array, out: Array) -> None:
+        np.add(starts, labels, places, casting="unsafe")
         np.take(scores, places, None, out, "clip")
         np.negative(out, out)
 
-    return nll
+    return run
 
 
-@_builds("cross_entropy")
-def _cross_entropy(value: Call, operands: list[Value]) -> Run | None:
-    """Fill the loss and, if it is wanted, the gradient of the sum of all rows' losses."""
+def cross_entropy(call: Call, operands: list[Value]) -> Run | None:
+    """Fill the loss and d, the gradient of the sum of all rows' losses."""
     rows, classes = operands[0].shape
-    how = value.params.get("reduction", "mean")
+    reduction = call.params.get("reduction", "mean")
     if not rows:
         return None
     starts = np.arange(rows) * classes
-    dtype = value.dtype
+    dtype = call.dtype
     places, chosen, picked = np.empty(rows, np.int64), np.empty(rows, dtype), np.empty(rows, dtype)
     column = np.empty((rows, 1), dtype)
     losses, ones = column[:, 0], np.ones((classes, 1), dtype)
 
-    computed = isinstance(operands[1], Call)  # other labels are checked before anything is done
-
-    def cross_entropy(logits: Any, labels: Any, out: Any, d: Any) -> None:
-        if computed:
-            check_labels("cross_entropy", labels, classes)
-        _maximum.reduce(logits, 1, None, column, True)
+    def run(logits: Array, labels: Array, out: Array, d: Array) -> None:
+        _largest(logits, 1, None, column, True)
         np.subtract(logits, column, d)
         flat = d.reshape(-1)
-        np.add(starts, labels, places)
+        np.add(starts, labels, places, casting="unsafe")
         np.take(flat, places, None, chosen, "clip")
         np.exp(d, d)
         np.matmul(d, ones, column)
         np.divide(d, column, d)
-        np.take(flat, places, None, picked, "clip")
-        np.subtract(picked, 1, picked)
-        flat[places] = picked
+        _subtract_one(flat, places, picked)
         np.log(losses, losses)
-        if how == "none":
+        if reduction == "none":
             np.subtract(losses, chosen, out)
             return
         np.subtract(losses, chosen, losses)
-        _add.reduce(losses, 0, None, out)
-        if how == "mean":
+        _add(losses, 0, None, out)
+        if reduction == "mean":
             np.divide(out, rows, out)
 
-    return cross_entropy
+    return run

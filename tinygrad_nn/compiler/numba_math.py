@@ -9,7 +9,6 @@ keeps small arguments exact. Measured at 3.5 million points, errors are below 1.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import njit, types
@@ -18,10 +17,10 @@ from numba.extending import intrinsic
 f4, f8, i4 = np.float32, np.float64, np.int32
 
 
-def _bits(source: Any, target: Any) -> Any:
+def _bits(source, target):
     @intrinsic
-    def cast(typing: Any, x: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def cast(typing, x):
+        def generate(context, builder, signature, args):
             return builder.bitcast(args[0], context.get_value_type(target))
 
         return (target(source), generate) if x == source else None
@@ -45,7 +44,7 @@ _BITS8 = int(np.array(_ROUND8).view(np.int64))
 
 
 @element
-def _reduced4(x):  # type: ignore[no-untyped-def]
+def _reduced4(x):
     """Return exp(r) - 1 and n."""
     t = x * _LOG2E4 + _ROUND4
     n = t - _ROUND4
@@ -55,7 +54,7 @@ def _reduced4(x):  # type: ignore[no-untyped-def]
 
 
 @element
-def exp4(x):  # type: ignore[no-untyped-def]
+def exp4(x):
     x = f4(89) if x > f4(89) else f4(-104) if x < f4(-104) else x
     p, n = _reduced4(x)
     half = n >> 1
@@ -64,7 +63,7 @@ def exp4(x):  # type: ignore[no-untyped-def]
 
 
 @element
-def tanh4(x):  # type: ignore[no-untyped-def]
+def tanh4(x):
     a = abs(x) * f4(2)
     p, n = _reduced4(f4(20) if a > f4(20) else a)
     s = _to_f4(i4((n + 127) << 23))
@@ -73,12 +72,12 @@ def tanh4(x):  # type: ignore[no-untyped-def]
 
 
 @element
-def sigmoid4(x):  # type: ignore[no-untyped-def]
+def sigmoid4(x):
     return f4(1) / (f4(1) + exp4(-x))
 
 
 @element
-def _reduced8(x):  # type: ignore[no-untyped-def]
+def _reduced8(x):
     t = x * _LOG2E8 + _ROUND8
     n = t - _ROUND8
     r = (x - n * _HIGH8) - n * _LOW8
@@ -88,7 +87,7 @@ def _reduced8(x):  # type: ignore[no-untyped-def]
 
 
 @element
-def exp8(x):  # type: ignore[no-untyped-def]
+def exp8(x):
     x = 710.0 if x > 710.0 else -746.0 if x < -746.0 else x
     p, n = _reduced8(x)
     half = n >> 1
@@ -97,7 +96,7 @@ def exp8(x):  # type: ignore[no-untyped-def]
 
 
 @element
-def tanh8(x):  # type: ignore[no-untyped-def]
+def tanh8(x):
     a = abs(x) * 2
     p, n = _reduced8(40.0 if a > 40.0 else a)
     s = _to_f8((n + 1023) << 52)
@@ -106,24 +105,24 @@ def tanh8(x):  # type: ignore[no-untyped-def]
 
 
 @element
-def sigmoid8(x):  # type: ignore[no-untyped-def]
+def sigmoid8(x):
     return 1.0 / (1.0 + exp8(-x))
 
 
 @loop
-def _exp_of4(d):  # type: ignore[no-untyped-def]
+def _exp_of4(d):
     for i in range(d.size):
         d[i] = exp4(d[i])
 
 
 @loop
-def _exp_of8(d):  # type: ignore[no-untyped-def]
+def _exp_of8(d):
     for i in range(d.size):
         d[i] = exp8(d[i])
 
 
 @loop
-def cross_entropy4(logits, labels, out, d, rows, classes, mean):  # type: ignore[no-untyped-def]
+def cross_entropy4(logits, labels, out, d, rows, classes, mean):
     """Fill d with softmax - onehot, and out with the losses of the rows, or their mean (1) or sum (0)."""
     total = _shift(logits, labels, out, d, rows, classes, mean)
     _exp_of4(d)
@@ -131,7 +130,7 @@ def cross_entropy4(logits, labels, out, d, rows, classes, mean):  # type: ignore
 
 
 @loop
-def cross_entropy8(logits, labels, out, d, rows, classes, mean):  # type: ignore[no-untyped-def]
+def cross_entropy8(logits, labels, out, d, rows, classes, mean):
     """Fill d with softmax - onehot, and out with the losses of the rows, or their mean (1) or sum (0)."""
     total = _shift(logits, labels, out, d, rows, classes, mean)
     _exp_of8(d)
@@ -139,7 +138,7 @@ def cross_entropy8(logits, labels, out, d, rows, classes, mean):  # type: ignore
 
 
 @loop
-def _shift(logits, labels, out, d, rows, classes, mean):  # type: ignore[no-untyped-def]
+def _shift(logits, labels, out, d, rows, classes, mean):
     """Subtract the largest logit of each row; return minus the sum of the chosen ones."""
     total = 0.0
     for i in range(rows):
@@ -157,7 +156,7 @@ def _shift(logits, labels, out, d, rows, classes, mean):  # type: ignore[no-unty
 
 
 @loop
-def _finish(labels, out, d, rows, classes, mean, total):  # type: ignore[no-untyped-def]
+def _finish(labels, out, d, rows, classes, mean, total):
     one = d.dtype.type(1)
     for i in range(rows):
         start = i * classes
@@ -177,7 +176,7 @@ def _finish(labels, out, d, rows, classes, mean, total):  # type: ignore[no-unty
 
 
 @loop
-def labels_fit(labels, classes):  # type: ignore[no-untyped-def]
+def labels_fit(labels, classes):
     """Tell whether all labels name one of the classes."""
     good = True
     for i in range(labels.size):
@@ -186,7 +185,7 @@ def labels_fit(labels, classes):  # type: ignore[no-untyped-def]
 
 
 @loop
-def sgd(p, g, v, rate, momentum, nesterov, weight_decay):  # type: ignore[no-untyped-def]
+def sgd(p, g, v, rate, momentum, nesterov, weight_decay):
     kind = p.dtype.type
     r, keep, decay = kind(rate[0]), kind(momentum), kind(weight_decay)
     if momentum == 0:
@@ -200,14 +199,14 @@ def sgd(p, g, v, rate, momentum, nesterov, weight_decay):  # type: ignore[no-unt
 
 
 @loop
-def sgd_plain(p, g, rate):  # type: ignore[no-untyped-def]
+def sgd_plain(p, g, rate):
     r = p.dtype.type(rate[0])
     for i in range(p.size):
         p[i] -= r * g[i]
 
 
 @loop
-def adam(p, g, m, v, rate, count, b1, b2, eps, weight_decay, decoupled):  # type: ignore[no-untyped-def]
+def adam(p, g, m, v, rate, count, b1, b2, eps, weight_decay, decoupled):
     kind = p.dtype.type
     lr, t = rate[0], count[0]
     first, second, keep, small = kind(1 - b1), kind(1 - b2), kind(b2), kind(eps)

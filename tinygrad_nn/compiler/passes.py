@@ -1,4 +1,4 @@
-"""Making a captured graph smaller without changing what it computes.
+"""Making a captured graph smaller without changing what it computes, and finding out what in it is a view.
 
 Each pass is a function from a `Draft` to the same draft. Reads of arrays that updates write are told apart by how
 many writes came before, so that nothing moves across an update.
@@ -6,141 +6,82 @@ many writes came before, so that nothing moves across an update.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.graph.ir import Call, Graph, Value
+from tinygrad_nn.compiler.catalogue import op_of, row
+from tinygrad_nn.compiler.draft import Draft
+from tinygrad_nn.compiler.step import same
+from tinygrad_nn.graph.ir import Call, Value
+from tinygrad_nn.primitives.operands import Array
 from tinygrad_nn.primitives.primitive import Primitive
-from tinygrad_nn.primitives.record import REGISTRY
 
 
-def _pick(x: Any, *, name: str) -> Any:
+def _pick(x: object, *, name: str) -> None:
     raise NotImplementedError(f"the residual {name} is computed together with the result it belongs to")
 
 
 RESIDUAL = Primitive(_pick, _pick, (None,), "residual", method=False)
-"""In a draft, a second result of the op that makes its operand; no op of a user."""
+"""In a draft, a second result of the call that makes its operand; no op of a user."""
 
-COPY: Any = REGISTRY["positive"]
-
-
-@dataclass(slots=True, eq=False)
-class Draft:
-    """A graph that is being compiled.
-
-    Attributes:
-        graph: the values that are left are those reachable from `order`.
-        order: the indices of the ops to run, in order.
-        replaced: a value and the one that stands for it.
-        roots: values that are needed after the last op.
-        dynamic: values without an op whose arrays are given on every run.
-        captured: how many values the captured graph had; later ones were added here.
-    """
-
-    graph: Graph
-    order: list[int]
-    roots: set[int]
-    dynamic: set[int]
-    captured: int = 0
-    replaced: dict[int, int] = field(default_factory=dict)
-
-    def call(self, index: int) -> Call:
-        """Return a value that an op makes."""
-        value = self.graph.values[index]
-        assert isinstance(value, Call)
-        return value
-
-    def calls(self) -> list[Call]:
-        """Return the calls to make, in order."""
-        return [self.call(k) for k in self.order]
-
-    def now(self, index: int) -> int:
-        """Return the value that stands for this one."""
-        while index in self.replaced:
-            index = self.replaced[index]
-        return index
-
-    def operands(self, value: Call) -> tuple[int, ...]:
-        """Return the operands of a value as they are now."""
-        return tuple(self.now(k) for k in value.operands)
-
-    def written(self) -> set[int]:
-        """Return the values that updates write."""
-        return {self.now(call.operands[place]) for call in self.calls() for place in call.op.writes}
+COPY = op_of(np.positive)
 
 
-def draft(graph: Graph, roots: Iterable[int], dynamic: Iterable[int]) -> Draft:
-    """Return the draft of a graph, made smaller by every pass there is."""
-    order = [call.index for call in graph.ops]
-    made = Draft(graph, order, set(roots), set(dynamic) | set(graph.inputs), len(graph.values))
-    for simplify in PASSES:
-        simplify(made)
-    return made
-
-
-def is_random(value: Call) -> bool:
-    """Tell whether an op draws random numbers: it is run on every replay, and never merged with another."""
+def is_random(call: Call) -> bool:
+    """Tell whether a call draws random numbers: it is run on every replay, and never merged with another."""
     kinds = (np.random.Generator, np.random.RandomState)
-    return any(isinstance(setting, kinds) for setting in value.params.values())
+    return any(isinstance(setting, kinds) for setting in call.params.values())
 
 
-def fold_constants(draft: Draft) -> None:
-    """Compute once what depends on constants alone."""
-    values = draft.graph.values
+def fold_constants(draft: Draft) -> Draft:
+    """Compute once what depends on constant numbers alone.
+
+    Arrays by reference may be changed by their owner between runs; numbers that are made during capture may not.
+    """
     written = draft.written()
-    kept = []
-    for k in draft.order:
-        value = draft.call(k)
-        operands = [values[i] for i in draft.operands(value)]
-        constant = all(x.kind == "constant" and x.index not in draft.dynamic | written for x in operands)
-        if not constant or value.op.writes or is_random(value) or not _is_small(operands, value):
-            kept.append(k)
-            continue
-        result = value.op.function(*[x.data for x in operands], **value.params)
-        data = np.array(result[0] if value.op.residuals else result)
-        values[k] = Value(k, "constant", data.shape, data.dtype, data=data, phase=value.phase)
-    draft.order = kept
-
-
-def _is_small(operands: list[Value], value: Value) -> bool:
-    # Arrays by reference may be changed by their owner between runs; numbers made during capture may not.
-    return not value.shape and all(not x.shape for x in operands)
-
-
-def drop_identities(draft: Draft) -> None:
-    """Let x stand for x * 1, x / 1, x + 0.0 of scalars, casts to its own dtype and reshapes to its own shape."""
-    values = draft.graph.values
-    written = draft.written()
-    kept = []
-    for k in draft.order:
-        value = draft.call(k)
-        same = None if k in written else _identity(value, [values[i] for i in draft.operands(value)])
-        if same is None or same in written:
-            kept.append(k)
+    order = []
+    for call in draft.calls():
+        operands = draft.values_of(call)
+        constant = all(x.kind == "constant" and x.index not in written.union(draft.given) for x in operands)
+        small = not call.shape and not any(x.shape for x in operands)
+        if constant and small and not call.op.writes and not is_random(call):
+            result = call.op.function(*[x.data for x in operands], **call.params)
+            data = np.array(result[0] if call.op.residuals else result)
+            k = call.index
+            draft.values[k] = Value(k, "constant", data.shape, data.dtype, data=data, phase=call.phase)
         else:
-            draft.replaced[k] = same
-    draft.order = kept
+            order.append(call.index)
+    draft.order = order
+    return draft
 
 
-def _identity(value: Call, operands: list[Value]) -> int | None:
-    name = value.op.name
-    first = operands[0]
-    keeps = (first.shape, first.dtype) == (value.shape, value.dtype) and isinstance(
-        first.data, np.ndarray | None
-    )
-    if name in ("multiply", "divide") and _is_one(operands[1]) and keeps:
-        return first.index
-    if (
-        name == "multiply"
-        and _is_one(first)
-        and (operands[1].shape, operands[1].dtype) == (value.shape, value.dtype)
-    ):
-        return operands[1].index
-    if name in ("reshape", "broadcast_to", "sum_to", "positive", "expand_dims", "squeeze") and keeps:
-        return first.index
+def drop_identities(draft: Draft) -> Draft:
+    """Let x stand for x * 1, x / 1, and for x brought to the shape that it has."""
+    written = draft.written()
+    order = []
+    for call in draft.calls():
+        original = None if call.index in written else _original(call, draft.values_of(call))
+        if original is None or original in written:
+            order.append(call.index)
+        else:
+            draft.replaced[call.index] = original
+    draft.order = order
+    return draft
+
+
+def _original(call: Call, operands: list[Value]) -> int | None:
+    """Return the operand that the result of a call is equal to in any case, in shape and dtype too."""
+    known = row(call.op)
+    places = [1 - place for place in known.neutral if _is_one(operands[place])]
+    for place in [0] if known.keeps else reversed(places):
+        x = operands[place]
+        is_array = isinstance(x, Call) or isinstance(x.data, np.ndarray)
+        if is_array and (x.shape, x.dtype) == (call.shape, call.dtype):
+            return x.index
     return None
 
 
@@ -148,113 +89,155 @@ def _is_one(value: Value) -> bool:
     return value.kind == "constant" and not value.shape and bool(value.data == 1)
 
 
-def merge_equal(draft: Draft) -> None:
+def merge_equal(draft: Draft) -> Draft:
     """Compute equal expressions once."""
-    values = draft.graph.values
     written = draft.written()
-    writes: dict[int, int] = {}
-    known: dict[Any, int] = {}
-    kept: list[int] = []
-    for k in draft.order:
-        value = draft.call(k)
-        operands = draft.operands(value)
-        if value.op.writes:
-            for place in value.op.writes:
-                writes[operands[place]] = writes.get(operands[place], 0) + 1
-        elif not is_random(value) and k not in written:
-            versions = [(i, writes.get(i, 0)) for i in operands]
-            same = known.setdefault(_key(value.op, [values[i] for i in operands], value.params, versions), k)
-            if same != k:
-                draft.replaced[k] = same
+    writes: dict[int, int] = defaultdict(int)
+    seen: dict[object, list[Call]] = defaultdict(list)
+    order = []
+    for call in draft.calls():
+        operands = draft.operands(call)
+        for place in call.op.writes:
+            writes[operands[place]] += 1
+        if not call.op.writes and not is_random(call) and call.index not in written:
+            twins = seen[_key(call.op, draft.values_of(call)), tuple(writes[k] for k in operands)]
+            twin = _with_params(twins, call.params)
+            if twin is not None:
+                draft.replaced[call.index] = twin.index
                 continue
-        kept.append(k)
-    draft.order = kept
+            twins.append(call)
+        order.append(call.index)
+    draft.order = order
+    return draft
 
 
-def _key(op: Any, operands: list[Value], params: dict[str, Any], versions: Any = ()) -> Any:
-    names = [(type(x.data), x.data) if isinstance(x.data, (int, float, bool)) else x.index for x in operands]
-    return (
-        op,
-        tuple(names),
-        tuple(versions),
-        tuple(sorted((name, repr(setting)) for name, setting in params.items())),
-    )
+def _key(op: Primitive, operands: list[Value]) -> object:
+    """Return what is the same for calls of one op on the same operands; plain numbers go by how they are written."""
+    return op, *[repr(x.data) if isinstance(x.data, (int, float)) else x.index for x in operands]
 
 
-def share_residuals(draft: Draft) -> None:
+def _with_params(calls: list[Call], params: dict[str, Any]) -> Call | None:
+    return next((call for call in calls if same(call.params, params)), None)
+
+
+def share_residuals(draft: Draft) -> Draft:
     """Let an op give its residual too, where the backward pass has computed it again from its definition."""
-    values = draft.graph.values
     written = draft.written()
-    known = {
-        _key(call.op, [values[i] for i in draft.operands(call)], call.params): call.index
-        for call in draft.calls()
-    }
+    seen: dict[object, list[Call]] = defaultdict(list)
+    for call in draft.calls():
+        seen[_key(call.op, draft.values_of(call))].append(call)
 
-    def find(symbol: Any) -> int | None:
-        if not isinstance(symbol, _Symbol):
-            return None
-        if symbol.op is None:
-            return symbol.index
+    def find(symbol: object) -> int | None:
+        """Return the value that has been computed as a symbol says."""
+        if not isinstance(symbol, _Symbol) or symbol.op is None:
+            return symbol.index if isinstance(symbol, _Symbol) else None
         operands = [find(x) for x in symbol.operands]
-        if any(i is None or i in written for i in operands):
+        known = [draft.values[k] for k in operands if k is not None and k not in written]
+        if len(known) < len(operands):
             return None
-        return known.get(_key(symbol.op, [values[i] for i in operands if i is not None], symbol.params))
+        twin = _with_params(seen.get(_key(symbol.op, known), []), symbol.params)
+        return None if twin is None else twin.index
 
-    for k in list(draft.order):
-        call = draft.call(k)
+    for call in draft.calls():
         op = call.op
         for name, definition in op.residuals.items():
             operands = dict(zip(op.operand_names, draft.operands(call), strict=True))
             sources = [_Symbol(operands[x]) for x in op.residual_operands[name]]
             twin = find(_read(definition, sources))
-            if twin is not None and twin > k and twin not in written:
-                old = values[twin]
-                values[twin] = Call(
+            if twin is not None and twin > call.index and twin not in written:
+                old = draft.call(twin)
+                draft.values[twin] = Call(
                     twin,
                     shape=old.shape,
                     dtype=old.dtype,
-                    op=RESIDUAL,
-                    operands=(k,),
-                    params={"name": name},
                     phase=old.phase,
                     of=old.of,
+                    op=RESIDUAL,
+                    operands=(call.index,),
+                    params={"name": name},
                 )
+    return draft
 
 
+@dataclass(slots=True, eq=False)
 class _Symbol:
     """Stands for a value, or for an op on symbols, while the definition of a residual is read."""
 
-    def __init__(self, index: int, op: Any = None, operands: Any = (), params: Any = None) -> None:
-        self.index, self.op, self.operands, self.params = index, op, operands, params
+    index: int
+    op: Primitive | None = None
+    operands: tuple[object, ...] = ()
+    params: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
-    def __primitive__(op: Any, operands: Any, params: Any) -> _Symbol:
+    def __primitive__(op: Primitive, operands: tuple[object, ...], params: dict[str, Any]) -> _Symbol:
         return _Symbol(-1, op, operands, params)
 
 
-def _read(definition: Callable[..., Any], sources: list[_Symbol]) -> Any:
+def _read(definition: Callable[..., object], sources: list[_Symbol]) -> object:
     try:
         return definition(*sources)
     except (TypeError, AttributeError, ValueError):  # not made of primitives alone: stays as it is
         return None
 
 
-def drop_unused(draft: Draft) -> None:
-    """Forget ops whose results nobody needs; updates and random draws always stay."""
-    needed = {draft.now(k) for k in draft.roots}
-    kept = []
-    for k in reversed(draft.order):
-        value = draft.call(k)
-        if k in needed or value.op.writes or is_random(value):
-            kept.append(k)
-            needed.update(draft.operands(value))
-    draft.order = kept[::-1]
+def drop_unused(draft: Draft) -> Draft:
+    """Forget calls whose results nobody needs; updates and random draws always stay."""
+    needed = {draft.now(k) for k in (*draft.results, *draft.left)}
+    order = []
+    for call in reversed(draft.calls()):
+        if call.index in needed or call.op.writes or is_random(call):
+            order.append(call.index)
+            needed.update(draft.operands(call))
+    draft.order = order[::-1]
+    return draft
 
 
-PASSES: tuple[Callable[[Draft], None], ...] = (
+def hold_gradients(draft: Draft) -> Draft:
+    """Give each value that is left behind a holder, whose buffer nothing else uses, adding copies where it has none.
+
+    Two gradients that are the same value, or that are an argument, a parameter or a constant, need a copy.
+    """
+    for original in draft.left:
+        k = draft.now(original)
+        value = draft.values[k]
+        if not isinstance(value, Call) or value.op.writes or k in draft.holders.values():
+            copy = draft.add(COPY, k, value)
+            draft.order.insert(draft.order.index(k) + 1 if isinstance(value, Call) else 0, copy.index)
+            k = copy.index
+        draft.holders[original] = k
+    return draft
+
+
+def find_views(draft: Draft) -> Draft:
+    """Find out which values are views, and of what, on arrays with the layout that their own will have."""
+    owned = {*draft.holders.values(), *(k for k in draft.written() if isinstance(draft.values[k], Call))}
+    for call in draft.calls():
+        operands = draft.values_of(call)
+        for x in operands:
+            if x.index not in draft.layouts:
+                fixed = isinstance(x.data, np.ndarray) and x.index not in draft.given
+                draft.layouts[x.index] = x.data if fixed else np.empty(x.shape, x.dtype)
+        view = None if call.index in owned or len(operands) != 1 else _view(draft, call)
+        if view is not None:
+            draft.parents[call.index] = operands[0].index
+        draft.layouts[call.index] = np.empty(call.shape, call.dtype) if view is None else view
+    return draft
+
+
+def _view(draft: Draft, call: Call) -> Array | None:
+    view, source = row(call.op).view, draft.layouts[draft.operands(call)[0]]
+    if view is None or not source.size:
+        return None
+    array = view(source, **call.params)
+    return array if np.may_share_memory(array, source) else None
+
+
+PASSES: tuple[Callable[[Draft], Draft], ...] = (
     fold_constants,
     drop_identities,
     merge_equal,
     share_residuals,
     drop_unused,
+    hold_gradients,
+    find_views,
 )

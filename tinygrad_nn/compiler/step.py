@@ -17,17 +17,17 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_nn.compiler.catalogue import row
+from tinygrad_nn.compiler.draft import Draft
+from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.node import Leaf
 from tinygrad_nn.engine.tensor import Tensor
-from tinygrad_nn.engine.trees import is_sequence, rebuilt
 from tinygrad_nn.errors import CaptureError
 from tinygrad_nn.graph.ir import Call, Graph, Value
 from tinygrad_nn.graph.isolation import unchanged
 from tinygrad_nn.graph.recorder import Recorder, record
+from tinygrad_nn.primitives.operands import Array
 
-Array = np.ndarray[Any, Any]
-FILLS = frozenset({"gradient_norm"})
-"""Updates that fill their first operand without reading it."""
 _WORLDS = (type, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
 """From these one gets to everything there is."""
 
@@ -39,7 +39,6 @@ class Captured:
     Attributes:
         graph: all that was computed, updates included, in order.
         result: what the call returned, with an `Output` in place of each tensor.
-        hosts: plain Python work, and how many values of the graph come before it.
         found: by value, the leaf whose gradient, found at the start of the call, it is.
         left: what the call leaves in `.grad` of leaves: the value, or None.
         leaves: the leaves whose arrays are used, with these arrays.
@@ -48,13 +47,18 @@ class Captured:
     """
 
     graph: Graph
-    result: Any
-    hosts: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
+    result: object
     found: dict[int, Leaf] = field(default_factory=dict)
     left: dict[Leaf, int | None] = field(default_factory=dict)
     leaves: dict[Leaf, Array] = field(default_factory=dict)
     pattern: dict[Leaf, bool] = field(default_factory=dict)
     modes: dict[Any, bool] = field(default_factory=dict)
+
+    def draft(self) -> Draft:
+        """Return the graph as a draft, the first stage of compiling."""
+        results = [x.index for x in trees.leaves(self.result) if isinstance(x, Output)]
+        left = [k for k in self.left.values() if k is not None]
+        return Draft.of(self.graph, results, left, self.found)
 
 
 @dataclass(slots=True, frozen=True)
@@ -66,43 +70,33 @@ class Output:
 
 
 class StepRecorder(Recorder):
-    """A recorder that knows when plain Python work is due, and which tensors stand for plain arrays."""
+    """A recorder that knows which leaves a step makes, and which tensors stand for plain arrays."""
 
-    def __init__(self, plain: list[bool]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.hosts: list[tuple[int, Callable[[], None]]] = []
-        self.made: list[Leaf] = []
-        self._plain = plain
+        self.new_leaves: list[Leaf] = []
 
     def on_leaf(self, leaf: Leaf) -> None:
-        self.made.append(leaf)
+        self.new_leaves.append(leaf)
 
-    def on_host(self, prepare: Callable[[], None]) -> bool:
-        self.hosts.append((len(self.graph.values), prepare))
-        return True
-
-    def is_plain(self, tensor: Any) -> bool:
-        index = self.known.get(id(tensor._data), -1)
-        return index in self.graph.inputs and self._plain[self.graph.inputs.index(index)]
+    def is_plain(self, tensor: Tensor) -> bool:
+        return self.known.get(id(tensor._data)) in self.plain
 
 
-def capture(
-    step: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], plain: list[bool]
-) -> Captured:
+def capture(step: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Captured:
     """Return what `step(*args, **kwargs)` does; nothing outside of the result is changed.
 
     Args:
         step: the function.
         args: its arguments; arrays and tensors in them become inputs of the graph.
         kwargs: those with names.
-        plain: for each of these in order whether it is a plain array.
 
     Raises:
         CaptureError: the step reads the value of a tensor, or something differs between two runs.
     """
     with unchanged() as before:
         arrays = {leaf: grad for leaf, grad in before.items() if grad is not None}
-        run = functools.partial(_run, step, args, kwargs, plain, set(before))
+        run = functools.partial(_run, step, args, kwargs, set(before))
         seen: list[Leaf] = []
         try:
             without = run({})
@@ -136,14 +130,13 @@ def _run(
     step: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
-    plain: list[bool],
     alive: set[Leaf],
     gradients: dict[Leaf, Array],
 ) -> Captured:
     """Run the step with these gradients in place; leaves that it makes join those that are `alive`."""
     for leaf in alive:
         leaf.grad = gradients.get(leaf)
-    recorder = StepRecorder(plain)
+    recorder = StepRecorder()
 
     @functools.wraps(step)
     def call(*given: Any) -> Any:
@@ -156,7 +149,7 @@ def _run(
     }
     given = {id(array): leaf for leaf, array in gradients.items()}
     left: dict[Leaf, int | None] = {}
-    alive.update(recorder.made, (leaf for leaf in recorder.nodes if type(leaf) is Leaf))
+    alive.update(recorder.new_leaves, (leaf for leaf in recorder.nodes if type(leaf) is Leaf))
     for leaf in sorted(alive, key=attrgetter("number")):
         if leaf.grad is not gradients.get(leaf):
             left[leaf] = None if leaf.grad is None else _known(recorder, leaf.grad, "a gradient")
@@ -164,7 +157,6 @@ def _run(
     return Captured(
         graph,
         _template(result, recorder),
-        recorder.hosts,
         {v.index: given[id(v.data)] for v in graph.values if not isinstance(v, Call) and id(v.data) in given},
         left,
         leaves,
@@ -182,21 +174,23 @@ def _known(recorder: StepRecorder, array: Array, what: str) -> int:
     return index
 
 
-def _template(result: Any, recorder: StepRecorder) -> Any:
-    if isinstance(result, Tensor):
-        return Output(recorder.known[id(result._data)], True)
-    if isinstance(result, np.ndarray):
-        return Output(_known(recorder, result, "a returned array"), False)
-    if is_sequence(result):
-        return rebuilt(result, (_template(item, recorder) for item in result))
-    if type(result) is dict:
-        return {_closed(key, recorder): _template(item, recorder) for key, item in result.items()}
-    return _closed(result, recorder)
+def _template(result: object, recorder: StepRecorder) -> object:
+    """Return what a step returned with an `Output` in place of each tensor and array."""
+
+    def leaf(x: object) -> object:
+        if isinstance(x, Tensor):
+            return Output(recorder.known[id(x._data)], True)
+        if isinstance(x, np.ndarray):
+            return Output(_known(recorder, x, "a returned array"), False)
+        return _closed(x, recorder)
+
+    # The keys of dicts are looked at with the whole.
+    return _closed(trees.mapped(leaf, result), recorder)
 
 
-def _closed(thing: Any, recorder: StepRecorder) -> Any:
+def _closed(thing: object, recorder: StepRecorder) -> object:
     """Return a returned object as it is; refuse one that holds, however deep, what the step has computed."""
-    seen: dict[int, Any] = {}
+    seen: dict[int, object] = {}
     stack = [thing]
     while stack:
         x = stack.pop()
@@ -231,17 +225,18 @@ def _difference(a: Captured, b: Captured) -> str | None:
                 both_params = f"{x.op.name} {x.params}, {y.params}"
                 return f"the parameters of {labels[x.index]} differed between two runs: {both_params}"
         elif x.kind != "input":
-            filled = any(v.op.name in FILLS and v.operands[0] == x.index for v in a.graph.ops)
+            filled = any(row(v.op).fills and v.operands[0] == x.index for v in a.graph.ops)
             problem = None if filled else _constant_difference(x, y, labels[x.index])
             if problem:
                 return problem
-    both = [(c.left, c.result, [(k, getattr(h, "__self__", h)) for k, h in c.hosts]) for c in (a, b)]
-    same_hosts = len(both[0][2]) == len(both[1][2]) and all(
-        i == j and f is g for (i, f), (j, g) in zip(both[0][2], both[1][2], strict=True)
-    )
-    if both[0][0] != both[1][0] or not same(both[0][1], both[1][1]) or not same_hosts:
+    if a.left != b.left or not same(a.result, b.result) or _owners(a.graph) != _owners(b.graph):
         return "what the step left behind or returned differed between two runs"
     return None
+
+
+def _owners(graph: Graph) -> list[tuple[int, int]]:
+    """Return when plain Python work is due, and whose it is."""
+    return [(k, id(getattr(prepare, "__self__", prepare))) for k, prepare in graph.hosts]
 
 
 def _maker(value: Value) -> tuple[object, tuple[int, ...]]:

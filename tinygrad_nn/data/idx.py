@@ -13,6 +13,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from tinygrad_nn.errors import DatasetError
+from tinygrad_nn.files import StrPath
 
 _DTYPES: dict[int, np.dtype] = {
     0x08: np.dtype(">u1"),
@@ -27,7 +28,7 @@ _NUMPY_MAX_BYTES = int(np.iinfo(np.intp).max)
 _CHUNK = 1 << 18
 
 
-def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
+def read_idx(path: StrPath) -> np.ndarray:
     """Read a file in IDX format, of any element type and rank, gzip-compressed (whatever its name) or not.
 
     Memory grows only with bytes that are there, never by what a header claims. The format is described at the
@@ -125,7 +126,7 @@ def _fill(contents: bytearray, source: _Source, total: int) -> None:
 
 
 def _magic(contents: bytearray) -> tuple[np.dtype, int]:
-    """Element type and rank, from the first four bytes."""
+    """Return element type and rank, from the first four bytes."""
     code, rank = contents[2], contents[3]
     if contents[:2] == b"\0\0" and code in _DTYPES and 1 <= rank <= _NUMPY_MAX_RANK:
         return _DTYPES[code], rank

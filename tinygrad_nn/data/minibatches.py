@@ -46,7 +46,7 @@ class Batches:
         return self._rng.permutation(self._rows) if self._shuffle else None
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the latest iteration stands: how many batches it gave, in which order, and the generator."""
+        """Return where the latest iteration stands: how many batches it gave, in which order, and the generator."""
         state = {"rows": self._rows, "size": self._size, "taken": self._taken}
         return {**state, "drawn_from": self._drawn_from, "now": self._rng.bit_generator.state}
 
@@ -84,7 +84,7 @@ class Stream(Iterator[Batch]):
         return tuple(array[rows] for array in self._arrays)
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows that are still to come of the epoch begun, and the generator."""
+        """Return the rows that are still to come of the epoch begun, and the generator."""
         return {"rows": self._rows, "order": self._order.copy(), "now": self._rng.bit_generator.state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -115,7 +115,7 @@ class _Draws(Stream):
 def batches(
     *arrays: ArrayLike, size: int, rng: Seed = None, shuffle: bool = True, drop_last: bool = False
 ) -> Batches:
-    """Every row once per epoch, in batches of `size`: iterate over the result once for each epoch.
+    """Return batches of `size` rows, every row once per epoch: iterate over the result once for each epoch.
 
     Each batch is a tuple with one ndarray per array, all with the same rows, of shape (size, ...); the last
     batch holds the remaining rows, unless `drop_last`. The order is drawn anew for each epoch from `rng`, a
@@ -141,7 +141,7 @@ def batches(
 
 
 def batches_forever(*arrays: ArrayLike, size: int, rng: Seed = None) -> Stream:
-    """Shuffled epochs without end, cut into batches of exactly `size`, which may span two epochs or more.
+    """Return shuffled epochs without end, cut into batches of exactly `size`, which may span two epochs or more.
 
     For training that is counted in steps; zip with a range to stop. Arrays, `rng` and errors are those of
     `batches`.
@@ -157,7 +157,7 @@ def batches_forever(*arrays: ArrayLike, size: int, rng: Seed = None) -> Stream:
 
 
 def batches_with_replacement(*arrays: ArrayLike, size: int, rng: Seed = None) -> Stream:
-    """Batches of `size` rows without end, every row drawn uniformly and independently of all others.
+    """Return batches of `size` rows without end, every row drawn uniformly and independently of all others.
 
     Arrays, `rng` and errors are those of `batches`.
 
@@ -172,7 +172,7 @@ def batches_with_replacement(*arrays: ArrayLike, size: int, rng: Seed = None) ->
 
 
 def _checked(arrays: tuple[ArrayLike, ...], size: int) -> tuple[Batch, int, int]:
-    """The arrays as ndarrays, their common number of rows, and the batch size as an int."""
+    """Return the arrays as ndarrays, their common number of rows, and the batch size as an int."""
     size = operator.index(size)
     if size < 1:
         raise ValueError(f"a batch needs at least one row, got size={size}")

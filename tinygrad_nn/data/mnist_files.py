@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tinygrad_nn.data import idx
 from tinygrad_nn.errors import DatasetError
-from tinygrad_nn.files import cache_folder, write_atomically
+from tinygrad_nn.files import StrPath, cache_folder, write_atomically
 
 
 class Mnist(NamedTuple):
@@ -65,8 +65,8 @@ FILES = (
 )
 
 
-def mnist(folder: str | os.PathLike[str] | None = None) -> Mnist:
-    """The MNIST database of handwritten digits: 60,000 training and 10,000 test images with their labels.
+def mnist(folder: StrPath | None = None) -> Mnist:
+    """Return the MNIST database of handwritten digits, 60,000 training and 10,000 test images with their labels.
 
     Images are flattened rows of 28 * 28 pixels, float32 in [0, 1] (0 is background), shapes (60000, 784)
     and (10000, 784); labels are int64, shapes (60000,) and (10000,). The files store pixels as uint8, in
@@ -98,7 +98,7 @@ def _scaled(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _from_folder(folder: Path) -> list[bytearray]:
-    """The contents of the user's own files, each as it is or not at all."""
+    """Return the contents of the user's own files, each as it is or not at all."""
     candidates = {file: _candidates(folder, file) for file in FILES}
     if missing := [file.name for file, paths in candidates.items() if not paths]:
         raise DatasetError(f"{folder} does not contain {', '.join(missing)} (with or without .gz)")
@@ -128,7 +128,7 @@ def _cached(folder: Path, file: _File, mirrors: list[str]) -> bytearray:
 
 
 def _downloaded(folder: Path, file: _File, mirrors: list[str]) -> tuple[bytes, bytearray]:
-    """The true file as a mirror sends it, and its contents; mirrors that fail move to the end of the list."""
+    """Return the true file as a mirror sends it, and its contents; mirrors that fail move to the end of the list."""
     # http and TLS take longer to import than the rest of this package, and are needed once.
     from tinygrad_nn.data import download
 
@@ -185,7 +185,7 @@ def _candidates(folder: Path, file: _File) -> list[Path]:
     return [path for suffix in ("", ".gz") if os.path.isfile(path := folder / (file.name + suffix))]
 
 
-def _expanded(folder: str | os.PathLike[str]) -> Path:
+def _expanded(folder: StrPath) -> Path:
     try:
         return Path(folder).expanduser()
     except RuntimeError as fault:

@@ -12,7 +12,7 @@ from numpy.lib import format as npy
 from numpy.typing import ArrayLike
 
 from tinygrad_nn.errors import DatasetError, DtypeError
-from tinygrad_nn.files import write_atomically
+from tinygrad_nn.files import StrPath, write_atomically
 
 _END = b"PK\x05\x06"
 _END_LENGTH = 22
@@ -27,7 +27,7 @@ _HEADERS = {
 """By version of the .npy format: how many bytes say how long the header is, and what reads it."""
 
 
-def read_npz(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> dict[str, np.ndarray]:
+def read_npz(path: StrPath, *, max_bytes: int | None = None) -> dict[str, np.ndarray]:
     """Read all arrays of an .npz file, by name: for `mnist.npz` of Keras x_train, y_train, x_test, y_test.
 
     Numbers and bools of any shape are read, in the machine's byte order; nothing in the file is executed.
@@ -59,7 +59,7 @@ def read_npz(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> d
         raise DatasetError(f"{name}: damaged ({fault})") from fault
 
 
-def write_npz(path: str | os.PathLike[str], /, **arrays: ArrayLike) -> None:
+def write_npz(path: StrPath, /, **arrays: ArrayLike) -> None:
     """Write arrays by name, compressed, so that `read_npz`, NumPy and Keras can read them; in one stroke.
 
     Raises:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 def moons(
     n: int = 200, *, noise: float | None = 0.2, seed: int | None = 0
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Two interleaved half circles in the plane, a small problem that no straight line separates.
+    """Return two interleaved half circles in the plane, a small problem that no straight line separates.
 
     With t evenly spaced over [0, π], class 0 is (cos t, sin t), n // 2 points, and class 1 is
     (1 - cos t, 1/2 - sin t), the rest; the points are shuffled, and Gaussian noise of standard deviation

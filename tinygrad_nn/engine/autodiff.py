@@ -3,27 +3,49 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
 from tinygrad_nn import context
+from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.backward import OnTensors, backward
 from tinygrad_nn.engine.conversions import seed_like
 from tinygrad_nn.engine.node import Leaf, Node, reachable
-from tinygrad_nn.engine.tensor import Tensor, wrap
+from tinygrad_nn.engine.tensor import Operand, Tensor, wrap
 from tinygrad_nn.errors import DtypeError, GraphError, ShapeError
-from tinygrad_nn.primitives.operands import as_array
+from tinygrad_nn.primitives.operands import Array, Function, Operands, Shape, as_array
 
-Function = Callable[..., Any]
+Function = Function
 
 
+Several = TypeVar("Several", list[Tensor], tuple[Tensor, ...])
+
+
+@overload
 def gradients(
     y: Tensor,
-    xs: Tensor | Sequence[Tensor],
+    xs: Tensor,
     *,
-    cotangent: Any = None,
+    cotangent: Operand | None = None,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+) -> Tensor: ...
+@overload
+def gradients(
+    y: Tensor,
+    xs: Several,
+    *,
+    cotangent: Operand | None = None,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+) -> Several: ...
+def gradients(
+    y: Tensor,
+    xs: Any,
+    *,
+    cotangent: Operand | None = None,
     create_graph: bool = False,
     retain_graph: bool | None = None,
 ) -> Any:
@@ -46,8 +68,7 @@ def gradients(
         >>> first.item(), gradients(first, x).item()
         (27.0, 18.0)
     """
-    several = isinstance(xs, (list, tuple))
-    targets: list[Tensor] = list(xs) if several else [xs]  # type: ignore[list-item]
+    targets: list[Tensor] = list(trees.leaves(xs))
     for x in targets:
         if not isinstance(x, Tensor) or not x.requires_grad:
             raise GraphError(
@@ -60,11 +81,10 @@ def gradients(
     seed = _seed(y, cotangent, create_graph)
     keep = create_graph if retain_graph is None else retain_graph
     found = _pull(y, seed, [x._node for x in targets], create_graph, keep)
-    result = [_filled(found.get(x._node), x) for x in targets]
-    return type(xs)(result) if several else result[0]  # type: ignore[call-arg]
+    return trees.mapped(lambda x: _filled(found.get(x._node), x), xs)
 
 
-def _seed(y: Tensor, cotangent: Any, linked: bool) -> Tensor:
+def _seed(y: Tensor, cotangent: Operand | None, linked: bool) -> Tensor:
     """Return the checked cotangent as a tensor, if `linked` with its own graph."""
     seed = wrap(seed_like(y, cotangent), None)
     if not linked or not isinstance(cotangent, Tensor):
@@ -72,7 +92,9 @@ def _seed(y: Tensor, cotangent: Any, linked: bool) -> Tensor:
     return cotangent if cotangent.dtype == y.dtype else cotangent.astype(y.dtype)
 
 
-def _pull(y: Tensor, seed: Tensor, nodes: Sequence[Any], create_graph: bool, retain: bool) -> dict[Any, Any]:
+def _pull(
+    y: Tensor, seed: Tensor, nodes: Sequence[Any], create_graph: bool, retain: bool
+) -> Mapping[Any, Array | Tensor]:
     node = y._node
     if isinstance(node, Leaf):
         return {node: seed if create_graph else seed._data.copy()}
@@ -85,13 +107,13 @@ def _pull(y: Tensor, seed: Tensor, nodes: Sequence[Any], create_graph: bool, ret
         return backward(node, seed, wanted=set(nodes), sums=OnTensors(link), retain=retain)
 
 
-def _filled(g: Any, x: Tensor) -> Tensor:
+def _filled(g: Array | Tensor | None, x: Tensor) -> Tensor:
     if g is None:
         return wrap(np.zeros(x.shape, x.dtype), None)
     return g if isinstance(g, Tensor) else wrap(g, None)
 
 
-def _variable(x: Any, who: str) -> Tensor:
+def _variable(x: Operand, who: str) -> Tensor:
     """Return `x` as a fresh variable: a new leaf, or a copy that keeps its link to an outer derivative."""
     if isinstance(x, Tensor) and x.requires_grad:
         return +x
@@ -114,7 +136,7 @@ def _outside(y: Tensor) -> bool:
     )
 
 
-def _result(y: Any, who: str, scalar: bool = False) -> Tensor:
+def _result(y: object, who: str, scalar: bool = False) -> Tensor:
     if not isinstance(y, Tensor):
         raise GraphError(
             f"{who}: the function returned {type(y).__name__}, expected a Tensor computed from its arguments"
@@ -126,7 +148,7 @@ def _result(y: Any, who: str, scalar: bool = False) -> Tensor:
     return y
 
 
-def vjp(f: Function, *xs: Any) -> tuple[Tensor, Callable[[Any], Any]]:
+def vjp(f: Function, *xs: Operand) -> tuple[Tensor, Callable[[Operand], Any]]:
     """Return `f(*xs)` and the function that pulls a cotangent of the result back to the arguments.
 
     The pull returns one gradient, or a tuple of them for several arguments; it can be called repeatedly.
@@ -138,7 +160,7 @@ def vjp(f: Function, *xs: Any) -> tuple[Tensor, Callable[[Any], Any]]:
     """
     y, variables, inner = _recorded(f, xs, "vjp")
 
-    def pull(cotangent: Any) -> Any:
+    def pull(cotangent: Operand) -> Tensor | tuple[Tensor, ...]:
         linked = isinstance(cotangent, Tensor) and cotangent.requires_grad
         seed = _seed(y, cotangent, linked)
         found = _pull(y, seed, [x._node for x in variables], inner or linked, True)
@@ -148,7 +170,7 @@ def vjp(f: Function, *xs: Any) -> tuple[Tensor, Callable[[Any], Any]]:
     return y if inner else y.detach(), pull
 
 
-def _recorded(f: Function, xs: Sequence[Any], who: str) -> tuple[Tensor, list[Tensor], bool]:
+def _recorded(f: Function, xs: Sequence[Operand], who: str) -> tuple[Tensor, list[Tensor], bool]:
     """Return the result, the variables, and whether an outer derivative may go through the result."""
     with context.changed(recording=True):
         variables = [_variable(x, who) for x in xs]
@@ -159,14 +181,14 @@ def _recorded(f: Function, xs: Sequence[Any], who: str) -> tuple[Tensor, list[Te
     return y, variables, _outside(y)
 
 
-def _at(args: tuple[Any, ...], argnums: tuple[int, ...], values: Sequence[Any]) -> list[Any]:
+def _at(args: Operands, argnums: Shape, values: Sequence[object]) -> list[object]:
     full = list(args)
     for k, value in zip(argnums, values, strict=True):
         full[k] = value
     return full
 
 
-def value_and_grad(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
+def value_and_grad(f: Function, argnums: int | Shape = 0) -> Function:
     """Return a function that gives `(f(*args), gradient)`, the gradient with respect to the chosen arguments.
 
     Args:
@@ -185,7 +207,7 @@ def value_and_grad(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
             if not -len(args) <= k < len(args):
                 raise ValueError(f"argnums {k} is outside of the {len(args)} positional arguments")
 
-        def chosen(*values: Any) -> Any:
+        def chosen(*values: Tensor) -> Tensor:
             return _result(f(*_at(args, numbers, values), **kwargs), "grad", scalar=True)
 
         y, pull = vjp(chosen, *(args[k] for k in numbers))
@@ -195,7 +217,7 @@ def value_and_grad(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
     return differentiated
 
 
-def grad(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
+def grad(f: Function, argnums: int | Shape = 0) -> Function:
     """Return the function that computes the gradient of `f`; see `value_and_grad`.
 
     Example:
@@ -211,7 +233,9 @@ def grad(f: Function, argnums: int | tuple[int, ...] = 0) -> Function:
     return differentiated
 
 
-def jvp(f: Function, xs: Any, vs: Any) -> tuple[Tensor, Tensor]:
+def jvp(
+    f: Function, xs: Operand | Sequence[Operand], vs: Operand | Sequence[Operand]
+) -> tuple[Tensor, Tensor]:
     """Return `f(*xs)` and its derivative in the direction `vs`, by differentiating the pull-back, which is linear.
 
     `xs` and `vs` are tuples of the same length; a single argument may come without its tuple.
@@ -266,8 +290,10 @@ def jacobian(f: Function, argnums: int = 0) -> Function:
         shape = y.shape + np.shape(args[argnums])
         if not rows:
             return wrap(np.zeros(shape, y.dtype), None)
+        # NumPy's stubs know no tensors.
         stacked: Any = np.stack(rows)
-        return stacked.reshape(shape)  # type: ignore[no-any-return]
+        whole: Tensor = stacked.reshape(shape)
+        return whole
 
     return differentiated
 

@@ -20,7 +20,7 @@ from tinygrad_nn.engine.node import Leaf, Node, Source, reachable
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import BadRule, GraphFreed, StaleValue
 from tinygrad_nn.ops.reduction import column_sums, sum_to
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives.operands import Array, Params, Shape
 from tinygrad_nn.primitives.rule import Rule
 
 
@@ -32,7 +32,7 @@ def backward(
     wanted: Collection[Source] | None = None,
     sums: OnArrays | None = None,
     retain: bool = False,
-) -> dict[Source, Any]:
+) -> dict[Source, Array]:
     """Return the gradients of `wanted` (by default of all leaves that require one).
 
     Arrays are shared with nothing; tensors, made by `OnTensors`, may share theirs.
@@ -45,7 +45,7 @@ def backward(
     sums = sums or OnArrays()
     watchers = context.current().watchers
     needs = None if wanted is None else _on_the_way(wanted, root)
-    gradients: dict[Source, Any] = {}
+    gradients: dict[Source, Array] = {}
     totals, add, saved_by = sums.totals, sums.add, sums.saved_by
     totals[root] = cotangent
     # A heap, the newest node first: nothing can be added to its cotangent any more.
@@ -82,12 +82,12 @@ def backward(
     return gradients | sums.handed_out(totals)
 
 
-def _tell(watchers: Sequence[Watcher], event: str, *what: Any) -> None:
+def _tell(watchers: Sequence[Watcher], event: str, *what: object) -> None:
     for watcher in watchers:
         getattr(watcher, event)(*what)
 
 
-def _run(rule: Rule, g: Any, saved: Sequence[Any], places: tuple[int, ...], node: Node, index: int) -> Any:
+def _run(rule: Rule, g: Array, saved: Sequence[Any], places: Shape, node: Node, index: int) -> Any:
     """Call the rule of one operand with what it asks for."""
     if rule.plain or not (node.params or rule.wants_shapes or rule.wants_index):
         # Calls by arity are only faster than the last one, which says the same.
@@ -156,8 +156,8 @@ class OnArrays:
     __slots__ = ("own", "totals")
 
     def __init__(self) -> None:
-        self.totals: dict[Any, Any] = {}
-        self.own: set[Any] = set()
+        self.totals: dict[Source, Array] = {}
+        self.own: set[Source] = set()
 
     saved_by = staticmethod(_saved_by)
 
@@ -178,17 +178,15 @@ class OnArrays:
             self.own.add(parent)
         return False
 
-    def handed_out(self, totals: dict[Source, Any]) -> dict[Source, Any]:
+    def handed_out(self, totals: dict[Source, Array]) -> dict[Source, Array]:
         """Return totals as gradients, which share memory with nothing."""
         return {source: g if source in self.own else g.copy() for source, g in totals.items()}
 
-    def joined(self, gradients: Mapping[Leaf, Any]) -> list[Any]:
+    def joined(self, gradients: Mapping[Leaf, Array]) -> list[Array]:
         """Return for each leaf the sum of the gradient that it has, if it has one, and the new one, as an array."""
         return [g if leaf.grad is None else np.add(leaf.grad, g) for leaf, g in gradients.items()]
 
-    def unbroadcast(
-        self, r: Any, shape: tuple[int, ...], dtype: np.dtype[Any], node: Node, index: int
-    ) -> Any:
+    def unbroadcast(self, r: Array, shape: Shape, dtype: np.dtype, node: Node, index: int) -> Any:
         """Bring what a rule returned to the shape and dtype of its operand: sum, broadcast, cast."""
         if type(r) is np.ndarray and r.ndim == 2 and r.shape[1:] == shape and r.dtype is dtype:
             return column_sums(r)  # the gradient of a bias, the most frequent case by far
@@ -207,7 +205,7 @@ class OnArrays:
             r = r.astype(dtype)
         return np.asarray(r) if isinstance(r, np.generic) else r
 
-    def reshaped(self, r: Any, shape: tuple[int, ...]) -> Any:
+    def reshaped(self, r: Array, shape: Shape) -> Any:
         """Return `r`, broadcast to `shape` and then summed to it."""
         if not r.shape:
             # np.broadcast_to, ten times faster.
@@ -228,16 +226,16 @@ class OnTensors(OnArrays):
         super().__init__()
         self._wrap = wrap
 
-    def add(self, parent: Source, r: Any) -> bool:
+    def add(self, parent: Source, r: Array) -> bool:
         before = self.totals.get(parent)
         self.totals[parent] = r if before is None else before + r
         return before is None
 
-    def handed_out(self, totals: dict[Source, Any]) -> dict[Source, Any]:
+    def handed_out(self, totals: dict[Source, Array]) -> dict[Source, Array]:
         return totals
 
-    def joined(self, gradients: Mapping[Leaf, Any]) -> list[Any]:
-        arrays: list[Any] = []
+    def joined(self, gradients: Mapping[Leaf, Array]) -> list[Array]:
+        arrays: list[Array] = []
         for leaf, g in gradients.items():
             if leaf.grad is not None:
                 g = self._wrap(leaf.grad, None) + g
@@ -247,13 +245,13 @@ class OnTensors(OnArrays):
             arrays.append(getattr(g, "_data", g))
         return arrays
 
-    def reshaped(self, r: Any, shape: tuple[int, ...]) -> Any:
+    def reshaped(self, r: Array, shape: Shape) -> Any:
         return _summed(r, shape)
 
     def saved_by(self, node: Node) -> Sequence[Any]:
         """Return the saved values as tensors that know where they came from; residuals are computed from these."""
         op, operands = node.op, node.operands
-        values: dict[str, Any] = {}
+        values: Params = {}
         for name, place, value in zip(node.plan.names, node.plan.sources, _saved_by(node), strict=True):
             if isinstance(place, slice):
                 values[name] = tuple(self._operand(node, k, array) for k, array in enumerate(value))
@@ -266,7 +264,7 @@ class OnTensors(OnArrays):
                 values[name] = op.residuals[name](*(values[source] for source in sources))
         return [values[name] for name in node.plan.names]
 
-    def _operand(self, node: Node, index: int, array: Any) -> Any:
+    def _operand(self, node: Node, index: int, array: Array) -> Any:
         if not node.op.variadic and node.op.rules[index] is None:
             return array
         operand = node.operands[index]
@@ -276,7 +274,7 @@ class OnTensors(OnArrays):
         return self._wrap(array, None) if isinstance(array, np.ndarray) else array
 
 
-def _summed(r: Any, shape: tuple[int, ...]) -> Any:
+def _summed(r: Array, shape: Shape) -> Any:
     full = np.broadcast_shapes(r.shape, shape)
     if full != r.shape:
         r = np.broadcast_to(r, full)
@@ -286,7 +284,7 @@ def _summed(r: Any, shape: tuple[int, ...]) -> Any:
 _LOCK = threading.Lock()
 
 
-def commit(gradients: Mapping[Any, Any], sums: OnArrays | None = None) -> None:
+def commit(gradients: Mapping[Any, Array], sums: OnArrays | None = None) -> None:
     """Add gradients to `.grad` of their leaves; an error or an interrupt on the way leaves all as they were."""
     with _LOCK:
         before = [(leaf, leaf.grad) for leaf in gradients]

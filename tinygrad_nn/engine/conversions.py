@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Never, NoReturn
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tinygrad_nn import context
-from tinygrad_nn.engine.node import Node
+from tinygrad_nn.engine.node import Leaf, Node
 from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
 from tinygrad_nn.hints import METHODS, no_attribute
-from tinygrad_nn.primitives.operands import Array, as_array
+from tinygrad_nn.primitives.operands import Array, Shape, as_array
 
 
-def tell_tracers(tensor: Any, how: str) -> None:
+def tell_tracers(tensor: object, how: str) -> None:
     """Tell tracers that a value leaves the graph; a capture refuses, because a replay could not repeat it."""
     for tracer in context.current().tracers:
         tracer.on_read(tensor, how)
@@ -30,7 +31,7 @@ class Conversions:
 
     __slots__ = ()
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         if cls.__module__ != "tinygrad_nn.engine.tensor":
             raise TypeError(
                 f"{cls.__name__}: Tensor has no subclasses\n  hint   functions of tensors, or an nn.Module"
@@ -40,7 +41,7 @@ class Conversions:
         # Hidden from type checkers: t.smu() is an error to them, and array @ t, where NumPy's stubs would see an
         # array in whatever has __array__, is a tensor.
 
-        def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
             if self.requires_grad:
                 raise NoGradientRule(
                     "NumPy asked for the plain array of a tensor that requires grad, which would lose its gradient\n"
@@ -50,21 +51,21 @@ class Conversions:
             tell_tracers(self, "np.asarray(t)")
             return np.array(self._data, dtype=dtype, copy=copy)
 
-        def __getattr__(self, name: str) -> Any:
+        def __getattr__(self, name: str) -> Never:
             """Say what to write instead of a method of PyTorch; only asked for what does not exist."""
             raise no_attribute("'Tensor' object", name, METHODS)
 
     _data: Array
-    _node: Any
-    name: Any
+    _node: Node | Leaf | None
+    name: Any  # properties of Tensor, which these annotations only announce
     requires_grad: Any
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> Shape:
         return self._data.shape
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype:
         return self._data.dtype
 
     @property
@@ -100,7 +101,7 @@ class Conversions:
         tell_tracers(self, ".tolist()")
         return self._data.tolist()
 
-    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+    def __setitem__(self, index: object, value: object) -> NoReturn:
         raise TypeError(
             "a tensor does not support item assignment\n"
             "  hint   np.where(mask, new, t), np.concatenate([...]), or t.data[...] = value outside of a graph"
@@ -156,7 +157,7 @@ for _one in _SEEDS.values():
     _one.flags.writeable = False
 
 
-def seed_like(y: Conversions, cotangent: Any) -> Array:
+def seed_like(y: Conversions, cotangent: object) -> Array:
     """Return the cotangent for `y` as an array of its shape and dtype."""
     if cotangent is None:
         seed = _SEEDS.get(y._data.dtype) if not y._data.ndim else None
@@ -178,6 +179,6 @@ def seed_like(y: Conversions, cotangent: Any) -> Array:
     return seed.astype(y.dtype, copy=False)
 
 
-def plain(x: Any) -> Array:
+def plain(x: object) -> Array:
     """Return the array of a tensor, or whatever else as an array, sharing memory where possible."""
     return x._data if isinstance(x, Conversions) else np.asarray(x)

@@ -17,6 +17,7 @@ from tinygrad_nn.engine.failures import module_path
 from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import NonFinite, StaleValue
+from tinygrad_nn.primitives.operands import Shape
 
 _OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
 
@@ -110,7 +111,7 @@ class _Debugger(Watcher):
                 )
 
 
-def _first_bad(result: Any, operands: Any) -> tuple[int, ...] | None:
+def _first_bad(result: Any, operands: Any) -> Shape | None:
     """Return where `result` has a NaN that no operand has, or an infinity where all operands are finite."""
     result = np.asarray(result)
     if result.dtype.kind != "f" or np.isfinite(result).all():
@@ -124,7 +125,7 @@ def _first_bad(result: Any, operands: Any) -> tuple[int, ...] | None:
     return tuple(map(int, np.argwhere(bad)[0])) if bad.any() else None
 
 
-def _describe(a: Any, place: tuple[int, ...], shape: tuple[int, ...]) -> str:
+def _describe(a: Any, place: Shape, shape: Shape) -> str:
     a = np.asarray(a)
     finite = "finite" if a.dtype.kind != "f" or np.isfinite(a).all() else "not finite"
     text = f"{a.shape} {a.dtype}, {finite}"
@@ -134,7 +135,7 @@ def _describe(a: Any, place: tuple[int, ...], shape: tuple[int, ...]) -> str:
         return text
 
 
-def _spell(place: tuple[int, ...]) -> str:
+def _spell(place: Shape) -> str:
     return f"[{', '.join(map(str, place))}]"
 
 

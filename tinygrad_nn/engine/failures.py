@@ -16,6 +16,7 @@ from tinygrad_nn.errors import (
     ShapeError,
     TinygradError,
 )
+from tinygrad_nn.primitives.operands import Params, Shape
 from tinygrad_nn.primitives.primitive import Primitive
 
 _SIDES = ("left", "right")
@@ -29,7 +30,7 @@ _KINDS: dict[type[Exception], type[TinygradError]] = {
 """What an error of NumPy becomes; the first that fits."""
 
 
-def explain(op: Primitive, operands: Any, arrays: Any, params: dict[str, Any], error: Exception) -> Exception:
+def explain(op: Primitive, operands: Any, arrays: Any, params: Params, error: Exception) -> Exception:
     """Return the error to raise instead of NumPy's: one line of summary, then operands, module and a hint."""
     if isinstance(error, TinygradError):
         return error
@@ -54,7 +55,7 @@ def explain(op: Primitive, operands: Any, arrays: Any, params: dict[str, Any], e
     return failure
 
 
-def _summary(op: Primitive, shapes: list[tuple[int, ...]], error: Exception) -> str:
+def _summary(op: Primitive, shapes: list[Shape], error: Exception) -> str:
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     if op.name == "matmul":
         left, right = shapes
@@ -68,7 +69,7 @@ def _summary(op: Primitive, shapes: list[tuple[int, ...]], error: Exception) -> 
     return text
 
 
-def _axis_hint(params: dict[str, Any]) -> str:
+def _axis_hint(params: Params) -> str:
     """Return what to write where an axis is neither an integer nor a tuple."""
     axis = params.get("axis")
     if isinstance(axis, (list, np.ndarray)):
@@ -76,7 +77,7 @@ def _axis_hint(params: dict[str, Any]) -> str:
     return ""
 
 
-def _hint(op: Primitive, shapes: list[tuple[int, ...]], operands: Any, error: Exception) -> str:
+def _hint(op: Primitive, shapes: list[Shape], operands: Any, error: Exception) -> str:
     if isinstance(error, np.linalg.LinAlgError) and shapes[0][-2:-1] == shapes[0][-1:]:
         n = shapes[0][-1]
         return f"a small multiple of the identity makes a matrix regular: a + 1e-6 * np.eye({n})"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.engine.conversions import Conversions, tell_tracers
 from tinygrad_nn.errors import NoGradientRule
+from tinygrad_nn.primitives.operands import Function
 
 
-def without_rule(
-    function: Callable[..., Any], args: Any, kwargs: Any, refusal: NoGradientRule | None = None
-) -> Any:
+def without_rule(function: Function, args: Any, kwargs: Any, refusal: NoGradientRule | None = None) -> Any:
     """Run a NumPy function, or a call of it, without rule on the plain arrays; refuse it if a gradient is lost."""
 
     def bare(x: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.context import Scope, current
+from tinygrad_nn.primitives.operands import Array, Params, Shape
 from tinygrad_nn.primitives.primitive import Plan, Primitive
 
 tick = count(1).__next__
@@ -25,21 +26,21 @@ class Leaf:
     __slots__ = ("_data", "dtype", "grad", "name", "number", "requires_grad", "shape")
     op = None
 
-    def __init__(self, data: np.ndarray[Any, Any], requires_grad: bool, name: str | None) -> None:
+    def __init__(self, data: Array, requires_grad: bool, name: str | None) -> None:
         self.data = data
         self.requires_grad = requires_grad
         self.name = name
-        self.grad: np.ndarray[Any, Any] | None = None
+        self.grad: Array | None = None
         self.number = tick()
         for watcher in current().watchers:
             watcher.on_leaf(self)
 
     @property
-    def data(self) -> np.ndarray[Any, Any]:
+    def data(self) -> Array:
         return self._data
 
     @data.setter
-    def data(self, array: np.ndarray[Any, Any]) -> None:
+    def data(self, array: Array) -> None:
         self._data = array
         self.shape = array.shape
         self.dtype = array.dtype
@@ -57,11 +58,11 @@ class Node:
 
     op: Primitive
     operands: list[Any]
-    params: dict[str, Any]
+    params: Params
     plan: Plan
     saved: Sequence[Any] | None
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+    shape: Shape
+    dtype: np.dtype
     scope: Scope | None
     name: str | None
     number: int

@@ -14,6 +14,7 @@ from tinygrad_nn.engine.tensor import NO_PARAMS, Tensor, apply, compute
 from tinygrad_nn.errors import DtypeError, GraphError
 from tinygrad_nn.ops import shape as shape_ops
 from tinygrad_nn.primitives.declare import kernel
+from tinygrad_nn.primitives.operands import Function, Operands, Shape
 from tinygrad_nn.primitives.primitive import Primitive, primitive_of
 from tinygrad_nn.primitives.record import LISTENERS, REGISTRY, Record
 
@@ -98,7 +99,7 @@ def _unary(op: Primitive) -> Callable[[Tensor], Tensor]:
     return lambda self: apply(op, (self,))
 
 
-def _method(record: Record) -> Callable[..., Any]:
+def _method(record: Record) -> Function:
     if not isinstance(record, Primitive):
 
         def call(self: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -132,13 +133,13 @@ def astype(self: Tensor, dtype: DTypeLike) -> Tensor:
     return apply(shape_ops.astype, (self,), {"dtype": dtype})
 
 
-def reshape(self: Tensor, *shape: int | tuple[int, ...], order: str = "C") -> Tensor:
+def reshape(self: Tensor, *shape: int | Shape, order: str = "C") -> Tensor:
     """Return the same elements in another shape; one length may be -1."""
     params = {"shape": _spread(shape)} if order == "C" else {"shape": _spread(shape), "order": order}
     return apply(shape_ops.reshape, (self,), params)
 
 
-def transpose(self: Tensor, *axes: int | tuple[int, ...] | None) -> Tensor:
+def transpose(self: Tensor, *axes: int | Shape | None) -> Tensor:
     """Return the tensor with its axes in another order, reversed by default."""
     order = axes[0] if axes == (None,) else _spread(axes)
     return apply(shape_ops.transpose, (self,), {"axes": order} if order else {})
@@ -149,7 +150,7 @@ def flatten(self: Tensor) -> Tensor:
     return apply(shape_ops.reshape, (self,), {"shape": (-1,)})
 
 
-def _spread(numbers: tuple[Any, ...]) -> tuple[int, ...]:
+def _spread(numbers: Operands) -> Shape:
     """Return the integers of a call that takes them one by one or in one sequence."""
     return (
         tuple(numbers[0]) if len(numbers) == 1 and not isinstance(numbers[0], (int, np.integer)) else numbers

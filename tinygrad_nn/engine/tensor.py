@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from tinygrad_nn import context
 from tinygrad_nn.context import DEFAULT, SCOPE, STATE
@@ -22,19 +22,28 @@ from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeErro
 from tinygrad_nn.ops.indexing import getitem, split_index
 from tinygrad_nn.ops.shape import astype, transpose
 from tinygrad_nn.primitives.composite import Composite
-from tinygrad_nn.primitives.operands import Array, as_array, as_operand, common_dtype, is_weak
+from tinygrad_nn.primitives.operands import (
+    Array,
+    Function,
+    Operands,
+    Params,
+    as_array,
+    as_operand,
+    common_dtype,
+    is_weak,
+)
 from tinygrad_nn.primitives.primitive import Primitive
 from tinygrad_nn.primitives.record import REGISTRY
 
 Operand: TypeAlias = "Tensor | ArrayLike"
 """What ops, layers and losses take: a tensor, or anything that `np.asarray` makes an array of."""
 
-NO_PARAMS: dict[str, Any] = {}
+NO_PARAMS: Params = {}
 _new: Any = object.__new__
 _ndarray = np.ndarray
 
 
-def apply(op: Primitive, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS) -> Tensor:
+def apply(op: Primitive, operands: Operands, params: Params = NO_PARAMS) -> Tensor:
     """Compute `op` on operands of which at least one is a Tensor, and record it if someone may differentiate it."""
     if len(operands) == 1 and type(x := operands[0]) is Tensor:
         # Half of all ops have one operand, and nothing to convert or to promote.
@@ -73,8 +82,8 @@ def compute(
     arrays: list[Any],
     links: list[Any],
     needs: int,
-    params: dict[str, Any],
-    operands: tuple[Any, ...],
+    params: Params,
+    operands: Operands,
 ) -> Tensor:
     """Run `op` on arrays; `links` holds the node of each that has one, `needs` is the bit mask of wanted gradients."""
     recording: bool
@@ -148,14 +157,20 @@ class Tensor(Methods, Conversions):
     _node: Node | Leaf | None
 
     def __init__(
-        self, data: Any, *, requires_grad: bool = False, dtype: Any = None, name: str | None = None
+        self,
+        data: Operand,
+        *,
+        requires_grad: bool = False,
+        dtype: DTypeLike | None = None,
+        name: str | None = None,
     ) -> None:
-        before = data._data if isinstance(data, Tensor) else data
-        self._data = np.array(as_array(before, dtype), copy=True, order="K")
+        array = data._data if isinstance(data, Tensor) else as_array(data, dtype)
+        self._data = np.array(array if dtype is None else as_array(array, dtype), copy=True, order="K")
         self._node = None
         _make_leaf(self, requires_grad, name)
-        for tracer in context.current().tracers if isinstance(data, Tensor) else ():
-            tracer.on_copy(before if data._node is None else data._node, before, self._data)
+        if isinstance(data, Tensor):
+            for tracer in context.current().tracers:
+                tracer.on_copy(array if data._node is None else data._node, array, self._data)
 
     # What a tensor is
 
@@ -166,7 +181,7 @@ class Tensor(Methods, Conversions):
         return self._data
 
     @data.setter
-    def data(self, value: Any) -> None:
+    def data(self, value: Operand) -> None:
         if type(self._node) is Node:
             raise GraphError(
                 "the data of a result cannot be replaced\n  hint   make a new tensor: tn.tensor(array)"
@@ -237,7 +252,7 @@ class Tensor(Methods, Conversions):
 
     # Going back
 
-    def backward(self, cotangent: Any = None, *, retain_graph: bool = False) -> None:
+    def backward(self, cotangent: Operand | None = None, *, retain_graph: bool = False) -> None:
         """Add to `.grad` of every leaf the gradient of this tensor, weighted with `cotangent`.
 
         Args:
@@ -285,7 +300,7 @@ class Tensor(Methods, Conversions):
 
     # Copies: a leaf travels with its name and gradient, a result would need its graph
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> Operands:
         if type(self._node) is Node:
             raise GraphError(
                 f"the result of {self._node.op.name} cannot be copied or pickled with its graph\n"
@@ -293,7 +308,7 @@ class Tensor(Methods, Conversions):
             )
         return _restore, (self._data, self.requires_grad, self.name, self.grad)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+    def __deepcopy__(self, memo: dict[int, object]) -> Tensor:
         _, (_, requires_grad, name, grad) = self.__reduce__()
         memo[id(self)] = copied = Tensor(self, requires_grad=requires_grad, name=name)
         if grad is not None:
@@ -303,10 +318,10 @@ class Tensor(Methods, Conversions):
     # NumPy's protocols
 
     @staticmethod
-    def __primitive__(op: Primitive, operands: tuple[Any, ...], params: dict[str, Any]) -> Tensor:
+    def __primitive__(op: Primitive, operands: Operands, params: Params) -> Tensor:
         return apply(op, operands, params)
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if "out" in kwargs:
             raise NoGradientRule(
                 f"{ufunc.__name__}: out= would write a tensor into a plain array and lose its gradient\n"
@@ -319,7 +334,7 @@ class Tensor(Methods, Conversions):
             inputs, kwargs = op.bind(inputs, kwargs)
         return apply(op, inputs, kwargs)
 
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    def __array_function__(self, function: Function, types: object, args: Operands, kwargs: Params) -> Any:
         record = REGISTRY.get(function)
         if not isinstance(record, (Primitive, Composite)):
             return without_rule(function, args, kwargs)
@@ -340,13 +355,15 @@ def wrap(array: Array, node: Node | Leaf | None) -> Tensor:
     return tensor
 
 
-def tensor(data: Any, *, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> Tensor:
+def tensor(
+    data: Operand, *, requires_grad: bool = False, dtype: DTypeLike | None = None, name: str | None = None
+) -> Tensor:
     """Return a Tensor with a copy of `data`; see `Tensor`."""
     return Tensor(data, requires_grad=requires_grad, dtype=dtype, name=name)
 
 
 def as_tensor(
-    data: Any, *, requires_grad: bool = False, dtype: Any = None, name: str | None = None
+    data: Operand, *, requires_grad: bool = False, dtype: DTypeLike | None = None, name: str | None = None
 ) -> Tensor:
     """Return a Tensor that shares memory with `data` where possible, as `np.asarray` does; a Tensor stays itself."""
     if isinstance(data, Tensor):

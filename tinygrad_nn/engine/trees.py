@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 
-def leaves(tree: Any) -> Iterator[Any]:
+def leaves(tree: object) -> Iterator[Any]:
     """Yield the leaves in order, those of subclasses too, which reading does not need to make again.
 
     Example:
@@ -51,7 +51,7 @@ def mapped_by_name(function: Callable[[Any, str], Any], tree: Any, name: str) ->
     return function(tree, name)
 
 
-def is_sequence(thing: Any) -> bool:
+def is_sequence(thing: object) -> bool:
     """Tell whether `thing` is a list, tuple or named tuple, which another with other items can stand for."""
     return type(thing) in (list, tuple) or (isinstance(thing, tuple) and hasattr(thing, "_fields"))
 

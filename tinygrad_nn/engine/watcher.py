@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_nn.engine.node import Leaf, Node
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives.operands import Array, Params
 from tinygrad_nn.primitives.primitive import Primitive
 
 
@@ -23,7 +23,7 @@ class Watcher:
         op: Primitive,
         links: Sequence[Any],
         arrays: Sequence[Any],
-        params: dict[str, Any],
+        params: Params,
         result: Array,
     ) -> None:
         """Called after `op` made the array `result` from `arrays`; `links` has the node of each that has one."""
@@ -58,7 +58,7 @@ class Tracer(Watcher):
     def on_copy(self, link: Any, array: Array, copy: Array) -> None:
         """Called after a tensor with a node or array `link` was made into a new one, whose array is `copy`."""
 
-    def on_update(self, update: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> bool:
+    def on_update(self, update: Primitive, operands: Sequence[Any], params: Params) -> bool:
         """Called instead of a kernel that writes its operands; True says that it has been dealt with."""
         return False
 

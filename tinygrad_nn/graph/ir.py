@@ -68,17 +68,21 @@ class Call(Value):
     params: dict[str, Any] = field(default_factory=dict)
 
 
+Host = tuple[int, Callable[[], None]]
+"""Plain Python work, and how many values of a graph come before it."""
+
+
 @dataclass(slots=True, eq=False)
 class Graph:
     """A computation: its values, which of them are given and returned, and what the reader has to know of it.
 
-    `host` holds plain Python work, such as setting a learning rate, that comes before a replay.
+    `hosts` holds plain Python work, such as setting a learning rate, that is due in a replay.
     """
 
     values: list[Value] = field(default_factory=list)
     inputs: tuple[int, ...] = ()
     outputs: tuple[int, ...] = ()
-    host: list[Callable[[], None]] = field(default_factory=list)
+    hosts: list[Host] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -170,7 +174,7 @@ class Graph:
         given = {} if inputs is None else dict(zip(self.inputs, inputs, strict=True))
         states = [(v.data, v.data.copy()) for v in self.values if v.kind == "state"]
         try:
-            for prepare in self.host:
+            for _, prepare in self.hosts:
                 prepare()
             return self._run(given)
         finally:

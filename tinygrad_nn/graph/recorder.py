@@ -27,10 +27,14 @@ _ASTYPE: Any = REGISTRY["astype"]
 
 
 class Recorder(Tracer, Builder):
-    """Records every op that runs, forward, backward and updates, into one graph. Updates are not executed."""
+    """Records every op that runs, forward, backward and updates, into one graph. Updates are not executed.
+
+    `plain` has the inputs that the caller gave as plain arrays.
+    """
 
     def __init__(self) -> None:
         Builder.__init__(self)
+        self.plain: set[int] = set()
         self._rule: int | None = None
         self._last = -1
 
@@ -89,7 +93,7 @@ class Recorder(Tracer, Builder):
         return True
 
     def on_host(self, prepare: Callable[[], None]) -> bool:
-        self.graph.host.append(prepare)
+        self.graph.hosts.append((len(self.graph.values), prepare))
         return True
 
     def on_assign(self, tensor: Any) -> None:
@@ -157,6 +161,8 @@ def _as_input(arg: Any, name: str, recorder: Recorder) -> Any:
     index = recorder.add_input(array, (node and node.name) or name)
     if node is not None:
         recorder.nodes[node] = index
+    if not isinstance(arg, Tensor):
+        recorder.plain.add(index)
     return wrap(array, node)
 
 

@@ -14,8 +14,7 @@ class _Activation(Module):
     op: Primitive
 
     def forward(self, x: Operand) -> Tensor:
-        y: Tensor = self.op(as_tensor(x))
-        return y
+        return apply(self.op, (as_tensor(x),))
 
 
 class Sigmoid(_Activation):

@@ -14,7 +14,7 @@ from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
 from tinygrad_nn.nn.summary import TRIED_WITH, Row, Summary, counted_parameters, spell_shape
 from tinygrad_nn.primitives.operands import Array
-from tinygrad_nn.states import check_fit
+from tinygrad_nn.states import check_state
 
 Inputs = ParamSpec("Inputs")
 Output = TypeVar("Output", covariant=True)
@@ -131,7 +131,7 @@ class Module:
         targets = dict(self._named_values())
         # They may be our own.
         copies = {name: plain(value).copy() for name, value in state.items()}
-        check_fit(type(self).__name__, {name: plain(value) for name, value in targets.items()}, copies)
+        check_state(type(self).__name__, {name: plain(value) for name, value in targets.items()}, copies)
         for name, value in targets.items():
             plain(value)[...] = copies[name]
             if isinstance(value, Tensor):
@@ -182,7 +182,7 @@ class Module:
         )
 
     def extra_repr(self) -> str:
-        """What stands between the parentheses of the representation of a layer without children."""
+        """Return what stands between the parentheses of the representation of a layer without children."""
         return ""
 
     def __repr__(self) -> str:

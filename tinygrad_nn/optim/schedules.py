@@ -83,8 +83,7 @@ def cosine(rate: float, steps: int, last: float = 0.0) -> Schedule:
 
 
 def warmup(schedule: Schedule, steps: int) -> Schedule:
-    """Rise in a straight line to `schedule(0)` over the first `steps` steps, then follow it from its
-    beginning.
+    """Rise in a straight line to `schedule(0)` over the first `steps` steps, then follow it from its beginning.
 
     Example:
         >>> rate = warmup(exponential(0.1, 0.5, steps=100), 10)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 from tinygrad_nn.errors import ArgumentError, NoGradientRule
-from tinygrad_nn.primitives.operands import lists_in_dtype_of_arrays
+from tinygrad_nn.primitives.operands import Function, lists_in_dtype_of_arrays
 from tinygrad_nn.primitives.record import Domain, Record, Samples
 from tinygrad_nn.primitives.signature import Signature
 
@@ -17,12 +16,12 @@ class Composite(Record):
 
     def __init__(
         self,
-        function: Callable[..., Any],
+        function: Function,
         name: str,
-        functions: tuple[Callable[..., Any], ...] = (),
+        functions: tuple[Function, ...] = (),
         *,
         method: bool = False,
-        reference: Callable[..., Any] | None = None,
+        reference: Function | None = None,
         domain: Domain | None = None,
         samples: Samples | None = None,
         analytic: bool = True,
@@ -44,7 +43,7 @@ class Composite(Record):
         self.__doc__ = function.__doc__
 
 
-def _called_as(key: Any, function: Callable[..., Any], name: str, settings: tuple[str, ...]) -> Any:
+def _called_as(key: Any, function: Function, name: str, settings: tuple[str, ...]) -> Any:
     """Return a composite that is called as NumPy's function is, and refuses what it has no rule for."""
     told = Signature(key, function)
     takes, own = (

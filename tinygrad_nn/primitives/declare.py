@@ -8,31 +8,32 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any, Never, TypeVar
+from typing import Never, TypeVar
 
 from tinygrad_nn.errors import BadRule
 from tinygrad_nn.primitives.composite import Composite
+from tinygrad_nn.primitives.operands import Function
 from tinygrad_nn.primitives.primitive import Adapt, Kinks, Primitive
 from tinygrad_nn.primitives.record import Domain, Samples, register
 from tinygrad_nn.primitives.rule import takes_cotangent
 
-F = TypeVar("F", bound=Callable[..., Any])
-Rules = Callable[..., Any] | None
+F = TypeVar("F", bound=Function)
+Rules = Function | None
 
 
 def op(
-    function: Callable[..., Any],
+    function: Function,
     *rules: Rules,
     name: str | None = None,
-    call: Callable[..., Any] | None = None,
+    call: Function | None = None,
     adapt: Adapt | None = None,
-    also: tuple[Callable[..., Any], ...] = (),
+    also: tuple[Function, ...] = (),
     operand_names: tuple[str, ...] | None = None,
     variadic: bool = False,
-    residuals: Mapping[str, Callable[..., Any]] | None = None,
+    residuals: Mapping[str, Function] | None = None,
     promotes: bool | None = None,
     method: bool | None = None,
-    reference: Callable[..., Any] | None = None,
+    reference: Function | None = None,
     domain: Domain | None = None,
     kinks: Kinks = (),
     samples: Samples | None = None,
@@ -105,11 +106,11 @@ def kernel(
     name: str | None = None,
     operand_names: tuple[str, ...] | None = None,
     variadic: bool = False,
-    residuals: Mapping[str, Callable[..., Any]] | None = None,
+    residuals: Mapping[str, Function] | None = None,
     writes: tuple[int, ...] = (),
     promotes: bool | None = None,
     method: bool | None = None,
-    reference: Callable[..., Any] | None = None,
+    reference: Function | None = None,
     domain: Domain | None = None,
     kinks: Kinks = (),
     samples: Samples | None = None,
@@ -119,7 +120,7 @@ def kernel(
     zero_gradient: bool = False,
     differentiable: bool = True,
     **unknown: Never,
-) -> Callable[[Callable[..., Any]], Primitive]:
+) -> Callable[[Function], Primitive]:
     """Decorate a plain NumPy function to declare it as an op; operands go by its own parameter names.
 
     Args:
@@ -145,7 +146,7 @@ def kernel(
     if not rules:
         raise BadRule(f"kernel: needs a rule for each operand, or None for one without\n{_KERNEL}")
 
-    def declare(function: Callable[..., Any]) -> Primitive:
+    def declare(function: Function) -> Primitive:
         own_name = name or function.__name__.rstrip("_")
         if own_name == "<lambda>":
             raise BadRule(
@@ -198,10 +199,10 @@ def _refuse(who: str, unknown: Mapping[str, object]) -> None:
 
 
 def composite(
-    *functions: Callable[..., Any],
+    *functions: Function,
     name: str | None = None,
     method: bool = False,
-    reference: Callable[..., Any] | None = None,
+    reference: Function | None = None,
     domain: Domain | None = None,
     samples: Samples | None = None,
     analytic: bool = True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,13 @@ import numpy as np
 from tinygrad_nn.errors import DtypeError, ShapeError
 
 Array = np.ndarray[tuple[Any, ...], np.dtype[Any]]
+"""An array of any shape and dtype; in derivative rules also a tensor that stands for one."""
+Function = Callable[..., Any]
+Operands = tuple[Any, ...]
+"""What an op is called with: arrays, tensors, Python numbers, lists of them."""
+Params = dict[str, Any]
+"""The keywords of a call."""
+Shape = tuple[int, ...]
 DEFAULT_DTYPE = np.dtype(np.float32)
 _KINDS = "fiub"
 
@@ -68,7 +75,7 @@ def as_operand(x: Any) -> Any:
     return as_array(x, None if _holds_arrays(x) else np.asarray(x).dtype)
 
 
-def lists_in_dtype_of_arrays(values: dict[str, Any]) -> dict[str, Any]:
+def lists_in_dtype_of_arrays(values: Params) -> Params:
     """Cast lists of Python floats among operands to the dtype of the others: they are scalars, many of them."""
     if not any(type(x) in _LISTS for x in values.values()):
         return values

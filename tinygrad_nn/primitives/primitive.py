@@ -24,12 +24,13 @@ import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.errors import ArgumentError, BadRule, NoGradientRule
+from tinygrad_nn.primitives.operands import Function, Operands, Params
 from tinygrad_nn.primitives.record import REGISTRY, Domain, Record, Samples
 from tinygrad_nn.primitives.rule import Rule
 from tinygrad_nn.primitives.signature import Signature
 
-Kinks = tuple[float, ...] | Mapping[float, Any] | Callable[..., Any]
-Adapt = Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]
+Kinks = tuple[float, ...] | Mapping[float, Any] | Function
+Adapt = Callable[..., tuple[Operands, Params]]
 
 _LETTERS = "abcdef"
 _PLAIN = frozenset({np.ndarray, float, int, bool})
@@ -43,19 +44,19 @@ class Primitive(Record):
 
     def __init__(
         self,
-        key: Callable[..., Any],
-        function: Callable[..., Any],
-        rules: Sequence[Callable[..., Any] | None],
+        key: Function,
+        function: Function,
+        rules: Sequence[Function | None],
         name: str,
         *,
         operand_names: tuple[str, ...] | None = None,
         variadic: bool = False,
         adapt: Adapt | None = None,
-        residuals: Mapping[str, Callable[..., Any]] | None = None,
+        residuals: Mapping[str, Function] | None = None,
         writes: tuple[int, ...] = (),
         promotes: bool | None = None,
         method: bool | None = None,
-        reference: Callable[..., Any] | None = None,
+        reference: Function | None = None,
         domain: Domain | None = None,
         kinks: Kinks = (),
         samples: Samples | None = None,
@@ -112,7 +113,7 @@ class Primitive(Record):
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
-    def __reduce__(self) -> str | tuple[Any, ...]:
+    def __reduce__(self) -> str | Operands:
         return primitive_of, (self.name,)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -157,7 +158,7 @@ class Primitive(Record):
                         "np.where on operand or result says the same with a gradient"
                     )
 
-    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def bind(self, args: Operands, kwargs: Params) -> tuple[Operands, Params]:
         """Split a call written as NumPy writes it into operands and parameters other than their defaults."""
         count = len(self.rules)
         if len(args) == count and not kwargs and self.adapt is None:
@@ -217,7 +218,7 @@ class Plan:
         self.calls = tuple((i, rule, tuple(order[name] for name in rule.values)) for i, rule in wanted)
 
 
-def _picker(places: tuple[Any, ...]) -> Callable[[list[Any]], Sequence[Any]]:
+def _picker(places: Operands) -> Callable[[list[Any]], Sequence[Any]]:
     """Return the function that picks `places` out of a list, without a call of Python code."""
     if not places:
         return itemgetter(slice(0, 0))

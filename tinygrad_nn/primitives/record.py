@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.errors import BadRule
+from tinygrad_nn.primitives.operands import Function, Operands, Params
 
 Interval = tuple[float, float]
 Domain = Interval | tuple[Interval, ...]
 """Where operands are drawn from: one interval for all, or one for each."""
-Sample = tuple[tuple[Any, ...], dict[str, Any]]
+Sample = tuple[Operands, Params]
 """One call to check an op with: its operands and its parameters."""
 Samples = Callable[[np.random.Generator], list[Sample]]
 
@@ -36,17 +36,17 @@ class Record:
         differentiable: whether its results require grad when an operand does.
     """
 
-    function: Callable[..., Any]
+    function: Function
     differentiable: bool
 
     def __init__(
         self,
-        key: Callable[..., Any],
-        function: Callable[..., Any],
+        key: Function,
+        function: Function,
         name: str,
         *,
         method: bool,
-        reference: Callable[..., Any] | None,
+        reference: Function | None,
         domain: Domain | None,
         samples: Samples | None,
         analytic: bool,

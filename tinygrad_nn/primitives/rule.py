@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tinygrad_nn.errors import BadRule
+from tinygrad_nn.primitives.operands import Function, Operands, Params
 
 
-def takes_cotangent(function: Callable[..., Any]) -> bool:
+def takes_cotangent(function: Function) -> bool:
     """Tell whether the first parameter of a function is g, which makes a derivative rule of it."""
     return next(iter(inspect.signature(function).parameters), None) == "g"
 
@@ -28,7 +29,7 @@ class Rule:
         "wants_shapes",
     )
 
-    def __init__(self, function: Callable[..., Any], known: Iterable[str], owner: str) -> None:
+    def __init__(self, function: Function, known: Iterable[str], owner: str) -> None:
         parameters = list(inspect.signature(function).parameters.values())
         positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
@@ -51,9 +52,7 @@ class Rule:
         self.wants_index = any(p.name == "i" for p in keywords)
         self.wants_shapes = any(p.name == "shapes" for p in keywords)
 
-    def keywords_for(
-        self, params: Mapping[str, Any], shapes: tuple[Any, ...] | None, index: int
-    ) -> dict[str, Any]:
+    def keywords_for(self, params: Mapping[str, Any], shapes: Operands | None, index: int) -> Params:
         """Return what the rule names after its star, for one operand of one call."""
         keywords = {name: params[name] for name in self.keywords if name in params} if params else {}
         if self.wants_shapes:

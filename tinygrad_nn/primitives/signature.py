@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.hints import KEYWORDS
+from tinygrad_nn.primitives.operands import Function, Operands, Params
 
 _NO_DEFAULT = object()
 
@@ -24,7 +25,7 @@ class Signature:
     keywords: frozenset[str] | None
     positions: int | None
 
-    def __init__(self, function: Callable[..., Any], substitute: Callable[..., Any]) -> None:
+    def __init__(self, function: Function, substitute: Function) -> None:
         told = _parameters(function)
         parameters = told if told is not None else _parameters(substitute) or []
         kinds = {p.kind for p in parameters}
@@ -37,7 +38,7 @@ class Signature:
         if told is not None and inspect.Parameter.VAR_POSITIONAL not in kinds:
             self.positions = sum(p.kind is not p.KEYWORD_ONLY for p in named)
 
-    def check(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def check(self, name: str, args: Operands, kwargs: Params) -> None:
         """Raise `ArgumentError` for a keyword that is not there or given twice, and for too many arguments."""
         if self.keywords is not None:
             for keyword in kwargs:
@@ -63,7 +64,7 @@ class Signature:
                 f"  takes  {', '.join(self.names)}"
             )
 
-    def named(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def named(self, name: str, args: Operands, kwargs: Params) -> Params:
         """Return the arguments of a call by their names, without those at their defaults; checked first."""
         self.check(name, args, kwargs)
         values = {**dict(zip(self.names, args, strict=False)), **kwargs}
@@ -84,7 +85,7 @@ def unknown_keyword(name: str, keyword: str, value: Any, known: Iterable[str]) -
     )
 
 
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
+def _parameters(function: Function) -> list[inspect.Parameter] | None:
     try:
         return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tinygrad_nn import checkpoint
+from tinygrad_nn.optim.schedules import Schedule
+from tinygrad_nn.primitives.operands import Array
 from tinygrad_nn.train.history import Mode, better, number
 from tinygrad_nn.train.run import Callback, Run
 
@@ -43,7 +45,7 @@ class EarlyStopping(Callback):
     def on_start(self, run: Run | None) -> None:
         self._least = math.inf
         self._waited = 0
-        self._best: dict[str, Any] = {}
+        self._best: dict[str, Array] = {}
 
     def on_epoch(self, run: Run) -> None:
         value = self._sign * run.history[self.monitor][-1]
@@ -67,14 +69,12 @@ class EarlyStopping(Callback):
 
 
 class LearningRate(Callback):
-    """Sets the learning rate of each epoch to `schedule(epoch)`, the first epoch being 0; see
-    `tn.optim.schedules`.
+    """Sets the learning rate of each epoch to `schedule(epoch)`, the first epoch being 0; see `tn.optim.schedules`.
 
-    For a rate that changes with every step, give the schedule to the optimizer: `SGD(parameters,
-    lr=schedule)`.
+    For a rate that changes with every step, give the schedule to the optimizer: `SGD(parameters, lr=schedule)`.
     """
 
-    def __init__(self, schedule: Callable[[int], float]) -> None:
+    def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
 
     def on_start(self, run: Run) -> None:
@@ -114,8 +114,7 @@ class ReduceOnPlateau(Callback):
         self._least, self._waited = math.inf, 0
 
     def on_start(self, run: Run) -> None:
-        if callable(run.optimizer.lr):
-            raise ValueError("ReduceOnPlateau: the optimizer's learning rate follows a schedule already")
+        _constant_rate(run)
         self._least, self._waited = math.inf, 0
 
     def on_epoch(self, run: Run) -> None:
@@ -125,7 +124,7 @@ class ReduceOnPlateau(Callback):
             return
         self._waited += 1
         if self._waited > self.patience:
-            run.optimizer.lr = max(float(run.optimizer.lr) * self.factor, self.lowest)  # type: ignore[arg-type]
+            run.optimizer.lr = max(_constant_rate(run) * self.factor, self.lowest)
             self._waited = 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -133,6 +132,12 @@ class ReduceOnPlateau(Callback):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._least, self._waited = state["least"], state["waited"]
+
+
+def _constant_rate(run: Run) -> float:
+    if callable(run.optimizer.lr):
+        raise ValueError("ReduceOnPlateau: the optimizer's learning rate follows a schedule already")
+    return float(run.optimizer.lr)
 
 
 class Checkpoint(Callback):

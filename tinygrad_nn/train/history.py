@@ -8,9 +8,12 @@ import io
 import math
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tinygrad_nn import plot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Mode = Literal["min", "max"]
 
@@ -103,7 +106,7 @@ class History:
         """Return whether less or more of a column is better; see `better`."""
         return better(name)
 
-    def plot(self, *columns: str, ax: Any = None) -> Any:
+    def plot(self, *columns: str, ax: Axes | None = None) -> Axes:
         """Draw columns over the epochs, training solid and validation dashed; see `tn.plot.history`."""
         return plot.history(self, *columns, ax=ax)
 

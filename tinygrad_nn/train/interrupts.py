@@ -19,8 +19,8 @@ class Interrupts:
         self._installed = False
 
     def __enter__(self) -> Interrupts:
-        own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if own and threading.current_thread() is threading.main_thread():
+        default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if default and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, self._keep)
             self._installed = True
         return self

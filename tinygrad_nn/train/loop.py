@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TextIO
+from collections.abc import Callable, Iterable
+from typing import TextIO
 
 import numpy as np
 
 from tinygrad_nn.context import no_grad
 from tinygrad_nn.engine.conversions import plain
-from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.module import in_mode
 from tinygrad_nn.optim import Optimizer
+from tinygrad_nn.primitives.operands import Array
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.interrupts import Interrupts
 from tinygrad_nn.train.metrics import Means, Metrics
 from tinygrad_nn.train.nonfinite import not_finite
 from tinygrad_nn.train.progress import Progress
-from tinygrad_nn.train.run import Callback, Loss, Model, Run
+from tinygrad_nn.train.run import Batch, Callback, Loss, Model, Run
+
+Data = tuple[Operand, ...] | Iterable[Batch]
+"""Whole arrays, the targets last, or batches of them."""
 
 ROWS = 1000
 """Rows that `evaluate` and `predict` give to the model at once when they are handed whole arrays."""
@@ -30,11 +34,11 @@ def fit(
     model: Model,
     loss: Loss,
     optimizer: Optimizer,
-    data: Iterable[Sequence[Any]],
+    data: Iterable[Batch],
     *,
     epochs: int = 1,
     steps: int | None = None,
-    validation: Any = None,
+    validation: Data | None = None,
     metrics: Metrics | None = None,
     callbacks: Iterable[Callback | Callable[[Run], object]] = (),
     progress: bool | TextIO = True,
@@ -106,9 +110,8 @@ def fit(
     return run.history
 
 
-def evaluate(model: Model, loss: Loss, data: Any, *, metrics: Metrics | None = None) -> dict[str, float]:
-    """Return the mean loss and the metrics over all rows, with the model in evaluation mode and no graph
-    recorded.
+def evaluate(model: Model, loss: Loss, data: Data, *, metrics: Metrics | None = None) -> dict[str, float]:
+    """Return the mean loss and the metrics over all rows, in evaluation mode and without a graph.
 
     Args:
         model: a module, or any function of a batch's inputs.
@@ -130,7 +133,7 @@ def evaluate(model: Model, loss: Loss, data: Any, *, metrics: Metrics | None = N
     return means.values()
 
 
-def predict(model: Model, *inputs: Any) -> np.ndarray[Any, Any]:
+def predict(model: Model, *inputs: Operand) -> Array:
     """Return what the model makes of arrays, as one array, in evaluation mode and without a graph.
 
     The rows go through the model in slices, so that memory stays bounded.
@@ -151,10 +154,10 @@ def _tell(callbacks: Iterable[Callback], event: str, run: Run) -> None:
         getattr(callback, event)(run)
 
 
-def _batches_of(data: Any) -> Iterable[Sequence[Any]]:
+def _batches_of(data: Data) -> Iterable[Batch]:
     """Return the batches of a data set, cutting a tuple of whole arrays into slices."""
     if not isinstance(data, tuple):
-        return data  # type: ignore[no-any-return]
+        return data
     arrays = [plain(array) for array in data]
     lengths = {array.shape[:1] for array in arrays}
     if len(lengths) != 1 or () in lengths:

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.engine.conversions import plain
-from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.primitives.operands import Array
 
-Metric = Callable[[Any, Any], float]
+Metric = Callable[[Array, Array], float]
 Metrics = Mapping[str, Metric]
 
 
-def accuracy(predictions: Any, labels: Any) -> float:
+def accuracy(predictions: Operand, labels: Operand) -> float:
     """Return the share of rows whose largest score stands at the label.
 
     Args:
@@ -46,7 +47,7 @@ class Means:
         self.rows = 0
         self._totals: dict[str, float] = {}
 
-    def add(self, loss: Tensor, predictions: Any, targets: Any, metrics: Metrics) -> None:
+    def add(self, loss: Tensor, predictions: Operand, targets: Any, metrics: Metrics) -> None:
         rows = len(targets)
         numbers = {"loss": loss.item()}
         if metrics:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.context import no_grad
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.debug import debug
-from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import NonFinite
 from tinygrad_nn.nn.module import Module
+from tinygrad_nn.primitives.operands import Array
 from tinygrad_nn.train.run import Run
 
 
-def not_finite(run: Run, inputs: Sequence[Any], targets: Any, value: Tensor) -> NonFinite:
+def not_finite(run: Run, inputs: Sequence[Operand], targets: Operand, value: Tensor) -> NonFinite:
     """Return the error that says in which epoch and batch a loss is not finite, and what made it so."""
     lines = [
         f"the loss is {value.item()} in epoch {run.epoch + 1}, batch {run.batch + 1}; this step was not taken"
@@ -28,11 +28,10 @@ def not_finite(run: Run, inputs: Sequence[Any], targets: Any, value: Tensor) -> 
     return error
 
 
-def _sources(run: Run, inputs: Sequence[Any], targets: Any) -> list[str]:
-    named = {f"input {k}": x for k, x in enumerate(inputs)} | {"targets": targets}
+def _sources(run: Run, inputs: Sequence[Operand], targets: Operand) -> list[str]:
+    arrays = {f"input {k}": plain(x) for k, x in enumerate(inputs)} | {"targets": plain(targets)}
     if isinstance(run.model, Module):
-        named |= {f"parameter {name}": value for name, value in run.model.named_parameters()}
-    arrays = {name: plain(x) for name, x in named.items()}
+        arrays |= {f"parameter {name}": plain(value) for name, value in run.model.named_parameters()}
     bad = [f"{name} {array.shape}: {_census(array)}" for name, array in arrays.items() if not _finite(array)]
     if bad:
         return [f"not finite before the first op: {text}" for text in bad]
@@ -44,12 +43,11 @@ def _sources(run: Run, inputs: Sequence[Any], targets: Any) -> list[str]:
     return []
 
 
-def _finite(x: Any) -> bool:
-    array = np.asarray(x)
+def _finite(array: Array) -> bool:
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
-def _census(array: Any) -> str:
+def _census(array: Array) -> str:
     nans, infinities = int(np.isnan(array).sum()), int(np.isinf(array).sum())
     counts = [f"{count} {what}" for count, what in ((nans, "NaN"), (infinities, "infinite")) if count]
     return f"{' and '.join(counts)} of {np.size(array)} values"

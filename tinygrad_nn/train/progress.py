@@ -62,7 +62,8 @@ class Progress(Callback):
         self._out.flush()
 
     def _rewrite(self, line: str) -> None:
-        line = line[: shutil.get_terminal_size().columns - 1]  # a line that wraps could not be rewritten
+        # A line that wraps could not be rewritten.
+        line = line[: shutil.get_terminal_size().columns - 1]
         self._out.write("\r" + line.ljust(self._shown))
         self._out.flush()
         self._shown = len(line)

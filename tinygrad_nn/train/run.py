@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.optim import Optimizer
 from tinygrad_nn.train.history import History
@@ -17,11 +17,12 @@ from tinygrad_nn.train.metrics import Means, Metrics
 
 Model = Callable[..., Any]
 Loss = Callable[[Any, Any], Tensor]
+Batch = Sequence[Any]
+"""What the model is called with, and the targets at the end."""
 
 
 class Callback:
-    """Base of callbacks: override what you need; `run` knows the model, the optimizer, the history and
-    `stop(why)`.
+    """Base of callbacks: override what you need; `run` knows the model, the optimizer, the history and `stop(why)`.
 
     What a callback remembers from epoch to epoch it returns from `state_dict`, so that a checkpoint contains
     it. Callbacks are told in the order given, those of a higher `rank` after all others.
@@ -77,21 +78,19 @@ class Run:
         model: Model,
         loss: Loss,
         optimizer: Optimizer,
-        data: Iterable[Sequence[Any]],
+        data: Iterable[Batch],
         *,
         epochs: int,
         steps: int | None,
         metrics: Metrics | None,
         callbacks: Iterable[Callback | Callable[[Run], object]],
     ) -> None:
-        callbacks = (
-            list(callbacks) if isinstance(callbacks, Iterable) else callbacks
-        )  # an iterator gives them once
+        # An iterator gives them once.
+        callbacks = list(callbacks) if isinstance(callbacks, Iterable) else callbacks
         _check_roles(model, loss, optimizer, epochs, metrics, callbacks)
-        whole = (np.ndarray, Tensor)
-        if isinstance(data, (tuple, *whole)) or (
-            isinstance(data, list) and isinstance(next(iter(data), None), whole)
-        ):
+        array = (np.ndarray, Tensor)
+        several = isinstance(data, list) and isinstance(next(iter(data), None), array)
+        if several or isinstance(data, (tuple, *array)):
             raise TypeError(
                 "fit: data are batches, and these are whole arrays\n"
                 "  hint   tn.data.batches(X, y, size=100, rng=0)"
@@ -136,17 +135,18 @@ class Run:
         """Return the steps per second of this epoch."""
         return self._batches_here / max(time.perf_counter() - self._since, 1e-9)
 
-    def remaining(self) -> Iterator[Sequence[Any]]:
+    def remaining(self) -> Iterator[Batch]:
         """Yield the batches of this epoch that have not been trained on."""
         self._batches_here, self._since = 0, time.perf_counter()
         batches = iter(self.data)
-        if not hasattr(self.data, "load_state_dict"):  # the others resume where their state says
+        # The others resume where their state says.
+        if not hasattr(self.data, "load_state_dict"):
             batches = itertools.islice(batches, self.batch, None)
         if self.steps is not None:
             batches = itertools.islice(batches, self.steps - self.batch)
         yield from batches
 
-    def record(self, value: Tensor, predictions: Any, targets: Any) -> None:
+    def record(self, value: Tensor, predictions: Operand, targets: Operand) -> None:
         """Count a completed step."""
         self._means.add(value, predictions, targets, self.metrics)
         self.batch += 1
@@ -171,14 +171,15 @@ class Run:
     def state_dict(self) -> dict[str, Any]:
         """Return how far this run has come, as plain data."""
         rate = None if callable(self.optimizer.lr) else float(self.optimizer.lr)
-        state: dict[str, Any] = {
+        return {
             "epoch": self.epoch,
             "batch": self.batch,
             "stopping": self.stopping,
             "lr": rate,
+            "seconds": self.seconds() if self.batch else 0.0,
+            "means": self._means.state_dict(),
+            "history": self.history.state_dict(),
         }
-        state |= {"seconds": self.seconds() if self.batch else 0.0, "means": self._means.state_dict()}
-        return {**state, "history": self.history.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
@@ -190,7 +191,9 @@ class Run:
             self.optimizer.lr = state["lr"]
 
 
-def _check_roles(model: Any, loss: Any, optimizer: Any, epochs: Any, metrics: Any, callbacks: Any) -> None:
+def _check_roles(
+    model: object, loss: object, optimizer: object, epochs: object, metrics: object, callbacks: object
+) -> None:
     """Refuse what cannot play the part that `fit` has for it, before anything is trained."""
     call = 'fit(model, tn.nn.losses.cross_entropy, optimizer, data, metrics={"acc": tn.train.accuracy})'
     parts = {
@@ -210,10 +213,10 @@ def _check_roles(model: Any, loss: Any, optimizer: Any, epochs: Any, metrics: An
         ),
         "callbacks are a list": (isinstance(callbacks, Iterable), callbacks),
     }
-    for expected, (good, given) in parts.items():
+    for expected, (good, part) in parts.items():
         if not good:
-            raise ArgumentError(f"fit: {expected}, got {given!r:.60}\n  hint   {call}")
-    for callback in callbacks:
+            raise ArgumentError(f"fit: {expected}, got {part!r:.60}\n  hint   {call}")
+    for callback in callbacks if isinstance(callbacks, Iterable) else ():
         if isinstance(callback, type):
             raise ArgumentError(f"fit: a callback is a class\n  hint   {callback.__name__}(...)")
         if not isinstance(callback, Callback) and not callable(callback):

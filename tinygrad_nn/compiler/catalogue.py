@@ -1,0 +1,153 @@
+"""What the compiler knows of ops: one row each, keyed by the op itself.
+
+An op without a row is run as it is, and its result copied to where it belongs; a ufunc writes there by itself. A row
+makes it faster. What a row says, each stage reads: the passes, `find_views`, the NumPy backend, the loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from tinygrad_nn.compiler import kernels, numba_kernels
+from tinygrad_nn.ops import (
+    activation,
+    arithmetic,
+    fused_losses,
+    indexing,
+    reduction,
+    shape,
+)
+from tinygrad_nn.optim import adam, clipping, sgd
+from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives.record import REGISTRY
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Row:
+    """What the compiler knows of one op.
+
+    Attributes:
+        neutral: the operands that change nothing where they are the number 1.
+        keeps: whether its operand stands for its result, if that has the same shape and dtype.
+        view: how its result is made, if that may be a view of its operand.
+        fills: whether it is an update that fills its first operand without reading it.
+        labels: the operand that holds labels, for the columns of the first.
+        into: makes, for one call, a function that writes its result into an array.
+        in_place: the operands that this function may write over.
+        scratch: whether that function needs the array of the residual, wanted or not.
+        loop: the result of one element in a fused loop: operands by their number, {T} is the type, {w} its width.
+        bools: the operands of the loop that are bools; all others are not.
+        slow_in_narrow_loops: whether the loop should be long, because it calls a function that vectorises.
+        sums: whether a loop over its operand can sum it too.
+        loops: writes, for one call, loops of its own.
+    """
+
+    neutral: tuple[int, ...] = ()
+    keeps: bool = False
+    view: Callable[..., Array] | None = None
+    fills: bool = False
+    labels: int | None = None
+    into: kernels.Build | None = None
+    in_place: tuple[int, ...] = ()
+    scratch: bool = False
+    loop: str = ""
+    bools: tuple[int, ...] = ()
+    slow_in_narrow_loops: bool = False
+    sums: bool = False
+    loops: numba_kernels.Build | None = None
+
+
+def _transposed(x: Array, axes: tuple[int, ...] | None = None) -> Array:
+    return x.T if axes is None else x.transpose(axes)
+
+
+ROWS: dict[object, Row] = {
+    np.add: Row(loop="{0} + {1}"),
+    np.subtract: Row(loop="{0} - {1}"),
+    np.multiply: Row(loop="{0} * {1}", neutral=(0, 1)),
+    np.divide: Row(loop="{0} / {1}", neutral=(1,)),
+    np.negative: Row(loop="-{0}"),
+    np.positive: Row(loop="{0}", keeps=True),
+    np.reciprocal: Row(loop="{T}(1) / {0}"),
+    np.square: Row(loop="{0} * {0}"),
+    np.sqrt: Row(loop="math.sqrt({0})"),
+    np.absolute: Row(loop="abs({0})"),
+    np.power: Row(into=kernels.power),
+    np.exp: Row(loop="exp{w}({0})", slow_in_narrow_loops=True),
+    np.tanh: Row(loop="tanh{w}({0})", slow_in_narrow_loops=True),
+    np.maximum: Row(
+        loop="({0} if {0} > {1} or {0} != {0} else {1})",
+        into=partial(kernels.extremum, np.maximum),
+        in_place=(0, 1),
+    ),
+    np.minimum: Row(
+        loop="({0} if {0} < {1} or {0} != {0} else {1})",
+        into=partial(kernels.extremum, np.minimum),
+        in_place=(0, 1),
+    ),
+    np.where: Row(loop="({1} if {0} else {2})", bools=(0,), into=kernels.where, in_place=(1,)),
+    np.greater: Row(loop="{0} > {1}"),
+    np.greater_equal: Row(loop="{0} >= {1}"),
+    np.less: Row(loop="{0} < {1}"),
+    np.less_equal: Row(loop="{0} <= {1}"),
+    np.equal: Row(loop="{0} == {1}"),
+    np.not_equal: Row(loop="{0} != {1}"),
+    np.logical_and: Row(loop="{0} & {1}", bools=(0, 1)),
+    np.logical_or: Row(loop="{0} | {1}", bools=(0, 1)),
+    arithmetic.product: Row(
+        loop="({T}(0) if {0} == 0 else {0} * {1})", into=partial(kernels.careful, np.multiply)
+    ),
+    arithmetic.quotient: Row(
+        loop="({T}(0) if {0} == 0 else {0} / {1})", into=partial(kernels.careful, np.divide)
+    ),
+    activation.sigmoid: Row(
+        loop="sigmoid{w}({0})", slow_in_narrow_loops=True, into=kernels.sigmoid, in_place=(0,)
+    ),
+    activation.relu: Row(loop="({0} if {0} > 0 or {0} != {0} else {T}(0))", into=kernels.relu, in_place=(0,)),
+    activation.softmax: Row(into=kernels.softmax, in_place=(0,)),
+    np.sum: Row(into=kernels.total),
+    np.mean: Row(into=kernels.mean),
+    np.max: Row(into=partial(kernels.extreme, np.maximum)),
+    np.min: Row(into=partial(kernels.extreme, np.minimum)),
+    reduction.sum_to: Row(keeps=True, into=kernels.sum_to, sums=True),
+    shape.astype: Row(into=kernels.astype),
+    np.concatenate: Row(into=kernels.concatenate),
+    np.transpose: Row(view=_transposed),
+    np.swapaxes: Row(view=np.swapaxes),
+    np.reshape: Row(view=np.reshape, keeps=True),
+    np.broadcast_to: Row(view=np.broadcast_to, keeps=True),
+    np.expand_dims: Row(view=np.expand_dims, keeps=True),
+    np.squeeze: Row(view=np.squeeze, keeps=True),
+    indexing.getitem: Row(view=indexing.getitem.function),
+    np.matmul: Row(loops=numba_kernels.small_product),
+    fused_losses.minus_one_hot: Row(labels=1, into=kernels.minus_one_hot, in_place=(0,)),
+    fused_losses.nll: Row(labels=1, into=kernels.nll),
+    fused_losses.cross_entropy: Row(
+        labels=1, into=kernels.cross_entropy, scratch=True, loops=numba_kernels.cross_entropy
+    ),
+    sgd.sgd_update: Row(loops=numba_kernels.sgd),
+    adam.adam_update: Row(loops=numba_kernels.adam),
+    clipping.gradient_norm: Row(fills=True),
+}
+"""By NumPy's function, as the registry has it, or by the kernel itself."""
+
+
+def op_of(key: object) -> Primitive:
+    """Return the op that stands for a function of NumPy; an op itself as it is."""
+    record = REGISTRY.get(key, key)
+    assert isinstance(record, Primitive)
+    return record
+
+
+CATALOGUE = {op_of(key): known for key, known in ROWS.items()}
+_NOTHING = Row()
+
+
+def row(op: Primitive) -> Row:
+    """Return what the compiler knows of an op."""
+    return CATALOGUE.get(op, _NOTHING)

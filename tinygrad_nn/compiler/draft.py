@@ -1,0 +1,186 @@
+"""What the stages of the compiler hand on: a graph that becomes tasks, and tasks that get places in memory.
+
+A stage is a function from a `Draft` to the same draft. The passes leave fewer calls in its `order`, `find_views` fills
+`parents`, `list_tasks` fills `tasks`, `place` fills `memory`; then the text of a replay is written from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tinygrad_nn.graph.ir import Call, Graph, Host, Value
+from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives.primitive import Primitive
+
+Run = Callable[..., object]
+"""What a replay calls: it takes the arrays to read, the arrays to fill, then keywords."""
+
+
+class Names(Protocol):
+    """What the text of a replay calls things."""
+
+    def name(self, index: int) -> str:
+        """Return what a value is called."""
+
+    def bind(self, name: str, thing: object) -> str:
+        """Return what an object is called; plain numbers and words are written out."""
+
+
+class LoopNames(Protocol):
+    """What the text of a compiled function calls things."""
+
+    def array(self, index: int) -> str:
+        """Return the parameter that is the flat array of a value."""
+
+    def number(self, value: float) -> str:
+        """Return the parameter that is a number."""
+
+    def scratch(self, array: Array) -> str:
+        """Return the parameter that is an array of the loops' own."""
+
+    def local(self, index: int) -> int:
+        """Return a small number for a value, for the names of variables."""
+
+
+Loops = Callable[[LoopNames], list[str]]
+"""Returns the lines of a compiled function that do a task."""
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """A line of a replay: `name(reads..., makes..., settings...)`; plain Python work neither reads nor makes anything.
+
+    Attributes:
+        name: what the text calls the function.
+        run: the function; None where only loops do the task.
+        reads, makes: the values whose arrays it is given, and those whose arrays it fills.
+        settings: keywords.
+        call: the call of the graph that it does; None for plain Python work and for checks.
+        over: for values that it makes, the operands whose memory each may take, best first.
+        loops: the same as lines of a compiled function, where there are any.
+    """
+
+    name: str
+    run: Run | None
+    reads: tuple[int, ...] = ()
+    makes: tuple[int, ...] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
+    call: Call | None = None
+    over: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    loops: Loops | None = None
+
+    def line(self, names: Names) -> str:
+        """Return the task as a line of Python."""
+        return call_text(names.bind(self.name, self.run), (*self.reads, *self.makes), self.settings, names)
+
+
+def call_text(function: str, arrays: Iterable[int], settings: Mapping[str, object], names: Names) -> str:
+    """Return a call of a function with some arrays and keywords."""
+    words = [f"{key}={names.bind(f'{key}_', setting)}" for key, setting in settings.items()]
+    return f"{function}({', '.join([*map(names.name, arrays), *words])})"
+
+
+@dataclass(slots=True, eq=False)
+class Memory:
+    """The arrays of a compiled graph.
+
+    Attributes:
+        arrays: an array for every value that always lives in the same place.
+        views: values that are made from an array given anew on each run, in order, and what they are views of.
+        nbytes: bytes of the block of intermediate results, and of the buffers that outlive a run.
+    """
+
+    arrays: dict[int, Array] = field(default_factory=dict)
+    views: dict[int, int] = field(default_factory=dict)
+    nbytes: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A graph that is being compiled.
+
+    Attributes:
+        values: those of the captured graph, and after these the ones that stages have added.
+        order: the indices of the calls to make, in order.
+        given: values that no call makes and whose arrays are new on every run, in the order of a replay's arguments.
+        results: values that a replay returns.
+        left: values that a replay leaves behind, in `.grad`.
+        hosts: plain Python work of a replay, in order.
+        captured: how many values the captured graph had; later ones were added by stages.
+        replaced: a value and the one that stands for it.
+        holders: for each value that is left behind the one in whose own buffer it lies.
+        parents: a value that is a view, and what it is a view of.
+        layouts: for every value an array with the layout that its own will have.
+        tasks: what a replay does, in order.
+        memory: where its values live.
+    """
+
+    values: list[Value]
+    order: list[int]
+    given: tuple[int, ...]
+    results: list[int]
+    left: list[int]
+    hosts: list[Host]
+    captured: int
+    replaced: dict[int, int] = field(default_factory=dict)
+    holders: dict[int, int] = field(default_factory=dict)
+    parents: dict[int, int] = field(default_factory=dict)
+    layouts: dict[int, Array] = field(default_factory=dict)
+    tasks: list[Task] = field(default_factory=list)
+    memory: Memory = field(default_factory=Memory)
+
+    def call(self, index: int) -> Call:
+        """Return a value that an op makes."""
+        value = self.values[index]
+        assert isinstance(value, Call)
+        return value
+
+    def calls(self) -> list[Call]:
+        """Return the calls to make, in order."""
+        return [self.call(k) for k in self.order]
+
+    def now(self, index: int) -> int:
+        """Return the value that stands for this one."""
+        while index in self.replaced:
+            index = self.replaced[index]
+        return index
+
+    def operands(self, call: Call) -> tuple[int, ...]:
+        """Return the operands of a call as they are now."""
+        return tuple(map(self.now, call.operands))
+
+    def values_of(self, call: Call) -> list[Value]:
+        """Return the operands of a call themselves."""
+        return [self.values[k] for k in self.operands(call)]
+
+    def written(self) -> set[int]:
+        """Return the values that updates write."""
+        return {self.now(call.operands[place]) for call in self.calls() for place in call.op.writes}
+
+    def root(self, index: int) -> int:
+        """Return the value whose memory this one lies in."""
+        while index in self.parents:
+            index = self.parents[index]
+        return index
+
+    def add(self, op: Primitive, source: int, like: Value, **params: str) -> Call:
+        """Append a call that the captured graph did not have, of one operand, with a result like `like`."""
+        k = len(self.values)
+        call = Call(k, shape=like.shape, dtype=like.dtype, op=op, operands=(source,), params=params)
+        self.values.append(call)
+        return call
+
+    @classmethod
+    def of(cls, graph: Graph, results: list[int], left: list[int], found: Iterable[int]) -> Draft:
+        """Return the draft of a graph; arrays of its inputs, and of the values `found`, are new on every run."""
+        given = tuple(sorted({*graph.inputs, *found}))
+        values = list(graph.values)
+        return cls(values, [call.index for call in graph.ops], given, results, left, graph.hosts, len(values))
+
+
+def is_flat(draft: Draft, index: int) -> bool:
+    """Tell whether the array of a value is contiguous, so that loops can see it as flat."""
+    array = draft.layouts.get(index)
+    return array is not None and array.flags.c_contiguous and array.dtype.isnative

@@ -1,0 +1,130 @@
+"""Ops that have compiled loops of their own: what `loops=` in the catalogue names.
+
+Each function here is told one call and the values that it fills, and returns what writes the lines that do it; or
+None, where that is better left to NumPy. The lines see arrays as flat and contiguous, with sizes written out as
+numbers, so that LLVM can unroll.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tinygrad_nn.compiler.draft import Draft, LoopNames, Loops, is_flat
+from tinygrad_nn.graph.ir import Call
+
+Build = Callable[[Draft, Call, tuple[int, ...]], Loops | None]
+
+KINDS = {"float32": "f4", "float64": "f8"}
+"""The dtypes that loops compute in, and how their text calls them."""
+
+_UNROLLED = 64
+_SMALL = 8192
+
+
+def small_product(draft: Draft, call: Call, makes: tuple[int, ...]) -> Loops | None:
+    """Multiply matrices that are so small that calling BLAS costs more than computing."""
+    arrays = (*draft.operands(call), *makes)
+    a, b, c = (draft.values[i] for i in arrays)
+    if (
+        len(a.shape) != 2
+        or len(b.shape) != 2
+        or c.dtype.name not in KINDS
+        or not a.dtype == b.dtype == c.dtype
+    ):
+        return None
+    (m, k), n = a.shape, b.shape[1]
+    tall = k * n <= _UNROLLED and m >= k
+    if not (tall or m * n <= _UNROLLED) or not 0 < m * k * n <= _SMALL:
+        return None
+    a_strides, b_strides = (_strides(draft, i) for i in arrays[:2])
+    if a_strides is None or b_strides is None:
+        return None
+    (a0, a1), (b0, b1) = a_strides, b_strides
+
+    def rows_unrolled(names: LoopNames) -> list[str]:
+        x, y, z = (names.array(draft.root(i)) for i in arrays)
+        fixed = [f"b{i}_{j} = {y}[{i * b0 + j * b1}]" for i in range(k) for j in range(n)]
+        loads = [f"    a{i} = {x}[i * {a0} + {i * a1}]" for i in range(k)]
+        sums = [" + ".join(f"a{i} * b{i}_{j}" for i in range(k)) for j in range(n)]
+        stores = [f"    {z}[i * {n} + {j}] = {text}" for j, text in enumerate(sums)]
+        return [*fixed, f"for i in range({m}):", *loads, *stores]
+
+    def sums_unrolled(names: LoopNames) -> list[str]:
+        x, y, z = (names.array(draft.root(i)) for i in arrays)
+        places = [(i, j) for i in range(m) for j in range(n)]
+        starts = [f"s{i}_{j} = {KINDS[c.dtype.name]}(0)" for i, j in places]
+        body = [f"    a{i} = {x}[c * {a1} + {i * a0}]" for i in range(m)]
+        body += [f"    b{j} = {y}[c * {b0} + {j * b1}]" for j in range(n)]
+        body += [f"    s{i}_{j} += a{i} * b{j}" for i, j in places]
+        stores = [f"{z}[{i * n + j}] = s{i}_{j}" for i, j in places]
+        return [*starts, f"for c in range({k}):", *body, *stores]
+
+    return rows_unrolled if tall else sums_unrolled
+
+
+def _strides(draft: Draft, index: int) -> tuple[int, int] | None:
+    """Return the strides of a matrix in the flat array of its root, in elements."""
+    root = draft.root(index)
+    array, whole = draft.layouts.get(index), draft.layouts.get(root)
+    if array is None or whole is None or not is_flat(draft, root) or array.ctypes.data != whole.ctypes.data:
+        return None
+    if array.dtype != whole.dtype or min(array.strides) < 0:
+        return None
+    return array.strides[0] // array.itemsize, array.strides[1] // array.itemsize
+
+
+def cross_entropy(draft: Draft, call: Call, makes: tuple[int, ...]) -> Loops | None:
+    """Compute the loss and the gradient of the sum of all rows' losses."""
+    reads = draft.operands(call)
+    logits = draft.values[reads[0]]
+    if logits.dtype.name not in KINDS or not logits.shape[0] or not all(is_flat(draft, k) for k in reads):
+        return None
+    mean = {"mean": 1, "sum": 0, "none": -1}[call.params.get("reduction", "mean")]
+    (rows, classes), width = logits.shape, logits.dtype.itemsize
+
+    def loops(names: LoopNames) -> list[str]:
+        arrays = ", ".join(names.array(k) for k in (*reads, *makes))
+        return [f"cross_entropy{width}({arrays}, {rows}, {classes}, {mean})"]
+
+    return loops
+
+
+def _updatable(draft: Draft, call: Call) -> bool:
+    """Tell whether parameter, gradient and state of an update are alike."""
+    first, *others = draft.values_of(call)[:3]
+    alike = all((x.dtype, x.shape) == (first.dtype, first.shape) for x in others)
+    return alike and first.dtype.name in KINDS and all(is_flat(draft, k) for k in draft.operands(call))
+
+
+def sgd(draft: Draft, call: Call, _makes: tuple[int, ...]) -> Loops | None:
+    """Update with or without momentum."""
+    if not _updatable(draft, call):
+        return None
+    params = call.params
+    momentum, decay = float(params.get("momentum", 0)), float(params.get("weight_decay", 0))
+    nesterov = bool(params.get("nesterov", False))
+
+    def loops(names: LoopNames) -> list[str]:
+        w, g, velocity, _, rate = map(names.array, draft.operands(call))
+        if not momentum and not decay:
+            return [f"sgd_plain({w}, {g}, {rate})"]
+        numbers = map(names.number, (momentum, nesterov, decay))
+        return [f"sgd({', '.join([w, g, velocity, rate, *numbers])})"]
+
+    return loops
+
+
+def adam(draft: Draft, call: Call, _makes: tuple[int, ...]) -> Loops | None:
+    """Update with running means of the gradient and of its square."""
+    if not _updatable(draft, call):
+        return None
+    params = call.params
+    settings = (*params["betas"], params["eps"], float(params.get("weight_decay", 0)))
+    decoupled = bool(params.get("decoupled", False))
+
+    def loops(names: LoopNames) -> list[str]:
+        w, g, first, second, _, rate, count = map(names.array, draft.operands(call))
+        numbers = map(names.number, (*settings, decoupled))
+        return [f"adam({', '.join([w, g, first, second, rate, count, *numbers])})"]
+
+    return loops

@@ -1,0 +1,113 @@
+"""Adam and AdamW."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from tinygrad_nn.optim.optimizer import Optimizer, Parameter, check_number
+from tinygrad_nn.optim.schedules import Schedule
+from tinygrad_nn.primitives.declare import kernel
+from tinygrad_nn.primitives.operands import Array
+
+
+@kernel(*[None] * 7, writes=(0, 2, 3, 4), differentiable=False, method=False)
+def adam_update(
+    parameter: Array,
+    gradient: Array,
+    first: Array,
+    second: Array,
+    scratch: Array,
+    rate: Array,
+    count: Array,
+    *,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+) -> None:
+    """Set m and v to the running means of g and g * g; w -= rate * m_hat / (sqrt(v_hat) + eps) (Kingma and Ba 2015)."""
+    b1, b2 = betas
+    lr, t = float(rate), int(count)
+    if weight_decay and decoupled:
+        parameter *= 1 - lr * weight_decay
+    elif weight_decay:
+        gradient = gradient + weight_decay * parameter
+    np.subtract(gradient, first, out=scratch)
+    scratch *= 1 - b1
+    first += scratch
+    second *= b2
+    np.multiply(gradient, gradient, out=scratch)
+    scratch *= 1 - b2
+    second += scratch
+    np.sqrt(second, out=scratch)
+    scratch *= 1 / math.sqrt(1 - b2**t)
+    scratch += eps
+    np.divide(first, scratch, out=scratch)
+    scratch *= lr / (1 - b1**t)
+    parameter -= scratch
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015), with L2 regularisation through `weight_decay`.
+
+    The bias correction counts the steps of the optimizer, also for a parameter whose first gradient comes later.
+
+    Args:
+        parameters: leaf tensors that require grad.
+        lr: the learning rate, or a function of the number of steps taken so far.
+        betas: decay of the running means of the gradient and of its square, each in [0, 1).
+        eps: added to the root of the second mean.
+        weight_decay: factor of the L2 penalty, added to the gradient.
+
+    Raises:
+        ValueError: a bad rate, beta, eps or decay, no or repeated parameters, a non-leaf.
+    """
+
+    rule = adam_update
+    slots = ("first", "second")
+    _decoupled = False
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float | Schedule = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        who = type(self).__name__
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise ValueError(f"{who}: betas are two numbers, got {betas!r}")
+        for k, beta in enumerate(betas):
+            check_number(who, f"betas[{k}]", beta, below=1)
+        check_number(who, "eps", eps)
+        check_number(who, "weight_decay", weight_decay)
+        options: dict[str, object] = {"betas": (float(betas[0]), float(betas[1])), "eps": float(eps)}
+        if weight_decay:
+            options |= {"weight_decay": weight_decay, "decoupled": self._decoupled}
+        super().__init__(parameters, lr, **options)
+        if any(parameter.dtype.itemsize < 4 for parameter in self.parameters):
+            raise ValueError(
+                f"{who}: float16 is too narrow for the squares of gradients\n  hint   float32 parameters"
+            )
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay, w -= lr * weight_decay * w (Loshchilov and Hutter 2019); 0.01 by default."""
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float | Schedule = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)

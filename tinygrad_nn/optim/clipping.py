@@ -1,0 +1,52 @@
+"""Clipping of gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn import context
+from tinygrad_nn.optim.optimizer import Parameter
+from tinygrad_nn.primitives.declare import kernel
+from tinygrad_nn.primitives.operands import Array
+
+
+@kernel(None, variadic=True, writes=(0,), differentiable=False, method=False)
+def gradient_norm(norm: Array, *gradients: Array, error_if_nonfinite: bool = True) -> None:
+    """The Euclidean norm of all gradients together, in double precision, filled into a 0-d array."""
+    total = math.sqrt(sum(float(np.sum(np.square(g, dtype=np.float64))) for g in gradients))
+    if not math.isfinite(total) and error_if_nonfinite:
+        raise ValueError(f"clip_grad_norm: the norm of the gradients is {total}; nothing was changed")
+    norm[...] = total
+
+
+@kernel(None, None, writes=(0,), differentiable=False, method=False)
+def scale_down(gradient: Array, norm: Array, *, max_norm: float) -> None:
+    """Scale a gradient by max_norm / norm where the norm is larger than that."""
+    if norm > max_norm:
+        gradient *= max_norm / float(norm)
+
+
+def clip_grad_norm(
+    parameters: Parameter | Iterable[Parameter], max_norm: float, *, error_if_nonfinite: bool = True
+) -> float | None:
+    """Scale all gradients together, in place, so that their norm is at most `max_norm`; return the norm they had.
+
+    While a step is being captured for `tn.compile` there is no norm yet, and None is returned.
+
+    Raises:
+        ValueError: `max_norm` is not positive, or the norm is infinite or NaN (unless
+            `error_if_nonfinite=False`).
+    """
+    if not max_norm > 0:
+        raise ValueError(f"clip_grad_norm: max_norm is positive, got {max_norm!r}")
+    several: Iterable[Any] = [parameters] if hasattr(parameters, "grad") else parameters
+    gradients = [p._node.grad for p in dict.fromkeys(several) if p.grad is not None]
+    norm = np.zeros(())
+    gradient_norm(norm, *gradients, error_if_nonfinite=error_if_nonfinite)
+    for gradient in gradients:
+        scale_down(gradient, norm, max_norm=max_norm)
+    return None if context.current().tracers else float(norm)

@@ -1,0 +1,177 @@
+"""Optimizer: one update rule, in place on the array of every parameter, with reused scratch memory.
+
+A rule is registered as a kernel that declares what it writes, so that a captured step contains it. Its learning
+rate and step count are 0-d arrays, set before each step, so that they are inputs and never constants of a capture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tinygrad_nn import context
+from tinygrad_nn.engine.node import tick
+from tinygrad_nn.errors import BadRule
+from tinygrad_nn.optim.schedules import Schedule
+from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.states import check_state
+
+
+class Parameter(Protocol):
+    """What an optimizer knows of a leaf tensor: its array, and the node that has its gradient."""
+
+    _data: Array
+    _node: Any
+
+    @property
+    def requires_grad(self) -> bool: ...
+    @property
+    def is_leaf(self) -> bool: ...
+    @property
+    def grad(self) -> Array | None: ...
+    @property
+    def dtype(self) -> np.dtype: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+class Optimizer:
+    """Base of optimizers: holds the parameters, the learning rate, the step count and the state of each parameter.
+
+    A subclass says what is its own in three places. `rule` is a kernel that updates one parameter in place.
+    `slots` names the arrays of a parameter's shape that are kept for each from step to step, zero at first.
+    `__init__` checks the options and hands them on, as keywords of the rule.
+
+    The operands of a rule are `parameter` and `gradient`, and then by name what it needs: any of the slots,
+    `scratch` (an array of the parameter's shape to compute in), `rate` (of this step) and `count` (the number of this
+    step, from 1), the last two as 0-d arrays.
+
+    Attributes:
+        parameters: the tensors to update.
+        lr: the learning rate, or a function of the number of steps taken so far; may be assigned.
+        steps: how many steps have been taken, a 0-d array.
+        state: the arrays of each parameter, by slot.
+    """
+
+    rule: Primitive
+    slots: tuple[str, ...] = ()
+
+    def __init__(self, parameters: Iterable[Parameter], lr: float | Schedule, **options: object) -> None:
+        who = type(self).__name__
+        self.parameters = _leaves(who, parameters)
+        if not callable(lr):
+            check_number(who, "lr", lr)
+        self.lr = lr
+        self.steps = np.zeros((), np.int64)
+        self._rate = np.zeros(())
+        self._options = options
+        self.state: list[dict[str, Array]] = [
+            {slot: np.zeros_like(parameter._data) for slot in self.slots} for parameter in self.parameters
+        ]
+        pairs = zip(self.parameters, self.state, strict=True)
+        self._operands = [
+            self._rule_operands(np.empty_like(parameter._data), state) for parameter, state in pairs
+        ]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters:
+            parameter._node.grad = None
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient.
+
+        Raises:
+            ValueError: the rate, or what a schedule returned, is no number, negative, infinite or NaN.
+        """
+        _, watchers, tracers = context.current()
+        for watcher in watchers:
+            watcher.before_step(self.parameters)
+        # Every tracer is told, so not any() of a generator.
+        if True not in [tracer.on_host(self._prepare) for tracer in tracers]:
+            self._prepare()
+        update = self.rule if tracers else self.rule.function
+        options = self._options
+        for parameter, operands in zip(self.parameters, self._operands, strict=True):
+            gradient = parameter._node.grad
+            if gradient is not None:
+                update(parameter._data, gradient, *operands, **options)
+                parameter._node.number = tick()
+
+    def _prepare(self) -> None:
+        """Count the step and set the rate; plain Python work that a replay of a captured step repeats."""
+        rate = self.lr(int(self.steps)) if callable(self.lr) else self.lr
+        check_number(type(self).__name__, f"the learning rate of step {self.steps}", rate)
+        self._rate[...] = rate
+        # `+= 1` costs NumPy an iterator.
+        self.steps[...] = int(self.steps) + 1
+
+    def _rule_operands(self, scratch: Array, state: Mapping[str, Array]) -> list[Array]:
+        """Return what the rule takes after a parameter and its gradient."""
+        arrays = self._memory(scratch, state)
+        names = self.rule.operand_names[2:]
+        unknown = [name for name in names if name not in arrays]
+        if unknown:
+            raise BadRule(
+                f"{self.rule.name}: {type(self).__name__} has no {', '.join(unknown)} for the rule\n"
+                f"  hint   after parameter and gradient it may take {', '.join(arrays)}; slots = (...) names more"
+            )
+        return [arrays[name] for name in names]
+
+    def _memory(self, scratch: Array, state: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the arrays that go with one parameter, by the names that a rule may give its operands."""
+        return {**state, "scratch": scratch, "rate": self._rate, "count": self.steps}
+
+    def _arrays(self) -> dict[str, Array]:
+        """Return the arrays that make up the state, by name; not copies."""
+        slots = {f"{k}.{slot}": array for k, state in enumerate(self.state) for slot, array in state.items()}
+        return {"steps": self.steps, **slots}
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return copies of the step count and of every state array, by name."""
+        return {name: array.copy() for name, array in self._arrays().items()}
+
+    def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
+        """Restore what `state_dict` returned, exactly; all of it, or nothing.
+
+        Raises:
+            CheckpointError: lists missing and unexpected names and wrong shapes and dtypes.
+        """
+        targets = self._arrays()
+        arrays = {name: np.asarray(value) for name, value in state.items()}
+        steps = arrays.get("steps", self.steps)
+        countable = steps.shape == () and steps.dtype == self.steps.dtype
+        negative = [f"negative    steps: {steps}"] if countable and steps < 0 else []
+        check_state(type(self).__name__, targets, arrays, negative)
+        for name, target in targets.items():
+            target[...] = arrays[name]
+
+
+def _leaves(who: str, parameters: Iterable[Parameter]) -> list[Parameter]:
+    """Return the parameters as a list, of leaf tensors that require grad, each once."""
+    hint = f"\n  hint   {who}(model.parameters(), lr=...)"
+    if hasattr(parameters, "parameters") or callable(parameters):
+        what = "a model" if hasattr(parameters, "parameters") else "a function"
+        raise ValueError(f"{who}: got {what}{hint}")
+    leaves = list(parameters)
+    if not leaves:
+        raise ValueError(f"{who}: the list of parameters is empty{hint}")
+    for k, leaf in enumerate(leaves):
+        if not getattr(leaf, "requires_grad", False) or not leaf.is_leaf:
+            raise ValueError(
+                f"{who}: parameter {k} is not a leaf tensor that requires grad: {type(leaf).__name__}"
+            )
+    if len({id(leaf) for leaf in leaves}) < len(leaves):
+        raise ValueError(f"{who}: a parameter is listed more than once")
+    return leaves
+
+
+def check_number(who: str, name: str, value: object, below: float = math.inf) -> None:
+    """Raise `ValueError` unless a setting is a number from 0 to less than `below`."""
+    if not isinstance(value, (int, float, np.floating, np.integer)) or not 0 <= value < below:
+        raise ValueError(f"{who}: {name} is a number in [0, {below}), got {value!r}")
