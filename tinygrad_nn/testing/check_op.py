@@ -79,9 +79,8 @@ def find_record(op: Op) -> Record:
     """Return the record of an op, given itself, the function it stands for, or its name."""
     if isinstance(op, Record):
         return op
-    record = REGISTRY.get(op)
-    if record is not None:
-        return record
+    if op in REGISTRY:
+        return REGISTRY[op]
     for record in REGISTRY.values():
         if op in (record.function, getattr(record.function, "__wrapped__", record)):
             return record

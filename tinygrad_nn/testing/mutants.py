@@ -245,7 +245,8 @@ def _outcome(call: Call) -> list[Array]:
         gradients(y, tensors, cotangent=call.cotangent.copy(), retain_graph=True)
         outcome += [g._data for g in first] + [t._data for t in tensors] + saved_arrays(y)
         rng = np.random.default_rng(call.seed)
-        total = sum((g * away_from_zero(rng, g.shape)).sum() for g in first)
+        terms = [(g * away_from_zero(rng, g.shape)).sum() for g in first]
+        total = sum(terms[1:], terms[0])
         if total.requires_grad:
             outcome += [g._data for g in gradients(total, [*tensors, seed])]
     return outcome
