@@ -8,18 +8,18 @@ import pytest
 
 from tests.support.tensor_stub import STUB, stub
 
-SCRIPT = Path(__file__).parent / "support" / "typed_script.py"
-ROOT = SCRIPT.parents[2]
+ROOT = Path(__file__).parents[1]
+SCRIPTS = [ROOT / "tests" / "support" / name for name in ("typed_script.py", "typed_checks.py")]
 CHECKERS = {
     "mypy": [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--config-file="],
     "pyright": [sys.executable, "-m", "pyright", "--pythonpath", sys.executable],
 }
 
 
-def check(checker, path):
+def check(checker, *paths):
     """Return exit status and output of a type checker."""
     pytest.importorskip(checker, reason="pip install 'tinygrad_nn[dev]'")
-    done = subprocess.run([*CHECKERS[checker], str(path)], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([*CHECKERS[checker], *map(str, paths)], cwd=ROOT, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -29,7 +29,7 @@ def test_the_stub_of_tensors_methods_is_the_registry():
 
 @pytest.mark.parametrize("checker", CHECKERS)
 def test_a_users_script_is_typed(checker):
-    status, output = check(checker, SCRIPT)
+    status, output = check(checker, *SCRIPTS)
     assert status == 0, output
 
 

@@ -16,18 +16,16 @@ STUB = Path(operators.__file__).with_name("methods.pyi")
 HEAD = '''\
 """Made by `python -m tests.support.tensor_stub`; a test compares."""
 
-from typing import Any
+from typing import Unpack
 
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor
-from tinygrad_nn.primitives.operands import Shape
-from tinygrad_nn.viz.picture import Picture
-
-Axis = int | tuple[int, ...] | None
+from tinygrad_nn.primitives.operands import Axis, Shape
+from tinygrad_nn.viz import DrawOptions, Picture
 
 class Methods:
-    def graph(self, **options: Any) -> Picture: ...
+    def graph(self, **options: Unpack[DrawOptions]) -> Picture: ...
     def explain(self) -> str: ...
 '''
 

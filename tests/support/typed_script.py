@@ -48,5 +48,6 @@ def script() -> None:
     tn.plot.history(history)
     picture = loss.graph(values=False, title="loss")
     picture.render("loss.svg")
+    model.graph(x).render("model.html")
     assert_type(tn.vjp(f, np.ones(3))[0], tn.Tensor)
     tn.testing.gradcheck(f, np.ones(3))

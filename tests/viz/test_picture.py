@@ -1,12 +1,18 @@
 """draw and graph: what can be drawn, under which names, and what cannot."""
 
+import inspect
+import subprocess
+import sys
+from typing import get_type_hints
+
 import numpy as np
 import pytest
 
 import tinygrad_nn as tn
 from tests.support.networks import X, loss, network
-from tinygrad_nn import viz
+from tinygrad_nn import nn, viz
 from tinygrad_nn.errors import GraphError, GraphFreed
+from tinygrad_nn.viz.scene import Options
 
 
 def test_a_released_graph_and_a_model_without_inputs_say_what_to_do():
@@ -57,3 +63,21 @@ def test_unknown_options_are_refused():
         loss().graph(max_nodes=0)
     with pytest.raises(TypeError, match="colour"):
         loss().graph(colour="red")
+
+
+def test_type_checkers_know_the_options_and_their_types():
+    typed = {name: str(hint) for name, hint in get_type_hints(viz.DrawOptions).items()}
+    assert typed == {name: str(hint) for name, hint in get_type_hints(Options).items()}
+    for function in (viz.draw, tn.Tensor.graph, nn.Module.graph):
+        (options,) = [p for p in inspect.signature(function).parameters.values() if p.kind is p.VAR_KEYWORD]
+        assert options.annotation == "Unpack[DrawOptions]"
+
+
+def test_what_draws_is_loaded_when_something_is_drawn():
+    program = (
+        "import sys, tinygrad_nn as tn\n"
+        "before = [name for name in sys.modules if name.startswith('tinygrad_nn.viz.')]\n"
+        "print(before, tn.viz.Picture.__name__, tn.viz.DrawOptions.__name__, hasattr(tn.viz, 'picutre'))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "[] Picture DrawOptions False\n"

@@ -17,7 +17,7 @@ import tinygrad_nn as tn
 from tests.support.networks import X, loss, network
 from tinygrad_nn import viz
 from tinygrad_nn.errors import RendererNotFound
-from tinygrad_nn.viz.render import dot
+from tinygrad_nn.viz.render import run_graphviz
 
 
 @pytest.fixture
@@ -143,9 +143,8 @@ def test_5000_ops_are_captured_and_written_as_dot_whole(record_property):
     start = time.process_time()
     dot = total.graph(max_nodes=None).dot
     seconds = time.process_time() - start
-    record_property(
-        "processor_seconds", seconds
-    )  # under 2 on two cores of 2.5 GHz; a timing never decides a test
+    # Under 2 on two cores of 2.5 GHz; a timing never decides a test.
+    record_property("processor_seconds", seconds)
     assert dot.count("->") == 5001
 
 
@@ -154,7 +153,7 @@ def test_a_dot_that_fails_says_what_it_said(monkeypatch):
     failed = SimpleNamespace(returncode=1, stdout=b"", stderr=b"syntax error in line 1\n")
     monkeypatch.setattr("subprocess.run", lambda *_, **__: failed)
     with pytest.raises(RuntimeError, match="dot -Tsvg failed: syntax error in line 1$"):
-        dot("digraph {", "svg")
+        run_graphviz("digraph {", "svg")
 
 
 def test_a_legend_with_many_entries_goes_on_in_another_row():

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike
 from tinygrad_nn.context import SCOPE, Scope, current, no_grad
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
+from tinygrad_nn.nn.drawing import Drawing
 from tinygrad_nn.nn.summary import TRIED_WITH, Row, Summary, counted_parameters, spell_shape
 from tinygrad_nn.primitives.operands import Array
 from tinygrad_nn.states import check_state
@@ -29,7 +30,7 @@ class _HasForward(Protocol[Inputs, Output]):
     def forward(self, *args: Inputs.args, **kwargs: Inputs.kwargs) -> Output: ...
 
 
-class Module:
+class Module(Drawing):
     """Base of layers and models: define `forward`, and assign tensors, arrays and modules as attributes.
 
     A Tensor that requires grad is a parameter, an ndarray is a buffer, a Module is a child; lists, tuples and

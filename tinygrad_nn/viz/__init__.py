@@ -8,8 +8,8 @@ viz.draw(error)                         the way to the op that failed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,29 +21,33 @@ from tinygrad_nn.graph.recorder import Recorder, record, tensors
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.primitives.operands import as_array
 
+__all__ = ["DrawOptions", "Picture", "draw"]
+
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from tinygrad_nn.viz.picture import Picture
-    from tinygrad_nn.viz.scene import Options
+    from tinygrad_nn.viz.scene import DrawOptions
+else:
 
-__all__ = ["Picture", "draw"]
+    def __getattr__(name: str) -> type:
+        """Load what draws when something is drawn: most programs never do."""
+        if name not in __all__:
+            raise AttributeError(f"module 'tinygrad_nn.viz' has no attribute {name!r}")
+        from tinygrad_nn.viz.picture import Picture
+        from tinygrad_nn.viz.scene import DrawOptions
+
+        return {"Picture": Picture, "DrawOptions": DrawOptions}[name]
 
 
-def __getattr__(name: str) -> Any:
-    """Load what draws when something is drawn: most programs never do."""
-    if name != "Picture":
-        raise AttributeError(f"module 'tinygrad_nn.viz' has no attribute {name!r}")
-    from tinygrad_nn.viz.picture import Picture
-
-    return Picture
-
-
-def draw(target: Any, *inputs: Any, names: Mapping[str, Any] | None = None, **options: Any) -> Picture:
+def draw(
+    target: Tensor | Callable[..., object] | BaseException, *inputs: object, **options: Unpack[DrawOptions]
+) -> Picture:
     """Return the picture of a computation; gradients, optimizers and random generators stay as they are.
 
     Args:
         target: a tensor; a module or function, with `inputs` to call it with; or an error that an op raised.
         inputs: arrays, Tensors and numbers.
-        names: what to call tensors and arrays among the operands of a tensor.
         options: see `Picture`.
 
     Raises:
@@ -58,55 +62,48 @@ def draw(target: Any, *inputs: Any, names: Mapping[str, Any] | None = None, **op
     from tinygrad_nn.viz.picture import Picture
     from tinygrad_nn.viz.scene import Options
 
-    chosen = Options(**options)
+    settings = Options(**options)
     if isinstance(target, Tensor):
         if inputs:
             raise GraphError(
                 "draw: a tensor has been computed already, so it takes no inputs\n  hint   draw(t)"
             )
-        builder = captured(target, names=names)
-        return Picture(builder.graph, chosen, builder.nodes, target._node)
+        builder = captured(target, names=settings.names)
+        return Picture(builder.graph, settings, builder.nodes, target._node)
     if isinstance(target, BaseException):
-        return Picture(from_error(target), chosen, {}, None)
+        return Picture(from_error(target), settings, {}, None)
     if not callable(target):
         raise GraphError(
             f"draw: {type(target).__name__} is neither a tensor, a function, a module nor an error"
         )
-    return _draw_call(target, inputs, names or {}, chosen)
-
-
-def _draw_call(
-    function: Callable[..., Any], inputs: Any, names: Mapping[str, Any], options: Options
-) -> Picture:
-    what = (
-        type(function).__name__ if isinstance(function, Module) else getattr(function, "__name__", "function")
-    )
+    name = type(target).__name__ if isinstance(target, Module) else getattr(target, "__name__", "function")
     if not inputs:
         raise GraphError(
-            f"draw: {what} needs example inputs\n"
-            f"  hint   viz.draw({what}, x); a result is drawn alone: loss.graph()"
+            f"draw: {name} needs example inputs\n"
+            f"  hint   viz.draw({name}, x); a result is drawn alone: loss.graph()"
         )
-    if isinstance(function, Module):
-        dtype = next((parameter.dtype for parameter in function.parameters()), None)
-        inputs = [
-            x if dtype is None or not isinstance(x, np.ndarray) else cast_input(x, dtype) for x in inputs
-        ]
-    else:
-        inputs = [as_array(x) if isinstance(x, float) else x for x in inputs]
-    from tinygrad_nn.viz.picture import Picture
-
     with unchanged():
         recorder = Recorder()
-        result = record(recorder, function, *inputs)
-        found = tensors(result)
-        if not found:
-            raise GraphError(f"draw: {what} returned {type(result).__name__}, and no tensor to draw")
-        recorder.rename(names)
-        root = found[0]._node if len(found) == 1 else None
-        return Picture(recorder.graph, options, recorder.nodes, root)
+        result = record(recorder, target, *_examples(target, inputs))
+        results = tensors(result)
+        if not results:
+            raise GraphError(f"draw: {name} returned {type(result).__name__}, and no tensor to draw")
+        recorder.rename(settings.names or {})
+        root = results[0]._node if len(results) == 1 else None
+        return Picture(recorder.graph, settings, recorder.nodes, root)
 
 
-def graph(self: Any, *inputs: Any, **options: Any) -> Any:
+def _examples(target: Callable[..., object], inputs: Sequence[object]) -> list[object]:
+    """Return inputs as a module or function computes with them: in the dtype of its parameters, or as arrays."""
+    if not isinstance(target, Module):
+        return [as_array(x) if isinstance(x, float) else x for x in inputs]
+    dtype = next((parameter.dtype for parameter in target.parameters()), None)
+    if dtype is None:
+        return list(inputs)
+    return [cast_input(x, dtype) if isinstance(x, np.ndarray) else x for x in inputs]
+
+
+def graph(self: Tensor | Module, *inputs: object, **options: Unpack[DrawOptions]) -> Picture:
     """Return the picture of how this tensor was computed, or of this model on example inputs; see `viz.draw`.
 
     Example:

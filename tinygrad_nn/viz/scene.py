@@ -1,44 +1,67 @@
-"""From a graph to what is on the picture: boxes, arrows between them, and the modules around them.
+"""Second stage, from a graph and its facts to a scene: boxes, arrows between them, and frames around them.
 
 Modules can be folded into one box: below a depth, when they repeat, and when the picture would get too large.
-What is left out is said in the notes.
+What is left out is said in the notes. A scene has no positions, and no colours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal, TypedDict, get_args
 
 import numpy as np
 
+from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.graph.ir import Call, Graph, Value, setting_text
+from tinygrad_nn.primitives.operands import Array
 from tinygrad_nn.viz.facts import Facts, number
-from tinygrad_nn.viz.module_calls import Modules
+from tinygrad_nn.viz.module_calls import Frame, ModuleCalls
+from tinygrad_nn.viz.theme import LEGEND
 
-_SHORT, _LONG = 8, 32  # characters of a call that go into the title of a box, and below it
+Direction = Literal["LR", "TB"]
+Theme = Literal["auto", "light", "dark"]
+
+# Characters of a call that go into the title of a box, and below it.
+_SHORT, _LONG = 8, 32
+
+
+class DrawOptions(TypedDict, total=False):
+    """The keywords of `Options`, none of them required, for type checkers."""
+
+    names: Mapping[str, Tensor | Array] | None
+    depth: int | None
+    values: bool
+    grads: bool
+    direction: Direction
+    fold_constants: bool
+    fold_repeats: bool
+    max_nodes: int | None
+    theme: Theme
+    title: str | None
 
 
 @dataclass(slots=True)
 class Options:
     """How a graph is drawn; see `Picture`."""
 
+    names: Mapping[str, Tensor | Array] | None = None
     depth: int | None = None
     values: bool = True
     grads: bool = False
-    direction: str = "LR"
+    direction: Direction = "LR"
     fold_constants: bool = True
     fold_repeats: bool = True
     max_nodes: int | None = 300
-    theme: str = "auto"
+    theme: Theme = "auto"
     title: str | None = None
 
     def __post_init__(self) -> None:
-        choices = {"direction": ("LR", "TB"), "theme": ("auto", "light", "dark")}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
+        choices = (("direction", self.direction, Direction), ("theme", self.theme, Theme))
+        for name, choice, allowed in choices:
+            if choice not in get_args(allowed):
                 raise ValueError(
-                    f"{name} is one of {', '.join(map(repr, allowed))}, got {getattr(self, name)!r}"
+                    f"{name} is one of {', '.join(map(repr, get_args(allowed)))}, got {choice!r}"
                 )
         if self.max_nodes is not None and self.max_nodes < 1:
             raise ValueError(f"max_nodes is a positive number or None, got {self.max_nodes!r}")
@@ -51,13 +74,30 @@ class Item:
     id: str
     kind: str
     lines: list[str]
-    group: Any
     values: list[int]
+    group: Frame | None = None
     marks: list[str] = field(default_factory=list)
     value: str = ""
     gradient: str = ""
     alert: str = ""
     tooltip: str = ""
+
+    @property
+    def drawn_as(self) -> str:
+        """The row of `theme.KINDS` that it is drawn by: output and phase come before the kind."""
+        if self.kind in ("module", "error"):
+            return self.kind
+        return next((mark for mark in ("output", "backward", "update") if mark in self.marks), self.kind)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return all its lines, each with its role: title, value, gradient, alert, or nothing special."""
+        roles = ["title", *[""] * (len(self.lines) - 1)]
+        more = (("value", self.value), ("gradient", self.gradient), ("alert", self.alert))
+        return [*zip(roles, self.lines, strict=True), *(row for row in more if row[1])]
+
+    def texts(self) -> list[str]:
+        """Return all its lines."""
+        return [text for _, text in self.rows()]
 
 
 @dataclass(slots=True)
@@ -72,11 +112,14 @@ class Link:
 
 @dataclass(slots=True)
 class Group:
-    """A module around its boxes."""
+    """A frame around its boxes."""
 
     id: str
     title: str
-    parent: Any
+    parent: Frame | None
+
+
+Contents = dict[Frame | None, tuple[list[Item], list[tuple[Frame, Group]]]]
 
 
 @dataclass(slots=True)
@@ -85,22 +128,36 @@ class Scene:
 
     items: dict[str, Item] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
-    groups: dict[Any, Group] = field(default_factory=dict)
+    groups: dict[Frame, Group] = field(default_factory=dict)
     place: dict[int, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    def contents(self) -> Contents:
+        """Return for each frame, and for the whole picture, the boxes and frames that stand directly in it."""
+        contents: Contents = {frame: ([], []) for frame in (None, *self.groups)}
+        for item in self.items.values():
+            contents[item.group][0].append(item)
+        for frame, group in self.groups.items():
+            contents[group.parent][1].append((frame, group))
+        return contents
+
+    def legend(self) -> dict[str, str]:
+        """Return the kinds of boxes and arrows that are on the picture, with what they mean."""
+        present = {item.drawn_as for item in self.items.values()} | {link.kind for link in self.links}
+        return {kind: text for kind, text in LEGEND.items() if kind in present}
 
 
 def build(graph: Graph, facts: Facts, options: Options) -> Scene:
     """Return what is on the picture of a graph; folds until it fits, and says what it left out."""
-    drawer = _Drawer(graph, facts, options)
-    depth = deepest = drawer.modules.deepest
+    builder = _SceneBuilder(graph, facts, options)
+    depth = deepest = builder.calls.deepest
     if options.depth is not None:
         depth = max(options.depth, 0)
     limit = options.max_nodes
-    scene = drawer.scene(depth)
+    scene = builder.scene(depth)
     while limit is not None and len(scene.items) > limit and depth > 0:
         depth = min(depth, deepest) - 1
-        scene = drawer.scene(depth)
+        scene = builder.scene(depth)
         if len(scene.items) <= limit or not depth:
             scene.notes.append(f"modules below depth {depth} are folded; max_nodes=None opens them")
     if limit is not None and len(scene.items) > limit:
@@ -109,14 +166,15 @@ def build(graph: Graph, facts: Facts, options: Options) -> Scene:
     return scene
 
 
-class _Drawer:
+class _SceneBuilder:
     """Decides what every value of a graph becomes."""
 
     def __init__(self, graph: Graph, facts: Facts, options: Options) -> None:
         self.graph, self.facts, self.options = graph, facts, options
-        self.modules = Modules(graph)
+        self.calls = ModuleCalls(graph)
         self.labels = graph.labels()
-        self.hidden: set[int] = set()  # numbers that are written into the label of the op that uses them
+        # Numbers that are written into the label of the op that uses them.
+        self.hidden: set[int] = set()
         if options.fold_constants:
             used = {k for value in graph.ops for k in value.operands} - set(graph.outputs)
             scalars = {v.index for v in graph.values if v.kind in ("constant", "state") and not v.shape}
@@ -124,28 +182,26 @@ class _Drawer:
 
     def scene(self, depth: int) -> Scene:
         scene = Scene()
-        titles = self.modules.titles()
+        titles = self.calls.titles()
         folds = self._folds(titles, depth)
         for value in self.graph.values:
             if value.index in self.hidden:
                 continue
-            path = self.modules.paths[value.index]
-            level = next((k for k, call in enumerate(path) if call in folds), None)
+            path = self.calls.paths[value.index]
+            level = next((k for k, frame in enumerate(path) if frame in folds), None)
             if level is None:
                 item = self._item(value)
             else:
-                name, *more = folds[path[level]]
-                item = scene.items.get(name) or Item(name, "module", more, None, [])
+                name, *lines = folds[path[level]]
+                item = scene.items.get(name) or Item(name, "module", lines, [])
                 item.values.append(value.index)
                 path = path[:level]
             item.group = path[-1] if path else None
             scene.items[item.id] = item
             scene.place[value.index] = item.id
-            for k, call in enumerate(path):
-                if call not in scene.groups:
-                    scene.groups[call] = Group(
-                        f"c{len(scene.groups)}", titles[call], path[k - 1] if k else None
-                    )
+            for frame, parent in zip(path, [None, *path], strict=False):
+                if frame not in scene.groups:
+                    scene.groups[frame] = Group(f"c{len(scene.groups)}", titles[frame], parent)
         for item in scene.items.values():
             if item.kind == "module":
                 self._summarize(item, scene)
@@ -154,14 +210,14 @@ class _Drawer:
         self._connect(scene)
         return scene
 
-    def _folds(self, titles: dict[Any, str], depth: int) -> dict[Any, tuple[str, ...]]:
-        """Return for calls that are folded the id of their box and its first lines."""
-        folds: dict[Any, tuple[str, ...]] = {}
-        for run in self.modules.repeats() if self.options.fold_repeats else ():
+    def _folds(self, titles: dict[Frame, str], depth: int) -> dict[Frame, tuple[str, ...]]:
+        """Return for frames that are folded the id of their box and its first lines."""
+        folds: dict[Frame, tuple[str, ...]] = {}
+        for run in self.calls.repeats() if self.options.fold_repeats else ():
             name = titles[run[0]] if len(run) == 1 else f"{titles[run[0]]} … {titles[run[-1]]}"
             box = (f"m{len(folds)}", name, f"{len(run)} more of the same")
             folds |= dict.fromkeys(run, box)
-        for path in self.modules.paths:
+        for path in self.calls.paths:
             if len(path) > depth:
                 folds.setdefault(path[depth], (f"m{len(folds)}", titles[path[depth]]))
         return folds
@@ -170,17 +226,15 @@ class _Drawer:
         lines = self._call(value) if isinstance(value, Call) else [self.labels[value.index]]
         in_place = isinstance(value, Call) and value.op.writes
         lines.append("failed" if value.kind == "error" else "in place" if in_place else shape(value))
-        item = Item(f"n{value.index}", value.kind, lines, None, [value.index])
+        item = Item(f"n{value.index}", value.kind, lines, [value.index])
         if value.phase != "forward" and isinstance(value, Call):
             item.marks.append(value.phase)
         if value.kind == "error" and self.graph.notes:
             item.alert = self.graph.notes[0].partition(": ")[2]
-        fact = self.facts.values.get(value.index)
-        if fact is not None:
-            item.value, item.tooltip = fact.short, fact.text
-            origin = " starts here" if value.index in self.facts.origins else ""
-            item.alert = fact.alert and fact.alert + origin
-        if self.options.grads and self.facts.differentiated:
+        if value.index in self.facts.values:
+            fact = self.facts.values[value.index]
+            item.value, item.tooltip, item.alert = fact.short, fact.text, self.facts.alert(value.index)
+        if self.options.grads and self.facts.gradients:
             item.gradient = gradient(value, self.facts)
         return item
 
@@ -188,12 +242,12 @@ class _Drawer:
         """Return the op with the numbers and parameters of its call, in one line if that is short."""
         name = value.op.name
         head = f"{value.name} = {name}" if value.name else name
-        shown = [k in self.hidden and self.graph.values[k].kind == "constant" for k in value.operands]
-        numbers = [self.labels[k] if known else "·" for k, known in zip(value.operands, shown, strict=True)]
+        written = {k for k in self.hidden & {*value.operands} if self.graph.values[k].kind == "constant"}
+        numbers = [self.labels[k] if k in written else "·" for k in value.operands]
         if not value.op.variadic and len(numbers) > 2:
             numbers = [f"{n}={x}" for n, x in zip(value.op.operand_names, numbers, strict=True) if x != "·"]
         settings = [f"{key}={setting_text(setting)}" for key, setting in value.params.items()]
-        text = ", ".join([*(numbers if any(shown) else []), *settings])
+        text = ", ".join([*(numbers if written else []), *settings])
         if len(text) <= _SHORT:
             return [f"{head}({text})" if text else head]
         return [head, text if len(text) <= _LONG else f"{text[: _LONG - 1]}…"]
@@ -202,10 +256,8 @@ class _Drawer:
         """Write on the box of folded modules what is inside."""
         if len(item.lines) > 1:
             count = item.lines[1].split()[0]
-            scene.notes.append(
-                f"{item.lines[0]}: {count} modules that repeat those before them are one box; "
-                "fold_repeats=False opens them"
-            )
+            note = f"{item.lines[0]}: {count} modules that repeat those before them are one box; "
+            scene.notes.append(note + "fold_repeats=False opens them")
         inside = [self.graph.values[k] for k in item.values]
         ops = [value for value in inside if isinstance(value, Call)]
         parameters = [value for value in inside if value.kind == "parameter"]
@@ -217,7 +269,7 @@ class _Drawer:
         if first:
             starts = " starts in here" if self.facts.origins & set(item.values) else " in here"
             item.alert = first.split(" in ")[0] + starts
-        if self.options.grads and self.facts.differentiated and parameters:
+        if self.options.grads and self.facts.gradients and parameters:
             reached = sum(value.index in self.facts.gradients for value in parameters)
             item.gradient = f"{reached} of {len(parameters)} gradients"
 
@@ -265,22 +317,24 @@ def _cut(scene: Scene, graph: Graph, limit: int) -> None:
     for link in scene.links:
         if not link.kind:
             sources.setdefault(link.head, []).append(link.tail)
-    kept = dict.fromkeys(scene.place[k] for k in graph.outputs)
-    frontier: Iterable[str] = list(kept)
-    while frontier and len(kept) < limit:
-        further = dict.fromkeys(t for head in frontier for t in sources.get(head, ()) if t not in kept)
-        frontier = list(further)[: limit - len(kept)]
-        kept |= dict.fromkeys(frontier)
-    count = f"{len(scene.items) - len(kept):,}"
-    scene.notes.append(
-        f"the {count} nodes farthest from the output are left out; max_nodes=None shows them all"
-    )
-    more = Item("more", "more", ["…", f"{count} more nodes"], None, [])
-    scene.place = {k: place if place in kept else more.id for k, place in scene.place.items()}
-    scene.items = {more.id: more} | {key: item for key, item in scene.items.items() if key in kept}
-    near = {end: end if end in kept else more.id for link in scene.links for end in (link.tail, link.head)}
-    ends = [(near[link.tail], near[link.head], link.kind) for link in scene.links]
-    data: dict[Any, Link] = {}  # arrows to and from the one box are drawn once
+    near = dict.fromkeys(scene.place[k] for k in graph.outputs)
+    frontier: Iterable[str] = list(near)
+    while frontier and len(near) < limit:
+        further = dict.fromkeys(
+            tail for head in frontier for tail in sources.get(head, ()) if tail not in near
+        )
+        frontier = list(further)[: limit - len(near)]
+        near |= dict.fromkeys(frontier)
+    count = f"{len(scene.items) - len(near):,}"
+    note = f"the {count} nodes farthest from the output are left out; max_nodes=None shows them all"
+    scene.notes.append(note)
+    more = Item("more", "more", ["…", f"{count} more nodes"], [])
+    place = {name: name if name in near else more.id for name in scene.items}
+    scene.place = {k: place[name] for k, name in scene.place.items()}
+    scene.items = {more.id: more} | {name: item for name, item in scene.items.items() if name in near}
+    ends = [(place[link.tail], place[link.head], link.kind) for link in scene.links]
+    # Arrows to and from the one box are drawn once, all others as often as they are there.
+    data: dict[tuple[str, str] | int, Link] = {}
     for k, (tail, head, kind) in enumerate(ends):
         if not kind and tail != head:
             data.setdefault((tail, head) if more.id in (tail, head) else k, Link(tail, head))

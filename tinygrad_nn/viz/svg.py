@@ -1,4 +1,4 @@
-"""SVG from a scene: Graphviz decides where things are, and everything that is drawn is drawn here."""
+"""Fourth stage, from a scene to SVG: Graphviz decides where things are, and all that is seen is drawn here."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from html import escape
 
 from tinygrad_nn.viz import render
-from tinygrad_nn.viz.dot import digraph, fonts, legend, look, texts
+from tinygrad_nn.viz.dot import digraph
 from tinygrad_nn.viz.scene import Item, Options, Scene
-from tinygrad_nn.viz.theme import DASHED, LINE, rules, width
+from tinygrad_nn.viz.theme import KINDS, LINE, css, font, width
 
 _MARGIN, _GAP = 14.0, 6.0
 
@@ -28,25 +28,25 @@ class Layout:
 
 def layout(scene: Scene, options: Options) -> Layout:
     """Return where Graphviz places the boxes and arrows of a scene."""
-    data = replace(
-        scene, links=[link for link in scene.links if not link.kind]
-    )  # the way back runs beside it
-    found = json.loads(render.dot(digraph(data, options).source, "json0"))
-    _, _, wide, high = map(float, found["bb"].split(","))
-    placed = Layout(wide, high)
-    for thing in found.get("objects", ()):
-        if "pos" in thing:
-            x, y = map(float, thing["pos"].split(","))
-            w, h = 72 * float(thing["width"]), 72 * float(thing["height"])
-            placed.boxes[thing["name"]] = (x, high - y, w, h)
-        elif "bb" in thing:
-            x0, y0, x1, y1 = map(float, thing["bb"].split(","))
-            placed.groups[thing["name"].removeprefix("cluster_")] = (x0, high - y1, x1, high - y0)
-    for edge in found.get("edges", ()):
-        tip, *points = edge["pos"].removeprefix("e,").split()  # e,tip start control control point ...
+    # Arrows of gradients run beside those of the data, and have no say in the layout.
+    data = replace(scene, links=[link for link in scene.links if not link.kind])
+    graph = json.loads(render.run_graphviz(digraph(data, options).source, "json0"))
+    _, _, wide, high = map(float, graph["bb"].split(","))
+    positions = Layout(wide, high)
+    for element in graph.get("objects", ()):
+        if "pos" in element:
+            x, y = map(float, element["pos"].split(","))
+            w, h = 72 * float(element["width"]), 72 * float(element["height"])
+            positions.boxes[element["name"]] = (x, high - y, w, h)
+        elif "bb" in element:
+            x0, y0, x1, y1 = map(float, element["bb"].split(","))
+            positions.groups[element["name"].removeprefix("cluster_")] = (x0, high - y1, x1, high - y0)
+    for edge in graph.get("edges", ()):
+        # The text is: e,tip start control control point ...
+        tip, *points = edge["pos"].removeprefix("e,").split()
         spots = [tuple(map(float, spot.split(","))) for spot in [*points, tip]]
-        placed.paths[edge["id"]] = [(x, high - y) for x, y in spots]
-    return placed
+        positions.paths[edge["id"]] = [(x, high - y) for x, y in spots]
+    return positions
 
 
 def _path(spots: list[tuple[float, float]]) -> str:
@@ -63,19 +63,20 @@ def _back(spots: list[tuple[float, float]]) -> str:
     return f"M{tip}L{first}C{' '.join(bends)}"
 
 
-def _shape(item: Item, x: float, y: float, w: float, h: float) -> str:
-    kind = look(item)
-    dashed = " dashed" if kind in DASHED else ""
+def _shape(kind: str, x: float, y: float, w: float, h: float) -> str:
+    """Return the outline of a box of a kind, around its centre."""
+    shape = KINDS[kind].shape
+    styles = "shape dashed" if "dashed" in shape else "shape"
+    if "ellipse" in shape:
+        return f'<ellipse class="{styles}" cx="{x:.1f}" cy="{y:.1f}" rx="{w / 2:.1f}" ry="{h / 2:.1f}"/>'
     left, top = x - w / 2, y - h / 2
-    box = f'<rect class="shape{dashed}" x="{left:.1f}" y="{top:.1f}" width="{w:.1f}" height="{h:.1f}"'
-    if kind in ("op", "backward", "update"):
-        return f'<ellipse class="shape{dashed}" cx="{x:.1f}" cy="{y:.1f}" rx="{w / 2:.1f}" ry="{h / 2:.1f}"/>'
-    if kind == "parameter":
+    box = f'<rect class="{styles}" x="{left:.1f}" y="{top:.1f}" width="{w:.1f}" height="{h:.1f}"'
+    if shape == "rounded box":
         return f'{box} rx="10"/>'
-    if kind == "output":
+    if shape == "double box":
         inner = f'x="{left + 3:.1f}" y="{top + 3:.1f}" width="{w - 6:.1f}" height="{h - 6:.1f}"'
         return f'{box}/><rect class="shape" {inner}/>'
-    if kind == "module":
+    if shape == "3-D box":
         d = 5.0
         front = f"M{left:.1f} {top + d:.1f}h{w - d:.1f}v{h - d:.1f}h{d - w:.1f}z"
         sides = f"M{left:.1f} {top + d:.1f}l{d} {-d}h{w - d:.1f}v{h - d:.1f}l{-d} {d}"
@@ -85,18 +86,18 @@ def _shape(item: Item, x: float, y: float, w: float, h: float) -> str:
 
 
 def _box(item: Item, prefix: str, x: float, y: float, w: float, h: float) -> str:
-    kinds = f"node {look(item)}" + (" alerted" if item.alert else "")
-    parts = [f'<g id="{prefix}{item.id}" class="{kinds}">', _shape(item, x, y, w, h)]
+    kinds = f"node {item.drawn_as}" + (" alerted" if item.alert else "")
+    parts = [f'<g id="{prefix}{item.id}" class="{kinds}">']
     if item.tooltip:
-        parts.insert(1, f"<title>{escape(item.tooltip)}</title>")
-    sizes = [size for size, _ in fonts(item)]
-    baseline = y - 1.28 * sum(sizes) / 2
-    extra = [style for style in ("value", "gradient", "alert") if getattr(item, style)]
-    styles = ["title", *[""] * (len(item.lines) - 1), *extra]
-    for text, size, style in zip(texts(item), sizes, styles, strict=True):
+        parts.append(f"<title>{escape(item.tooltip)}</title>")
+    parts.append(_shape(item.drawn_as, x, y, w, h))
+    rows = item.rows()
+    baseline = y - 1.28 * sum(font(role)[0] for role, _ in rows) / 2
+    for role, text in rows:
+        size, _ = font(role)
         baseline += 1.28 * size
-        named = f' class="{style}"' if style else ""
-        parts.append(f'<text{named} x="{x:.1f}" y="{baseline - 0.32 * size:.1f}">{escape(text)}</text>')
+        style = f' class="{role}"' if role else ""
+        parts.append(f'<text{style} x="{x:.1f}" y="{baseline - 0.32 * size:.1f}">{escape(text)}</text>')
     return "".join([*parts, "</g>"])
 
 
@@ -104,25 +105,20 @@ def _sample(kind: str, x: float, y: float) -> str:
     """Return a small box, or arrow, of a kind for the legend."""
     if kind == "gradient":
         return f'<path class="edge gradient" d="M{x:.1f} {y}h26"/>'
-    marks = [kind] if kind in ("output", "backward", "update") else []
-    item = Item("", "op" if marks else kind, [], None, [], marks)
-    return f'<g class="{kind}">{_shape(item, x + 13, y, 26, 15)}</g>'
+    return f'<g class="{kind}">{_shape(kind, x + 13, y, 26, 15)}</g>'
 
 
 def swatch(kind: str, text: str) -> str:
     """Return an entry of the legend as HTML."""
-    drawn = f'<svg viewBox="-1 -1 28 18" aria-hidden="true">{_sample(kind, 0, 8)}</svg>'
-    return f'<li data-kind="{kind}">{drawn} {escape(text)}</li>'
+    sample = f'<svg viewBox="-1 -1 28 18" aria-hidden="true">{_sample(kind, 0, 8)}</svg>'
+    return f'<li data-kind="{kind}">{sample} {escape(text)}</li>'
 
 
 def _legend(scene: Scene, top: float, room: float) -> tuple[list[str], float, float]:
     """Return the rows of the legend below a picture, the width they take, and where they end."""
     parts: list[str] = []
     x, y, widest = 0.0, top, 0.0
-    entries: list[tuple[str, str]] = list(legend(scene).items())
-    if any(link.kind for link in scene.links):
-        entries.append(("gradient", "gradient flow"))
-    for kind, text in entries:
+    for kind, text in scene.legend().items():
         wide = 34 + width(text, LINE) + 14
         if x and x + wide > room:
             x, y = 0.0, y + 22
@@ -135,15 +131,15 @@ def _legend(scene: Scene, top: float, room: float) -> tuple[list[str], float, fl
 
 def svg(scene: Scene, options: Options, prefix: str, summary: str) -> str:
     """Return a picture as one SVG file with title, legend and notes; ids begin with `prefix`."""
-    placed = layout(scene, options)
-    room = max(placed.width, 460.0)
+    positions = layout(scene, options)
+    room = max(positions.width, 460.0)
     head = 30.0 if options.title else 0.0
-    below, widest, end = _legend(scene, placed.height + 28, room)
+    below, widest, end = _legend(scene, positions.height + 28, room)
     for note in scene.notes:
         end += 17
         below.append(f'<text class="note" x="0" y="{end - 4:.1f}">{escape(note)}</text>')
         widest = max(widest, width(note, LINE))
-    wide = max(placed.width, widest) + 2 * _MARGIN
+    wide = max(positions.width, widest) + 2 * _MARGIN
     high = end + head + 2 * _MARGIN - 6
     name = options.title or "Computation graph"
     lines = [
@@ -151,15 +147,15 @@ def svg(scene: Scene, options: Options, prefix: str, summary: str) -> str:
         f'aria-labelledby="{prefix}title {prefix}desc" width="{wide:.0f}" height="{high:.0f}" '
         f'viewBox="{-_MARGIN} {-_MARGIN - head} {wide:.0f} {high:.0f}">',
         f'<title id="{prefix}title">{escape(name)}</title><desc id="{prefix}desc">{escape(summary)}</desc>',
-        f"<style>\n{rules(options.theme, f'#{prefix}')}\n</style>",
+        f"<style>\n{css(options.theme, f'#{prefix}')}\n</style>",
         f'<rect class="ground" x="{-_MARGIN}" y="{-_MARGIN - head}" width="100%" height="100%"/>',
     ]
     if options.title:
         lines.append(f'<text class="caption" x="0" y="-16">{escape(options.title)}</text>')
-    return "\n".join([*lines, drawing(scene, placed, prefix), *below, "</svg>"])
+    return "\n".join([*lines, drawing(scene, positions, prefix), *below, "</svg>"])
 
 
-def drawing(scene: Scene, placed: Layout, prefix: str) -> str:
+def drawing(scene: Scene, positions: Layout, prefix: str) -> str:
     """Return what is drawn of a scene, from back to front: modules, arrows, their titles, boxes."""
     lines = ["<defs>"]
     for name in ("", "gradient"):
@@ -170,7 +166,7 @@ def drawing(scene: Scene, placed: Layout, prefix: str) -> str:
     lines.append("</defs>")
     titles = []
     for group in scene.groups.values():
-        x0, y0, x1, y1 = placed.groups[group.id]
+        x0, y0, x1, y1 = positions.groups[group.id]
         lines.append(
             f'<rect class="group" id="{prefix}{group.id}" x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" '
             f'height="{y1 - y0:.1f}" rx="8"/>'
@@ -179,12 +175,12 @@ def drawing(scene: Scene, placed: Layout, prefix: str) -> str:
             f'<text class="heading" x="{x0 + 10:.1f}" y="{y0 + 15:.1f}">{escape(group.title)}</text>'
         )
     for k, link in enumerate(scene.links):
-        path = _back(placed.paths[f"e{link.along}"]) if link.kind else _path(placed.paths[f"e{k}"])
+        path = _back(positions.paths[f"e{link.along}"]) if link.kind else _path(positions.paths[f"e{k}"])
         tip = f"{prefix}tip{link.kind}"
         kind = f"edge {link.kind}".strip()
         lines.append(f'<path class="{kind}" id="{prefix}e{k}" d="{path}" marker-end="url(#{tip})"/>')
     lines += titles
     for item in scene.items.values():
-        x, y, w, h = placed.boxes[item.id]
+        x, y, w, h = positions.boxes[item.id]
         lines.append(_box(item, prefix, x, y, w, h))
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Colours and sizes of pictures, in one place: light and dark, told apart by shape before colour.
+"""Shapes, colours and sizes of pictures, in one place; shape comes before colour.
 
 Text has a contrast of at least 7:1 on whatever it stands on (WCAG 2.2, level AAA); a test computes it.
 """
@@ -6,67 +6,59 @@ Text has a contrast of at least 7:1 on whatever it stands on (WCAG 2.2, level AA
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import NamedTuple
 
-LIGHT: dict[str, Any] = {
-    "ground": "#ffffff",
-    "text": "#111827",
-    "muted": "#374151",
-    "edge": "#64748b",
-    "gradient": "#831843",
-    "alert": "#7f1d1d",
-    "group": "#94a3b8",
-    "group-fill": "#f8fafc",
-    "input": ("#dbeafe", "#1d4ed8"),
-    "parameter": ("#fef3c7", "#b45309"),
-    "constant": ("#f3f4f6", "#6b7280"),
-    "state": ("#f3f4f6", "#6b7280"),
-    "op": ("#ffffff", "#475569"),
-    "output": ("#d1fae5", "#047857"),
-    "module": ("#ede9fe", "#6d28d9"),
-    "backward": ("#fdf2f8", "#be185d"),
-    "update": ("#fff7ed", "#c2410c"),
-    "error": ("#fef2f2", "#b91c1c"),
-    "more": ("#ffffff", "#64748b"),
+
+class Kind(NamedTuple):
+    """How boxes of one kind are drawn: what the legend says, the shape, and the colours in both themes."""
+
+    text: str
+    shape: str
+    fill: str
+    stroke: str
+    dark_fill: str
+    dark_stroke: str
+
+
+KINDS = {
+    "input": Kind("input", "box", "#dbeafe", "#1d4ed8", "#12304f", "#60a5fa"),
+    "parameter": Kind("parameter", "rounded box", "#fef3c7", "#b45309", "#3d2c08", "#fbbf24"),
+    "constant": Kind("constant", "dashed box", "#f3f4f6", "#6b7280", "#1f2937", "#9ca3af"),
+    "state": Kind("state", "dashed box", "#f3f4f6", "#6b7280", "#1f2937", "#9ca3af"),
+    "op": Kind("op", "ellipse", "#ffffff", "#475569", "#1b2533", "#cbd5e1"),
+    "output": Kind("output", "double box", "#d1fae5", "#047857", "#063d2e", "#34d399"),
+    "module": Kind("folded modules", "3-D box", "#ede9fe", "#6d28d9", "#2b2150", "#a78bfa"),
+    "backward": Kind("op of the backward pass", "dashed ellipse", "#fdf2f8", "#be185d", "#3a1028", "#f472b6"),
+    "update": Kind("update, in place", "dashed ellipse", "#fff7ed", "#c2410c", "#3b1c0a", "#fb923c"),
+    "error": Kind("failed", "box", "#fef2f2", "#b91c1c", "#450a0a", "#f87171"),
+    "more": Kind("left out", "plain dashed box", "#ffffff", "#64748b", "#0f141b", "#8493a8"),
 }
-DARK: dict[str, Any] = {
-    "ground": "#0f141b",
-    "text": "#f1f5f9",
-    "muted": "#cbd5e1",
-    "edge": "#8493a8",
-    "gradient": "#fbb6dc",
-    "alert": "#fecaca",
-    "group": "#55657c",
-    "group-fill": "#141b25",
-    "input": ("#12304f", "#60a5fa"),
-    "parameter": ("#3d2c08", "#fbbf24"),
-    "constant": ("#1f2937", "#9ca3af"),
-    "state": ("#1f2937", "#9ca3af"),
-    "op": ("#1b2533", "#cbd5e1"),
-    "output": ("#063d2e", "#34d399"),
-    "module": ("#2b2150", "#a78bfa"),
-    "backward": ("#3a1028", "#f472b6"),
-    "update": ("#3b1c0a", "#fb923c"),
-    "error": ("#450a0a", "#f87171"),
-    "more": ("#0f141b", "#8493a8"),
+"""One row per kind of box, in the order of the legend."""
+
+_COLOURS = {
+    "ground": ("#ffffff", "#0f141b"),
+    "text": ("#111827", "#f1f5f9"),
+    "muted": ("#374151", "#cbd5e1"),
+    "edge": ("#64748b", "#8493a8"),
+    "gradient": ("#831843", "#fbb6dc"),
+    "alert": ("#7f1d1d", "#fecaca"),
+    "group": ("#94a3b8", "#55657c"),
+    "group-fill": ("#f8fafc", "#141b25"),
 }
-KINDS = tuple(name for name, value in LIGHT.items() if isinstance(value, tuple))
-DASHED = ("constant", "state", "more", "backward", "update")
+LIGHT = (
+    {name: light for name, (light, _) in _COLOURS.items()}
+    | {name: kind.stroke for name, kind in KINDS.items()}
+    | {f"{name}-fill": kind.fill for name, kind in KINDS.items()}
+)
+DARK = (
+    {name: dark for name, (_, dark) in _COLOURS.items()}
+    | {name: kind.dark_stroke for name, kind in KINDS.items()}
+    | {f"{name}-fill": kind.dark_fill for name, kind in KINDS.items()}
+)
+LEGEND = {name: kind.text for name, kind in KINDS.items()} | {"gradient": "gradient flow"}
 FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
+# Sizes of the first line of a box, and of all others, in points.
 TITLE, LINE = 12.5, 11.0
-LEGEND = {
-    "input": "input",
-    "parameter": "parameter",
-    "constant": "constant",
-    "state": "state",
-    "op": "op",
-    "output": "output",
-    "module": "folded modules",
-    "backward": "op of the backward pass",
-    "update": "update, in place",
-    "error": "failed",
-    "more": "left out",
-}
 
 _NARROW, _WIDE = frozenset("iljI.,:;'|!()[]{} ·tfr-/"), frozenset("mwMW@%×=+…→‖")
 
@@ -77,8 +69,13 @@ def width(text: str, size: float, weight: float = 1.0) -> float:
     return size * weight * sum(0.4 if c in _NARROW else 0.95 if c in _WIDE else 0.65 for c in text)
 
 
-def rules(theme: str, prefix: str) -> str:
-    """Return the style block of a picture: `prefix` keeps it from styling anything else."""
+def font(role: str) -> tuple[float, float]:
+    """Return size and weight of a line of a box."""
+    return (TITLE, 1.08) if role == "title" else (LINE, 1.0)
+
+
+def css(theme: str, prefix: str) -> str:
+    """Return the style sheet of a picture: `prefix` keeps it from styling anything else."""
     head = f"{prefix} "
     shared = [
         f"{head}text{{font-family:{FONT};font-size:{LINE}px;text-anchor:middle}}",
@@ -96,8 +93,7 @@ def rules(theme: str, prefix: str) -> str:
     return "\n".join([*shared, *_colours(head, LIGHT), f"@media (prefers-color-scheme:dark){{\n{dark}\n}}"])
 
 
-def _colours(head: str, colours: dict[str, Any]) -> list[str]:
-    c = colours
+def _colours(head: str, c: dict[str, str]) -> list[str]:
     lines = [
         f"{head}.ground{{fill:{c['ground']}}}{head}text{{fill:{c['muted']}}}",
         f"{head}.title,{head}.caption,{head}.value{{fill:{c['text']}}}",
@@ -108,6 +104,6 @@ def _colours(head: str, colours: dict[str, Any]) -> list[str]:
         f"{head}.heading{{fill:{c['muted']};stroke:{c['group-fill']}}}",
     ]
     for kind in KINDS:
-        lines.append(f"{head}.{kind}>.shape{{fill:{c[kind][0]};stroke:{c[kind][1]}}}")
-    lines.append(f"{head}.alerted>.shape{{stroke:{c['error'][1]};stroke-width:2.4}}")
+        lines.append(f"{head}.{kind}>.shape{{fill:{c[f'{kind}-fill']};stroke:{c[kind]}}}")
+    lines.append(f"{head}.alerted>.shape{{stroke:{c['error']};stroke-width:2.4}}")
     return lines
