@@ -1,9 +1,8 @@
 import os
 import sys
 
-if (
-    "PYTEST_XDIST_WORKER" in os.environ
-):  # with a BLAS thread for every core each, processes get in each other's way
+# With a BLAS thread for every core each, processes get in each other's way.
+if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
@@ -11,6 +10,8 @@ from hypothesis import HealthCheck, settings
 
 from tinygrad_nn import Tensor, context
 from tinygrad_nn.primitives.record import REGISTRY
+
+pytest.register_assert_rewrite("tests.support", "tests.oracle.compare")
 
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
 settings.register_profile("dev", max_examples=25, **_COMMON)
@@ -48,3 +49,11 @@ def without_coverage():
     sys.settrace(None)
     yield
     sys.settrace(trace)
+
+
+@pytest.fixture(params=["numpy", "numba"])
+def backend(request):
+    """Each backend in turn; Numba where it is installed."""
+    if request.param == "numba":
+        pytest.importorskip("numba")
+    return request.param

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support.leaves import weights
 from tinygrad_nn.errors import CheckpointError
 
 
@@ -64,7 +65,3 @@ def test_a_state_of_read_only_or_swapped_arrays_is_loaded_whole_or_not_at_all():
     with pytest.raises(CheckpointError, match=r"read-only   1\.weight"):
         model.load_state_dict({"0.weight": a, "1.weight": b})
     assert np.array_equal(first.data, b)
-
-
-def weights():
-    return [tn.tensor([1.0, 2.0], requires_grad=True)]

@@ -20,8 +20,6 @@ LABELS = np.array([0, 5, 2, 2])
 def again(array):
     """Return other data of the same form."""
     array = np.asarray(array)
-    if array.dtype == bool:
-        return ~array
     return (array[..., ::-1] * 1.5 - (array.dtype.kind == "f")).astype(array.dtype)
 
 

@@ -167,9 +167,10 @@ def test_pixels_are_floats_before_anyone_subtracts(own):
     assert (x - 1).min() >= -1
 
 
-def test_arrays_are_the_callers_own(own):
+def test_arrays_are_the_callers_own(own, small):
     for array in data.mnist(own):
         array += 1
+    check(data.mnist(own), small)
 
 
 @pytest.mark.parametrize("missing", NAMES)
@@ -247,9 +248,10 @@ def test_elements_that_are_not_bytes_are_refused(own, small):
 @pytest.mark.parametrize(
     "folder", ["nul\0byte", "~no-such-user-here/mnist", "../..", "/dev/null", "C:\\mnist"]
 )
-def test_a_folder_is_only_ever_a_folder(small, folder):
-    with pytest.raises(DatasetError):
+def test_a_folder_is_only_ever_a_folder(mirror, folder):
+    with pytest.raises(DatasetError, match="does not contain|home directory"):
         data.mnist(folder)
+    assert mirror.asked == []
 
 
 @pytest.mark.case("H168")

@@ -20,11 +20,12 @@ def test_an_error_names_op_shapes_names_module_and_hint():
     ]
 
 
+@pytest.mark.case("H073", "H080")
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
         (lambda t: t + np.ones((3, 2)), ShapeError, r"add: shapes do not broadcast: \(2, 3\) and \(3, 2\)"),
-        (lambda t: t @ t, ShapeError, r"matmul: inner dimensions differ"),
+        (lambda t: t @ t, ShapeError, r"matmul: inner dimensions differ: \(2, 3\) @ \(2, 3\)"),
         (lambda t: t.sum(axis=5), ShapeError, "sum: axis 5 is out of bounds"),
         (lambda t: t.reshape(4, 2), ShapeError, "reshape: cannot reshape"),
         (lambda t: t[7], IndexingError, "getitem: index 7 is out of bounds"),
@@ -53,15 +54,3 @@ def test_wrong_calls_are_explained(call, error, text):
 def test_a_wrong_product_says_which_dimensions_are_wrong(left, right, text):
     with pytest.raises(ShapeError, match=text):
         tn.tensor(np.ones(left), name="measured") @ np.ones(right)
-
-
-@pytest.mark.case("H073")
-def test_shapes_that_do_not_broadcast_are_named():
-    with pytest.raises(ShapeError, match=r"add.*\(2, 3\).*\(3, 2\)"):
-        tn.tensor(np.zeros((2, 3))) + tn.tensor(np.zeros((3, 2)))
-
-
-@pytest.mark.case("H080")
-def test_inner_dimensions_that_differ_are_named():
-    with pytest.raises(ShapeError, match=r"matmul.*\(2, 3\) @ \(2, 3\)"):
-        tn.tensor(np.zeros((2, 3))) @ tn.tensor(np.zeros((2, 3)))

@@ -45,8 +45,7 @@ class GrowingGraph(RuleBasedStateMachine):
 
     @invariant()
     def gradients_are_those_of_the_replay(self):
-        if hasattr(self, "program"):
-            self.program.check()
+        self.program.check()
 
 
 TestGrowingGraph = GrowingGraph.TestCase

@@ -11,6 +11,7 @@ from tests.support.leaves import leaf, vector
 from tinygrad_nn.errors import DtypeError, GraphError, ShapeError
 
 
+@pytest.mark.case("H137")
 @pytest.mark.parametrize(
     ("data", "dtype"),
     [
@@ -23,6 +24,10 @@ from tinygrad_nn.errors import DtypeError, GraphError, ShapeError
         (np.array([1.0, 2.0], ">f8"), np.float64),
         ([np.float64(1), np.float64(2)], np.float64),
         (np.uint8(3), np.uint8),
+        ([1, 2], np.int64),
+        ([True], np.bool_),
+        (np.float16(1), np.float16),
+        (np.array([1.0, 2.0]), np.float64),
     ],
 )
 def test_arrays_keep_their_dtype_and_python_numbers_get_the_default(data, dtype):
@@ -38,41 +43,13 @@ def test_tensor_copies_and_as_tensor_shares():
     assert tn.as_tensor(t) is t
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        np.array([1j]),
-        np.array(["a"]),
-        np.array([None]),
-        np.ma.array([1.0]),
-        np.array(["2020"], "M8[D]"),
-        1j,
-        "text",
-    ],
-)
-def test_what_is_no_real_number_is_refused_with_a_way_out(data):
-    with pytest.raises(DtypeError, match="hint"):
-        tn.tensor(data)
-
-
-def test_ragged_lists_are_refused():
-    with pytest.raises(ShapeError, match="rectangular"):
-        tn.tensor([[1.0], [1.0, 2.0]])
-
-
 @pytest.mark.case("H133")
-@pytest.mark.parametrize("data", [[1, 2], [True]])
+@pytest.mark.parametrize(
+    "data", [[1, 2], [True], *(np.ones(2, dtype) for dtype in (np.int64, bool, np.uint8))]
+)
 def test_integers_and_bools_cannot_require_grad(data):
     with pytest.raises(DtypeError, match="only floating tensors can require grad"):
         tn.tensor(data, requires_grad=True)
-
-
-@pytest.mark.case("H129")
-def test_arrays_on_the_left_give_tensors_with_gradients():
-    t = vector(1, 2)
-    for y in (np.ones(2) + t, np.float64(2) * t, np.exp(t), np.ones((2, 2)) @ t, np.add(1, t)):
-        assert isinstance(y, tn.Tensor)
-        assert y.requires_grad
 
 
 @pytest.mark.parametrize(
@@ -104,19 +81,6 @@ def test_an_assigned_gradient_has_the_shape_and_dtype_of_its_tensor(wrong, error
     assert t.grad is None
 
 
-@pytest.mark.case("H117", "H118")
-def test_leaves_travel_with_name_and_gradient_and_results_refuse():
-    t = tn.tensor([1.0, 2.0], requires_grad=True, name="w")
-    (t * t).sum().backward()
-    for other in (copy.deepcopy(t), pickle.loads(pickle.dumps(t))):
-        assert other.requires_grad
-        assert other.name == "w"
-        assert np.array_equal(other.grad, t.grad)
-        assert not np.shares_memory(other.data, t.data)
-    with pytest.raises(GraphError, match="detach"):
-        copy.deepcopy(t * 2)
-
-
 @pytest.mark.case("H128")
 def test_a_matrix_becomes_an_array():
     with pytest.warns(PendingDeprecationWarning):
@@ -142,18 +106,25 @@ def test_a_subclass_becomes_an_array():
     ("data", "error", "message"),
     [
         (np.array([object()]), DtypeError, "object"),
+        (np.array([None]), DtypeError, "object"),
         (["a", "b"], DtypeError, "not supported"),
+        (np.array(["a"]), DtypeError, "not supported"),
+        ("text", DtypeError, "not supported"),
         (np.array(["2020-01-01"], "datetime64"), DtypeError, "datetime64"),
         ([[1.0], [1.0, 2.0]], ShapeError, "rectangular"),
         (np.ma.masked_array([1.0], [True]), DtypeError, "filled"),
+        (np.ma.array([1.0]), DtypeError, "filled"),
         (np.array([1j]), DtypeError, "complex"),
+        (1j, DtypeError, "complex"),
         (None, DtypeError, "object"),
     ],
-    ids=["object", "text", "date", "ragged", "masked", "complex", "None"],
-)
-def test_what_is_no_number_is_refused(data, error, message):
-    with pytest.raises(error, match=message):
+    ids=["object", "array of None", "text", "array of text", "one text", "date", "ragged", "masked", "mask of nothing",
+         "complex", "1j", "None"],
+)  # fmt: skip
+def test_what_is_no_number_is_refused_with_a_way_out(data, error, message):
+    with pytest.raises(error, match=message) as refusal:
         tn.tensor(data)
+    assert error is ShapeError or "  hint   " in str(refusal.value)
 
 
 @pytest.mark.case("H129")
@@ -168,6 +139,7 @@ def test_what_is_no_number_is_refused(data, error, message):
         lambda t: np.dot(np.ones(3), t),
         lambda t: np.stack([t, np.zeros(3)]),
         lambda t: [1.0, 2.0, 3.0] * t,
+        lambda t: np.add(1, t),
     ],
 )
 def test_numpy_on_the_left_makes_tensors(expression):
@@ -176,22 +148,6 @@ def test_numpy_on_the_left_makes_tensors(expression):
     assert isinstance(y, tn.Tensor)
     assert y.requires_grad
     assert y.dtype == np.float64
-
-
-@pytest.mark.case("H133")
-@pytest.mark.parametrize("dtype", [np.int64, np.bool_, np.uint8])
-def test_integers_cannot_require_grad(dtype):
-    with pytest.raises(TypeError, match="only floating tensors can require grad"):
-        tn.tensor(np.ones(2, dtype), requires_grad=True)
-
-
-@pytest.mark.case("H137")
-def test_python_floats_are_float32_and_arrays_keep_their_dtype():
-    assert tn.tensor([1.0, 2.0]).dtype == np.float32
-    assert tn.tensor(np.array([1.0, 2.0])).dtype == np.float64
-    assert tn.tensor(np.float16(1)).dtype == np.float16
-    assert tn.tensor([1, 2]).dtype == np.int64
-    assert tn.tensor([True]).dtype == np.bool_
 
 
 def test_any_tensor_can_be_named_later_and_keeps_what_it_is():

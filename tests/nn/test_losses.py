@@ -16,9 +16,10 @@ INF, NAN = math.inf, math.nan
 @pytest.mark.case("H138")
 @pytest.mark.parametrize("label", [3, -1])
 @pytest.mark.parametrize("loss", [losses.cross_entropy, losses.nll])
-def test_a_label_out_of_range_is_named(loss, label):
-    with pytest.raises(IndexError, match=rf"label {label} at position 1 .* 3 classes"):
+def test_a_label_out_of_range_is_named_with_its_position(loss, label):
+    with pytest.raises(LabelError, match=f"label {label} at position 1 is outside of the 3 classes") as error:
         loss(np.zeros((2, 3)), np.array([0, label]))
+    assert isinstance(error.value, IndexError)
 
 
 @pytest.mark.case("H140")
@@ -266,13 +267,6 @@ def test_labels_in_foreign_byte_order_are_read_right():
 def test_labels_of_a_wrong_shape_say_what_to_write(targets, text):
     with pytest.raises(ShapeError, match=text):
         tn.nn.losses.cross_entropy(np.zeros((3, 3)), targets)
-
-
-@pytest.mark.case("H138")
-@pytest.mark.parametrize("label", [3, -1])
-def test_a_label_out_of_range_is_named_with_its_position(label):
-    with pytest.raises(LabelError, match=f"label {label} at position 1 is outside of the 3 classes"):
-        tn.nn.losses.cross_entropy(np.zeros((2, 3)), np.array([0, label]))
 
 
 @pytest.mark.parametrize("classes", [2, 31, 32, 100])

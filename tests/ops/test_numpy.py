@@ -18,4 +18,5 @@ NOT_THERE = {
 def test_every_ufunc_is_registered_or_named_with_a_reason():
     ufuncs = {name for name in dir(np) if isinstance(getattr(np, name), np.ufunc)}
     missing = {name for name in ufuncs if getattr(np, name) not in REGISTRY}
-    assert missing <= set(NOT_THERE)
+    # Which functions there are depends on NumPy's version; no entry outlives its reason.
+    assert missing == ufuncs & set(NOT_THERE)

@@ -67,7 +67,7 @@ def test_axes_may_be_negative_and_in_any_order(function):
     assert kept.shape == (1, 3, 1)
     np.testing.assert_array_equal(kept.ravel(), dropped)
     np.testing.assert_allclose(g, h, rtol=1e-15)
-    assert np.all(np.abs(g[:, 1]).sum() > 0)
+    assert (np.abs(g).sum(axis=(0, 2)) > 0).all()
 
 
 @pytest.mark.case("H061")
@@ -105,7 +105,6 @@ def test_half_precision_accumulates_in_single_precision():
         assert ones.sum().item() == math.inf  # 70,000 is beyond float16
     small = tn.tensor(np.full(30_000, 1, np.float16))
     assert small.sum().item() == 30_000
-    assert np.sum(np.full(4096, 0.1, np.float16)) != 0
     tenth = np.full((4096, 1), 0.1, np.float16)
     exact = float(tenth[0, 0]) * 4096
     assert tn.tensor(tenth).sum(axis=0).data[0] == np.float16(exact)

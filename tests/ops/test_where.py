@@ -54,19 +54,22 @@ def test_a_branch_that_is_not_taken_has_no_gradient(name):
     np.testing.assert_array_equal(g, np.zeros(len(places)))
 
 
+NAN_AT_INFINITY = {"tan of an infinity", "norm", "std", "hypot"}
+"""What has no second derivative there, as docs/deviations.md says."""
+
+
 @pytest.mark.case("H045")
-@pytest.mark.parametrize("name", DEAD_BRANCHES)
+@pytest.mark.parametrize("name", [name for name in DEAD_BRANCHES if name != "tan of an infinity"])
 def test_a_branch_that_is_not_taken_has_no_second_derivative(name):
     function, places = DEAD_BRANCHES[name]
-    places = [place for place in places if math.isfinite(place)]
+    places = [place for place in places if math.isfinite(place) or name not in NAN_AT_INFINITY]
     x = tn.tensor(np.array(places), requires_grad=True)
     with np.errstate(all="ignore"):
         y = np.where(np.zeros(x.shape, bool), function(x), 0.0)
         first = tn.gradients(y.sum(), x, create_graph=True)
         np.testing.assert_array_equal(first.data, np.zeros(len(places)))
-        if first.requires_grad:
-            second = tn.gradients(first.sum(), x)
-            np.testing.assert_array_equal(second.data, np.zeros(len(places)))
+        second = tn.gradients(first.sum(), x)
+    np.testing.assert_array_equal(second.data, np.zeros(len(places)))
 
 
 @pytest.mark.case("H046")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support.leaves import weights
 from tinygrad_nn.optim import SGD
 from tinygrad_nn.testing import check_optimizer
 
@@ -56,7 +57,3 @@ def test_a_bad_rate_of_a_schedule_is_refused_when_its_step_comes(lr):
 def test_a_schedule_that_makes_no_sense_is_refused_when_it_is_made(make, message):
     with pytest.raises(ValueError, match=message):
         make()
-
-
-def weights():
-    return [tn.tensor([1.0, 2.0], requires_grad=True)]

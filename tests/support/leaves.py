@@ -1,4 +1,4 @@
-"""Leaves that require grad, in double precision unless a test says otherwise."""
+"""Leaves that require grad, in double precision unless it is said otherwise."""
 
 import numpy as np
 
@@ -13,3 +13,8 @@ def leaf(values, dtype=np.float64):
 def vector(*values, dtype=np.float64):
     """Return a leaf with one axis."""
     return leaf(values, dtype)
+
+
+def weights():
+    """Return the parameters of the smallest model: one vector, in single precision."""
+    return [tn.tensor([1.0, 2.0], requires_grad=True)]

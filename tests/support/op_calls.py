@@ -7,9 +7,11 @@ SHAPES = {
 
 
 def calls_of(record, rng):
-    """Return a list of (operands, parameters)."""
+    """Return a list of (operands, parameters), which has some."""
     if record.samples is not None:
-        return record.samples(rng)
+        calls = record.samples(rng)
+        assert calls, f"{record.name} has no samples"
+        return calls
     count = len(record.rules)
     domain = record.domain or (-3.0, 3.0)
     domains = domain if isinstance(domain[0], tuple) else (domain,) * count

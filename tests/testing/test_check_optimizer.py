@@ -5,15 +5,11 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-import tinygrad_nn as tn
+from tests.support.leaves import weights
 from tests.support.update_rules import sgd
 from tinygrad_nn.errors import CheckFailed, CheckpointError
 from tinygrad_nn.optim import SGD
 from tinygrad_nn.testing import check_optimizer
-
-
-def weights():
-    return [tn.tensor([1.0, 2.0], requires_grad=True)]
 
 
 class _Sloppy(SGD):

@@ -55,8 +55,9 @@ def test_learning_rates_by_epoch_and_on_a_plateau():
     trained(epochs=3, callbacks=[watch, LearningRate(lambda epoch: 0.1 / (epoch + 1))])
     assert rates == [0.1, 0.05, 0.1 / 3]
     rates.clear()
-    trained(epochs=6, lr=0.0, callbacks=[ReduceOnPlateau("acc", patience=1, factor=0.5), watch])
-    assert rates == [0.0] * 6
+    rate = 2.0**-60  # too small to change a weight: the accuracy stays as it is
+    trained(epochs=6, lr=rate, callbacks=[ReduceOnPlateau("acc", patience=1, factor=0.5), watch])
+    assert rates == [rate, rate, rate / 2, rate / 2, rate / 4, rate / 4]
     rates.clear()
     trained(
         epochs=4,

@@ -167,10 +167,6 @@ def test_training_leaves_the_module_in_its_mode():
     assert not model.training
 
 
-def test_train_names_are_public():
-    assert tn.train.fit is fit
-
-
 def test_evaluate_and_predict_of_nothing_are_refused():
     for data in ([], [(X[:0], Y[:0])]):
         with pytest.raises(ValueError, match="evaluate: the data have no rows"):

@@ -203,4 +203,4 @@ def test_killed_a_hundred_times_in_training_ends_in_the_same_bits(tmp_path):
             epochs += 60
     assert kills == 100
     assert done.read_text() == repr(train(epochs=epochs))
-    assert {p.name for p in tmp_path.iterdir()} <= {"run.safetensors", "done", "writing"}
+    assert {p.name for p in tmp_path.iterdir()} == {"run.safetensors", "done"}
