@@ -26,7 +26,7 @@ BUILT_ON = {
     "primitives": set(),
     "ops": {"primitives"},
     "engine": {"primitives", "ops"},
-    "graph": {"primitives", "engine"},
+    "graph": {"primitives", "ops", "engine"},
     "optim": {"primitives", "engine"},
     # The compiler's row for an update is keyed by the kernel that the optimizers run.
     "compiler": {"primitives", "ops", "engine", "graph", "optim"},
