@@ -1,6 +1,7 @@
 """The ops: NumPy's functions and a few kernels, each declared with its derivative in one statement."""
 
-from tinygrad_nn.ops import (
+# Whoever imports a file declares its ops.
+from tinygrad_nn.ops import (  # noqa: F401
     activation,
     arithmetic,
     comparison,
@@ -23,27 +24,3 @@ from tinygrad_nn.ops import (
     statistics,
     trigonometric,
 )
-
-__all__ = [
-    "activation",
-    "arithmetic",
-    "comparison",
-    "cumulative",
-    "curves",
-    "decompositions",
-    "einsum",
-    "elementwise",
-    "extrema",
-    "fused_losses",
-    "indexing",
-    "joining",
-    "linalg",
-    "norms",
-    "order",
-    "reduction",
-    "rounding",
-    "shape",
-    "special",
-    "statistics",
-    "trigonometric",
-]

@@ -1,19 +1,28 @@
 """The nonlinearities of neural networks, in formulas that neither overflow nor warn."""
 
+from __future__ import annotations
+
 import math
-from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.ops.arithmetic import in_one_dtype, product, quotient
 from tinygrad_nn.ops.reduction import logsumexp, sum_
+from tinygrad_nn.ops.samples import cases, each, wide
 from tinygrad_nn.ops.special import erf
-from tinygrad_nn.primitives.declare import kernel
+from tinygrad_nn.primitives import Array, Axis, kernel
+
+_WIDE = wide((3, 4), (5,), (), (0, 2), (1, 1))
+_AXES = cases(
+    [(3, 4), {"axis": 0}, (3, 3), {"axis": 1}, (2, 3, 4), {"axis": (0, -1)}],
+    [each((3, 4), (5,), (1, 1), (0, 3))],
+)
 
 
 @kernel(lambda g, y: g * y * (1 - y), reference=lambda x: 1 / (1 + np.exp(-x)))
-@np.errstate(over="ignore")  # as a decorator it costs half of what it costs as a block
-def sigmoid(x: Any) -> Any:
+# As a decorator, errstate costs half of what it costs as a block.
+@np.errstate(over="ignore")
+def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)); where exp(-x) overflows, the result is 0 as it should be.
 
     Example:
@@ -26,18 +35,15 @@ def sigmoid(x: Any) -> Any:
 
 
 @kernel(
-    lambda g, y: np.where(y > 0, g, 0),
-    reference=lambda x: np.maximum(x, 0),
-    kinks={0.0: 0.0},
-    analytic=False,
+    lambda g, y: np.where(y > 0, g, 0), reference=lambda x: np.maximum(x, 0), kinks={0.0: 0.0}, analytic=False
 )
-def relu(x: Any) -> Any:
+def relu(x: Array) -> Array:
     """max(x, 0), with derivative 0 at 0."""
     return np.maximum(x, 0)
 
 
 @kernel(lambda g, x: g * sigmoid(x), reference=lambda x: np.log(1 + np.exp(x)))
-def softplus(x: Any) -> Any:
+def softplus(x: Array) -> Array:
     """log(1 + exp(x)), a smooth relu.
 
     Example:
@@ -48,18 +54,9 @@ def softplus(x: Any) -> Any:
 
 
 @kernel(lambda g, x: g * sigmoid(-x), reference=lambda x: -np.log(1 + np.exp(-x)))
-def log_sigmoid(x: Any) -> Any:
+def log_sigmoid(x: Array) -> Array:
     """log(sigmoid(x)) = -softplus(-x), which does not lose small probabilities."""
     return np.minimum(x, 0) - np.log1p(np.exp(np.minimum(x, -x)))
-
-
-def _variants(name: str, *values: Any) -> Any:
-    """Return samples: an activation with several values of its parameter, on arrays of several ranks."""
-    return lambda rng: [
-        ((rng.normal(scale=3, size=shape),), params)
-        for params in ({}, *[{name: value} for value in values])
-        for shape in ((3, 4), (5,), (), (0, 2), (1, 1))
-    ]
 
 
 @kernel(
@@ -67,9 +64,9 @@ def _variants(name: str, *values: Any) -> Any:
     reference=lambda x, negative_slope=0.01: np.maximum(x, 0) + negative_slope * np.minimum(x, 0),
     kinks={0.0: lambda negative_slope=0.01: negative_slope},
     analytic=False,
-    samples=_variants("negative_slope", 0.1, 0.0, 2.0),
+    samples=cases([_WIDE, {}, {"negative_slope": each(0.1, 0.0, 2.0)}]),
 )
-def leaky_relu(x: Any, *, negative_slope: float = 0.01) -> Any:
+def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
     """Return x where it is positive, negative_slope * x elsewhere, with derivative negative_slope at 0."""
     return np.where(x > 0, x, x * float(negative_slope))
 
@@ -79,9 +76,9 @@ def leaky_relu(x: Any, *, negative_slope: float = 0.01) -> Any:
     reference=lambda x, alpha=1.0: np.where(x > 0, x, alpha * (np.exp(x) - 1)),
     kinks={0.0: lambda alpha=1.0: alpha},
     analytic=False,
-    samples=_variants("alpha", 0.5, 2.0),
+    samples=cases([_WIDE, {}, {"alpha": each(0.5, 2.0)}]),
 )
-def elu(x: Any, *, alpha: float = 1.0) -> Any:
+def elu(x: Array, *, alpha: float = 1.0) -> Array:
     """Return x where it is positive, alpha * (exp(x) - 1) elsewhere (Clevert et al., 2015, arXiv:1511.07289)."""
     return np.where(x > 0, x, np.expm1(np.minimum(x, 0)) * float(alpha))
 
@@ -91,17 +88,17 @@ def elu(x: Any, *, alpha: float = 1.0) -> Any:
     residuals={"s": lambda x: sigmoid(x)},
     reference=lambda x: x / (1 + np.exp(-x)),
 )
-def silu(x: Any) -> Any:
+def silu(x: Array) -> tuple[Array, Array]:
     """Return x * sigmoid(x), also called swish (Elfwing et al., 2017, arXiv:1702.03118)."""
     s = sigmoid.function(x)
     return x * s, s
 
 
-def _normal_cdf(x: Any) -> Any:
+def _normal_cdf(x: Array) -> Array:
     return 0.5 + 0.5 * erf(x * math.sqrt(0.5))
 
 
-def _normal_pdf(x: Any) -> Any:
+def _normal_pdf(x: Array) -> Array:
     return np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
 
 
@@ -110,9 +107,8 @@ def _normal_pdf(x: Any) -> Any:
     residuals={"p": _normal_cdf},
     reference=lambda x: x * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2))) / 2,
     analytic=False,
-    name="gelu",
 )
-def gelu(x: Any) -> Any:
+def gelu(x: Array) -> tuple[Array, Array]:
     """Return x * P(X <= x) for a standard normal X (Hendrycks and Gimpel, 2016, arXiv:1606.08415)."""
     p = _normal_cdf(x)
     return x * p, p
@@ -122,12 +118,13 @@ _CUBIC = 0.044715
 _SCALE = math.sqrt(2 / math.pi)
 
 
-def _tanh_cdf(x: Any) -> Any:
-    z = np.clip(x, -10, 10)  # beyond, tanh is 1 to the last bit, and the cube would overflow
+def _tanh_cdf(x: Array) -> Array:
+    # Beyond, tanh is 1 to the last bit, and the cube would overflow.
+    z = np.clip(x, -10, 10)
     return 0.5 + 0.5 * np.tanh(_SCALE * (z + _CUBIC * z * z * z))
 
 
-def _tanh_slope(x: Any) -> Any:
+def _tanh_slope(x: Array) -> Array:
     z = np.clip(x, -10, 10)
     return _SCALE * (1 + 3 * _CUBIC * z * z)
 
@@ -137,7 +134,7 @@ def _tanh_slope(x: Any) -> Any:
     residuals={"p": _tanh_cdf},
     reference=lambda x: x / 2 * (1 + np.tanh(_SCALE * (x + _CUBIC * x**3))),
 )
-def gelu_tanh(x: Any) -> Any:
+def gelu_tanh(x: Array) -> tuple[Array, Array]:
     """gelu with a tanh in place of the normal distribution: faster, and less than 0.0005 away."""
     p = _tanh_cdf(x)
     return x * p, p
@@ -148,34 +145,19 @@ def gelu_tanh(x: Any) -> Any:
     lambda g, a, b: quotient(product(g, a), b),
     reference=lambda a, b: np.where(a == 0, 0, a * np.log(np.where(a == 0, 1, b))),
     domain=((-3, 3), (0.1, 9)),
-    operand_names=("a", "b"),
-    method=False,
 )
-def xlogy(a: Any, b: Any) -> Any:
+def xlogy(a: Array, b: Array) -> Array:
     """Return a * log(b), and 0 where a is 0, whatever b is (but NaN)."""
     a, b = in_one_dtype(a, b)
     return a * np.log(np.where((a == 0) & (b == b), 1, b))
 
 
-def _axis_samples(rng: np.random.Generator) -> list[Any]:
-    calls = [
-        ((3, 4), 0),
-        ((3, 4), -1),
-        ((3, 3), 1),
-        ((2, 3, 4), (0, -1)),
-        ((5,), -1),
-        ((1, 1), -1),
-        ((0, 3), -1),
-    ]
-    return [((rng.normal(size=shape),), {} if axis == -1 else {"axis": axis}) for shape, axis in calls]
-
-
 @kernel(
     lambda g, y, *, axis=-1: y * (g - np.sum(g * y, axis=axis, keepdims=True)),
     reference=lambda x, axis=-1: np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True),
-    samples=_axis_samples,
+    samples=_AXES,
 )
-def softmax(x: Any, *, axis: Any = -1) -> Any:
+def softmax(x: Array, *, axis: Axis = -1) -> Array:
     """exp(x) / sum(exp(x)) along `axis`, shifted by the largest entry.
 
     Example:
@@ -190,8 +172,8 @@ def softmax(x: Any, *, axis: Any = -1) -> Any:
 @kernel(
     lambda g, y, *, axis=-1: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True),
     reference=lambda x, axis=-1: np.log(np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True)),
-    samples=_axis_samples,
+    samples=_AXES,
 )
-def log_softmax(x: Any, *, axis: Any = -1) -> Any:
+def log_softmax(x: Array, *, axis: Axis = -1) -> Array:
     """x - log(sum(exp(x))) along `axis`."""
     return x - logsumexp.function(x, axis=axis, keepdims=True)

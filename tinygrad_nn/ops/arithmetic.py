@@ -1,20 +1,26 @@
 """Sums, products, quotients and powers of two arrays, with broadcasting left to the engine."""
 
+from __future__ import annotations
+
 import operator
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
-from tinygrad_nn.primitives.declare import kernel, op
+from tinygrad_nn.ops.samples import cases, each
+from tinygrad_nn.primitives import Array, kernel, op
+from tinygrad_nn.primitives.primitive import Primitive
+
+NONZERO_DIVISOR = ((-3, 3), (0.3, 3))
 
 
-def in_one_dtype(a: Any, b: Any) -> tuple[Any, Any]:
+def in_one_dtype(a: Array, b: Array) -> tuple[Array, Array]:
     """Return two operands as arrays of the dtype of their result, Python scalars too."""
     dtype = np.result_type(a, b)
     return np.asarray(a, dtype), np.asarray(b, dtype)
 
 
-def _zero_where(a: Any, r: Any) -> Any:
+def _zero_where(a: Array, r: Array) -> Array:
     # A sum is NaN as soon as one term is, and cheaper than looking at every element.
     if np.isfinite(np.add.reduce(r, axis=None)):
         return r
@@ -22,12 +28,9 @@ def _zero_where(a: Any, r: Any) -> Any:
 
 
 @kernel(
-    lambda g, b: product(g, b),
-    lambda g, a: product(g, a),
-    reference=lambda a, b: np.where(a == 0, 0, a * b),
-    method=False,
+    lambda g, b: product(g, b), lambda g, a: product(g, a), reference=lambda a, b: np.where(a == 0, 0, a * b)
 )
-def product(a: Any, b: Any) -> Any:
+def product(a: Array, b: Array) -> Array:
     """a * b, and 0 wherever a is 0, also where b is infinite or NaN: a zero cotangent stays zero."""
     return _zero_where(a, a * b)
 
@@ -36,10 +39,9 @@ def product(a: Any, b: Any) -> Any:
     lambda g, b: quotient(g, b),
     lambda g, a, b: -quotient(product(quotient(a, b), g), b),
     reference=lambda a, b: np.where(a == 0, 0, a / b),
-    domain=((-3, 3), (0.3, 3)),
-    method=False,
+    domain=NONZERO_DIVISOR,
 )
-def quotient(a: Any, b: Any) -> Any:
+def quotient(a: Array, b: Array) -> Array:
     """a / b, and 0 wherever a is 0, also where b is 0 or NaN: a zero cotangent stays zero."""
     return _zero_where(a, a / b)
 
@@ -51,36 +53,40 @@ divide = op(
     np.divide,
     lambda g, b: quotient(g, b),
     lambda g, a, b: -quotient(quotient(g, b) * a, b),
-    domain=((-3, 3), (0.3, 3)),
+    domain=NONZERO_DIVISOR,
 )
 negative = op(np.negative, lambda g: -g, linear=True)
 positive = op(np.positive, lambda g: g, linear=True)
 
 
-def _log_of_base(a: Any, b: Any, y: Any) -> Any:
+def _log_of_base(a: Array, b: Array, y: Array) -> Array:
     """Log of a base; 0 where 0**b is 0 or 1 and does not change with the exponent."""
     return np.log(np.where((a == 0) & (b >= 0), np.ones_like(y), a))
 
 
-def _power(function: Any, call: Any, **options: Any) -> Any:
+def _power(
+    function: Callable[..., Array], call: Callable[..., Array], reference: Callable[..., Array] | None = None
+) -> Primitive:
     return op(
         function,
         lambda g, a, b: product(g, product(b, a ** (b - 1))),
         lambda g, a, b, y: product(g, product(y, _log_of_base(a, b, y))),
         call=call,
+        reference=reference,
         domain=((0.3, 3), (-2, 2)),
-        **options,
     )
 
 
-def _float_power(a: Any, b: Any) -> Any:
-    y = np.float_power(a, b)  # always in double precision; the result goes back to the operands' own
+def _float_power(a: Array, b: Array) -> Array:
+    # NumPy computes in double precision always; the result goes back to the operands' own.
+    y = np.float_power(a, b)
     dtype = np.result_type(a, b)
     return y.astype(dtype) if dtype.kind == "f" else y
 
 
-power = _power(np.power, operator.pow)  # faster than np.power for small constant exponents
-float_power = _power(np.float_power, _float_power, reference=np.float_power)
+# The operator is faster than np.power for small constant exponents.
+power = _power(np.power, operator.pow)
+float_power = _power(np.float_power, _float_power, np.float_power)
 hypot = op(
     np.hypot,
     lambda g, a, y: product(g, quotient(a, y)),
@@ -95,6 +101,8 @@ arctan2 = op(
     analytic=False,
     domain=((0.3, 3), (-3, 3)),
 )
+
+
 logaddexp = op(
     np.logaddexp,
     lambda g, a, b: quotient(g, 1 + np.exp(b - a)),
@@ -111,17 +119,8 @@ vecdot = op(
     np.vecdot,
     lambda g, b: g[..., None] * b,
     lambda g, a: g[..., None] * a,
-    analytic=False,  # it conjugates complex operands
-    samples=lambda rng: [
-        ((rng.normal(size=a), rng.normal(size=b)), {})
-        for a, b in (
-            ((3,), (3,)),
-            ((2, 3), (3,)),
-            ((2, 3), (2, 3)),
-            ((4, 1, 3), (2, 3)),
-            ((0, 3), (3,)),
-            ((2, 0), (0,)),
-        )
-    ],
+    # It conjugates complex operands.
+    analytic=False,
+    samples=cases([(2, 0), (0,), {}, each((2, 3), (4, 1, 3)), (2, 3), {}, each((3,), (2, 3), (0, 3)), (3,)]),
     broadcasts=False,
 )

@@ -1,37 +1,37 @@
 """Functions of one variable given by samples or coefficients: convolution, interpolation, powers."""
 
+from __future__ import annotations
+
 import operator
-from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
 from tinygrad_nn.ops.arithmetic import in_one_dtype, product, quotient
 from tinygrad_nn.ops.indexing import take
-from tinygrad_nn.primitives.declare import composite, op
+from tinygrad_nn.ops.samples import ascending, cases, each
+from tinygrad_nn.primitives import Array, composite, op
 
 searchsorted = op(
     np.searchsorted,
     None,
     None,
     differentiable=False,
-    method=False,
-    samples=lambda rng: [
-        ((np.sort(rng.normal(size=5)), rng.normal(size=shape)), {"side": side})
-        for shape, side in (((3, 4), "left"), ((6,), "right"), ((), "left"))
-    ],
+    samples=cases(
+        [ascending((5,)), each((3, 4), ()), {"side": "left"}, ascending((5,)), (6,), {"side": "right"}]
+    ),
 )
 
 
 @composite(
     np.interp,
-    samples=lambda rng: [
-        ((rng.normal(size=shape), np.sort(rng.normal(size=4)), rng.normal(size=4)), params)
-        for shape, params in (((6,), {}), ((2, 3), {"left": 0.5}), ((5,), {"right": -1.0}))
-    ],
+    samples=cases(
+        [(2, 3), ascending((4,)), (4,), {"left": 0.5}],
+        [(5,), ascending((4,)), (4,), {"right": -1.0}, (6,), ascending((4,)), (4,)],
+    ),
     analytic=False,
 )
-def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
+def interp(x: Array, xp: Array, fp: Array, left: float | None = None, right: float | None = None) -> Array:
     """Straight lines through the points (xp, fp), with xp ascending; beyond them, their ends or left and right."""
     if np.ndim(xp) != 1 or np.shape(xp) != np.shape(fp) or not np.size(xp):
         raise ShapeError(
@@ -53,25 +53,23 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
     return line if right is None else np.where(beyond, right, line)
 
 
-_START: Any = {  # of the sums that a mode keeps, among all, where the shorter operand has m elements
-    "full": lambda m: 0,
-    "same": lambda m: (m - 1) // 2,
-    "valid": lambda m: m - 1,
-}
+def _start(mode: str, m: int) -> int:
+    """Tell where the sums that a mode keeps start among all, if the shorter operand has m elements."""
+    return {"full": 0, "same": (m - 1) // 2, "valid": m - 1}[mode]
 
 
-def _convolve(a: Any, v: Any, mode: str = "full") -> Any:
+def _convolve(a: Array, v: Array, mode: str = "full") -> Array:
     if np.ndim(a) > 1 or np.ndim(v) > 1 or not np.size(a) or not np.size(v):
         raise ShapeError(f"convolve: operands are vectors, got shapes {np.shape(a)} and {np.shape(v)}")
-    if mode not in _START:
+    if mode not in ("full", "same", "valid"):
         raise SettingError(f"convolve: mode is full, same or valid, got {mode!r}")
     return np.convolve(*in_one_dtype(a, v), mode)
 
 
-def _pulled_back(g: Any, other: Any, shape: tuple[int, ...], mode: str) -> Any:
+def _pulled_back(g: Array, other: Array, shape: tuple[int, ...], mode: str) -> Array:
     """All sums that have a cotangent, convolved with the other operand, flipped, where that overlaps fully."""
     n, m = int(np.prod(shape)), np.size(other)
-    start = _START[mode](min(n, m))
+    start = _start(mode, min(n, m))
     full = np.pad(g, (start, n + m - 1 - start - np.size(g)))
     return np.reshape(np.convolve(full, np.flip(np.reshape(other, -1)), mode="valid"), shape)
 
@@ -81,25 +79,17 @@ convolve = op(
     lambda g, b, *, shapes, mode="full": _pulled_back(g, b, shapes[0], mode),
     lambda g, a, *, shapes, mode="full": _pulled_back(g, a, shapes[1], mode),
     call=_convolve,
-    samples=lambda rng: [
-        ((rng.normal(size=a), rng.normal(size=b)), {} if mode == "full" else {"mode": mode})
-        for mode in _START
-        for a, b in ((5, 3), (5, 2), (3, 5), (4, 4), (2, 5))
-    ],
+    samples=cases(
+        [(5,), each((3,), (2,)), {}, {"mode": each("same", "valid")}],
+        [each((3,), (2,)), (5,), {}, {"mode": each("same", "valid")}],
+        [(4,), (4,), {}, {"mode": each("same", "valid")}],
+    ),
     broadcasts=False,
-    method=False,
 )
 
 
-@composite(
-    np.vander,
-    samples=lambda rng: [
-        ((rng.normal(size=4),), {}),
-        ((rng.normal(size=3),), {"N": 5}),
-        ((rng.normal(size=3),), {"N": 2, "increasing": True}),
-    ],
-)
-def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
+@composite(np.vander, samples=cases([(3,), {"N": 5}, {"N": 2, "increasing": True}, (4,)]))
+def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
     """The powers of each element in a row, from the highest down to 1, or upwards."""
     if np.ndim(x) != 1:
         raise ShapeError(f"vander: x is a vector, got shape {np.shape(x)}")

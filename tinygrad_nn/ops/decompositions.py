@@ -1,21 +1,26 @@
 """What one needs of a covariance matrix: its Cholesky factor and the logarithm of its determinant."""
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 from tinygrad_nn.errors import MatrixError
 from tinygrad_nn.ops.linalg import turned
-from tinygrad_nn.primitives.declare import composite, kernel, op
+from tinygrad_nn.ops.samples import cases, covariance
+from tinygrad_nn.primitives import Array, composite, kernel, op
+
+_COVARIANCES = cases([covariance((3, 3), (2, 3, 3), (1, 1), (2, 1, 2, 2), (0, 2, 2))])
 
 
-def _lower(m: Any) -> Any:
+def _lower(m: Array) -> Array:
     """The lower triangle with half of the diagonal."""
     n = np.shape(m)[-1]
     return m * (np.tri(n, dtype=m.dtype) - np.eye(n, dtype=m.dtype) / 2)
 
 
-def _cholesky_rule(g: Any, y: Any) -> Any:
+def _cholesky_rule(g: Array, y: Array) -> Array:
     """Phi(L.T G) between two inverses (Murray 2016, arXiv:1602.07527), for the triangle that NumPy reads."""
     upper = turned(y)
     inner = np.linalg.solve(upper, _lower(upper @ g))
@@ -23,16 +28,10 @@ def _cholesky_rule(g: Any, y: Any) -> Any:
     return _lower(outer + turned(outer))
 
 
-def _covariances(rng: np.random.Generator) -> list[Any]:
-    shapes: list[tuple[int, ...]] = [(3, 3), (2, 3, 3), (1, 1), (2, 1, 2, 2), (0, 2, 2)]
-    roots = [rng.normal(size=shape) for shape in shapes]
-    return [((x @ turned(x) + 2 * np.eye(x.shape[-1]),), {}) for x in roots]
+cholesky = op(np.linalg.cholesky, _cholesky_rule, samples=_COVARIANCES, broadcasts=False, analytic=False)
 
 
-cholesky = op(np.linalg.cholesky, _cholesky_rule, samples=_covariances, broadcasts=False, analytic=False)
-
-
-def _log_det_rule(g: Any, a: Any, y: Any) -> Any:
+def _log_det_rule(g: Array, a: Array, y: Array) -> Array:
     """The transposed inverse, for the logarithm; a singular matrix has none, and needs none without a cotangent."""
     g = g[..., 1, None, None]
     unneeded = (y[..., 0, None, None] == 0) & (g == 0)
@@ -49,12 +48,12 @@ def _log_det_rule(g: Any, a: Any, y: Any) -> Any:
 @kernel(
     _log_det_rule,
     reference=lambda a: np.stack([np.sign(np.linalg.det(a)), np.log(np.abs(np.linalg.det(a)))], axis=-1),
-    samples=_covariances,
+    samples=_COVARIANCES,
     broadcasts=False,
     analytic=False,
     method=False,
 )
-def sign_and_log_det(a: Any) -> Any:
+def sign_and_log_det(a: Array) -> Array:
     """The sign of the determinant and the logarithm of its absolute value, of one factorisation, side by side."""
     return np.stack(np.linalg.slogdet(a), axis=-1)
 
@@ -62,12 +61,12 @@ def sign_and_log_det(a: Any) -> Any:
 class SlogdetResult(NamedTuple):
     """What `np.linalg.slogdet` returns: sign * exp(logabsdet) is the determinant."""
 
-    sign: Any
-    logabsdet: Any
+    sign: Array
+    logabsdet: Array
 
 
-@composite(np.linalg.slogdet, samples=_covariances)
-def slogdet(a: Any) -> SlogdetResult:
+@composite(np.linalg.slogdet, samples=_COVARIANCES)
+def slogdet(a: Array) -> SlogdetResult:
     """The sign of the determinant and the logarithm of its absolute value."""
     if np.ndim(a) < 2 or np.shape(a)[-1] != np.shape(a)[-2]:
         raise MatrixError(f"slogdet: determinants are of square matrices, got shape {np.shape(a)}")

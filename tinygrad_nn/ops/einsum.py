@@ -1,5 +1,7 @@
 """einsum: its gradient is another einsum, whatever the subscripts."""
 
+from __future__ import annotations
+
 from itertools import chain
 from string import ascii_letters
 from typing import Any
@@ -7,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.errors import ShapeError
-from tinygrad_nn.primitives.declare import op
+from tinygrad_nn.ops.samples import cases, each
+from tinygrad_nn.primitives import Array, Call, Shapes, op
 
 
 def _explicit(subscripts: str, ranks: list[int]) -> str:
@@ -21,16 +24,13 @@ def _explicit(subscripts: str, ranks: list[int]) -> str:
     terms = inputs.split(",")
     if len(terms) != len(ranks):
         raise ShapeError(f"einsum: {subscripts!r} is for {len(terms)} operands, got {len(ranks)}")
-    extra = [
-        rank - len(term.replace("...", "")) if "..." in term else 0
-        for term, rank in zip(terms, ranks, strict=True)
-    ]
-    free = [letter for letter in reversed(ascii_letters) if letter not in subscripts]
-    batch = "".join(sorted(free[: max(extra)]))
+    extra = [rank - len(term.replace("...", "")) for term, rank in zip(terms, ranks, strict=True)]
+    most = max([0, *[n for term, n in zip(terms, extra, strict=True) if "..." in term]])
+    batch = "".join(sorted([letter for letter in reversed(ascii_letters) if letter not in subscripts][:most]))
     if not arrow:
         counted = inputs.replace(",", "").replace(".", "")
         output = "..." + "".join(sorted(k for k in set(counted) if counted.count(k) == 1))
-    terms = [term.replace("...", batch[len(batch) - n :]) for term, n in zip(terms, extra, strict=True)]
+    terms = [term.replace("...", batch[most - n :]) for term, n in zip(terms, extra, strict=True)]
     for term, rank in zip(terms, ranks, strict=True):
         if len(term) != rank:
             raise ShapeError(
@@ -39,22 +39,21 @@ def _explicit(subscripts: str, ranks: list[int]) -> str:
     return ",".join(terms) + "->" + output.replace("...", batch)
 
 
-_AXES = "".join(sorted(ascii_letters))  # an output that is not given orders the axes by their letters
+# An output that is not given orders the axes by their letters.
+_AXES = "".join(sorted(ascii_letters))
 
 
 def _spelled(args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
     """Return subscripts and operands; lists of axis numbers after each operand become letters."""
     if isinstance(args[0], str):
         return args[0], args[1:]
-    operands, lists = args[: len(args) // 2 * 2 : 2], args[1::2]
+    count = len(args) // 2
+    lists = (*args[1::2], *args[2 * count :])
     terms = ["".join("..." if k is Ellipsis else _AXES[k] for k in axes) for axes in lists]
-    if len(args) % 2:
-        terms.append("".join("..." if k is Ellipsis else _AXES[k] for k in args[-1]))
-        return ",".join(terms[:-1]) + "->" + terms[-1], operands
-    return ",".join(terms), operands
+    return "->".join([",".join(terms[:count]), *terms[count:]]), args[: 2 * count : 2]
 
 
-def _adapt(*args: Any, optimize: Any = False, **other: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _adapt(*args: Any, optimize: Any = False, **other: Any) -> Call:
     subscripts, operands = _spelled(args)
     params = {"subscripts": _explicit(subscripts, [np.ndim(x) for x in operands]), **other}
     if params.get("out", ...) is None:
@@ -62,7 +61,9 @@ def _adapt(*args: Any, optimize: Any = False, **other: Any) -> tuple[tuple[Any, 
     return operands, params | {"optimize": optimize} if optimize is not False else params
 
 
-def _rule(g: Any, xs: Any, *, i: int, shapes: Any, subscripts: str, optimize: Any = False) -> Any:
+def _rule(
+    g: Array, xs: tuple[Array, ...], *, i: int, shapes: Shapes, subscripts: str, optimize: object = False
+) -> Array:
     """Sum over everything but the axes of operand i.
 
     A letter that stands twice in the operand gets a second name, tied to the first by an identity matrix; a
@@ -70,12 +71,8 @@ def _rule(g: Any, xs: Any, *, i: int, shapes: Any, subscripts: str, optimize: An
     """
     inputs, output = subscripts.split("->")
     terms = inputs.split(",")
-    lengths = {
-        k: n
-        for term, shape in zip(terms, shapes, strict=True)
-        for k, n in zip(term, shape, strict=True)
-        if n != 1
-    }
+    axes = zip("".join(terms), chain.from_iterable(shapes), strict=True)
+    lengths = {letter: n for letter, n in axes if n != 1}
     names = iter(letter for letter in ascii_letters if letter not in subscripts)
     factors = [x for k, x in enumerate(xs) if k != i]
     known = [output, *[term for k, term in enumerate(terms) if k != i]]
@@ -93,35 +90,19 @@ def _rule(g: Any, xs: Any, *, i: int, shapes: Any, subscripts: str, optimize: An
     return np.einsum(",".join(known) + "->" + target, g, *factors, optimize=bool(optimize))
 
 
-def _samples(rng: np.random.Generator) -> list[Any]:
-    cases: list[tuple[str, list[tuple[int, ...]]]] = [
-        ("ij,jk->ik", [(2, 3), (3, 4)]),
-        ("bij,bjk->bik", [(2, 3, 4), (2, 4, 3)]),
-        ("ij->ji", [(2, 3)]),
-        ("ij->", [(2, 3)]),
-        ("ij->i", [(3, 4)]),
-        ("ii->", [(3, 3)]),
-        ("ii->i", [(3, 3)]),
-        ("iij->ij", [(3, 3, 2)]),
-        ("iii->", [(2, 2, 2)]),
-        ("i,j->ij", [(2,), (3,)]),
-        ("i,i,i->", [(3,), (3,), (3,)]),
-        ("ij,ij->i", [(2, 1), (2, 3)]),
-        ("ij,k->i", [(2, 3), (4,)]),
-        ("ij,jk,kl->il", [(2, 3), (3, 4), (4, 2)]),
-        (",i->i", [(), (3,)]),
-        ("i,i->", [(0,), (0,)]),
-    ]
-    return [
-        (tuple(rng.normal(size=shape) for shape in shapes), {"subscripts": text}) for text, shapes in cases
-    ]
-
-
 einsum = op(
     np.einsum,
     _rule,
     call=lambda *operands, subscripts, **params: np.einsum(subscripts, *operands, **params),
     variadic=True,
     adapt=_adapt,
-    samples=_samples,
+    samples=cases(
+        [(2, 3), (3, 4), {"subscripts": "ij,jk->ik"}, (2, 3, 4), (2, 4, 3), {"subscripts": "bij,bjk->bik"}],
+        [(2, 3), {"subscripts": each("ij->ji", "ij->")}, (3, 4), {"subscripts": "ij->i"}],
+        [(3, 3), {"subscripts": each("ii->", "ii->i")}, (3, 3, 2), {"subscripts": "iij->ij"}],
+        [(2, 2, 2), {"subscripts": "iii->"}, (3,), (3,), (3,), {"subscripts": "i,i,i->"}],
+        [(2,), (3,), {"subscripts": "i,j->ij"}, (2, 1), (2, 3), {"subscripts": "ij,ij->i"}],
+        [(2, 3), (4,), {"subscripts": "ij,k->i"}, (2, 3), (3, 4), (4, 2), {"subscripts": "ij,jk,kl->il"}],
+        [(), (3,), {"subscripts": ",i->i"}, (0,), (0,), {"subscripts": "i,i->"}],
+    ),
 )

@@ -1,12 +1,17 @@
-"""Functions of one array, element by element. Start reading here: a derivative rule is one line of NumPy."""
+"""Functions of one array, element by element. Start reading here: a derivative rule is one line of NumPy.
+
+Why `product(g, y)` and not `g * y`: where a result is not used, its cotangent g is 0, and 0 times infinity is NaN.
+`product` and `quotient` keep a zero cotangent zero, so that np.where(x > 0, np.log(x), 0) has the gradient 0 at 0.
+
+Rules run on arrays, and on tensors where derivatives of derivatives are wanted; `Array` stands for both.
+"""
 
 import math
-from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.ops.arithmetic import product, quotient
-from tinygrad_nn.primitives.declare import op
+from tinygrad_nn.primitives import op
 
 _POSITIVE = (0.1, 9)
 
@@ -21,19 +26,14 @@ sqrt = op(np.sqrt, lambda g, y: quotient(g, 2 * y), domain=_POSITIVE)
 cbrt = op(np.cbrt, lambda g, y: quotient(g, 3 * y * y), domain=_POSITIVE, analytic=False)
 square = op(np.square, lambda g, x: 2 * x * g)
 reciprocal = op(np.reciprocal, lambda g, x: -quotient(quotient(g, x), x), domain=_POSITIVE)
-
-
-def _absolute(function: Any, **options: Any) -> Any:
-    return op(function, lambda g, x: product(g, np.sign(x)), kinks={0.0: 0.0}, analytic=False, **options)
-
-
-absolute = _absolute(np.absolute)
-fabs = _absolute(np.fabs)
+absolute = op(np.absolute, lambda g, x: product(g, np.sign(x)), kinks={0.0: 0.0}, analytic=False)
+fabs = op(np.fabs, lambda g, x: product(g, np.sign(x)), kinks={0.0: 0.0}, analytic=False)
 conjugate = op(np.conjugate, lambda g: g, linear=True, analytic=False)
 nan_to_num = op(
     np.nan_to_num,
     lambda g, x, *, copy=True, nan=0.0, posinf=None, neginf=None: np.where(np.isfinite(x), g, 0),
-    call=lambda x, copy=True, **values: np.nan_to_num(x, **values),  # copy=False would overwrite the operand
+    # With copy=False NumPy would overwrite the operand.
+    call=lambda x, copy=True, **values: np.nan_to_num(x, **values),
     linear=True,
     analytic=False,
 )

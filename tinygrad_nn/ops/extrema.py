@@ -1,38 +1,36 @@
 """The larger and the smaller of two numbers. Ties share the gradient evenly; clip passes it at its bounds."""
 
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
 from tinygrad_nn.errors import ArgumentError
-from tinygrad_nn.primitives.declare import op
+from tinygrad_nn.ops.samples import cases
+from tinygrad_nn.primitives import Array, Call, op
+from tinygrad_nn.primitives.primitive import Primitive
 
 
-def _gap(a: Any, b: Any) -> Any:
-    return a - b
-
-
-def _choice(function: Any, wins: Any, **options: Any) -> Any:
+def _choice(function: Callable[..., Array], wins: Callable[[Array, Array], Array]) -> Primitive:
     """Declare an op that picks a where wins(a, b), b where wins(b, a), and either where they are equal."""
     return op(
         function,
         lambda g, a, b: np.where(a == b, g / 2, np.where(wins(a, b), g, 0)),
         lambda g, a, b: np.where(a == b, g / 2, np.where(wins(b, a), g, 0)),
-        kinks=_gap,
+        kinks=lambda a, b: a - b,
         analytic=False,
-        **options,
     )
 
 
 maximum = _choice(np.maximum, lambda p, q: p > q)
 minimum = _choice(np.minimum, lambda p, q: p < q)
-fmax = _choice(np.fmax, lambda p, q: (p > q) | (q != q))  # the other one is NaN
+# q != q: the other one is NaN.
+fmax = _choice(np.fmax, lambda p, q: (p > q) | (q != q))
 fmin = _choice(np.fmin, lambda p, q: (p < q) | (q != q))
 
 
-def _bounds(
-    a: Any, a_min: Any = np._NoValue, a_max: Any = np._NoValue, **other: Any
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _bounds(a: Array, a_min: object = np._NoValue, a_max: object = np._NoValue, **other: object) -> Call:
     """Read a call of clip as NumPy has it, with either pair of names and with bounds left out."""
     for name, bound in (("min", a_min), ("max", a_max)):
         if name in other and bound is not np._NoValue:
@@ -41,27 +39,11 @@ def _bounds(
             )
     low, high = other.pop("min", a_min), other.pop("max", a_max)
     dtype = np.result_type(a)
-    least, most = (
-        (-np.inf, np.inf) if dtype.kind == "f" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
-    )
-    return (a, least if _missing(low) else low, most if _missing(high) else high), other
-
-
-def _missing(bound: Any) -> bool:
-    return bound is None or bound is np._NoValue
-
-
-def _clip_samples(rng: np.random.Generator) -> list[Any]:
-    x = rng.normal(size=(3, 4))
-    return [
-        ((x, -0.5, 0.5), {}),
-        ((x, -1e3, 0.3), {}),
-        ((x, 0.1, 1e3), {}),
-        ((x, rng.normal(size=4) - 1, rng.normal(size=(3, 1)) + 1), {}),
-        ((rng.normal(size=()), rng.normal(size=()) - 0.5, rng.normal(size=()) + 0.5), {}),
-        ((rng.normal(size=(0, 3)), np.zeros(3), np.ones(3)), {}),
-        ((rng.normal(size=(1, 1)), 0.5, -0.5), {}),
-    ]
+    if low is None or low is np._NoValue:
+        low = -np.inf if dtype.kind == "f" else int(np.iinfo(dtype).min)
+    if high is None or high is np._NoValue:
+        high = np.inf if dtype.kind == "f" else int(np.iinfo(dtype).max)
+    return (a, low, high), other
 
 
 clip = op(
@@ -72,6 +54,11 @@ clip = op(
     adapt=_bounds,
     kinks=lambda a, b, c: np.minimum(np.abs(a - b), np.abs(a - c)),
     analytic=False,
-    samples=_clip_samples,
+    samples=cases(
+        [(3, 4), -0.5, 0.5, {}, (3, 4), -1e3, 0.3, {}, (3, 4), 0.1, 1e3, {}, (1, 1), 0.5, -0.5],
+        [(3, 4), lambda rng: rng.normal(-1, 1, 4), lambda rng: rng.normal(1, 1, (3, 1))],
+        [(), lambda rng: rng.normal(-0.5, 1, ()), lambda rng: rng.normal(0.5, 1, ())],
+        [(0, 3), np.zeros(3), np.ones(3)],
+    ),
     method=True,
 )

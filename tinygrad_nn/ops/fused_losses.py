@@ -1,64 +1,55 @@
 """Fused losses: one row of logits and one label to one number, with the softmax computed once."""
 
+from __future__ import annotations
+
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.ops.activation import sigmoid, softmax
 from tinygrad_nn.ops.arithmetic import in_one_dtype
 from tinygrad_nn.ops.reduction import ones
-from tinygrad_nn.primitives.declare import kernel
+from tinygrad_nn.ops.samples import cases, each, integers
+from tinygrad_nn.primitives import Array, kernel
 
 _INTP = np.dtype(np.intp)
+_ROWS = tuple([(n, c), integers(0, c, (n,))] for n, c in ((4, 3), (1, 5), (3, 3)))
 
 
 @lru_cache(maxsize=64)
-def _row_starts(count: int, classes: int) -> Any:
+def _row_starts(count: int, classes: int) -> Array:
     """Return where the rows of a (count, classes) matrix start in its flat view, made once for each shape."""
     starts = np.arange(0, count * classes, classes)
     starts.flags.writeable = False
     return starts
 
 
-def row_max(x: Any) -> Any:
+def row_max(x: Array) -> Array:
     """The largest entry of each row of a matrix, as a column."""
-    if x.shape[1] < 32:  # NumPy reduces short rows one by one, columns in vectors
+    # NumPy reduces short rows one by one, columns in vectors.
+    if x.shape[1] < 32:
         return np.maximum.reduce(x.T.copy())[:, None]
     return np.maximum.reduce(x, axis=1, keepdims=True)
-
-
-def _samples(rng: np.random.Generator) -> list[Any]:
-    return [((rng.normal(size=(n, c)), rng.integers(c, size=n)), {}) for n, c in ((4, 3), (1, 5), (3, 3))]
-
-
-def _reduction_samples(rng: np.random.Generator) -> list[Any]:
-    return [
-        (operands, {"reduction": how}) for operands, _ in _samples(rng) for how in ("mean", "sum", "none")
-    ]
 
 
 @kernel(
     lambda g: g,
     None,
     linear=True,
-    samples=_samples,
+    samples=cases(*_ROWS),
     reference=lambda p, labels: p - np.eye(p.shape[1])[labels],
-    method=False,
 )
-def minus_one_hot(p: Any, labels: Any) -> Any:
+def minus_one_hot(p: Array, labels: Array) -> Array:
     """Subtract 1 from the entry of each row of p that its label names."""
     d = p.copy()
     d[np.arange(len(labels)), labels] -= 1
     return d
 
 
-def _plain_cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Any:
-    rows = -np.log(np.exp(logits) / np.sum(np.exp(logits), axis=1, keepdims=True))[
-        np.arange(len(labels)), labels
-    ]
-    reduce: dict[str, Any] = {"mean": np.mean, "sum": np.sum, "none": np.positive}
-    return reduce[reduction](rows)
+def _plain_cross_entropy(logits: Array, labels: Array, reduction: str = "mean") -> Array:
+    p = np.exp(logits) / np.sum(np.exp(logits), axis=1, keepdims=True)
+    rows = -np.log(p[np.arange(len(labels)), labels])
+    return rows if reduction == "none" else getattr(np, reduction)(rows)
 
 
 @kernel(
@@ -68,18 +59,19 @@ def _plain_cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> A
     None,
     residuals={"d": lambda logits, labels: minus_one_hot(softmax(logits), labels)},
     reference=_plain_cross_entropy,
-    samples=_reduction_samples,
-    method=False,
+    samples=cases(*_ROWS, reduction=each("mean", "sum", "none")),
 )
-def cross_entropy(logits: Any, labels: Any, *, reduction: str = "mean") -> Any:
+def cross_entropy(logits: Array, labels: Array, *, reduction: str = "mean") -> tuple[Array, Array]:
     """-log(softmax(logits)[label]) for (N, C) logits and N integer labels: their mean, their sum, or each."""
     count, classes = logits.shape
-    d = np.subtract(logits, row_max(logits), order="C")  # its flat view below has to be a view
+    # In C order: the flat view below has to be a view.
+    d = np.subtract(logits, row_max(logits), order="C")
     flat = d.reshape(-1)
     chosen = _row_starts(count, classes) + (labels if labels.dtype is _INTP else labels.astype(_INTP))
     losses = -flat[chosen]
     np.exp(d, d)
-    total = d @ ones(classes, d.dtype.char)  # several times faster than a sum along short rows
+    # Several times faster than a sum along short rows.
+    total = d @ ones(classes, d.dtype.char)
     d /= total[:, None]
     flat[chosen] -= 1
     losses += np.log(total)
@@ -93,11 +85,10 @@ def cross_entropy(logits: Any, labels: Any, *, reduction: str = "mean") -> Any:
     lambda g, labels, *, shapes: np.where(labels[:, None] == np.arange(shapes[0][1]), -g[:, None], 0),
     None,
     linear=True,
-    samples=_samples,
+    samples=cases(*_ROWS),
     reference=lambda scores, labels: -np.sum(scores * np.eye(scores.shape[1])[labels], axis=1),
-    method=False,
 )
-def nll(scores: Any, labels: Any) -> Any:
+def nll(scores: Array, labels: Array) -> Array:
     """-scores[row, label] for (N, C) scores and N integer labels."""
     return -scores[np.arange(len(labels)), labels]
 
@@ -109,12 +100,12 @@ def nll(scores: Any, labels: Any) -> Any:
         -targets * np.log(1 / (1 + np.exp(-logits))) - (1 - targets) * np.log(1 / (1 + np.exp(logits)))
     ),
     domain=((-3, 3), (0, 1)),
-    method=False,
 )
-def binary_cross_entropy_elements(logits: Any, targets: Any) -> Any:
+def binary_cross_entropy_elements(logits: Array, targets: Array) -> Array:
     """log(1 + exp(logits)) - targets * logits, element by element, without overflow."""
     logits, targets = in_one_dtype(logits, targets)
-    largest = np.maximum(logits, 0) - targets * logits  # exactly 0 where the target is certain and right
+    # Exactly 0 where the target is certain and right.
+    largest = np.maximum(logits, 0) - targets * logits
     return largest + np.log1p(np.exp(np.minimum(logits, -logits)))
 
 
@@ -123,13 +114,10 @@ def binary_cross_entropy_elements(logits: Any, targets: Any) -> Any:
     reference=lambda d, delta: np.where(np.abs(d) <= delta, d * d / 2, delta * (np.abs(d) - delta / 2)),
     kinks=lambda d, delta: np.abs(d) - delta,
     analytic=False,
-    samples=lambda rng: [
-        ((rng.normal(size=shape),), {"delta": delta})
-        for shape, delta in (((3, 4), 1.0), ((5,), 0.3), ((), 2.0), ((0, 2), 1.0))
-    ],
+    samples=cases([each((3, 4), (0, 2)), {"delta": 1.0}, (5,), {"delta": 0.3}, (), {"delta": 2.0}]),
     method=False,
 )
-def huber_elements(d: Any, *, delta: float) -> Any:
+def huber_elements(d: Array, *, delta: float) -> Array:
     """d**2 / 2 for differences up to delta, continued by straight lines (Huber, 1964)."""
     near = np.clip(d, -delta, delta)
     return near * (d - near / 2)

@@ -4,13 +4,20 @@ Index arrays are operands, so that a captured graph gets fresh labels on every r
 Ellipsis are parameters. `HOLE` marks in the parameter where an array goes.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.errors import ArgumentError
-from tinygrad_nn.primitives.declare import kernel, op
+from tinygrad_nn.ops.samples import adjoint, cases, each, integers, mask
+from tinygrad_nn.primitives import Array, Call, kernel, op
+
+Index = tuple[Any, ...]
 
 
 class _Hole:
@@ -21,7 +28,7 @@ class _Hole:
 HOLE = _Hole()
 
 
-def split_index(index: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def split_index(index: object) -> tuple[tuple[Array, ...], Index]:
     """Split an index into its arrays and a template with holes where they go.
 
     Example:
@@ -29,9 +36,9 @@ def split_index(index: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         >>> arrays, template
         ((array([0, 0]),), (slice(1, 3, None), ..array..))
     """
-    parts = index if type(index) is tuple else (index,)
-    arrays: list[Any] = []
-    template: list[Any] = []
+    parts: Index = index if type(index) is tuple else (index,)
+    arrays: list[Array] = []
+    template: list[object] = []
     for part in parts:
         if part is None or part is Ellipsis or isinstance(part, (slice, int, np.integer)):
             template.append(part)
@@ -42,95 +49,70 @@ def split_index(index: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     return tuple(arrays), tuple(template)
 
 
-def _filled(index: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+def _filled(index: Index, arrays: tuple[Array, ...]) -> Index:
     if not arrays:
         return index
     rest = iter(arrays)
     return tuple(next(rest) if part is HOLE else part for part in index)
 
 
-def _distinct(arrays: tuple[Any, ...]) -> bool:
-    return all(np.asarray(array).dtype == bool for array in arrays)  # np.take(t, 1) has a plain integer
+def along(axis: int, part: object) -> Index:
+    """Return the index of `part` along an axis that is not negative."""
+    return (*(slice(None),) * axis, part)
 
 
-def _index_samples(rng: np.random.Generator) -> list[Any]:
-    x = rng.normal(size=(4, 3))
-    indices: list[Any] = [
-        1,
-        slice(None, None, -2),
-        (Ellipsis, None, 1),
-        np.array([0, 0, 3]),
-        (np.array([0, 0, 2]), np.array([1, 1, 0])),
-        (slice(1, 3), np.array([2, 2])),
-        x > 0,
-        np.array([True, False, True, True]),
-    ]
-    parts = [split_index(index) for index in indices]
-    return [((x, *arrays), {"index": template}) for arrays, template in parts]
+def put_back(values: Array, choose: Callable[[Array], Array], shape: tuple[int, ...]) -> Array:
+    """Undo, as a reference, what chose elements: choose their numbers instead, and add each value at its number."""
+    out = np.zeros(shape, values.dtype)
+    numbers = choose(np.arange(out.size).reshape(shape))
+    for number, value in zip(np.ravel(numbers), np.ravel(values), strict=True):
+        out.flat[number] += value
+    return out
 
 
-@kernel(
-    lambda g, xs, *, shapes, i, index: scatter(g, *xs[1:], index=index, shape=shapes[0]),
-    variadic=True,
-    linear=True,
-    samples=_index_samples,
-    reference=lambda x, *arrays, index: x[_filled(index, arrays)],
-    method=False,
-    promotes=False,
+_CHOICES = cases(
+    [(4, 3), {"index": each((1,), (slice(None, None, -2),), (Ellipsis, None, 1))}],
+    [
+        (4, 3),
+        each(np.array([0, 0, 3]), mask((4, 3)), np.array([True, False, True, True])),
+        {"index": (HOLE,)},
+    ],
+    [(4, 3), np.array([0, 0, 2]), np.array([1, 1, 0]), {"index": (HOLE, HOLE)}],
+    [(4, 3), np.array([2, 2]), {"index": (slice(1, 3), HOLE)}],
 )
-def getitem(x: Any, *arrays: Any, index: tuple[Any, ...]) -> Any:
+
+
+_indexing = partial(kernel, variadic=True, linear=True, promotes=False)
+
+
+@_indexing(
+    lambda g, xs, *, shapes, i, index: scatter(g, *xs[1:], index=index, shape=shapes[0]),
+    samples=_CHOICES,
+    reference=lambda x, *arrays, index: x[_filled(index, arrays)],
+)
+def getitem(x: Array, *arrays: Array, index: Index) -> Array:
     """x[index], with the arrays of the index as operands."""
     return x[_filled(index, arrays)]
 
 
-def _scatter_samples(rng: np.random.Generator) -> list[Any]:
-    calls = []
-    for (x, *arrays), params in _index_samples(rng):
-        g = rng.normal(size=x[_filled(params["index"], tuple(arrays))].shape)
-        calls.append(((g, *arrays), {"index": params["index"], "shape": x.shape}))
-    return calls
-
-
-def _one_by_one(g_: Any, *arrays: Any, index: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
-    places = np.arange(np.prod(shape, dtype=int)).reshape(shape)[_filled(index, arrays)]
-    out = np.zeros(shape, g_.dtype)
-    for place, value in zip(np.ravel(places), g_.ravel(), strict=True):
-        out.flat[place] += value
-    return out
-
-
-@kernel(
+@_indexing(
     lambda g, xs, *, i, index, shape: getitem(g, *xs[1:], index=index),
-    variadic=True,
-    linear=True,
-    samples=_scatter_samples,
-    reference=_one_by_one,
-    method=False,
-    promotes=False,
+    samples=adjoint(_CHOICES, getitem.function, lambda x, index: {"shape": x.shape}),
+    reference=lambda g_, *arrays, index, shape: put_back(g_, lambda x: x[_filled(index, arrays)], shape),
 )
-def scatter(g_: Any, *arrays: Any, index: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
+def scatter(g_: Array, *arrays: Array, index: Index, shape: tuple[int, ...]) -> Array:
     """Zeros of `shape` with g added wherever the index points, repeats too: the adjoint of getitem."""
     out = np.zeros(shape, g_.dtype)
     place = _filled(index, arrays)
-    if _distinct(arrays):
+    # A mask points to each element once. An index is an array or, in np.take(t, 1), a plain integer.
+    if all(np.asarray(array).dtype == bool for array in arrays):
         out[place] = g_
     else:
         np.add.at(out, place, g_)
     return out
 
 
-def _where_samples(rng: np.random.Generator) -> list[Any]:
-    mask = rng.normal(size=(3, 4)) > 0
-    return [
-        ((mask, rng.normal(size=(3, 4)), rng.normal(size=(3, 4))), {}),
-        ((mask, rng.normal(size=4), rng.normal(size=(3, 1))), {}),
-        ((mask[0], rng.normal(size=(3, 4)), rng.normal(size=())), {}),
-        ((mask[0, 0], rng.normal(size=()), rng.normal(size=(1, 2))), {}),
-        ((mask[:0], rng.normal(size=(0, 4)), rng.normal(size=4)), {}),
-    ]
-
-
-def _choices(condition: Any, *choices: Any, **named: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _condition_and_choices(condition: object, *choices: object, **named: object) -> Call:
     """Read a call of where; NumPy has another function, one of the values, under the same name."""
     choices = (*choices, *named.values())
     if len(choices) != 2:
@@ -147,50 +129,38 @@ where = op(
     lambda g, a: np.where(a, g, 0),
     lambda g, a: np.where(a, 0, g),
     linear=True,
-    samples=_where_samples,
-    adapt=_choices,
-    method=False,
+    samples=cases(
+        [mask((3, 4)), (3, 4), (3, 4), {}, mask((3, 4)), (4,), (3, 1), {}, mask((4,)), (3, 4), ()],
+        [mask(()), (), (1, 2), {}, mask((0, 4)), (0, 4), (4,)],
+    ),
+    adapt=_condition_and_choices,
 )
-
 take = op(
     np.take,
     lambda g, b, *, shapes, axis=None: put(g, b, shapes[0], axis),
     None,
     linear=True,
-    samples=lambda rng: [
-        ((rng.normal(size=(3, 4)), np.array([0, 2, 2])), {"axis": 0}),
-        ((rng.normal(size=(3, 4)), np.array([[0, -1], [1, 1]])), {"axis": -1}),
-        ((rng.normal(size=(3, 4)), np.array([0, 11, 11])), {}),
-        ((rng.normal(size=(2, 3, 4)), np.array(1)), {"axis": 1}),
-        ((rng.normal(size=(3,)), np.zeros(0, np.int64)), {"axis": 0}),
-    ],
+    samples=cases(
+        [(3, 4), np.array([0, 2, 2]), {"axis": 0}, (3, 4), np.array([[0, -1], [1, 1]]), {"axis": -1}],
+        [(3,), np.zeros(0, np.int64), {"axis": 0}, (2, 3, 4), np.array(1), {"axis": 1}],
+        [(3, 4), np.array([0, 11, 11])],
+    ),
     method=True,
 )
 
 
-def put(g: Any, indices: Any, shape: tuple[int, ...], axis: int | None) -> Any:
+def put(g: Array, indices: Array, shape: tuple[int, ...], axis: int | None) -> Array:
+    """Add slices of g to zeros of `shape`, where the indices along an axis say: the adjoint of take."""
     if axis is None:
-        flat = scatter(g, indices, index=(HOLE,), shape=(int(np.prod(shape)),))
-        return np.reshape(flat, shape)
-    place = (slice(None),) * (axis % len(shape)) + (HOLE,)
-    return scatter(g, indices, index=place, shape=shape)
+        return np.reshape(scatter(g, indices, index=(HOLE,), shape=(math.prod(shape),)), shape)
+    return scatter(g, indices, index=along(axis % len(shape), HOLE), shape=shape)
 
 
-def _along_samples(rng: np.random.Generator) -> list[Any]:
-    cases = [
-        ((3, 4), (2, 4), 0),
-        ((3, 4), (3, 6), -1),
-        ((2, 3, 4), (2, 1, 4), 1),
-        ((1, 4), (3, 2), 1),
-        ((5,), (3,), 0),
-        ((1, 2), (1, 0), 1),
-    ]
-    return [
-        ((rng.normal(size=shape), rng.integers(-shape[axis], shape[axis], size=indices)), {"axis": axis})
-        for shape, indices, axis in cases
-    ]
-
-
+_ALONG = cases(
+    [(3, 4), integers(-3, 3, (2, 4)), {"axis": 0}, (3, 4), integers(-4, 4, (3, 6)), {"axis": -1}],
+    [(2, 3, 4), integers(-3, 3, (2, 1, 4)), {"axis": 1}, (1, 4), integers(-4, 4, (3, 2)), {"axis": 1}],
+    [(1, 2), integers(-2, 2, (1, 0)), {"axis": 1}, (5,), integers(-5, 5, (3,)), {"axis": 0}],
+)
 take_along_axis = op(
     np.take_along_axis,
     lambda g, b, *, shapes, axis=-1: (
@@ -200,37 +170,30 @@ take_along_axis = op(
     ),
     None,
     linear=True,
-    samples=_along_samples,
+    samples=_ALONG,
     method=True,
 )
-
-
-def _one_hot_sum(values: Any, indices: Any, length: int, axis: int) -> Any:
-    rows = np.moveaxis(values, axis, -1)
-    places = np.moveaxis(np.broadcast_to(indices, values.shape), axis, -1)
-    return np.moveaxis((rows[..., None] * np.eye(length)[places]).sum(axis=-2), -1, axis)
-
-
-def _add_along_samples(rng: np.random.Generator) -> list[Any]:
-    calls = []
-    for (x, indices), params in _along_samples(rng):
-        g = rng.normal(size=np.take_along_axis(x, indices, **params).shape)
-        calls.append(((g, indices), params | {"length": x.shape[params["axis"]]}))
-    return calls
 
 
 @kernel(
     lambda g, indices, *, length, axis: np.take_along_axis(g, indices, axis=axis),
     None,
     linear=True,
-    samples=_add_along_samples,
-    reference=lambda values, indices, length, axis: _one_hot_sum(values, indices, length, axis),
-    method=False,
+    samples=adjoint(_ALONG, np.take_along_axis, lambda x, axis: {"length": x.shape[axis]}),
+    reference=lambda values, indices, length, axis: put_back(
+        values,
+        lambda x: np.take_along_axis(x, np.broadcast_to(indices, values.shape), axis),
+        _with_length(values.shape, axis, length),
+    ),
 )
-def add_along_axis(values: Any, indices: Any, *, length: int, axis: int) -> Any:
+def add_along_axis(values: Array, indices: Array, *, length: int, axis: int) -> Array:
     """Zeros with the values added where the indices say: the adjoint of take_along_axis."""
-    out = np.zeros((*values.shape[:axis], length, *values.shape[axis:][1:]), values.dtype)
+    out = np.zeros(_with_length(values.shape, axis, length), values.dtype)
     rows = np.moveaxis(np.broadcast_to(indices, values.shape), axis, 0)
     places = np.ogrid[tuple(slice(k) for k in rows.shape)]
     np.add.at(np.moveaxis(out, axis, 0), (rows, *places[1:]), np.moveaxis(values, axis, 0))
     return out
+
+
+def _with_length(shape: tuple[int, ...], axis: int, length: int) -> tuple[int, ...]:
+    return (*shape[:axis], length, *shape[axis:][1:])

@@ -1,5 +1,9 @@
 """Several arrays put together, and one taken apart."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -7,111 +11,87 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from tinygrad_nn.errors import ShapeError
-from tinygrad_nn.primitives.declare import composite, op
+from tinygrad_nn.ops.indexing import along
+from tinygrad_nn.ops.samples import cases, each
+from tinygrad_nn.primitives import Array, Call, Shapes, composite, op
 
 
-def _part(g: Any, *, i: int, shapes: Any, axis: int = 0) -> Any:
+def _part(g: Array, *, i: int, shapes: Shapes, axis: int = 0) -> Array:
     """The slice of g that came from operand i."""
-    rank = len(shapes[i])
     start = sum(shape[axis] for shape in shapes[:i])
-    index = [slice(None)] * rank
-    index[axis] = slice(start, start + shapes[i][axis])
-    return g[tuple(index)]
+    return g[along(axis % len(shapes[i]), slice(start, start + shapes[i][axis]))]
 
 
-def _several(*shapes: tuple[int, ...], **params: Any) -> Any:
-    return lambda rng: [(tuple(rng.normal(size=shape) for shape in shapes), params)]
-
-
-def _sequence(arrays: Any, axis: int = 0, **other: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _sequence(arrays: Iterable[Array], axis: int = 0, **other: object) -> Call:
     return tuple(arrays), {"axis": axis, **other} if axis != 0 else other
 
 
-concatenate = op(
+_of_arrays = partial(op, variadic=True, adapt=_sequence, linear=True)
+concatenate = _of_arrays(
     np.concatenate,
     _part,
     call=lambda *arrays, **params: np.concatenate(arrays, **params),
-    variadic=True,
-    adapt=_sequence,
-    linear=True,
-    samples=lambda rng: [
-        *_several((2, 3), (1, 3), (0, 3))(rng),
-        *_several((2, 3), (2, 1), axis=-1)(rng),
-    ],
+    samples=cases([(2, 3), (2, 1), {"axis": -1}, (2, 3), (1, 3), (0, 3)]),
 )
-stack = op(
+stack = _of_arrays(
     np.stack,
     lambda g, *, i, axis=0: np.take(g, i, axis=axis),
     call=lambda *arrays, **params: np.stack(arrays, **params),
-    variadic=True,
-    adapt=_sequence,
-    linear=True,
-    samples=lambda rng: [*_several((2, 3), (2, 3))(rng), *_several((2, 3), (2, 3), (2, 3), axis=-1)(rng)],
+    samples=cases([(2, 3), (2, 3), (2, 3), {"axis": -1}, (2, 3), (2, 3)]),
 )
 
 
-def _lists(*shapes: tuple[int, ...]) -> Any:
-    return lambda rng: [(([rng.normal(size=shape) for shape in shapes],), {})]
-
-
-@composite(np.hstack, samples=lambda rng: [*_lists((2, 1), (2, 3))(rng), *_lists((2,), (), (3,))(rng)])
-def hstack(tup: Any) -> Any:
+@composite(np.hstack, samples=cases([each([(2, 1), (2, 3)], [(2,), (), (3,)])]))
+def hstack(tup: Sequence[Array]) -> Array:
     """Arrays one beside the other: along the second axis, vectors along their only one."""
     arrays = [np.reshape(x, -1) if np.ndim(x) == 0 else x for x in tup]
     return np.concatenate(arrays, axis=0 if np.ndim(arrays[0]) == 1 else 1)
 
 
-def _as_rows(x: Any) -> Any:
+def as_rows(x: Array) -> Array:
+    """A matrix of one row for a vector or a scalar; what has rows already stays as it is."""
     return np.reshape(x, (1, -1)) if np.ndim(x) < 2 else x
 
 
-@composite(np.vstack, samples=lambda rng: [*_lists((1, 2), (3, 2))(rng), *_lists((3,), (3,))(rng)])
-def vstack(tup: Any) -> Any:
+@composite(np.vstack, samples=cases([each([(1, 2), (3, 2)], [(3,), (3,)])]))
+def vstack(tup: Sequence[Array]) -> Array:
     """Arrays one above the other; vectors become rows."""
-    return np.concatenate([_as_rows(x) for x in tup], axis=0)
+    return np.concatenate([as_rows(x) for x in tup], axis=0)
 
 
-@composite(np.column_stack, samples=lambda rng: [*_lists((3,), (3, 2))(rng)])
-def column_stack(tup: Any) -> Any:
+@composite(np.column_stack, samples=cases([[(3,), (3, 2)]]))
+def column_stack(tup: Sequence[Array]) -> Array:
     """Arrays one beside the other; vectors become columns."""
     return np.concatenate([np.reshape(x, (-1, 1)) if np.ndim(x) < 2 else x for x in tup], axis=1)
 
 
-@composite(np.dstack, samples=lambda rng: [*_lists((3,), (3,))(rng), *_lists((2, 3), (2, 3, 2))(rng)])
-def dstack(tup: Any) -> Any:
+@composite(np.dstack, samples=cases([each([(3,), (3,)], [(2, 3), (2, 3, 2)])]))
+def dstack(tup: Sequence[Array]) -> Array:
     """Arrays one behind the other, along the third axis."""
-    return np.concatenate([x if np.ndim(x) > 2 else _as_rows(x)[..., None] for x in tup], axis=2)
+    return np.concatenate([x if np.ndim(x) > 2 else as_rows(x)[..., None] for x in tup], axis=2)
 
 
-def _pieces(x: Any, bounds: list[int], axis: int) -> list[Any]:
-    ends = [0, *bounds, np.shape(x)[axis]]
-    return [x[(*(slice(None),) * axis, slice(low, high))] for low, high in pairwise(ends)]
+_PARTS = [(4, 6), each(2, [1, 3], []), {"axis": 0}, (4, 6), 3, {"axis": -1}, (4, 6), [2, 2, 5], {"axis": 1}]
 
 
-def _split_samples(*sections: Any) -> Any:
-    return lambda rng: [((rng.normal(size=(4, 6)), sections), {"axis": axis}) for sections, axis in sections]
-
-
-_SECTIONS: Any = ((2, 0), (3, -1), ([1, 3], 0), ([2, 2, 5], 1), ([], 0))
-
-
-@composite(np.array_split, samples=_split_samples(*_SECTIONS, (3, 0), (4, 1), (5, 0)))
-def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+@composite(np.array_split, samples=cases(_PARTS, [(4, 6), each(3, 5), {"axis": 0}, (4, 6), 4, {"axis": 1}]))
+def array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     """Parts of an array along an axis: cut at the given places, or into that many of nearly equal length."""
     axis = normalize_axis_index(axis, np.ndim(ary))
+    length = np.shape(ary)[axis]
     if np.ndim(indices_or_sections):
         bounds = [int(k) for k in indices_or_sections]
     else:
         parts = int(indices_or_sections)
         if parts < 1:
             raise ValueError(f"split: the number of sections is positive, got {parts}")
-        each, extra = divmod(np.shape(ary)[axis], parts)
-        bounds = [k * each + min(k, extra) for k in range(1, parts)]
-    return _pieces(ary, bounds, axis)
+        each_, extra = divmod(length, parts)
+        bounds = [k * each_ + min(k, extra) for k in range(1, parts)]
+    return [ary[along(axis, slice(low, high))] for low, high in pairwise([0, *bounds, length])]
 
 
-@composite(np.split, samples=_split_samples(*_SECTIONS))
-def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+@composite(np.split, samples=cases(_PARTS))
+def split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     """Parts of an array along an axis: cut at the given places, or into that many of equal length."""
     length = np.shape(ary)[axis]
     if not np.ndim(indices_or_sections) and indices_or_sections > 0 and length % indices_or_sections:

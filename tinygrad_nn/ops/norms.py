@@ -1,5 +1,8 @@
 """The sizes of vectors and matrices, which have the derivative 0 at 0."""
 
+from __future__ import annotations
+
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -7,22 +10,16 @@ import numpy as np
 from tinygrad_nn.errors import NoGradientRule
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.reduction import restore, sum_
-from tinygrad_nn.primitives.declare import composite, kernel
+from tinygrad_nn.ops.samples import cases, each
+from tinygrad_nn.primitives import Array, Axis, composite, kernel
 
-
-def _norm_samples(rng: np.random.Generator) -> list[Any]:
-    choices: list[tuple[tuple[int, ...], dict[str, Any]]] = [
-        ((5,), {}),
-        ((2, 3), {}),
-        ((3, 4), {"axis": 0}),
-        ((3, 4), {"axis": -1, "keepdims": True}),
-        ((2, 3, 4), {"axis": (0, 2)}),
-        ((2, 3, 4), {"axis": (-1, 0), "keepdims": True}),
-        ((1,), {}),
-        ((), {}),
-        ((0, 3), {"axis": 1}),
-    ]
-    return [((rng.normal(size=shape),), params) for shape, params in choices]
+_norm = partial(composite, analytic=False, method=True)
+_VECTORS = (
+    [(2, 3, 4), {"axis": (0, 2)}, {"axis": (-1, 0), "keepdims": True}],
+    [(3, 4), {"axis": 0}, {"axis": -1, "keepdims": True}, each((5,), (2, 3), (1,), ())],
+)
+_ORDERS = each("fro", 1, -1, np.inf, -np.inf)
+_EMPTY = [(0, 3), {"axis": 1}]
 
 
 @kernel(
@@ -30,9 +27,9 @@ def _norm_samples(rng: np.random.Generator) -> list[Any]:
         restore(g, axis, keepdims), quotient(x, restore(y, axis, keepdims))
     ),
     reference=lambda x, axis=None, keepdims=False: np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims)),
-    samples=_norm_samples,
+    samples=cases(*_VECTORS, _EMPTY),
 )
-def euclidean_norm(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+def euclidean_norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """sqrt(sum(x**2)) over `axis` (all axes by default), with derivative 0 at 0."""
     return np.sqrt(sum_.function(x * x, axis, keepdims))
 
@@ -47,21 +44,15 @@ def euclidean_norm(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     ),
     analytic=False,
     kinks={0.0: 0.0},
-    samples=lambda rng: [(x, params | {"ord": ord}) for x, params in _norm_samples(rng) for ord in (3, 1.5)],
+    samples=cases(*_VECTORS, _EMPTY, ord=each(3, 1.5)),
 )
-def p_norm(x: Any, *, ord: float, axis: Any = None, keepdims: bool = False) -> Any:
+def p_norm(x: Array, *, ord: float, axis: Axis = None, keepdims: bool = False) -> Array:
     """sum(|x|**ord)**(1/ord) over `axis` (all axes by default), with derivative 0 at 0."""
     return sum_.function(np.absolute(x) ** float(ord), axis, keepdims) ** (1 / float(ord))
 
 
-def _vector_norm_samples(rng: np.random.Generator) -> list[Any]:
-    orders = (2, 1, 3, np.inf, -np.inf, 0, 1.5, -1)
-    calls = [(x, params | {"ord": ord}) for x, params in _norm_samples(rng) for ord in orders]
-    return [(x, params) for x, params in calls if x[0].size]
-
-
-@composite(np.linalg.vector_norm, samples=_vector_norm_samples, analytic=False, method=True)
-def vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
+@_norm(np.linalg.vector_norm, samples=cases(*_VECTORS, ord=each(2, 1, 3, np.inf, -np.inf, 0, 1.5, -1)))
+def vector_norm(x: Array, *, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Array:
     """The norm of order `ord` of vectors, which lie along one axis or are spread over several."""
     if ord == 2:
         return euclidean_norm(x, axis=axis, keepdims=keepdims)
@@ -76,22 +67,16 @@ def vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: float 
     return p_norm(x, ord=ord, axis=axis, keepdims=keepdims)
 
 
-def _matrix_norm_samples(rng: np.random.Generator) -> list[Any]:
-    return [
-        ((rng.normal(size=shape),), {"ord": ord, "keepdims": keepdims})
-        for shape in ((3, 4), (2, 3, 3))
-        for ord in ("fro", 1, -1, np.inf, -np.inf)
-        for keepdims in (False, True)
-    ]
-
-
-@composite(np.linalg.matrix_norm, samples=_matrix_norm_samples, analytic=False, method=True)
-def matrix_norm(x: Any, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+@_norm(
+    np.linalg.matrix_norm,
+    samples=cases([each((3, 4), (2, 3, 3)), {"ord": _ORDERS, "keepdims": each(False, True)}]),
+)
+def matrix_norm(x: Array, *, keepdims: bool = False, ord: float | str = "fro") -> Array:
     """The norm of matrices in the last two axes: Frobenius, or extreme sums of absolute rows or columns."""
     return _matrix_norm(x, ord, (-2, -1), keepdims)
 
 
-def _matrix_norm(x: Any, ord: Any, axes: tuple[int, int], keepdims: bool) -> Any:
+def _matrix_norm(x: Array, ord: float | str, axes: tuple[int, int], keepdims: bool) -> Array:
     if ord in ("fro", "f"):
         return euclidean_norm(x, axis=axes, keepdims=keepdims)
     sums = {1: (0, np.max), -1: (0, np.min), np.inf: (1, np.max), -np.inf: (1, np.min)}
@@ -106,19 +91,16 @@ def _matrix_norm(x: Any, ord: Any, axes: tuple[int, int], keepdims: bool) -> Any
     return y if keepdims else np.squeeze(y, axis=axes)
 
 
-@composite(
+@_norm(
     np.linalg.norm,
-    samples=lambda rng: [
-        *_norm_samples(rng),
-        *[((rng.normal(size=4),), {"ord": ord}) for ord in (1, 2, 3, np.inf, -np.inf, 0)],
-        *[((rng.normal(size=(3, 4)),), {"ord": ord, "axis": 1}) for ord in (1, 2, 1.5)],
-        *[((rng.normal(size=(3, 4)),), {"ord": ord}) for ord in ("fro", 1, -1, np.inf, -np.inf)],
-        ((rng.normal(size=(2, 3, 4)),), {"ord": 1, "axis": (2, 0), "keepdims": True}),
-    ],
-    analytic=False,
-    method=True,
+    samples=cases(
+        *_VECTORS,
+        [(0, 3), {"axis": 1}, (2, 3, 4), {"ord": 1, "axis": (2, 0), "keepdims": True}],
+        [(4,), {"ord": each(1, 2, 3, np.inf, -np.inf, 0)}, (3, 4), {"ord": each(1, 2, 1.5), "axis": 1}],
+        [(3, 4), {"ord": _ORDERS}],
+    ),
 )
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+def norm(x: Array, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Array:
     """The norm of vectors or matrices, as `np.linalg.norm`; its derivative at 0 is 0."""
     axes = axis if axis is None or isinstance(axis, tuple) else (axis,)
     if ord is None:

@@ -1,60 +1,51 @@
 """Sums, means and extrema along axes. Rules undo the reduction; the engine broadcasts to the full shape."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.primitives.declare import kernel, op
+from tinygrad_nn.ops.indexing import put_back
+from tinygrad_nn.ops.samples import REDUCTIONS, SCALAR, cases, each
+from tinygrad_nn.primitives import Array, Axis, kernel, op
+from tinygrad_nn.primitives.primitive import Primitive
+
+_CALLS = cases(*REDUCTIONS, SCALAR)
 
 
-def restore(g: Any, axis: Any, keepdims: bool) -> Any:
+def restore(g: Array, axis: Axis, keepdims: bool) -> Array:
     """Put the reduced axes of `g` back, with length one."""
     if keepdims or axis is None:
         return g
-    if axis == -1:  # the same as np.expand_dims, ten times faster
+    # The same as np.expand_dims, ten times faster.
+    if axis == -1:
         return g[..., None]
     return np.expand_dims(g, axis)
 
 
-def count(shape: tuple[int, ...], axis: Any) -> int:
+def count(shape: tuple[int, ...], axis: Axis) -> int:
     """Return how many elements a reduction of `shape` over `axis` brings together."""
     if axis is None or not shape:
         return math.prod(shape)
     return math.prod(shape[k] for k in (axis if isinstance(axis, tuple) else (axis,)))
 
 
-def sum_samples(rng: np.random.Generator) -> list[Any]:
-    choices: list[tuple[tuple[int, ...], dict[str, Any]]] = [
-        ((2, 3, 4), {}),
-        ((2, 3, 4), {"keepdims": True}),
-        ((2, 3, 4), {"axis": 0}),
-        ((3, 4), {"axis": -1, "keepdims": True}),
-        ((3, 3), {"axis": -1}),
-        ((2, 3, 4), {"axis": (0, 2)}),
-        ((2, 3, 4), {"axis": (-1, 0), "keepdims": True}),
-        ((2, 3), {"axis": ()}),
-        ((1, 1), {"axis": 1}),
-        ((), {}),
-        ((), {"axis": -1}),
-        ((0, 3), {"axis": 1}),
-    ]
-    return [((rng.normal(size=shape),), params) for shape, params in choices]
-
-
-def _sum(x: Any, axis: Any = None, keepdims: bool = False, **other: Any) -> Any:
-    if (
-        x.dtype.char == "e" and "dtype" not in other
-    ):  # half precision is for keeping numbers, not for adding them
+def _sum(x: Array, axis: Axis = None, keepdims: bool = False, **other: Any) -> Array:
+    # Half precision is for storing numbers, not for adding them.
+    if x.dtype.char == "e" and "dtype" not in other:
         return np.add.reduce(x, axis, keepdims=keepdims, dtype=np.float32, **other).astype(x.dtype)
     return np.add.reduce(x, axis, keepdims=keepdims, **other)
 
 
-def _mean(x: Any, axis: Any = None, keepdims: bool = False, **other: Any) -> Any:
+def _mean(x: Array, axis: Axis = None, keepdims: bool = False, **other: Any) -> Array:
     if other or x.dtype.kind != "f" or x.dtype.itemsize < 4 or not x.size:
         return np.mean(x, axis, keepdims=keepdims, **other)
-    return np.add.reduce(x, axis, keepdims=keepdims) / count(x.shape, axis)  # np.mean, without its overhead
+    # The same as np.mean, without its overhead.
+    return np.add.reduce(x, axis, keepdims=keepdims) / count(x.shape, axis)
 
 
 sum_ = op(
@@ -62,37 +53,37 @@ sum_ = op(
     lambda g, *, axis=None, keepdims=False: restore(g, axis, keepdims),
     call=_sum,
     linear=True,
-    samples=sum_samples,
+    samples=_CALLS,
 )
 mean = op(
     np.mean,
     lambda g, *, shapes, axis=None, keepdims=False: restore(g, axis, keepdims) / count(shapes[0], axis),
     call=_mean,
     linear=True,
-    samples=lambda rng: [call for call in sum_samples(rng) if call[0][0].ndim],
+    samples=cases(*REDUCTIONS),
 )
 
 
-def _share(g: Any, x: Any, y: Any, axis: Any, keepdims: bool) -> Any:
+def _share(g: Array, x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
     """Give the gradient to the entries that are the extremum, evenly; to the NaN where there is one."""
-    winners = (x == restore(y, axis, keepdims)) | (x != x)  # NumPy's maximum is NaN when an entry is
+    # NumPy's maximum is NaN when an entry is.
+    winners = (x == restore(y, axis, keepdims)) | (x != x)
     ties = np.sum(winners, axis=axis, keepdims=True, dtype=g.dtype)
     return np.where(winners, restore(g, axis, keepdims) / ties, 0)
 
 
-def _extremum(function: Any, other: Any, name: str) -> Any:
+def _extremum(function: Callable[..., Array], other: Callable[..., Array]) -> Primitive:
     return op(
         function,
         lambda g, x, y, *, axis=None, keepdims=False: _share(g, x, y, axis, keepdims),
-        name=name,
         also=(other,),
         analytic=False,
-        samples=sum_samples,
+        samples=_CALLS,
     )
 
 
-max_ = _extremum(np.max, np.amax, "max")
-min_ = _extremum(np.min, np.amin, "min")
+max_ = _extremum(np.max, np.amax)
+min_ = _extremum(np.min, np.amin)
 
 
 @kernel(
@@ -100,9 +91,9 @@ min_ = _extremum(np.min, np.amin, "min")
         restore(g, axis, keepdims) * np.exp(x - restore(y, axis, keepdims))
     ),
     reference=lambda x, axis=None, keepdims=False: np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims)),
-    samples=sum_samples,
+    samples=_CALLS,
 )
-def logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """log(sum(exp(x))) over `axis` (all axes by default), shifted by the largest entry.
 
     Example:
@@ -116,27 +107,14 @@ def logsumexp(x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
     return y if keepdims else np.squeeze(y, axis=axis if axis is not None else tuple(range(np.ndim(x))))
 
 
-def _sum_to_samples(rng: np.random.Generator) -> list[Any]:
-    x = rng.normal(size=(2, 3, 4))
-    return [((x,), {"shape": shape}) for shape in ((3, 4), (4,), (1, 1, 4), (2, 1, 1), (), (3, 1))]
-
-
-def _by_hand(x: Any, shape: tuple[int, ...]) -> Any:
-    total = np.zeros(shape)
-    for index in np.ndindex(x.shape):
-        tail = index[len(index) - len(shape) :]
-        total[tuple(0 if n == 1 else k for k, n in zip(tail, shape, strict=True))] += x[index]
-    return total
-
-
 @kernel(
     lambda g, *, shape: g,
-    reference=_by_hand,
+    reference=lambda x, shape: put_back(x, lambda numbers: np.broadcast_to(numbers, x.shape), shape),
     linear=True,
-    samples=_sum_to_samples,
+    samples=cases([(2, 3, 4), {"shape": each((3, 4), (4,), (1, 1, 4), (2, 1, 1), (), (3, 1))}]),
     method=False,
 )
-def sum_to(x: Any, *, shape: tuple[int, ...]) -> Any:
+def sum_to(x: Array, *, shape: tuple[int, ...]) -> Array:
     """Sum out the axes that broadcasting `shape` to the shape of x has added or stretched.
 
     Sums of float32 and float16 accumulate in double precision; the result keeps the dtype.
@@ -154,7 +132,7 @@ def sum_to(x: Any, *, shape: tuple[int, ...]) -> Any:
 _BLOCK = 64
 
 
-def column_sums(x: Any) -> Any:
+def column_sums(x: Array) -> Array:
     """Sum the rows of a matrix: by BLAS, several times faster than NumPy's sum, float32 in blocks of bounded error."""
     count = len(x)
     if x.dtype.char == "d" or (count <= 2 * _BLOCK and x.dtype.char == "f"):
@@ -169,7 +147,7 @@ def column_sums(x: Any) -> Any:
 
 
 @lru_cache(maxsize=64)
-def ones(count: int, dtype: str) -> Any:
+def ones(count: int, dtype: str) -> Array:
     """Return a vector of ones, made once for each length, to sum with a matrix product."""
     vector = np.ones(count, dtype)
     vector.flags.writeable = False

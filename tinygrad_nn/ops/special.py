@@ -1,19 +1,23 @@
 """The error function, which NumPy lacks, from a table of its Taylor series."""
 
+from __future__ import annotations
+
 import math
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.primitives.declare import kernel
+from tinygrad_nn.primitives import Array, kernel
 
-_CELLS = 128  # per unit of x
-_END = 6 * _CELLS  # from there on, erf is 1 to the last bit
+# Per unit of x.
+_CELLS = 128
+# From there on, erf is 1 to the last bit.
+_END = 6 * _CELLS
 
 
-@lru_cache  # made when first needed: importing takes long enough
-def _taylor(terms: int, dtype: str) -> tuple[Any, ...]:
+# Computed when first needed: importing takes long enough.
+@lru_cache
+def _taylor(terms: int, dtype: str) -> tuple[Array, ...]:
     """Return the Taylor coefficients of erf around all multiples of 1 / _CELLS, an array for each power of a cell.
 
     The derivatives are Hermite polynomials times a Gaussian (Abramowitz and Stegun 1964, 7.1.19).
@@ -33,12 +37,13 @@ def _taylor(terms: int, dtype: str) -> tuple[Any, ...]:
     reference=np.vectorize(math.erf, otypes=[float]),
     analytic=False,
 )
-def erf(x: Any) -> Any:
+def erf(x: Array) -> Array:
     """The error function, 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to x; 2.5 units in the last place."""
     dtype = np.result_type(x, 0.0)
     rows = _taylor(4, "f") if dtype.itemsize <= 4 else _taylor(7, "d")
     cells = np.minimum(np.absolute(x).astype(rows[0].dtype), 6) * _CELLS
-    nearest = np.rint(np.fmin(cells, _END))  # of a NaN, any: the distance below is NaN
+    # Of a NaN, any: the distance below is NaN.
+    nearest = np.rint(np.fmin(cells, _END))
     cells -= nearest
     place = nearest.astype(np.intp)
     y = rows[-1].take(place)

@@ -1,5 +1,7 @@
 """Spread and averages of many kinds: variances, weighted means, without missing values, covariances, areas."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 
@@ -8,21 +10,29 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinygrad_nn.errors import ArgumentError, ShapeError
 from tinygrad_nn.ops.arithmetic import product, quotient
+from tinygrad_nn.ops.joining import as_rows
 from tinygrad_nn.ops.reduction import count, restore
-from tinygrad_nn.primitives.declare import composite, op
+from tinygrad_nn.ops.samples import cases, each, positive
+from tinygrad_nn.primitives import Array, Axis, Call, composite, op
+
+_SPREADS = (
+    [(2, 3, 4), {}, {"axis": (0, 2), "ddof": 1}, {"axis": (-1, 0), "keepdims": True, "ddof": 2}],
+    [(3, 3), {"axis": -1, "keepdims": True}, (3, 4), {"axis": 0}, (0, 3), {"axis": 1}],
+    [(2, 5), {"axis": 1, "ddof": 0.5}],
+)
 
 
-def _freedom(shape: tuple[int, ...], axis: Any, ddof: float) -> float:
+def _freedom(shape: tuple[int, ...], axis: Axis, ddof: float) -> float:
     return max(count(shape, axis) - ddof, 0)
 
 
-def _share(shape: tuple[int, ...], axis: Any, ddof: float) -> float:
+def _share(shape: tuple[int, ...], axis: Axis, ddof: float) -> float:
     """One over the degrees of freedom; infinite where there are none: 0 * inf is NaN, like the value."""
     free = _freedom(shape, axis, ddof)
     return 1 / free if free else math.inf
 
 
-def _corrected(a: Any, **params: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _corrected(a: object, **params: object) -> Call:
     """Read a call of var or std, where NumPy takes the array API's correction for ddof."""
     if "correction" in params:
         ddof, correction = params.get("ddof"), params.pop("correction")
@@ -32,34 +42,22 @@ def _corrected(a: Any, **params: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (a,), params
 
 
-def _var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, **other: Any) -> Any:
+def _var(x: Array, axis: Axis = None, ddof: float = 0, keepdims: bool = False, **other: Any) -> Array:
     free = _freedom(x.shape, axis, ddof)
     if other or x.dtype.kind not in "fc" or x.dtype.itemsize < 4:
         return np.var(x, axis, ddof=ddof, keepdims=keepdims, **other)
-    d = x - np.add.reduce(x, axis, keepdims=True) / count(x.shape, axis)  # np.var, without its overhead
+    # The same as np.var, without its overhead.
+    d = x - np.add.reduce(x, axis, keepdims=True) / count(x.shape, axis)
     d *= d
     return np.add.reduce(d, axis, keepdims=keepdims) / free
 
 
-def _std(x: Any, *args: Any, **params: Any) -> Any:
+def _std(x: Array, *args: Any, **params: Any) -> Array:
     return np.sqrt(_var(x, *args, **params))
 
 
-def _deviation(x: Any, axis: Any) -> Any:
+def _deviation(x: Array, axis: Axis) -> Array:
     return x - np.mean(x, axis=axis, keepdims=True)
-
-
-def _spread_samples(rng: np.random.Generator) -> list[Any]:
-    choices: list[tuple[tuple[int, ...], dict[str, Any]]] = [
-        ((2, 3, 4), {}),
-        ((3, 4), {"axis": 0}),
-        ((3, 3), {"axis": -1, "keepdims": True}),
-        ((2, 3, 4), {"axis": (0, 2), "ddof": 1}),
-        ((2, 3, 4), {"axis": (-1, 0), "keepdims": True, "ddof": 2}),
-        ((2, 5), {"axis": 1, "ddof": 0.5}),
-        ((0, 3), {"axis": 1}),
-    ]
-    return [((rng.normal(size=shape),), params) for shape, params in choices]
 
 
 var = op(
@@ -70,11 +68,7 @@ var = op(
     call=_var,
     adapt=_corrected,
     reference=np.var,
-    samples=lambda rng: [
-        *_spread_samples(rng),
-        ((rng.normal(size=()),), {}),
-        ((rng.normal(size=(1, 2)),), {"axis": 0}),
-    ],
+    samples=cases(*_SPREADS, [(1, 2), {"axis": 0}, ()]),
 )
 std = op(
     np.std,
@@ -85,26 +79,19 @@ std = op(
     call=_std,
     adapt=_corrected,
     reference=np.std,
-    samples=_spread_samples,
+    samples=cases(*_SPREADS),
 )
 
 
-def _average_samples(rng: np.random.Generator) -> list[Any]:
-    choices: list[tuple[tuple[int, ...], tuple[int, ...], Any]] = [
-        ((3, 4), (3, 4), None),
-        ((3, 4), (3, 4), 0),
-        ((3, 4), (4,), -1),
-        ((2, 3, 4), (4, 2), (2, 0)),
-        ((5,), (5,), None),
-    ]
-    weighted: list[Any] = [
-        ((rng.normal(size=a), axis, rng.uniform(0.5, 2, size=w)), {}) for a, w, axis in choices
-    ]
-    return [*weighted, ((rng.normal(size=(3, 4)),), {"axis": 0, "keepdims": True})]
-
-
-@composite(np.average, samples=_average_samples)
-def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
+@composite(
+    np.average,
+    samples=cases(
+        [(3, 4), each(None, 0), positive((3, 4)), {}, (3, 4), -1, positive((4,))],
+        [(5,), None, positive((5,)), {}, (2, 3, 4), lambda rng: (2, 0), positive((4, 2))],
+        [(3, 4), {"axis": 0, "keepdims": True}],
+    ),
+)
+def average(a: Array, axis: Axis = None, weights: Array | None = None, *, keepdims: bool = False) -> Array:
     """The mean, with weights if there are any: of the shape of a, or of the axes that are averaged."""
     if weights is None:
         return np.mean(a, axis=axis, keepdims=keepdims)
@@ -114,7 +101,7 @@ def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = F
     return np.sum(a * weights, axis=axis, keepdims=keepdims) / total
 
 
-def _aligned(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
+def _aligned(weights: Array, shape: tuple[int, ...], axis: Axis) -> Array:
     """Return weights of some axes with their lengths at the places of these axes and ones elsewhere."""
     axes = normalize_axis_tuple(() if axis is None else axis, len(shape))
     if np.shape(weights) != tuple(shape[k] for k in axes):
@@ -126,60 +113,39 @@ def _aligned(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
     return np.reshape(weights, tuple(n if k in axes else 1 for k, n in enumerate(shape)))
 
 
-def _with_gaps(rng: np.random.Generator) -> list[Any]:
-    choices: list[tuple[tuple[int, ...], dict[str, Any]]] = [
-        ((3, 4), {}),
-        ((3, 4), {"axis": 0}),
-        ((2, 3, 4), {"axis": (0, -1), "keepdims": True}),
-        ((5,), {}),
-    ]
-    return [((rng.normal(size=shape),), params) for shape, params in choices]
+_SUMS = cases([(3, 4), {"axis": 0}, (2, 3, 4), {"axis": (0, -1), "keepdims": True}, each((3, 4), (5,))])
 
 
-@composite(np.nansum, samples=_with_gaps)
-def nansum(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+@composite(np.nansum, samples=_SUMS)
+def nansum(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """The sum of the elements that are not NaN; the others have the gradient 0."""
     return np.sum(np.where(np.isnan(a), 0, a), axis=axis, keepdims=keepdims)
 
 
-@composite(np.nanmean, samples=_with_gaps)
-def nanmean(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+@composite(np.nanmean, samples=_SUMS)
+def nanmean(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """The mean of the elements that are not NaN; the others have the gradient 0."""
     count = np.sum(~np.isnan(a), axis=axis, keepdims=keepdims)
     return nansum(a, axis, keepdims=keepdims) / count
 
 
-def _tables(rng: np.random.Generator) -> list[Any]:
-    return [
-        ((rng.normal(size=(3, 5)),), {}),
-        ((rng.normal(size=(5, 3)),), {"rowvar": False}),
-        ((rng.normal(size=(2, 5)), rng.normal(size=5)), {}),
-    ]
+_TABLES = [(5, 3), {"rowvar": False}, (2, 5), (5,), {}, (3, 5)]
 
 
-@composite(
-    np.cov,
-    samples=lambda rng: [
-        *_tables(rng),
-        ((rng.normal(size=5),), {}),
-        ((rng.normal(size=(2, 5)),), {"bias": True}),
-        ((rng.normal(size=(2, 5)),), {"ddof": 2}),
-    ],
-)
-def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Any:
+@composite(np.cov, samples=cases(_TABLES, [(2, 5), {"bias": True}, {"ddof": 2}, (5,)]))
+def cov(
+    m: Array, y: Array | None = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None
+) -> Array:
     """The covariances of variables, which are rows (columns with `rowvar=False`) of one or two tables."""
-    tables = [
-        np.reshape(t, (1, -1)) if np.ndim(t) < 2 else t if rowvar else np.transpose(t)
-        for t in (m, y)[: 1 + (y is not None)]
-    ]
+    tables = [as_rows(t) if rowvar or np.ndim(t) < 2 else np.transpose(t) for t in (m, y) if t is not None]
     rows = np.concatenate(tables)
     free = max(np.shape(rows)[1] - ((0 if bias else 1) if ddof is None else ddof), 0)
     rows = rows - np.mean(rows, axis=1, keepdims=True)
     return np.squeeze(rows @ np.transpose(rows) / free)
 
 
-@composite(np.corrcoef, samples=_tables)
-def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
+@composite(np.corrcoef, samples=cases(_TABLES))
+def corrcoef(x: Array, y: Array | None = None, rowvar: bool = True) -> Array:
     """The correlations of variables: their covariances, divided by their standard deviations."""
     c = cov(x, y, rowvar)
     if not np.ndim(c):
@@ -190,17 +156,13 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
 
 @composite(
     np.trapezoid,
-    samples=lambda rng: [
-        ((rng.normal(size=5),), {}),
-        ((rng.normal(size=(3, 4)),), {"dx": 0.5, "axis": 0}),
-        ((rng.normal(size=(3, 4)), rng.normal(size=4)), {}),
-        ((rng.normal(size=(3, 4)), rng.normal(size=3)), {"axis": 0}),
-        ((rng.normal(size=(3, 4)), rng.normal(size=(3, 4))), {"axis": -2}),
-    ],
+    samples=cases(
+        [(3, 4), {"dx": 0.5, "axis": 0}, (3, 4), (3,), {"axis": 0}, (3, 4), (3, 4), {"axis": -2}],
+        [(3, 4), (4,), {}, (5,)],
+    ),
 )
-def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
+def trapezoid(y: Array, x: Array | None = None, dx: float = 1.0, axis: int = -1) -> Array:
     """The area under straight lines through the points."""
     y = np.moveaxis(y, axis, -1)
-    if x is not None:
-        dx = np.diff(x if np.ndim(x) == 1 else np.moveaxis(x, axis, -1))
-    return np.sum(dx * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)
+    width = dx if x is None else np.diff(x if np.ndim(x) == 1 else np.moveaxis(x, axis, -1))
+    return np.sum(width * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)

@@ -1,12 +1,11 @@
 """Circular and hyperbolic functions, their inverses, and angles."""
 
 import math
-from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.ops.arithmetic import product, quotient
-from tinygrad_nn.primitives.declare import op
+from tinygrad_nn.primitives import op
 
 _INSIDE = (-0.9, 0.9)
 
@@ -21,15 +20,10 @@ sinh = op(np.sinh, lambda g, x: product(g, np.cosh(x)))
 cosh = op(np.cosh, lambda g, x: product(g, np.sinh(x)))
 tanh = op(np.tanh, lambda g, y: g * (1 - y * y))
 arcsinh = op(np.arcsinh, lambda g, x: quotient(g, np.hypot(1, x)))
-arccosh = op(
-    np.arccosh,
-    lambda g, x: quotient(quotient(g, np.sqrt(x - 1)), np.sqrt(x + 1)),
-    domain=(1.1, 9),
-)
+arccosh = op(np.arccosh, lambda g, x: quotient(quotient(g, np.sqrt(x - 1)), np.sqrt(x + 1)), domain=(1.1, 9))
 arctanh = op(np.arctanh, lambda g, x: quotient(g, (1 - x) * (1 + x)), domain=_INSIDE)
 
-_function: Any
-for _function in (np.deg2rad, np.radians):
-    op(_function, lambda g: g * (math.pi / 180), linear=True, analytic=False)
-for _function in (np.rad2deg, np.degrees):
-    op(_function, lambda g: g * (180 / math.pi), linear=True, analytic=False)
+for _to_radians in (np.deg2rad, np.radians):
+    op(_to_radians, lambda g: g * (math.pi / 180), linear=True, analytic=False)
+for _to_degrees in (np.rad2deg, np.degrees):
+    op(_to_degrees, lambda g: g * (180 / math.pi), linear=True, analytic=False)

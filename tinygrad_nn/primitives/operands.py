@@ -10,13 +10,19 @@ import numpy as np
 from tinygrad_nn.errors import DtypeError, ShapeError
 
 Array = np.ndarray[tuple[Any, ...], np.dtype[Any]]
-"""An array of any shape and dtype; in derivative rules also a tensor that stands for one."""
+"""An array; in derivative rules, and in functions made of other ops, also a tensor that stands for one."""
+Shape = tuple[int, ...]
+Shapes = tuple[Shape, ...]
+"""The shapes of the operands of a call, which a rule may ask for."""
+Axis = int | tuple[int, ...] | None
+"""What a reduction runs over: one axis, several, or all of them."""
 Function = Callable[..., Any]
 Operands = tuple[Any, ...]
 """What an op is called with: arrays, tensors, Python numbers, lists of them."""
 Params = dict[str, Any]
 """The keywords of a call."""
-Shape = tuple[int, ...]
+Call = tuple[Operands, Params]
+"""A call of an op: its operands and its parameters."""
 DEFAULT_DTYPE = np.dtype(np.float32)
 _KINDS = "fiub"
 

@@ -66,7 +66,9 @@ def _one_line(function: Callable[..., object]) -> str:
     """Return a rule's source in one line; of a named function its name and parameters."""
     name = getattr(function, "__name__", "")
     if name != "<lambda>":
-        return f"{name}{inspect.signature(function)}"
+        signature = inspect.signature(function)
+        parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+        return f"{name}{signature.replace(parameters=parameters, return_annotation=signature.empty)}"
     return re.sub(r"\s+", " ", source(function)[0]).strip()
 
 
