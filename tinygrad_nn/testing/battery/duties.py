@@ -36,8 +36,7 @@ def dtype(call: Call) -> bool:
             fail(call, "dtype", f"{np.dtype(kind)} operands give a result of dtype {y.dtype}")
         if call.differentiable and kind is np.float32:
             with np.errstate(all="ignore"):
-                rs = call.plain_gradient(xs, call.cotangent.astype(kind))
-            dtypes = [np.asarray(r).dtype for r in rs]
+                dtypes = [np.asarray(r).dtype for r in call.plain_gradient(xs, call.cotangent.astype(kind))]
             if any(narrow != kind for narrow in dtypes):
                 fail(call, "dtype", f"the rules return {', '.join(map(str, dtypes))} for float32 operands")
     if call.op.promotes and call.result.dtype.kind == "f":
