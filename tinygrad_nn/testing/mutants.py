@@ -17,9 +17,7 @@ import numpy as np
 
 from tinygrad_nn.engine.autodiff import gradients
 from tinygrad_nn.engine.tensor import Tensor, as_tensor
-from tinygrad_nn.primitives.operands import Array
-from tinygrad_nn.primitives.primitive import Primitive
-from tinygrad_nn.primitives.record import Record
+from tinygrad_nn.primitives import Array, Primitive, Record
 from tinygrad_nn.primitives.rule import Rule
 from tinygrad_nn.testing.battery import CHECKS, derivatives, duties
 from tinygrad_nn.testing.battery.calls import SHAPES, Call, Chooser, draw_call, missing_data, saved_arrays

@@ -13,7 +13,7 @@ from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.tensor import Tensor, apply, as_tensor
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import TinygradError
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 from tinygrad_nn.testing.battery.calls import UNDEFINED, Call, domains, saved_arrays
 from tinygrad_nn.testing.battery.failing import fail
 from tinygrad_nn.testing.numerical import largest
