@@ -22,9 +22,7 @@ from tinygrad_nn.ops import (
     shape,
 )
 from tinygrad_nn.optim import adam, clipping, sgd
-from tinygrad_nn.primitives.operands import Array
-from tinygrad_nn.primitives.primitive import Primitive
-from tinygrad_nn.primitives.record import REGISTRY
+from tinygrad_nn.primitives import REGISTRY, Array, Primitive
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -20,7 +20,8 @@ from tinygrad_nn.engine.node import Leaf, tick
 from tinygrad_nn.engine.tensor import Tensor, wrap
 from tinygrad_nn.errors import CaptureError
 from tinygrad_nn.graph.ir import Call
-from tinygrad_nn.primitives.operands import Array, as_array
+from tinygrad_nn.primitives import Array
+from tinygrad_nn.primitives.operands import as_array
 
 Backend = Literal["auto", "numpy", "numba"]
 Stage = Callable[[Draft], Draft]

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tinygrad_nn.graph.ir import Call, Graph, Host, Value
-from tinygrad_nn.primitives.operands import Array
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives import Array, Primitive
 
 Run = Callable[..., object]
 """What a replay calls: it takes the arrays to read, the arrays to fill, then keywords."""

@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft, Memory
 from tinygrad_nn.graph.ir import Value
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 
 ALIGNMENT = 64
 

@@ -20,7 +20,7 @@ from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft, Names, Task
 from tinygrad_nn.compiler.numba_loops import FusedLoop, is_column_sum, is_elementwise
 from tinygrad_nn.files import cache_folder, write_atomically
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 
 HEADER = "import math\nfrom tinygrad_nn.compiler.numba_math import *\n\n@loop\n"
 

@@ -15,7 +15,7 @@ from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft, LoopNames, Task, is_flat
 from tinygrad_nn.compiler.numba_kernels import KINDS
 from tinygrad_nn.graph.ir import Call, Value
-from tinygrad_nn.primitives.operands import Shape
+from tinygrad_nn.primitives import Shape
 
 _NARROW = 16
 _UNROLLED_SUMS = 8

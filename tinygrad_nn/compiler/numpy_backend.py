@@ -17,7 +17,7 @@ from tinygrad_nn.compiler.draft import Draft, Run, Task, call_text
 from tinygrad_nn.compiler.kernels import check_labels
 from tinygrad_nn.compiler.passes import RESIDUAL
 from tinygrad_nn.graph.ir import Call
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 
 
 def list_tasks(draft: Draft) -> Draft:

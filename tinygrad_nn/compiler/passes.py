@@ -16,8 +16,7 @@ from tinygrad_nn.compiler.catalogue import op_of, row_of
 from tinygrad_nn.compiler.draft import Draft
 from tinygrad_nn.compiler.step import same
 from tinygrad_nn.graph.ir import Call, Value
-from tinygrad_nn.primitives.operands import Array, Params
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives import Array, Params, Primitive
 
 
 def _pick(x: object, *, name: str) -> None:

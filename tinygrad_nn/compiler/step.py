@@ -26,7 +26,7 @@ from tinygrad_nn.errors import CaptureError
 from tinygrad_nn.graph.ir import Call, Graph, Value
 from tinygrad_nn.graph.isolation import unchanged
 from tinygrad_nn.graph.recorder import Recorder, record
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 
 _WORLDS = (type, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
 """From these one gets to everything there is."""

@@ -20,7 +20,7 @@ from tinygrad_nn.engine.node import Leaf, Node, Source, reachable
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import BadRule, GraphFreed, StaleValue
 from tinygrad_nn.ops.reduction import column_sums, sum_to
-from tinygrad_nn.primitives.operands import Array, Params, Shape
+from tinygrad_nn.primitives import Array, Params, Shape
 from tinygrad_nn.primitives.rule import Rule
 
 

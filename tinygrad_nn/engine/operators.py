@@ -13,10 +13,9 @@ from tinygrad_nn.engine.failures import explain
 from tinygrad_nn.engine.tensor import NO_PARAMS, Tensor, apply, compute
 from tinygrad_nn.errors import DtypeError, GraphError
 from tinygrad_nn.ops import shape as shape_ops
-from tinygrad_nn.primitives.declare import kernel
-from tinygrad_nn.primitives.operands import Function, Operands, Shape
-from tinygrad_nn.primitives.primitive import Primitive, primitive_of
-from tinygrad_nn.primitives.record import LISTENERS, REGISTRY, Record
+from tinygrad_nn.primitives import REGISTRY, Function, Operands, Primitive, Record, Shape, kernel
+from tinygrad_nn.primitives.primitive import primitive_of
+from tinygrad_nn.primitives.record import LISTENERS
 
 __all__ = ["Tensor"]
 

@@ -21,19 +21,8 @@ from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
 from tinygrad_nn.ops.indexing import getitem, split_index
 from tinygrad_nn.ops.shape import astype, transpose
-from tinygrad_nn.primitives.composite import Composite
-from tinygrad_nn.primitives.operands import (
-    Array,
-    Function,
-    Operands,
-    Params,
-    as_array,
-    as_operand,
-    common_dtype,
-    is_weak,
-)
-from tinygrad_nn.primitives.primitive import Primitive
-from tinygrad_nn.primitives.record import REGISTRY
+from tinygrad_nn.primitives import REGISTRY, Array, Composite, Function, Operands, Params, Primitive
+from tinygrad_nn.primitives.operands import as_array, as_operand, common_dtype, is_weak
 
 Operand: TypeAlias = "Tensor | ArrayLike"
 """What ops, layers and losses take: a tensor, or anything that `np.asarray` makes an array of."""

@@ -11,8 +11,8 @@ from tinygrad_nn.engine.node import Leaf, Node, Source, reachable
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import GraphError, GraphFreed
 from tinygrad_nn.graph.ir import Call, Data, Graph, Value
-from tinygrad_nn.primitives.operands import Array, Params, Shape, as_operand
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives import Array, Params, Primitive, Shape
+from tinygrad_nn.primitives.operands import as_operand
 
 
 class Builder:

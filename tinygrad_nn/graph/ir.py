@@ -12,8 +12,7 @@ import numpy as np
 
 from tinygrad_nn.context import Scope
 from tinygrad_nn.errors import GraphError
-from tinygrad_nn.primitives.operands import Array, Params, Shape
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives import Array, Params, Primitive, Shape
 
 KINDS = ("input", "parameter", "constant", "state")
 """Of a value that is given."""

@@ -21,8 +21,8 @@ from tinygrad_nn.errors import CaptureError
 from tinygrad_nn.graph.builder import Builder
 from tinygrad_nn.graph.ir import Data, Graph
 from tinygrad_nn.ops.shape import astype
-from tinygrad_nn.primitives.operands import Array, Params, as_array
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives import Array, Params, Primitive
+from tinygrad_nn.primitives.operands import as_array
 
 
 class Recorder(Tracer, Builder):

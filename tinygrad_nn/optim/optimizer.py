@@ -17,8 +17,7 @@ from tinygrad_nn import context
 from tinygrad_nn.engine.node import tick
 from tinygrad_nn.errors import BadRule
 from tinygrad_nn.optim.schedules import Schedule
-from tinygrad_nn.primitives.operands import Array
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives import Array, Primitive
 from tinygrad_nn.states import check_state
 
 

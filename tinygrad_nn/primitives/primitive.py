@@ -67,17 +67,15 @@ class Primitive(Record):
         differentiable: bool = True,
     ) -> None:
         count = len(rules)
-        super().__init__(
-            key,
-            function,
-            name,
-            method=count == 1 and not variadic if method is None else method,
-            reference=reference,
-            domain=domain,
-            samples=samples,
-            analytic=analytic,
-            differentiable=differentiable,
-        )
+        self.key = key
+        self.function = function
+        self.name = name
+        self.method = count == 1 and not variadic if method is None else method
+        self.reference = reference
+        self.domain = domain
+        self.samples = samples
+        self.analytic = analytic
+        self.differentiable = differentiable
         self.operand_names = operand_names or (("x",) if count == 1 else tuple(_LETTERS[:count]))
         self.variadic = variadic
         self.adapt = adapt

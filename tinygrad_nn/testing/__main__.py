@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tinygrad_nn.primitives.record import REGISTRY
+from tinygrad_nn.primitives import REGISTRY
 from tinygrad_nn.testing.mutants import breakable, mutation_test
 from tinygrad_nn.testing.report import report
 

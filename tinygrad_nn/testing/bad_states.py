@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from tinygrad_nn.errors import CheckFailed, CheckpointError
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 from tinygrad_nn.testing.verdict import require
 
 State = Mapping[str, Array]

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from tinygrad_nn.engine.tensor import tensor
 from tinygrad_nn.nn.module import Module
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 from tinygrad_nn.testing.bad_states import refuses_bad_states, same_states
 from tinygrad_nn.testing.gradcheck import gradcheck
 from tinygrad_nn.testing.verdict import close, require

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.errors import CheckFailed
-from tinygrad_nn.primitives.composite import Composite
-from tinygrad_nn.primitives.primitive import Primitive
-from tinygrad_nn.primitives.record import REGISTRY, Record
+from tinygrad_nn.primitives import REGISTRY, Composite, Primitive, Record
 from tinygrad_nn.testing.battery import run
 from tinygrad_nn.testing.battery.calls import Chooser, draw_call, missing_data, with_random
 from tinygrad_nn.testing.battery.composites import check_composite_call, draw_arguments

@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Tensor, tensor
 from tinygrad_nn.errors import CheckFailed
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 from tinygrad_nn.testing.bad_states import Stateful, copied, refuses_bad_states, same_states
 from tinygrad_nn.testing.verdict import require
 

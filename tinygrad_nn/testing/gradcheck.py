@@ -14,7 +14,7 @@ from tinygrad_nn.engine.conversions import seed_like
 from tinygrad_nn.engine.tensor import Tensor, as_tensor, tensor
 from tinygrad_nn.errors import GraphError, ShapeError
 from tinygrad_nn.nn.module import Module
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 from tinygrad_nn.testing.numerical import (
     ArrayFunction,
     Estimate,

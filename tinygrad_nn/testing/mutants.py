@@ -17,9 +17,7 @@ import numpy as np
 
 from tinygrad_nn.engine.autodiff import gradients
 from tinygrad_nn.engine.tensor import Tensor, as_tensor
-from tinygrad_nn.primitives.operands import Array
-from tinygrad_nn.primitives.primitive import Primitive
-from tinygrad_nn.primitives.record import Record
+from tinygrad_nn.primitives import Array, Primitive, Record
 from tinygrad_nn.primitives.rule import Rule
 from tinygrad_nn.testing.battery import CHECKS, derivatives, duties
 from tinygrad_nn.testing.battery.calls import SHAPES, Call, Chooser, draw_call, missing_data, saved_arrays
@@ -79,11 +77,10 @@ def _each(values: Values, change: Callable[[Value], Value]) -> Values:
     return tuple(_each(v, change) if isinstance(v, tuple) else change(v) for v in values)
 
 
-def _scaled_entry(place: int, factor: float) -> Callable[[Array, Value], Array]:
+def _scaled_entries(places: slice, factor: float) -> Callable[[Array, Value], Array]:
     def change(r: Array, _: Value) -> Array:
         r = r.copy()
-        if r.size:
-            r.flat[place] *= factor
+        r.flat[places] *= factor
         return r
 
     return change
@@ -149,8 +146,8 @@ MUTATORS: dict[str, Mutator] = {
     "transposed when square": _on_result(lambda r, _: r.T if r.ndim == 2 and len(r) == r.shape[1] else r),
     "rolled": _on_result(lambda r, _: np.roll(r, 1)),
     "reversed": _on_result(lambda r, _: r[::-1] if r.ndim else r),
-    "first entry zero": _on_result(_scaled_entry(0, 0.0)),
-    "last entry scaled": _on_result(_scaled_entry(-1, 1.001)),
+    "first entry zero": _on_result(_scaled_entries(slice(1), 0.0)),
+    "last entry scaled": _on_result(_scaled_entries(slice(-1, None), 1.001)),
     "summed out": _on_result(lambda r, _: np.sum(r, dtype=r.dtype)),
     "averaged over the first axis": _on_result(
         lambda r, _: r.mean(0, keepdims=True, dtype=r.dtype) if r.ndim and len(r) else r

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from tinygrad_nn.engine.tensor import Tensor, tensor
 from tinygrad_nn.errors import DtypeError, ShapeError
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 
 ArrayFunction = Callable[[list[Array]], Array]
 Function = Callable[..., object]

@@ -9,9 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 import tinygrad_nn as tn
-from tinygrad_nn.primitives.composite import Composite
-from tinygrad_nn.primitives.primitive import Primitive
-from tinygrad_nn.primitives.record import REGISTRY, Record
+from tinygrad_nn.primitives import REGISTRY, Composite, Primitive, Record
 from tinygrad_nn.viz.facts import source
 
 _HEAD = """# The ops

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.engine.tensor import Tensor, tensor
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 from tinygrad_nn.testing.numerical import complex_jacobian
 from tinygrad_nn.testing.verdict import close, reproduction, spell
 

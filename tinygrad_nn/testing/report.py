@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tinygrad_nn.errors import CheckFailed
-from tinygrad_nn.primitives.record import REGISTRY
+from tinygrad_nn.primitives import REGISTRY
 from tinygrad_nn.testing.battery import CHECKS
 from tinygrad_nn.testing.check_op import Op, OpReport, check_op
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 from tinygrad_nn.testing.battery.calls import Chooser
 from tinygrad_nn.testing.battery.duties import memory_layouts
 from tinygrad_nn.testing.random_programs import BINARY, SHAPES, UNARY, RandomProgram, RandomStep

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinygrad_nn.errors import CheckFailed, GradientMismatch
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 from tinygrad_nn.testing.numerical import COMPLEX_STEP, STEPS, Estimate, largest
 
 RTOL = 1e-9

@@ -15,9 +15,9 @@ from tinygrad_nn.engine.backward import backward
 from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.tensor import Tensor, apply, as_tensor
 from tinygrad_nn.errors import CheckFailed
-from tinygrad_nn.primitives.operands import Array
-from tinygrad_nn.primitives.primitive import Kinks, Primitive
-from tinygrad_nn.primitives.record import Interval, Record
+from tinygrad_nn.primitives import Array, Primitive, Record
+from tinygrad_nn.primitives.primitive import Kinks
+from tinygrad_nn.primitives.record import Interval
 from tinygrad_nn.testing.numerical import (
     Estimate,
     along,

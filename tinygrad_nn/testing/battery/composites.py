@@ -10,8 +10,7 @@ import numpy as np
 
 from tinygrad_nn.engine.tensor import Tensor, as_tensor
 from tinygrad_nn.errors import CheckFailed, GraphError
-from tinygrad_nn.primitives.composite import Composite
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array, Composite
 from tinygrad_nn.primitives.record import Sample
 from tinygrad_nn.testing.battery.calls import SHAPES, Chooser, are_apart, draw_values
 from tinygrad_nn.testing.gradcheck import GradcheckReport, gradcheck

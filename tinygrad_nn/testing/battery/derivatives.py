@@ -7,7 +7,7 @@ import numpy as np
 from tinygrad_nn import context
 from tinygrad_nn.engine.autodiff import gradients
 from tinygrad_nn.engine.tensor import Tensor, as_tensor
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 from tinygrad_nn.testing.battery.calls import UNDEFINED, Call, is_kernel
 from tinygrad_nn.testing.battery.failing import fail, reproduction_of
 from tinygrad_nn.testing.numerical import (

@@ -13,7 +13,7 @@ from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.tensor import Tensor, apply, as_tensor
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import TinygradError
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 from tinygrad_nn.testing.battery.calls import UNDEFINED, Call, domains, saved_arrays
 from tinygrad_nn.testing.battery.failing import fail
 from tinygrad_nn.testing.numerical import largest
@@ -36,8 +36,7 @@ def dtype(call: Call) -> bool:
             fail(call, "dtype", f"{np.dtype(kind)} operands give a result of dtype {y.dtype}")
         if call.differentiable and kind is np.float32:
             with np.errstate(all="ignore"):
-                rs = call.plain_gradient(xs, call.cotangent.astype(kind))
-            dtypes = [np.asarray(r).dtype for r in rs]
+                dtypes = [np.asarray(r).dtype for r in call.plain_gradient(xs, call.cotangent.astype(kind))]
             if any(narrow != kind for narrow in dtypes):
                 fail(call, "dtype", f"the rules return {', '.join(map(str, dtypes))} for float32 operands")
     if call.op.promotes and call.result.dtype.kind == "f":
