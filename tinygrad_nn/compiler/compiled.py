@@ -162,7 +162,8 @@ class Compiled(Generic[Result]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Result:
         state = context.current()
-        if state.watchers:  # a capture, a profiler or a debugger wants to see the ops
+        # A capture, a profiler or a debugger wants to see the ops.
+        if state.watchers:
             return self._step(*args, **kwargs)
         arrays: list[Array] = []
         # Each lookup in `_KEYS` is written out: a call more for each argument would cost as much.
@@ -284,7 +285,8 @@ def _key_of_dict(arg: Mapping[Any, Any], arrays: list[Array]) -> Hashable:
 
 
 def _key_of_float(arg: float, arrays: list[Array]) -> Hashable:
-    return float, arg.hex()  # 0.0 equals -0.0, and NaN does not equal itself
+    # As text, because 0.0 equals -0.0, and NaN does not equal itself.
+    return float, arg.hex()
 
 
 def _key_of_other(arg: Any, arrays: list[Array]) -> Hashable:

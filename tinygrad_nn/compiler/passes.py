@@ -176,7 +176,8 @@ class _Symbol:
 def _read(definition: Callable[..., object], sources: list[_Symbol]) -> object:
     try:
         return definition(*sources)
-    except (TypeError, AttributeError, ValueError):  # not made of primitives alone: stays as it is
+    except (TypeError, AttributeError, ValueError):
+        # It is not made of primitives alone: the residual stays as it is.
         return None
 
 

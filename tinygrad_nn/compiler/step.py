@@ -100,7 +100,8 @@ def capture(step: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
         seen: list[Leaf] = []
         try:
             without = run({})
-        except Exception:  # perhaps the step needs gradients to be there; if not, it fails again below
+        except Exception:
+            # Perhaps the step needs gradients to be there; if not, it fails again below.
             if not arrays:
                 raise
         else:
@@ -257,7 +258,8 @@ def same(a: Any, b: Any) -> bool:
     """Tell whether two parameters or constants are equal, arrays and NaN included."""
     if a is b:
         return True
-    if type(a) is not type(b) or isinstance(a, Tensor):  # comparing tensors would make a tensor
+    # Comparing tensors would make a tensor.
+    if type(a) is not type(b) or isinstance(a, Tensor):
         return False
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(same, a, b))

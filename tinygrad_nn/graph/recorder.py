@@ -151,7 +151,8 @@ def record(recorder: Recorder, function: Callable[..., Any], *args: Any) -> Any:
 def _names(function: Callable[..., Any], count: int) -> list[str]:
     try:
         parameters = inspect.signature(getattr(function, "forward", function)).parameters.values()
-    except (TypeError, ValueError):  # functions written in C do not always have a signature
+    except (TypeError, ValueError):
+        # Functions written in C do not always have a signature.
         return [f"input{k}" for k in range(count)]
     names = [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL]
     return [names[k] if k < len(names) else f"input{k}" for k in range(count)]
