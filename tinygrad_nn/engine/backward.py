@@ -54,14 +54,14 @@ def backward(
         node = heappop(pending)[1]
         g = totals.pop(node)
         if wanted is not None and node in wanted:
-            gradients |= sums.handed_out({node: g})
+            sums.hand_out({node: g}, gradients)
         if needs is not None and not needs.get(node):
             continue
         if watchers:
             _tell(watchers, "before_rules", node, g)
-        saved = saved_by(node)
+        operands, saved = node.operands, saved_by(node)
         for index, rule, places in node.plan.calls:
-            parent = node.operands[index]
+            parent = operands[index]
             if parent.requires_grad if needs is None else parent in needs:
                 # The usual case is spelled out because it saves a call; _run does the same.
                 r = (
@@ -79,7 +79,8 @@ def backward(
             _tell(watchers, "after_rules", node)
         if not retain:
             node.saved, node.operands = None, []
-    return gradients | sums.handed_out(totals)
+    sums.hand_out(totals, gradients)
+    return gradients
 
 
 def _tell(watchers: Sequence[Watcher], event: str, *what: object) -> None:
@@ -163,9 +164,10 @@ class OnArrays:
 
     def add(self, parent: Source, r: Array) -> bool:
         """Add to the total of `parent`; tell whether it is the first contribution."""
-        before = self.totals.get(parent)
+        totals = self.totals
+        before = totals.get(parent)
         if before is None:
-            self.totals[parent] = r
+            totals[parent] = r
             # A fresh result has no base, and no references but those of the caller, this call and the totals.
             if r.base is None and getrefcount(r) <= _FRESH:
                 self.own.add(parent)
@@ -174,17 +176,14 @@ class OnArrays:
             before += r
         else:
             # Of 0-d arrays NumPy makes scalars.
-            self.totals[parent] = np.asarray(before + r)
+            totals[parent] = np.asarray(before + r)
             self.own.add(parent)
         return False
 
-    def handed_out(self, totals: dict[Source, Array]) -> dict[Source, Array]:
-        """Return totals as gradients, which share memory with nothing."""
-        return {source: g if source in self.own else g.copy() for source, g in totals.items()}
-
-    def joined(self, gradients: Mapping[Leaf, Array]) -> list[Array]:
-        """Return for each leaf the sum of the gradient that it has, if it has one, and the new one, as an array."""
-        return [g if leaf.grad is None else np.add(leaf.grad, g) for leaf, g in gradients.items()]
+    def hand_out(self, totals: dict[Source, Array], gradients: dict[Source, Array]) -> None:
+        """Move totals to gradients, which share memory with nothing."""
+        for source, g in totals.items():
+            gradients[source] = g if source in self.own else g.copy()
 
     def unbroadcast(self, r: Array, shape: Shape, dtype: np.dtype, node: Node, index: int) -> Any:
         """Bring what a rule returned to the shape and dtype of its operand: sum, broadcast, cast."""
@@ -231,19 +230,18 @@ class OnTensors(OnArrays):
         self.totals[parent] = r if before is None else before + r
         return before is None
 
-    def handed_out(self, totals: dict[Source, Array]) -> dict[Source, Array]:
-        return totals
+    def hand_out(self, totals: dict[Source, Array], gradients: dict[Source, Array]) -> None:
+        gradients.update(totals)
 
-    def joined(self, gradients: Mapping[Leaf, Array]) -> list[Array]:
-        arrays: list[Array] = []
-        for leaf, g in gradients.items():
-            if leaf.grad is not None:
-                g = self._wrap(leaf.grad, None) + g
-            elif any(getattr(g, "_data", g) is other for other in arrays):
-                # Tensors may share their memory, but each leaf has a gradient of its own.
-                g = g.copy()
-            arrays.append(getattr(g, "_data", g))
-        return arrays
+    def joined(self, old: Array | None, g: Any, others: list[Array]) -> Array:
+        """Return the array of the sum of the gradient that a leaf has, if it has one, and a new one."""
+        if old is not None:
+            g = self._wrap(old, None) + g
+        elif any(g._data is other for other in others):
+            # Tensors may share their memory, but each leaf has a gradient of its own.
+            g = g.copy()
+        array: Array = g._data
+        return array
 
     def reshaped(self, r: Array, shape: Shape) -> Any:
         return _summed(r, shape)
@@ -284,11 +282,22 @@ def _summed(r: Array, shape: Shape) -> Any:
 _LOCK = threading.Lock()
 
 
-def commit(gradients: Mapping[Any, Array], sums: OnArrays | None = None) -> None:
-    """Add gradients to `.grad` of their leaves; an error or an interrupt on the way leaves all as they were."""
+def commit(gradients: Mapping[Any, Array], sums: OnTensors | None = None) -> None:
+    """Add gradients to `.grad` of their leaves; an error or an interrupt on the way leaves all as they were.
+
+    Gradients that are tensors are added by the `sums` that made them.
+    """
     with _LOCK:
-        before = [(leaf, leaf.grad) for leaf in gradients]
-        after = (sums or OnArrays()).joined(gradients)
+        before: list[tuple[Leaf, Array | None]] = []
+        after: list[Array] = []
+        for leaf, g in gradients.items():
+            old = leaf.grad
+            before.append((leaf, old))
+            if sums is not None:
+                g = sums.joined(old, g, after)
+            elif old is not None:
+                g = np.add(old, g)
+            after.append(g)
         try:
             for (leaf, _), g in zip(before, after, strict=True):
                 leaf.grad = g if type(g) is np.ndarray else np.asarray(g)

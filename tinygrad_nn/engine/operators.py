@@ -105,9 +105,10 @@ def _method(record: Record) -> Function:
             return self.__array_function__(record.key, (), (self, *args), kwargs)
 
     else:
+        unary = len(record.rules) == 1
 
         def call(self: Tensor, *args: Any, **kwargs: Any) -> Any:
-            if not args and not kwargs and len(record.rules) == 1:
+            if unary and not args and not kwargs:
                 return apply(record, (self,))
             return apply(record, *record.bind((self, *args), kwargs))
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from tinygrad_nn import context
 from tinygrad_nn.context import DEFAULT, SCOPE, STATE
-from tinygrad_nn.engine.backward import OnArrays, OnTensors, commit
+from tinygrad_nn.engine.backward import OnTensors, commit
 from tinygrad_nn.engine.backward import backward as run_backward
 from tinygrad_nn.engine.conversions import Conversions, seed_like, tell_of_assignment, tell_tracers
 from tinygrad_nn.engine.failures import explain
@@ -265,8 +265,7 @@ class Tensor(Methods, Conversions):
             commit({node: seed.copy()})
             return
         if not context.current().tracers:
-            sums = OnArrays()
-            commit(run_backward(node, seed, sums=sums, retain=retain_graph), sums)
+            commit(run_backward(node, seed, retain=retain_graph))
             return
         with context.changed(recording=False):
             sums = OnTensors(lambda array, _: wrap(array, None))
