@@ -14,37 +14,36 @@ CHECKERS = {
     "mypy": [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--config-file="],
     "pyright": [sys.executable, "-m", "pyright", "--pythonpath", sys.executable],
 }
+WRONG = """\
+import tinygrad_nn as tn
+t = tn.tensor([1.0])
+t.smu()
+t.sum(axes=0)
+t.grad = 'none'
+tn.op(abs, onnx='Abs')
+"""
 
 
-def check(checker, *paths):
-    """Return exit status and output of a type checker."""
-    pytest.importorskip(checker, reason="pip install 'tinygrad_nn[dev]'")
-    done = subprocess.run([*CHECKERS[checker], *map(str, paths)], cwd=ROOT, capture_output=True, text=True)
-    return done.returncode, done.stdout + done.stderr
+@pytest.fixture(scope="module", params=CHECKERS)
+def complaints(request, tmp_path_factory):
+    """What a type checker says of the user's scripts and of a wrong one, which it reads in one go."""
+    pytest.importorskip(request.param, reason="pip install 'tinygrad_nn[dev]'")
+    wrong = tmp_path_factory.mktemp("types") / "wrong.py"
+    wrong.write_text(WRONG)
+    command = [*CHECKERS[request.param], *map(str, SCRIPTS), str(wrong)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout + done.stderr
+    return done.stdout
 
 
 def test_the_stub_of_tensors_methods_is_the_registry():
     assert STUB.read_text(encoding="utf-8") == stub(), "python -m tests.support.tensor_stub"
 
 
-@pytest.mark.parametrize("checker", CHECKERS)
-def test_a_users_script_is_typed(checker):
-    status, output = check(checker, *SCRIPTS)
-    assert status == 0, output
+def test_a_users_script_is_typed(complaints):
+    assert not [script.name for script in SCRIPTS if script.name in complaints]
 
 
-@pytest.mark.parametrize("checker", CHECKERS)
-def test_what_does_not_exist_is_an_error(checker, tmp_path):
-    wrong = tmp_path / "wrong.py"
-    wrong.write_text(
-        "import tinygrad_nn as tn\n"
-        "t = tn.tensor([1.0])\n"
-        "t.smu()\n"
-        "t.sum(axes=0)\n"
-        "t.grad = 'none'\n"
-        "tn.op(abs, onnx='Abs')\n"
-    )
-    status, output = check(checker, wrong)
-    assert status != 0
+def test_what_does_not_exist_is_an_error(complaints):
     for line in (3, 4, 5, 6):
-        assert f"wrong.py:{line}:" in output, f"line {line} passes\n{output}"
+        assert f"wrong.py:{line}:" in complaints, f"line {line} passes\n{complaints}"
