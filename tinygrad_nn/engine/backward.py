@@ -21,7 +21,7 @@ from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import BadRule, GraphFreed, StaleValue
 from tinygrad_nn.ops.reduction import column_sums, sum_to
 from tinygrad_nn.primitives import Array, Params, Shape
-from tinygrad_nn.primitives.rule import Rule
+from tinygrad_nn.primitives.primitive import RuleCall
 
 
 @np.errstate(all="ignore")
@@ -49,31 +49,26 @@ def backward(
     totals, add, saved_by = sums.totals, sums.add, sums.saved_by
     totals[root] = cotangent
     # A heap, the newest node first: nothing can be added to its cotangent any more.
-    pending = [(-root.number, root)]
+    pending = [(-root.number, root)] if needs is None or needs.get(root) else []
     while pending:
         node = heappop(pending)[1]
         g = totals.pop(node)
         if wanted is not None and node in wanted:
             sums.hand_out({node: g}, gradients)
-        if needs is not None and not needs.get(node):
-            continue
         if watchers:
             _tell(watchers, "before_rules", node, g)
         operands, saved = node.operands, saved_by(node)
-        for index, rule, places in node.plan.calls:
+        for call in node.plan.calls:
+            index, rule, places = call
             parent = operands[index]
             if parent.requires_grad if needs is None else parent in needs:
-                # The usual case is spelled out because it saves a call; _run does the same.
-                r = (
-                    rule.function(g, saved[places[0]])
-                    if rule.simple
-                    else _run(rule, g, saved, places, node, index)
-                )
+                # Most rules are simple, and spelled out here: it saves a call. _run does the same.
+                r = rule.function(g, saved[places[0]]) if rule.simple else _run(call, g, saved, node)
                 if type(r) is not np.ndarray or r.shape != parent.shape or r.dtype is not parent.dtype:
                     r = sums.unbroadcast(r, parent.shape, parent.dtype, node, index)
                 if watchers:
                     _tell(watchers, "on_gradient", node, index, r)
-                if add(parent, r) and type(parent) is Node:
+                if add(parent, r) and type(parent) is Node and (needs is None or needs[parent]):
                     heappush(pending, (-parent.number, parent))
         if watchers:
             _tell(watchers, "after_rules", node)
@@ -88,8 +83,9 @@ def _tell(watchers: Sequence[Watcher], event: str, *what: object) -> None:
         getattr(watcher, event)(*what)
 
 
-def _run(rule: Rule, g: Array, saved: Sequence[Any], places: Shape, node: Node, index: int) -> Any:
+def _run(call: RuleCall, g: Array, saved: Sequence[Any], node: Node) -> Any:
     """Call the rule of one operand with what it asks for."""
+    index, rule, places = call
     if rule.plain or not (node.params or rule.wants_shapes or rule.wants_index):
         # Calls by arity are only faster than the last one, which says the same.
         if not places:
