@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.tensor_stub import STUB, stub
 
-SCRIPT = Path(__file__).parent / "support" / "typed_script.py"
-ROOT = SCRIPT.parents[2]
+ROOT = Path(__file__).parents[1]
+SCRIPTS = [ROOT / "tests" / "support" / name for name in ("typed_script.py", "typed_checks.py")]
 CHECKERS = {
     "mypy": [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--config-file="],
     "pyright": [sys.executable, "-m", "pyright", "--pythonpath", sys.executable],
@@ -26,11 +26,11 @@ tn.op(abs, onnx='Abs')
 
 @pytest.fixture(scope="module", params=CHECKERS)
 def complaints(request, tmp_path_factory):
-    """What a type checker says of the user's script and of a wrong one, which it reads in one go."""
+    """What a type checker says of the user's scripts and of a wrong one, which it reads in one go."""
     pytest.importorskip(request.param, reason="pip install 'tinygrad_nn[dev]'")
     wrong = tmp_path_factory.mktemp("types") / "wrong.py"
     wrong.write_text(WRONG)
-    command = [*CHECKERS[request.param], str(SCRIPT), str(wrong)]
+    command = [*CHECKERS[request.param], *map(str, SCRIPTS), str(wrong)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1, done.stdout + done.stderr
     return done.stdout
@@ -41,7 +41,7 @@ def test_the_stub_of_tensors_methods_is_the_registry():
 
 
 def test_a_users_script_is_typed(complaints):
-    assert SCRIPT.name not in complaints
+    assert not [script.name for script in SCRIPTS if script.name in complaints]
 
 
 def test_what_does_not_exist_is_an_error(complaints):

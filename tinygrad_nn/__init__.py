@@ -32,8 +32,7 @@ from tinygrad_nn.ops.activation import (
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.reduction import logsumexp
 from tinygrad_nn.ops.special import erf
-from tinygrad_nn.primitives.declare import kernel, op
-from tinygrad_nn.primitives.record import REGISTRY
+from tinygrad_nn.primitives import REGISTRY, kernel, op
 
 if TYPE_CHECKING:
     from tinygrad_nn import plot, testing, train

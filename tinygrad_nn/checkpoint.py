@@ -20,7 +20,7 @@ from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import CheckpointError, DtypeError
 from tinygrad_nn.files import StrPath, write_atomically
 from tinygrad_nn.nn.module import Module
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 
 Arrays = dict[str, Array]
 

@@ -17,7 +17,7 @@ from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.module import Module, in_mode, outputs_of_calls
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -11,7 +11,7 @@ import pytest
 import tinygrad_nn as tn
 from tests.support.op_calls import calls_of
 from tinygrad_nn import compiler
-from tinygrad_nn.compiler.catalogue import CATALOGUE, Row, row
+from tinygrad_nn.compiler.catalogue import CATALOGUE, Row, row_of
 from tinygrad_nn.engine.tensor import apply
 from tinygrad_nn.errors import LabelError
 from tinygrad_nn.ops.fused_losses import minus_one_hot, nll
@@ -41,7 +41,9 @@ def test_an_op_with_a_row_gives_what_it_gives_eagerly(op):
         check_against_eager_run(op, operands, params, "numpy")
 
 
-@pytest.mark.parametrize("op", [op for op in OPS if row(op).loop or row(op).loops], ids=lambda op: op.name)
+@pytest.mark.parametrize(
+    "op", [op for op in OPS if row_of(op).loop or row_of(op).loops], ids=lambda op: op.name
+)
 def test_an_op_with_loops_gives_what_it_gives_eagerly(op):
     pytest.importorskip("numba")
     for operands, params in calls_of(op, np.random.default_rng(3))[:2]:
@@ -81,7 +83,7 @@ def test_labels_that_the_step_holds_are_checked_on_every_call_too():
 
 def test_an_op_of_a_user_has_no_row_and_is_compiled_all_the_same():
     cube = tn.kernel(lambda g, x: g * (3 * x * x), name="cube_of_this_test")(lambda x: x * x * x)
-    assert row(cube) == Row()
+    assert row_of(cube) == Row()
     compiled = tn.compile(tn.value_and_grad(lambda x: cube(x).sum()), "numpy")
     for k in (1.0, 2.0):
         value, gradient = compiled(np.full(3, k))

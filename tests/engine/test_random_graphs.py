@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tinygrad_nn.testing import strategies
-from tinygrad_nn.testing.random_programs import BINARY, SHAPES, UNARY, Program, Step
+from tinygrad_nn.testing.random_programs import BINARY, SHAPES, UNARY, RandomProgram, RandomStep
 
 
 @given(strategies.graphs())
@@ -24,12 +24,12 @@ class GrowingGraph(RuleBasedStateMachine):
         )
     )
     def start(self, inputs):
-        self.program = Program(inputs)
+        self.program = RandomProgram(inputs)
 
     def _grow(self, name, draws, choice=0):
         known = len(self.program.inputs) + len(self.program.steps)
-        step = Step(name, tuple(draw % known for draw in draws), choice)
-        self.program = Program(self.program.inputs, (*self.program.steps, step))
+        step = RandomStep(name, tuple(draw % known for draw in draws), choice)
+        self.program = RandomProgram(self.program.inputs, (*self.program.steps, step))
 
     @rule(name=st.sampled_from(list(UNARY)), operand=st.integers(0, 99), choice=st.integers(0, 5))
     def unary(self, name, operand, choice):
@@ -60,9 +60,9 @@ def test_every_kind_of_step_is_right_on_every_shape():
         for other in SHAPES:
             inputs = (rng.normal(size=shape), rng.normal(size=other))
             for name in UNARY:
-                Program(inputs, (Step(name, (0,), 1), Step("multiply", (2, 1)))).check()
+                RandomProgram(inputs, (RandomStep(name, (0,), 1), RandomStep("multiply", (2, 1)))).check()
             for name in BINARY:
-                Program(inputs, (Step(name, (0, 1)), Step("multiply", (2, 0)))).check()
+                RandomProgram(inputs, (RandomStep(name, (0, 1)), RandomStep("multiply", (2, 0)))).check()
 
 
 def test_the_check_fails_on_a_wrong_gradient(monkeypatch):
@@ -70,4 +70,4 @@ def test_the_check_fails_on_a_wrong_gradient(monkeypatch):
 
     monkeypatch.setattr(REGISTRY["sin"].rules[0], "function", lambda g, x: g * np.cos(x) * 1.0001)
     with pytest.raises(AssertionError, match="the complex step gives"):
-        Program((np.array([0.3, 0.4]),), (Step("tanh", (0,)),)).check()
+        RandomProgram((np.array([0.3, 0.4]),), (RandomStep("tanh", (0,)),)).check()

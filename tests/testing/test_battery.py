@@ -1,5 +1,6 @@
 """The checks of a single call, each on an op that breaks just that duty: what they say when they fail."""
 
+import inspect
 import re
 import sys
 
@@ -11,12 +12,11 @@ from tinygrad_nn.errors import CheckFailed, GradientMismatch, NoGradientRule, Sh
 from tinygrad_nn.primitives.declare import composite
 from tinygrad_nn.primitives.record import REGISTRY
 from tinygrad_nn.testing import check_op
-from tinygrad_nn.testing.battery import CHECKS
+from tinygrad_nn.testing.battery import CHECKS, derivatives, duties
 from tinygrad_nn.testing.battery.calls import Call
+from tinygrad_nn.testing.battery.failing import reproduction_of
 
 X = np.array([[1.5, -2.25, 0.75], [3.0, -0.5, 1.25]])
-
-
 Y = np.array([[0.25, 1.75, -3.5], [2.5, 0.125, -1.0]])
 
 
@@ -25,9 +25,10 @@ def planted(function, *rules, **options):
     return tn.kernel(*rules, name="planted", **options)(function)
 
 
-def fails(check, op, operands, message, params=()):
-    with pytest.raises(CheckFailed, match=rf"planted: {message}") as failure:
-        CHECKS[check](Call(op, operands, dict(params), seed=3))
+def fails(check, op, operands, message):
+    call = Call(op, operands, {}, seed=3)
+    with pytest.raises(CheckFailed, match=f"{op.name}: {message}") as failure:
+        check(call)
     assert "  reproduce\n" in str(failure.value)
 
 
@@ -50,12 +51,12 @@ CHANGING = {
 @pytest.mark.parametrize("message", CHANGING)
 def test_a_function_that_changes_is_found(message):
     op = planted(changing(CHANGING[message]), lambda g: 2 * g)
-    fails("value", op, (X,), f"value: {message}")
+    fails(derivatives.value, op, (X,), f"value: {message}")
 
 
 def test_a_function_that_is_not_its_reference_is_found():
     op = planted(TWICE, lambda g: 2 * g, reference=lambda x: 2 * x + 1e-6)
-    fails("value", op, (X,), "value: the op gives .*")
+    fails(derivatives.value, op, (X,), "value: the op gives .*")
 
 
 def widening(x):
@@ -83,16 +84,21 @@ SQUARE = lambda g, x: 2 * x * g
 @pytest.mark.parametrize(
     ("check", "function", "rules", "message"),
     [
-        ("dtype", widening, (lambda g: 2 * g,), "dtype: float32 operands give a result of dtype float64"),
-        ("dtype", TWICE, (lambda g: np.float64(2) * g,), "dtype: the rules return float64 for float32"),
         (
-            "dtype",
+            duties.dtype,
+            widening,
+            (lambda g: 2 * g,),
+            "dtype: float32 operands give a result of dtype float64",
+        ),
+        (duties.dtype, TWICE, (lambda g: np.float64(2) * g,), "dtype: the rules return float64 for float32"),
+        (
+            duties.dtype,
             widening_at_integers,
             PRODUCT,
             "dtype: an integer array as operand 1 makes float32 into float64",
         ),
-        ("dtype", widening_at_scalars, PRODUCT, "dtype: a NumPy scalar as operand 1 widens float32"),
-        ("single_precision", shifted_if_narrow, (SQUARE,), "single precision: float32 gives"),
+        (duties.dtype, widening_at_scalars, PRODUCT, "dtype: a NumPy scalar as operand 1 widens float32"),
+        (derivatives.single_precision, shifted_if_narrow, (SQUARE,), "single precision: float32 gives"),
     ],
 )
 def test_an_op_that_minds_the_dtype_is_found(check, function, rules, message):
@@ -105,8 +111,9 @@ def test_an_op_that_refuses_float32_is_told_so():
             raise ShapeError("wide_only: float64, please")
         return 2 * x
 
+    call = Call(planted(wide_only, lambda g: 2 * g), (X,), {})
     with pytest.raises(ShapeError, match="wide_only: float64, please"):
-        CHECKS["dtype"](Call(planted(wide_only, lambda g: 2 * g), (X,), {}))
+        duties.dtype(call)
 
 
 def writes_for_a_while(g, x):
@@ -119,11 +126,13 @@ def writes_for_a_while(g, x):
 def test_rules_that_write_into_what_they_are_given_are_found():
     op = planted(np.square, lambda g, x: np.multiply(2 * x, g, out=g))
     fails(
-        "untouched", op, (X,), "untouched: going back has changed an operand, the cotangent or a saved array"
+        duties.untouched,
+        op,
+        (X,),
+        "untouched: going back has changed an operand, the cotangent or a saved array",
     )
     other = tn.kernel(writes_for_a_while, name="for_a_while", reference=np.square)(lambda x: x * x)
-    with pytest.raises(CheckFailed, match="for_a_while: untouched: read-only arrays are refused"):
-        CHECKS["untouched"](Call(other, (X,), {}))
+    fails(duties.untouched, other, (X,), "untouched: read-only arrays are refused")
 
 
 def committing(change):
@@ -155,13 +164,13 @@ SHARED = np.zeros((4, 3))
 def test_an_engine_that_hands_out_gradients_carelessly_is_found(monkeypatch, change, message):
     op = planted(np.square, SQUARE)
     monkeypatch.setattr(sys.modules["tinygrad_nn.engine.tensor"], "commit", committing(change))
-    fails("ownership", op, (X,), f"ownership: (.|\n)*{message}")
+    fails(duties.ownership, op, (X,), f"ownership: (.|\n)*{message}")
 
 
 def test_a_gradient_that_depends_on_who_else_is_asked_is_found():
     calls = iter(range(1000))
     op = planted(lambda a, b: a * b, lambda g, b: g * b * (1 + next(calls)), lambda g, a: g * a)
-    fails("only_where_asked", op, (X, Y), "only where asked: operand 0 alone gets another gradient")
+    fails(duties.only_where_asked, op, (X, Y), "only where asked: operand 0 alone gets another gradient")
 
 
 def test_rules_that_run_for_nobody_are_found():
@@ -170,12 +179,17 @@ def test_rules_that_run_for_nobody_are_found():
         return g * b + 0 * tn.gradients((3.0 * u).sum(), u).data
 
     op = planted(lambda a, b: a * b, busy, lambda g, a: g * a)
-    fails("only_where_asked", op, (X, Y), r"only where asked: operand 0 was asked for, rules of \{0, 1\} ran")
+    fails(
+        duties.only_where_asked,
+        op,
+        (X, Y),
+        r"only where asked: operand 0 was asked for, rules of \{0, 1\} ran",
+    )
 
 
 def test_a_rule_that_takes_equal_operands_for_a_square_is_found():
     op = planted(lambda a, b: a * b, lambda g, a, b: 2 * g * b if a is b else g * b, lambda g, a: g * a)
-    fails("shared_operand", op, (X, Y), r"shared operand: f\(x, x\) has gradient")
+    fails(duties.shared_operand, op, (X, Y), r"shared operand: f\(x, x\) has gradient")
 
 
 def strided_alike(x):
@@ -196,19 +210,19 @@ def strided_alike(x):
 def test_a_function_that_minds_the_memory_of_its_operand_is_found(function, message):
     op = planted(function, lambda g: 2 * g)
     calls = [Call(op, (X,), {}, seed=seed) for seed in range(2)]  # each looks at half of the layouts
-    found = []
+    failures = []
     for call in calls:
         try:
-            CHECKS["layouts"](call)
+            duties.layouts(call)
         except CheckFailed as failure:
-            found.append(str(failure))
-    assert any(re.search(f"planted: layouts: {message}", text) for text in found), found
+            failures.append(str(failure))
+    assert any(re.search(f"planted: layouts: {message}", text) for text in failures), failures
 
 
 def test_a_cast_to_integers_has_no_gradient_and_the_same_value_in_every_layout():
     call = Call(REGISTRY["astype"], (X,), {"dtype": np.dtype(np.int64)})
     assert not call.differentiable
-    assert CHECKS["layouts"](call)
+    assert duties.layouts(call)
 
 
 def test_a_kernel_whose_out_is_not_its_result_is_found():
@@ -217,10 +231,9 @@ def test_a_kernel_whose_out_is_not_its_result_is_found():
             np.multiply(x, 3, out=out)
         return 2 * x if out is None else out
 
-    fails("out_argument", planted(doubled, lambda g: 2 * g), (X,), "out: out= gives .*")
+    fails(duties.out_argument, planted(doubled, lambda g: 2 * g), (X,), "out: out= gives .*")
     returns_another = tn.kernel(lambda g: 2 * g, name="another", reference=TWICE)(lambda x, out=None: 2 * x)
-    with pytest.raises(CheckFailed, match="another: out: out= gives"):
-        CHECKS["out_argument"](Call(returns_another, (X,), {}))
+    fails(duties.out_argument, returns_another, (X,), "out: out= gives")
 
 
 def test_a_function_without_a_signature_is_taken_to_know_no_out():
@@ -232,7 +245,7 @@ def test_a_function_without_a_signature_is_taken_to_know_no_out():
             return 2 * x
 
     op = tn.op(Doubling(), lambda g: 2 * g, reference=TWICE)
-    assert not CHECKS["out_argument"](Call(op, (X,), {}))
+    assert not duties.out_argument(Call(op, (X,), {}))
 
 
 def test_wrong_calls_that_are_taken_or_badly_explained_are_found():
@@ -242,54 +255,50 @@ def test_wrong_calls_that_are_taken_or_badly_explained_are_found():
         return 2 * x
 
     fails(
-        "wrong_call",
+        duties.wrong_call,
         planted(vague, lambda g: 2 * g),
         (X,),
         "wrong call: the message does not name the op: some",
     )
     open_ended = tn.kernel(lambda g: 2 * g, name="open_ended", reference=TWICE)(lambda x, **options: 2 * x)
     open_ended.check_keywords = lambda plan, params: None
-    with pytest.raises(CheckFailed, match="open_ended: wrong call: the keyword no_such_keyword is accepted"):
-        CHECKS["wrong_call"](Call(open_ended, (X,), {}))
+    fails(duties.wrong_call, open_ended, (X,), "wrong call: the keyword no_such_keyword is accepted")
 
 
 def test_second_derivatives_that_are_wrong_or_should_be_zero_are_found():
     op = planted(np.square, lambda g, x: g * 2 * x if isinstance(g, np.ndarray) else g * 3 * x)
-    fails("second_order", op, (X,), "second order: the gradient differs when it is recorded itself")
-    for name, options, rule, message in (
-        (
-            "linear_square",
-            {"linear": True},
-            SQUARE,
-            "declared linear, and its gradient depends on the operands",
-        ),
-        (
-            "cut",
-            {},
-            lambda g, x: 2 * x * getattr(g, "detach", lambda: g)(),
-            "the derivative by the cotangent is",
-        ),
-    ):
-        op = tn.kernel(rule, name=name, reference=np.square, **options)(lambda x: x * x)
-        with pytest.raises(CheckFailed, match=f"{name}: second order: .*{message}"):
-            CHECKS["second_order"](Call(op, (X,), {}))
+    fails(derivatives.second_order, op, (X,), "second order: the gradient differs when it is recorded itself")
+    linear = tn.kernel(SQUARE, name="linear_square", reference=np.square, linear=True)(lambda x: x * x)
+    message = "second order: the op is declared linear, and its gradient depends on the operands"
+    fails(derivatives.second_order, linear, (X,), message)
+    cut = tn.kernel(
+        lambda g, x: 2 * x * getattr(g, "detach", lambda: g)(), name="cut", reference=np.square
+    )(lambda x: x * x)  # fmt: skip
+    fails(derivatives.second_order, cut, (X,), "second order: the derivative by the cotangent is")
     bent = tn.kernel(
         lambda g, x: 2 * x * g if isinstance(g, np.ndarray) else 2 * x * g + 0 * x * x * x + (x - x.detach()) * g,
         name="bent", reference=np.square,
     )(lambda x: x * x)  # fmt: skip
+    call = Call(bent, (X,), {})
     with pytest.raises(GradientMismatch, match="bent, second order: the gradient is wrong"):
-        CHECKS["second_order"](Call(bent, (X,), {}))
+        derivatives.second_order(call)
 
 
 def test_a_gradient_that_is_declared_zero_and_is_not_is_found():
     fails(
-        "jacobian", planted(np.square, SQUARE, zero_gradient=True), (X,), "jacobian: .* declared to be zero"
+        derivatives.jacobian,
+        planted(np.square, SQUARE, zero_gradient=True),
+        (X,),
+        "jacobian: .* declared to be zero",
     )
 
 
 def test_gradients_that_are_not_linear_in_the_cotangent_are_found():
     fails(
-        "cotangents", planted(np.square, lambda g, x: 2 * x * g * abs(g)), (X,), "cotangents: .* not linear"
+        derivatives.cotangents,
+        planted(np.square, lambda g, x: 2 * x * g * abs(g)),
+        (X,),
+        "cotangents: .* not linear",
     )
 
 
@@ -302,10 +311,11 @@ def test_the_complex_step_is_of_the_reference_where_the_function_has_none():
     for options in ({"reference": None}, {"reference": lambda x: np.abs(x).sum()}):
         name = f"no_complex_{len(options)}_{options['reference'] is None}"
         op = tn.kernel(lambda g, x: g * np.ones(x.shape), name=name, **options)(real_only)
+        call = Call(op, (X,), {})
         with pytest.raises(
             CheckFailed, match=rf"{name}: .* takes complex numbers; paste\n    analytic=False,"
         ):
-            Call(op, (X,), {}).exact  # noqa: B018
+            call.exact  # noqa: B018
 
 
 def test_a_composite_without_samples_is_checked_on_arrays_for_its_operands():
@@ -340,3 +350,26 @@ def test_a_composite_that_is_wrong_is_found(function, reference, message):
     composite(name="made", reference=reference, samples=lambda rng: [((X,), {})])(function)
     with pytest.raises(CheckFailed, match=f"made: (.|\n)*{message}"):
         check_op("made", max_examples=3)
+
+
+def test_the_checks_stand_in_one_list_with_the_one_that_needs_writeable_arrays_first():
+    public = {
+        function
+        for module in (derivatives, duties)
+        for name, function in vars(module).items()
+        if inspect.isfunction(function) and function.__module__ == module.__name__ and name[0] != "_"
+    }
+    assert set(CHECKS) == public - {duties.memory_layouts}
+    assert len(set(CHECKS)) == len(CHECKS)
+    assert CHECKS[0] is duties.untouched
+
+
+def test_a_call_reproduces_with_its_parameters():
+    call = Call(REGISTRY["astype"], (X,), {"dtype": np.dtype(np.float64)}, seed=5, scale=10.0)
+    script = [line.strip() for line in reproduction_of(call)[1:]]
+    namespace = {}
+    exec("\n".join(script), namespace)
+    again = namespace["call"]
+    assert again.params == call.params
+    np.testing.assert_array_equal(again.cotangent, call.cotangent)
+    np.testing.assert_array_equal(again.result, call.result)

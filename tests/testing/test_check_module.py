@@ -70,14 +70,14 @@ class _Bug(nn.Module):
 
 
 BUGS = {
-    "global generator": "the same seed gives another module",
-    "unseeded": "the same seed gives another module",
-    "unused": "parameter unused receives no gradient",
-    "batch": "a row alone gives another result than in its batch",
-    "detached": "the gradient is wrong in 24 of 144 entries",
-    "empty": r"an empty batch gives shape \(0,\)",
-    "lenient": "a state with a bad weight is loaded",
-    "half loaded": "a failed load has changed the state",
+    "global generator": "check_module: the same seed gives another module",
+    "unseeded": "check_module: the same seed gives another module",
+    "unused": "check_module: parameter unused receives no gradient",
+    "batch": "check_module: a row alone gives another result than in its batch",
+    "detached": "_Bug: the gradient is wrong",
+    "empty": r"check_module: an empty batch gives shape \(0,\)",
+    "half loaded": "check_module: a failed load has changed the state",
+    "lenient": "check_module: a state with a bad weight is loaded",
 }
 
 

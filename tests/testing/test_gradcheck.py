@@ -65,7 +65,9 @@ def test_a_module_is_checked_in_its_inputs_and_its_parameters():
     before = model.state_dict()
     report = gradcheck(model, X, order=2)
     assert report.entries == 4 * (6 + 26) + (6 + 26) ** 2
-    assert all(np.array_equal(before[name], array) for name, array in model.state_dict().items())
+    after = model.state_dict()
+    assert list(after) == list(before)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
 def test_large_jacobians_are_projected():
@@ -156,10 +158,11 @@ def test_a_failure_names_the_worst_entry_and_reproduces_itself():
     text = str(failure.value)
     assert "input 0[1, 2]" in text
     assert "0.25" in text
-    snippet = text.partition("  reproduce\n")[2]
-    assert 1 <= len(snippet.splitlines()) <= 10
+    script = text.partition("  reproduce\n")[2]
+    assert 1 <= len(script.splitlines()) <= 10
+    code = compile("\n".join(line.strip() for line in script.splitlines()), "script", "exec")
     with pytest.raises(GradientMismatch):
-        exec("\n".join(line.strip() for line in snippet.splitlines()), {"fn": pair})
+        exec(code, {"fn": pair})
 
 
 @pytest.mark.parametrize(
@@ -195,8 +198,9 @@ def test_a_failure_under_a_cotangent_reproduces_it():
         gradcheck(wrong, X, cotangent=Y)
     script = str(failure.value).partition("  reproduce\n")[2]
     assert "cotangent=" in script
+    code = compile("\n".join(line.strip() for line in script.splitlines()), "script", "exec")
     with pytest.raises(GradientMismatch):
-        exec("\n".join(line.strip() for line in script.splitlines()), {"fn": wrong})
+        exec(code, {"fn": wrong})
 
 
 def test_a_function_may_use_parameters_that_are_no_inputs_of_it():

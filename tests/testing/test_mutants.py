@@ -6,23 +6,21 @@ import pytest
 from tinygrad_nn.primitives.primitive import Primitive
 from tinygrad_nn.primitives.record import REGISTRY
 from tinygrad_nn.testing import mutants
-from tinygrad_nn.testing.battery.calls import missing_data
-from tinygrad_nn.testing.mutants import MUTATORS, calls_for, is_caught, mutation_test
+from tinygrad_nn.testing.mutants import MUTATORS, breakable, calls_for, is_caught, mutation_test
 
-OPS = [
-    record
-    for record in dict.fromkeys(REGISTRY.values())
-    if isinstance(record, Primitive) and record.differentiable and not (record.writes or missing_data(record))
-]
+OPS = breakable(REGISTRY.values())
 
 
 @pytest.mark.usefixtures("without_coverage")
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 def test_every_mutant_that_is_not_equivalent_is_caught(op):
-    assert not is_caught(calls_for(op)), "the rules fail before they are broken"
+    calls = calls_for(op)
+    assert calls
+    assert not is_caught(calls), "the rules fail before they are broken"
     report = mutation_test([op])
     assert report.survivors == []
-    assert report.made == report.caught + report.equivalent
+    assert report.mutants == len(MUTATORS) * sum(rule is not None for rule in op.rules)
+    assert report.mutants == report.caught + report.equivalent
     # An op whose gradient is zero has few ways to be wrong: only those that are not zero.
     assert report.caught >= (5 if op.zero_gradient else len(MUTATORS) / 2)
 
@@ -35,7 +33,9 @@ def test_every_mutator_is_caught_on_some_op():
     """A mutator that changes nothing anywhere would be no test."""
     useful = {"divide", "matmul", "softmax"}
     caught = dict.fromkeys(MUTATORS, 0)
-    for op in [op for op in OPS if op.name in useful]:
+    ops = [op for op in OPS if op.name in useful]
+    assert len(ops) == len(useful)
+    for op in ops:
         for name, mutator in MUTATORS.items():
             caught[name] += mutation_test([op], {name: mutator}).caught
     assert [name for name, count in caught.items() if not count] == []
@@ -43,9 +43,10 @@ def test_every_mutator_is_caught_on_some_op():
 
 def test_the_calls_of_an_op_are_the_same_every_time():
     for op in OPS[:5]:
-        calls = calls_for(op)
-        assert calls
-        for a, b in zip(calls, calls_for(op), strict=True):
+        first, again = calls_for(op), calls_for(op)
+        assert len(first) == len(again) > 0
+        for a, b in zip(first, again, strict=True):
+            assert len(a.operands) == len(b.operands) > 0
             assert all(map(np.array_equal, a.operands, b.operands))
 
 
@@ -53,4 +54,15 @@ def test_a_mutant_that_nothing_catches_is_reported(monkeypatch):
     monkeypatch.setattr(mutants, "is_caught", lambda calls: False)
     report = mutants.mutation_test([REGISTRY["square"]], {"sign": lambda rule: lambda g, x: -rule(g, x)})
     assert report.survivors == ["square, rule 0: sign"]
-    assert (report.made, report.caught) == (1, 0)
+    assert (report.mutants, report.caught) == (1, 0)
+    assert str(report) == "1 mutants: 0 caught, 0 equivalent, 1 survived\nsquare, rule 0: sign"
+
+
+def test_what_has_no_rule_or_writes_or_lacks_data_cannot_be_broken():
+    names = ("tanh", "greater", "sgd_update", "norm")
+    assert [op.name for op in breakable(REGISTRY[name] for name in names)] == ["tanh"]
+    assert set(breakable(REGISTRY.values())) == {
+        record
+        for record in REGISTRY.values()
+        if isinstance(record, Primitive) and any(record.rules) and not record.writes
+    }

@@ -22,9 +22,7 @@ from tinygrad_nn.ops import (
     shape,
 )
 from tinygrad_nn.optim import adam, clipping, sgd
-from tinygrad_nn.primitives.operands import Array
-from tinygrad_nn.primitives.primitive import Primitive
-from tinygrad_nn.primitives.record import REGISTRY
+from tinygrad_nn.primitives import REGISTRY, Array, Primitive
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -77,7 +75,7 @@ ROWS: dict[object, Row] = {
     np.square: Row(loop="{0} * {0}"),
     np.sqrt: Row(loop="math.sqrt({0})"),
     np.absolute: Row(loop="abs({0})"),
-    np.power: Row(into=kernels.power),
+    np.power: Row(into=kernels.power, neutral=(1,)),
     np.exp: Row(loop="exp{w}({0})", slow_in_narrow_loops=True),
     np.tanh: Row(loop="tanh{w}({0})", slow_in_narrow_loops=True),
     np.maximum: Row(
@@ -144,10 +142,10 @@ def op_of(key: object) -> Primitive:
     return record
 
 
-CATALOGUE = {op_of(key): known for key, known in ROWS.items()}
+CATALOGUE = {op_of(key): row for key, row in ROWS.items()}
 _NOTHING = Row()
 
 
-def row(op: Primitive) -> Row:
+def row_of(op: Primitive) -> Row:
     """Return what the compiler knows of an op."""
     return CATALOGUE.get(op, _NOTHING)

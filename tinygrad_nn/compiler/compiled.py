@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -20,10 +20,12 @@ from tinygrad_nn.engine.node import Leaf, tick
 from tinygrad_nn.engine.tensor import Tensor, wrap
 from tinygrad_nn.errors import CaptureError
 from tinygrad_nn.graph.ir import Call
-from tinygrad_nn.primitives.operands import Array, as_array
+from tinygrad_nn.primitives import Array
+from tinygrad_nn.primitives.operands import as_array
 
 Backend = Literal["auto", "numpy", "numba"]
 Stage = Callable[[Draft], Draft]
+Result = TypeVar("Result")
 
 
 def stages(backend: str) -> tuple[Stage, ...]:
@@ -58,8 +60,8 @@ class Program:
         self._leaves = list(captured.leaves.items())
         self._pattern = list(captured.pattern.items())
         self._modes = list(captured.modes.items())
-        self._found = _found(captured, draft)
-        self._left = _left(captured, draft)
+        self._grads_in = _grads_in(captured, draft)
+        self._grads_out = _grads_out(captured, draft)
         self._changed = _changed(captured, draft)
         self.seconds = 0.0
 
@@ -73,16 +75,16 @@ class Program:
                 return False
         return all((leaf.grad is not None) is expected for leaf, expected in self._pattern)
 
-    def __call__(self, arrays: list[Array]) -> object:
+    def __call__(self, arrays: list[Array]) -> Any:
         """Replay with these arrays; return what the step returned."""
-        if self._found:
-            arrays = [*arrays, *(_contiguous(leaf, copy) for leaf, copy in self._found)]
+        if self._grads_in:
+            arrays = [*arrays, *(_contiguous(leaf, copy) for leaf, copy in self._grads_in)]
         if self._quiet:
             results = self._replay(*arrays)
         else:
             with np.errstate(all="ignore"):
                 results = self._replay(*arrays)
-        for leaf, gradient, shared in self._left:
+        for leaf, gradient, shared in self._grads_out:
             leaf.grad = gradient.copy() if shared else gradient
         for leaf in self._changed:
             leaf.number = tick()
@@ -92,26 +94,26 @@ class Program:
         return _filled(template, results)
 
 
-def _found(captured: Captured, draft: Draft) -> list[tuple[Leaf, bool]]:
+def _grads_in(captured: Captured, draft: Draft) -> list[tuple[Leaf, bool]]:
     """Return the leaves whose gradients a replay finds, and whether it works on a copy of them.
 
-    A gradient that is found may lie where the new one goes: it is copied if it is read more than once.
+    Such a gradient may lie where the new one goes: it is copied if it is read more than once.
     """
     uses = [draft.root(k) for task in draft.tasks for k in task.reads]
     return [
-        (leaf, captured.left.get(leaf) is not None and uses.count(k) > 1)
-        for k, leaf in sorted(captured.found.items())
+        (leaf, captured.grads_out.get(leaf) is not None and uses.count(k) > 1)
+        for k, leaf in sorted(captured.grads_in.items())
     ]
 
 
-def _left(captured: Captured, draft: Draft) -> list[tuple[Leaf, Any, bool]]:
+def _grads_out(captured: Captured, draft: Draft) -> list[tuple[Leaf, Any, bool]]:
     """Return the leaves in which a replay leaves a gradient, its array, and whether another has the same memory."""
-    left: list[tuple[Leaf, Any, bool]] = []
-    for leaf, k in captured.left.items():
+    grads: list[tuple[Leaf, Any, bool]] = []
+    for leaf, k in captured.grads_out.items():
         gradient = None if k is None else draft.memory.arrays[draft.holders[k]]
-        others = [other for _, other, _ in left if other is not None]
-        left.append((leaf, gradient, any(np.may_share_memory(gradient, other) for other in others)))
-    return left
+        others = [other for _, other, _ in grads if other is not None and gradient is not None]
+        grads.append((leaf, gradient, any(np.may_share_memory(gradient, other) for other in others)))
+    return grads
 
 
 def _changed(captured: Captured, draft: Draft) -> list[Leaf]:
@@ -139,10 +141,10 @@ def _filled(template: object, results: tuple[Array, ...]) -> object:
     return trees.mapped(leaf, template)
 
 
-class Compiled:
+class Compiled(Generic[Result]):
     """A step that is captured on its first call with arguments of some shapes and dtypes, and replayed after that."""
 
-    def __init__(self, step: Callable[..., Any], backend: Backend) -> None:
+    def __init__(self, step: Callable[..., Result], backend: Backend) -> None:
         self._step = step
         self._backend = backend
         self._programs: dict[Hashable, Program] = {}
@@ -158,11 +160,13 @@ class Compiled:
         """What has been captured so far; `print(step.programs[0].text)` shows what a replay does."""
         return list(self._programs.values())
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Result:
         state = context.current()
-        if state.watchers:  # a capture, a profiler or a debugger wants to see the ops
+        # A capture, a profiler or a debugger wants to see the ops.
+        if state.watchers:
             return self._step(*args, **kwargs)
         arrays: list[Array] = []
+        # Each lookup in `_KEYS` is written out: a call more for each argument would cost as much.
         key = (state.recording, *[_KEYS.get(type(arg), _key_of_other)(arg, arrays) for arg in args])
         if kwargs:
             key = (*key, _key_of_dict(kwargs, arrays))
@@ -170,7 +174,8 @@ class Compiled:
             program = self._programs.get(key)
             if program is None or not program.fits():
                 program = self._programs[key] = self._capture(args, kwargs)
-            return program(arrays)
+            result: Result = program(arrays)
+        return result
 
     def _capture(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Program:
         start = time.perf_counter()
@@ -187,7 +192,7 @@ class Compiled:
             )
 
 
-def compile(step: Callable[..., Any], backend: Backend = "auto") -> Compiled:
+def compile(step: Callable[..., Result], backend: Backend = "auto") -> Compiled[Result]:
     """Return a function that does what `step` does, faster: captured once, then replayed.
 
     `step` is a training step (forward, `backward()`, optimizer) or a pure function of tensors. Arrays and tensors
@@ -280,7 +285,8 @@ def _key_of_dict(arg: Mapping[Any, Any], arrays: list[Array]) -> Hashable:
 
 
 def _key_of_float(arg: float, arrays: list[Array]) -> Hashable:
-    return float, arg.hex()  # 0.0 equals -0.0, and NaN does not equal itself
+    # As text, because 0.0 equals -0.0, and NaN does not equal itself.
+    return float, arg.hex()
 
 
 def _key_of_other(arg: Any, arrays: list[Array]) -> Hashable:

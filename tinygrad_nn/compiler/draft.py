@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tinygrad_nn.graph.ir import Call, Graph, Host, Value
-from tinygrad_nn.primitives.operands import Array
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives import Array, Primitive
 
 Run = Callable[..., object]
 """What a replay calls: it takes the arrays to read, the arrays to fill, then keywords."""
@@ -104,9 +103,9 @@ class Draft:
     Attributes:
         values: those of the captured graph, and after these the ones that stages have added.
         order: the indices of the calls to make, in order.
-        given: values that no call makes and whose arrays are new on every run, in the order of a replay's arguments.
+        arguments: values that no call makes and whose arrays are new on every run, in order.
         results: values that a replay returns.
-        left: values that a replay leaves behind, in `.grad`.
+        grads: values that a replay leaves behind, in `.grad`.
         hosts: plain Python work of a replay, in order.
         captured: how many values the captured graph had; later ones were added by stages.
         replaced: a value and the one that stands for it.
@@ -119,9 +118,9 @@ class Draft:
 
     values: list[Value]
     order: list[int]
-    given: tuple[int, ...]
+    arguments: tuple[int, ...]
     results: list[int]
-    left: list[int]
+    grads: list[int]
     hosts: list[Host]
     captured: int
     replaced: dict[int, int] = field(default_factory=dict)
@@ -173,11 +172,13 @@ class Draft:
         return call
 
     @classmethod
-    def of(cls, graph: Graph, results: list[int], left: list[int], found: Iterable[int]) -> Draft:
-        """Return the draft of a graph; arrays of its inputs, and of the values `found`, are new on every run."""
-        given = tuple(sorted({*graph.inputs, *found}))
+    def of(cls, graph: Graph, results: list[int], grads: list[int], grads_in: Iterable[int]) -> Draft:
+        """Return the draft of a graph; arrays of its inputs, and of the values `grads_in`, are new on every run."""
+        arguments = tuple(sorted({*graph.inputs, *grads_in}))
         values = list(graph.values)
-        return cls(values, [call.index for call in graph.ops], given, results, left, graph.hosts, len(values))
+        return cls(
+            values, [call.index for call in graph.ops], arguments, results, grads, graph.hosts, len(values)
+        )
 
 
 def is_flat(draft: Draft, index: int) -> bool:

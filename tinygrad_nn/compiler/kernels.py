@@ -15,7 +15,7 @@ from tinygrad_nn.compiler.draft import Run
 from tinygrad_nn.engine.failures import label_error
 from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.ops.reduction import count
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 
 Build = Callable[[Call, list[Value]], Run | None]
 

@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
-from tinygrad_nn.compiler.catalogue import row
+from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft, Memory
 from tinygrad_nn.graph.ir import Value
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 
 ALIGNMENT = 64
 
@@ -120,12 +120,12 @@ def _locate(draft: Draft, k: int) -> None:
         chain.append(k)
         k = draft.parents[k]
     data = draft.values[k].data
-    if k not in memory.arrays and k not in draft.given and isinstance(data, np.ndarray):
+    if k not in memory.arrays and k not in draft.arguments and isinstance(data, np.ndarray):
         memory.arrays[k] = data
     for child in reversed(chain):
         if k in memory.arrays:
             call = draft.call(child)
-            view = row(call.op).view
+            view = row_of(call.op).view
             assert view is not None
             memory.arrays[child] = view(memory.arrays[k], **call.params)
         else:

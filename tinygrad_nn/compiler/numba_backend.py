@@ -16,11 +16,11 @@ import numba
 import numpy as np
 
 from tinygrad_nn.compiler import kernels, numba_math
-from tinygrad_nn.compiler.catalogue import row
+from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft, Names, Task
 from tinygrad_nn.compiler.numba_loops import FusedLoop, is_column_sum, is_elementwise
 from tinygrad_nn.files import cache_folder, write_atomically
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 
 HEADER = "import math\nfrom tinygrad_nn.compiler.numba_math import *\n\n@loop\n"
 
@@ -38,7 +38,7 @@ def fuse(draft: Draft) -> Draft:
         if first in heads:
             tasks.append(heads[first].task())
         elif first not in inside:
-            loops = row(task.call.op).loops if task.call is not None else None
+            loops = row_of(task.call.op).loops if task.call is not None else None
             if task.call is not None and loops is not None:
                 task.loops = loops(draft, task.call, task.makes)
             if task.run is kernels.check_labels:

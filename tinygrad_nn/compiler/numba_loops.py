@@ -1,7 +1,7 @@
 """Fused loops: which elementwise ops become one loop over their elements, and the text of that loop.
 
-A group grows from its last op backwards: an op joins the loop of its only user if all its operands can be read there,
-element by element, and nothing in between writes what it reads. Sums over rows of the result are made by the way.
+A loop grows from its last call backwards: a call joins the loop of its only user if all its operands can be read
+there, element by element, and nothing in between writes what it reads. Column sums of the result are made by the way.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tinygrad_nn.compiler.catalogue import row
+from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft, LoopNames, Task, is_flat
 from tinygrad_nn.compiler.numba_kernels import KINDS
 from tinygrad_nn.graph.ir import Call, Value
+from tinygrad_nn.primitives import Shape
 
 _NARROW = 16
 _UNROLLED_SUMS = 8
@@ -24,13 +25,13 @@ _INDEX = {"full": "i", "column": "j", "row": "r"}
 
 def _number(draft: Draft, value: Value) -> float | None:
     """Return a constant number, which the text of a loop contains."""
-    if value.kind != "constant" or value.shape or value.index in draft.given:
+    if value.kind != "constant" or value.shape or value.index in draft.arguments:
         return None
     number = value.data.item() if isinstance(value.data, np.ndarray) else value.data
     return number if isinstance(number, (bool, int, float)) and math.isfinite(number) else None
 
 
-def _role(draft: Draft, index: int, space: tuple[int, ...]) -> str | None:
+def _role(draft: Draft, index: int, space: Shape) -> str | None:
     """Return how an operand varies over a space: number, full, column, row; None if loops do not know."""
     value = draft.values[index]
     if _number(draft, value) is not None:
@@ -46,7 +47,7 @@ def _role(draft: Draft, index: int, space: tuple[int, ...]) -> str | None:
     return None
 
 
-def _kind(draft: Draft, call: Call) -> np.dtype[np.generic] | None:
+def _kind(draft: Draft, call: Call) -> np.dtype | None:
     """Return the one dtype in which a call computes with floats; that of its result if there are none."""
     floats = {x.dtype for x in draft.values_of(call) if x.dtype.kind == "f" and _number(draft, x) is None}
     if call.dtype.name in KINDS:
@@ -56,17 +57,17 @@ def _kind(draft: Draft, call: Call) -> np.dtype[np.generic] | None:
 
 def is_elementwise(draft: Draft, call: Call) -> bool:
     """Tell whether loops can compute a call element by element."""
-    known = row(call.op)
-    if not known.loop or call.params or not math.prod(call.shape) or not call.shape:
+    row = row_of(call.op)
+    if not row.loop or call.params or not math.prod(call.shape) or not call.shape:
         return False
     bools = tuple(place for place, x in enumerate(draft.values_of(call)) if x.dtype == bool)
     roles = [_role(draft, k, call.shape) for k in draft.operands(call)]
-    return bools == known.bools and None not in roles and _kind(draft, call) is not None
+    return bools == row.bools and None not in roles and _kind(draft, call) is not None
 
 
 def is_column_sum(draft: Draft, call: Call) -> bool:
     """Tell whether a call sums its operand over all but the last axis."""
-    if not row(call.op).sums or call.dtype.name not in KINDS:
+    if not row_of(call.op).sums or call.dtype.name not in KINDS:
         return False
     (x,) = draft.values_of(call)
     fits = len(x.shape) >= 2 and call.shape == x.shape[-1:] and x.dtype == call.dtype
@@ -140,7 +141,7 @@ class FusedLoop:
             self.space[-1] < _NARROW
             and bool(loads["column"] and others)
             and not loads["row"]
-            and any(row(call.op).slow_in_narrow_loops for call in self.members)
+            and any(row_of(call.op).slow_in_narrow_loops for call in self.members)
             and all(
                 k in inside or _role(self.draft, k, self.space) == "number" for k in self.operands(others)
             )
@@ -153,7 +154,7 @@ class FusedLoop:
         for x in self.draft.values_of(call):
             number = _number(self.draft, x)
             texts.append(variables[x.index] if number is None else f"{typed}({number!r})")
-        text = row(call.op).loop.format(*texts, T=typed, w=typed[1:])
+        text = row_of(call.op).loop.format(*texts, T=typed, w=typed[1:])
         return text if call.dtype == bool else f"{typed}({text})"
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.compiler.catalogue import row
+from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft, Run, Task, call_text
 from tinygrad_nn.compiler.kernels import check_labels
 from tinygrad_nn.compiler.passes import RESIDUAL
 from tinygrad_nn.graph.ir import Call
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 
 
 def list_tasks(draft: Draft) -> Draft:
@@ -40,22 +40,22 @@ def list_tasks(draft: Draft) -> Draft:
 
 
 def _checks(draft: Draft) -> tuple[list[Task], dict[int, Task]]:
-    """Return checks of labels: of those that a replay is given, once, and of others by the call that uses them."""
+    """Return checks of labels: early ones of labels that nothing computes, late ones by the call that they precede."""
     written = draft.written()
-    given: dict[object, Task] = {}
-    computed: dict[int, Task] = {}
+    early: dict[object, Task] = {}
+    late: dict[int, Task] = {}
     for call in draft.calls():
-        place = row(call.op).labels
+        place = row_of(call.op).labels
         if place is not None:
             labels, classes = draft.operands(call)[place], draft.values_of(call)[0].shape[1]
             settings = {"who": call.op.name, "classes": classes}
             check = Task("check_labels", check_labels, (labels,), settings=settings)
             root = draft.root(labels)
             if root in written or isinstance(draft.values[root], Call):
-                computed[call.index] = check
+                late[call.index] = check
             else:
-                given.setdefault((labels, classes), check)
-    return list(given.values()), computed
+                early.setdefault((labels, classes), check)
+    return list(early.values()), late
 
 
 def _task(draft: Draft, call: Call, residuals: dict[str, int]) -> Task:
@@ -66,15 +66,15 @@ def _task(draft: Draft, call: Call, residuals: dict[str, int]) -> Task:
         call: the call.
         residuals: by name, the values that are its residuals, where they are wanted.
     """
-    op, known, reads, function = call.op, row(call.op), draft.operands(call), call.op.function
+    op, row, reads, function = call.op, row_of(call.op), draft.operands(call), call.op.function
     if op.writes:
         return Task(op.name, function, reads, settings=call.params, call=call)
-    if known.scratch and not residuals:
+    if row.scratch and not residuals:
         (name,) = op.residuals
         residuals = {name: draft.add(RESIDUAL, call.index, draft.values_of(call)[0], name=name).index}
-    fits = known.into is not None and len(residuals) == len(op.residuals)
-    run = known.into(call, draft.values_of(call)) if known.into is not None and fits else None
-    over = [reads[place] for place in known.in_place]
+    fills_all = row.into is not None and len(residuals) == len(op.residuals)
+    run = row.into(call, draft.values_of(call)) if row.into is not None and fills_all else None
+    over = [reads[place] for place in row.in_place]
     if run is None and isinstance(function, np.ufunc) and function.nout == 1 and not call.params:
         run = function
         # A matrix product reads its operands many times.
@@ -134,7 +134,7 @@ class Writer:
             if k in memory.arrays:
                 prefix = {"parameter": "p", "constant": "c", "state": "s"}.get(value.kind, "v")
                 self._names[k] = self.bind(f"{prefix}{k}", memory.arrays[k])
-            elif k in self.draft.given:
+            elif k in self.draft.arguments:
                 self._names[k] = f"x{k}"
             elif k in memory.views:
                 self._names[k] = f"x{k}"
@@ -145,7 +145,7 @@ class Writer:
 
     def _view(self, k: int, source: int) -> str:
         call = self.draft.call(k)
-        return call_text(self.bind(call.op.name, row(call.op).view), [source], call.params, self)
+        return call_text(self.bind(call.op.name, row_of(call.op).view), [source], call.params, self)
 
     def views(self) -> list[str]:
         """Return the lines that make the views that have been named, of what is given anew on each run."""
@@ -164,9 +164,9 @@ def write(draft: Draft) -> tuple[Callable[..., tuple[Array, ...]], str]:
     """Return the replay, a function of the arrays that are given, and its text."""
     w = Writer(draft)
     lines = [task.line(w) for task in draft.tasks]
-    results = [f"{w.bind('array', np.array)}({w.name(k)}), " for k in draft.results]
-    arguments = ", ".join(map(w.name, draft.given))
-    body = [*w.views(), *lines, f"return ({''.join(results)})"]
+    results = [f"{w.bind('array', np.array)}({w.name(k)})," for k in draft.results]
+    arguments = ", ".join(map(w.name, draft.arguments))
+    body = [*w.views(), *lines, f"return ({' '.join(results)})"]
     text = f"def replay({arguments}):\n    " + "\n    ".join(body) + "\n"
     scope: dict[str, Any] = dict(w.objects)
     exec(compile(text, "<tinygrad_nn replay>", "exec"), scope)

@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.compiler.catalogue import op_of, row
+from tinygrad_nn.compiler.catalogue import op_of, row_of
 from tinygrad_nn.compiler.draft import Draft
 from tinygrad_nn.compiler.step import same
 from tinygrad_nn.graph.ir import Call, Value
-from tinygrad_nn.primitives.operands import Array
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives import Array, Params, Primitive
 
 
 def _pick(x: object, *, name: str) -> None:
@@ -46,7 +44,9 @@ def fold_constants(draft: Draft) -> Draft:
     order = []
     for call in draft.calls():
         operands = draft.values_of(call)
-        constant = all(x.kind == "constant" and x.index not in written.union(draft.given) for x in operands)
+        constant = all(
+            x.kind == "constant" and x.index not in written.union(draft.arguments) for x in operands
+        )
         small = not call.shape and not any(x.shape for x in operands)
         if constant and small and not call.op.writes and not is_random(call):
             result = call.op.function(*[x.data for x in operands], **call.params)
@@ -75,9 +75,9 @@ def drop_identities(draft: Draft) -> Draft:
 
 def _original(call: Call, operands: list[Value]) -> int | None:
     """Return the operand that the result of a call is equal to in any case, in shape and dtype too."""
-    known = row(call.op)
-    places = [1 - place for place in known.neutral if _is_one(operands[place])]
-    for place in [0] if known.keeps else reversed(places):
+    row = row_of(call.op)
+    places = [1 - place for place in row.neutral if _is_one(operands[place])]
+    for place in [0] if row.keeps else reversed(places):
         x = operands[place]
         is_array = isinstance(x, Call) or isinstance(x.data, np.ndarray)
         if is_array and (x.shape, x.dtype) == (call.shape, call.dtype):
@@ -116,7 +116,7 @@ def _key(op: Primitive, operands: list[Value]) -> object:
     return op, *[repr(x.data) if isinstance(x.data, (int, float)) else x.index for x in operands]
 
 
-def _with_params(calls: list[Call], params: dict[str, Any]) -> Call | None:
+def _with_params(calls: list[Call], params: Params) -> Call | None:
     return next((call for call in calls if same(call.params, params)), None)
 
 
@@ -132,10 +132,10 @@ def share_residuals(draft: Draft) -> Draft:
         if not isinstance(symbol, _Symbol) or symbol.op is None:
             return symbol.index if isinstance(symbol, _Symbol) else None
         operands = [find(x) for x in symbol.operands]
-        known = [draft.values[k] for k in operands if k is not None and k not in written]
-        if len(known) < len(operands):
+        values = [draft.values[k] for k in operands if k is not None and k not in written]
+        if len(values) < len(operands):
             return None
-        twin = _with_params(seen.get(_key(symbol.op, known), []), symbol.params)
+        twin = _with_params(seen.get(_key(symbol.op, values), []), symbol.params)
         return None if twin is None else twin.index
 
     for call in draft.calls():
@@ -166,23 +166,24 @@ class _Symbol:
     index: int
     op: Primitive | None = None
     operands: tuple[object, ...] = ()
-    params: dict[str, Any] = field(default_factory=dict)
+    params: Params = field(default_factory=dict)
 
     @staticmethod
-    def __primitive__(op: Primitive, operands: tuple[object, ...], params: dict[str, Any]) -> _Symbol:
+    def __primitive__(op: Primitive, operands: tuple[object, ...], params: Params) -> _Symbol:
         return _Symbol(-1, op, operands, params)
 
 
 def _read(definition: Callable[..., object], sources: list[_Symbol]) -> object:
     try:
         return definition(*sources)
-    except (TypeError, AttributeError, ValueError):  # not made of primitives alone: stays as it is
+    except (TypeError, AttributeError, ValueError):
+        # It is not made of primitives alone: the residual stays as it is.
         return None
 
 
 def drop_unused(draft: Draft) -> Draft:
     """Forget calls whose results nobody needs; updates and random draws always stay."""
-    needed = {draft.now(k) for k in (*draft.results, *draft.left)}
+    needed = {draft.now(k) for k in (*draft.results, *draft.grads)}
     order = []
     for call in reversed(draft.calls()):
         if call.index in needed or call.op.writes or is_random(call):
@@ -197,7 +198,7 @@ def hold_gradients(draft: Draft) -> Draft:
 
     Two gradients that are the same value, or that are an argument, a parameter or a constant, need a copy.
     """
-    for original in draft.left:
+    for original in dict.fromkeys(draft.grads):
         k = draft.now(original)
         value = draft.values[k]
         if not isinstance(value, Call) or value.op.writes or k in draft.holders.values():
@@ -215,8 +216,9 @@ def find_views(draft: Draft) -> Draft:
         operands = draft.values_of(call)
         for x in operands:
             if x.index not in draft.layouts:
-                fixed = isinstance(x.data, np.ndarray) and x.index not in draft.given
-                draft.layouts[x.index] = x.data if fixed else np.empty(x.shape, x.dtype)
+                fixed = x.data if x.index not in draft.arguments else None
+                like = fixed if isinstance(fixed, np.ndarray) else np.empty(x.shape, x.dtype)
+                draft.layouts[x.index] = like
         view = None if call.index in owned or len(operands) != 1 else _view(draft, call)
         if view is not None:
             draft.parents[call.index] = operands[0].index
@@ -225,7 +227,7 @@ def find_views(draft: Draft) -> Draft:
 
 
 def _view(draft: Draft, call: Call) -> Array | None:
-    view, source = row(call.op).view, draft.layouts[draft.operands(call)[0]]
+    view, source = row_of(call.op).view, draft.layouts[draft.operands(call)[0]]
     if view is None or not source.size:
         return None
     array = view(source, **call.params)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.compiler.catalogue import row
+from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.node import Leaf
@@ -26,7 +26,7 @@ from tinygrad_nn.errors import CaptureError
 from tinygrad_nn.graph.ir import Call, Graph, Value
 from tinygrad_nn.graph.isolation import unchanged
 from tinygrad_nn.graph.recorder import Recorder, record
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 
 _WORLDS = (type, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
 """From these one gets to everything there is."""
@@ -39,8 +39,8 @@ class Captured:
     Attributes:
         graph: all that was computed, updates included, in order.
         result: what the call returned, with an `Output` in place of each tensor.
-        found: by value, the leaf whose gradient, found at the start of the call, it is.
-        left: what the call leaves in `.grad` of leaves: the value, or None.
+        grads_in: by value, the leaf in whose `.grad` the call finds it.
+        grads_out: what the call leaves in `.grad` of leaves: the value, or None.
         leaves: the leaves whose arrays are used, with these arrays.
         pattern: leaves that matter to it, with whether it expects to find a gradient there.
         modes: the modules that were called, with whether they were training.
@@ -48,8 +48,8 @@ class Captured:
 
     graph: Graph
     result: object
-    found: dict[int, Leaf] = field(default_factory=dict)
-    left: dict[Leaf, int | None] = field(default_factory=dict)
+    grads_in: dict[int, Leaf] = field(default_factory=dict)
+    grads_out: dict[Leaf, int | None] = field(default_factory=dict)
     leaves: dict[Leaf, Array] = field(default_factory=dict)
     pattern: dict[Leaf, bool] = field(default_factory=dict)
     modes: dict[Any, bool] = field(default_factory=dict)
@@ -57,8 +57,8 @@ class Captured:
     def draft(self) -> Draft:
         """Return the graph as a draft, the first stage of compiling."""
         results = [x.index for x in trees.leaves(self.result) if isinstance(x, Output)]
-        left = [k for k in self.left.values() if k is not None]
-        return Draft.of(self.graph, results, left, self.found)
+        grads = [k for k in self.grads_out.values() if k is not None]
+        return Draft.of(self.graph, results, grads, self.grads_in)
 
 
 @dataclass(slots=True, frozen=True)
@@ -80,7 +80,7 @@ class StepRecorder(Recorder):
         self.new_leaves.append(leaf)
 
     def is_plain(self, tensor: Tensor) -> bool:
-        return self.known.get(id(tensor._data)) in self.plain
+        return self.index_of.get(id(tensor._data)) in self.plain
 
 
 def capture(step: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Captured:
@@ -100,16 +100,17 @@ def capture(step: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
         seen: list[Leaf] = []
         try:
             without = run({})
-        except Exception:  # perhaps the step needs gradients to be there; if not, it fails again below
+        except Exception:
+            # Perhaps the step needs gradients to be there; if not, it fails again below.
             if not arrays:
                 raise
         else:
-            seen = [leaf for leaf in {**without.leaves, **without.left} if leaf.requires_grad]
+            seen = [leaf for leaf in {**without.leaves, **without.grads_out} if leaf.requires_grad]
             with_all = run({leaf: np.zeros_like(leaf.data) for leaf in seen} | arrays)
             if _difference(without, with_all) is None:
                 return without
         first, second = run(arrays), run(arrays)
-    own = (first.left.keys() ^ second.left.keys()) - before.keys()
+    own = (first.grads_out.keys() ^ second.grads_out.keys()) - before.keys()
     if own:
         raise CaptureError(
             f"the step makes a tensor that requires grad, of shape {next(iter(own)).shape}, on each call and leaves a "
@@ -122,7 +123,7 @@ def capture(step: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
             f"{problem}\n"
             "  hint   what changes from call to call is an argument of the step, or a random op of this library"
         )
-    first.pattern = {leaf: leaf in arrays for leaf in {*seen, *first.found.values(), *first.left}}
+    first.pattern = {leaf: leaf in arrays for leaf in {*seen, *first.grads_in.values(), *first.grads_out}}
     return first
 
 
@@ -147,25 +148,25 @@ def _run(
     leaves = {
         leaf: leaf.data for leaf, k in recorder.nodes.items() if type(leaf) is Leaf and k not in graph.inputs
     }
-    given = {id(array): leaf for leaf, array in gradients.items()}
-    left: dict[Leaf, int | None] = {}
+    owners = {id(array): leaf for leaf, array in gradients.items()}
+    grads_out: dict[Leaf, int | None] = {}
     alive.update(recorder.new_leaves, (leaf for leaf in recorder.nodes if type(leaf) is Leaf))
     for leaf in sorted(alive, key=attrgetter("number")):
         if leaf.grad is not gradients.get(leaf):
-            left[leaf] = None if leaf.grad is None else _known(recorder, leaf.grad, "a gradient")
+            grads_out[leaf] = None if leaf.grad is None else _index_of(recorder, leaf.grad, "a gradient")
     modules = [call.module for value in graph.values if value.scope for call in value.scope.chain()]
     return Captured(
         graph,
         _template(result, recorder),
-        {v.index: given[id(v.data)] for v in graph.values if not isinstance(v, Call) and id(v.data) in given},
-        left,
+        {v.index: owners[id(v.data)] for v in graph.values if id(v.data) in owners},
+        grads_out,
         leaves,
         modes={module: module.training for module in modules if hasattr(module, "training")},
     )
 
 
-def _known(recorder: StepRecorder, array: Array, what: str) -> int:
-    index = recorder.known.get(id(array))
+def _index_of(recorder: StepRecorder, array: Array, what: str) -> int:
+    index = recorder.index_of.get(id(array))
     if index is None:
         raise CaptureError(
             f"{what} of shape {array.shape} was computed with plain NumPy, which a replay would not repeat\n"
@@ -179,9 +180,9 @@ def _template(result: object, recorder: StepRecorder) -> object:
 
     def leaf(x: object) -> object:
         if isinstance(x, Tensor):
-            return Output(recorder.known[id(x._data)], True)
+            return Output(recorder.index_of[id(x._data)], True)
         if isinstance(x, np.ndarray):
-            return Output(_known(recorder, x, "a returned array"), False)
+            return Output(_index_of(recorder, x, "a returned array"), False)
         return _closed(x, recorder)
 
     # The keys of dicts are looked at with the whole.
@@ -199,7 +200,7 @@ def _closed(thing: object, recorder: StepRecorder) -> object:
         seen[id(x)] = x
         if isinstance(x, (Tensor, np.ndarray)):
             array = x._data if isinstance(x, Tensor) else x
-            k = recorder.known.get(id(array))
+            k = recorder.index_of.get(id(array))
             if k is not None and recorder.graph.values[k].kind in ("op", "input"):
                 raise CaptureError(
                     f"the step returned a {type(thing).__name__} that holds a tensor of shape {array.shape}; "
@@ -225,11 +226,11 @@ def _difference(a: Captured, b: Captured) -> str | None:
                 both_params = f"{x.op.name} {x.params}, {y.params}"
                 return f"the parameters of {labels[x.index]} differed between two runs: {both_params}"
         elif x.kind != "input":
-            filled = any(row(v.op).fills and v.operands[0] == x.index for v in a.graph.ops)
+            filled = any(row_of(v.op).fills and v.operands[0] == x.index for v in a.graph.ops)
             problem = None if filled else _constant_difference(x, y, labels[x.index])
             if problem:
                 return problem
-    if a.left != b.left or not same(a.result, b.result) or _owners(a.graph) != _owners(b.graph):
+    if a.grads_out != b.grads_out or not same(a.result, b.result) or _owners(a.graph) != _owners(b.graph):
         return "what the step left behind or returned differed between two runs"
     return None
 
@@ -257,7 +258,8 @@ def same(a: Any, b: Any) -> bool:
     """Tell whether two parameters or constants are equal, arrays and NaN included."""
     if a is b:
         return True
-    if type(a) is not type(b) or isinstance(a, Tensor):  # comparing tensors would make a tensor
+    # Comparing tensors would make a tensor.
+    if type(a) is not type(b) or isinstance(a, Tensor):
         return False
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(same, a, b))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,40 +15,23 @@ from tinygrad_nn.engine.conversions import seed_like
 from tinygrad_nn.engine.node import Leaf, Node, reachable
 from tinygrad_nn.engine.tensor import Operand, Tensor, wrap
 from tinygrad_nn.errors import DtypeError, GraphError, ShapeError
-from tinygrad_nn.primitives.operands import Array, Function, Operands, Shape, as_array
+from tinygrad_nn.primitives import Array, Function, Operands, Shape
+from tinygrad_nn.primitives.operands import as_array
 
 Function = Function
 
 
-Several = TypeVar("Several", list[Tensor], tuple[Tensor, ...])
+Tensors = TypeVar("Tensors", Tensor, list[Tensor], tuple[Tensor, ...])
 
 
-@overload
 def gradients(
     y: Tensor,
-    xs: Tensor,
+    xs: Tensors,
     *,
     cotangent: Operand | None = None,
     create_graph: bool = False,
     retain_graph: bool | None = None,
-) -> Tensor: ...
-@overload
-def gradients(
-    y: Tensor,
-    xs: Several,
-    *,
-    cotangent: Operand | None = None,
-    create_graph: bool = False,
-    retain_graph: bool | None = None,
-) -> Several: ...
-def gradients(
-    y: Tensor,
-    xs: Any,
-    *,
-    cotangent: Operand | None = None,
-    create_graph: bool = False,
-    retain_graph: bool | None = None,
-) -> Any:
+) -> Tensors:
     """Return the gradients of `y` with respect to the tensors `xs`, without touching any `.grad`.
 
     Args:
@@ -81,7 +64,8 @@ def gradients(
     seed = _seed(y, cotangent, create_graph)
     keep = create_graph if retain_graph is None else retain_graph
     found = _pull(y, seed, [x._node for x in targets], create_graph, keep)
-    return trees.mapped(lambda x: _filled(found.get(x._node), x), xs)
+    result: Tensors = trees.mapped(lambda x: _filled(found.get(x._node), x), xs)
+    return result
 
 
 def _seed(y: Tensor, cotangent: Operand | None, linked: bool) -> Tensor:

@@ -20,8 +20,8 @@ from tinygrad_nn.engine.node import Leaf, Node, Source, reachable
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import BadRule, GraphFreed, StaleValue
 from tinygrad_nn.ops.reduction import column_sums, sum_to
-from tinygrad_nn.primitives.operands import Array, Params, Shape
-from tinygrad_nn.primitives.rule import Rule
+from tinygrad_nn.primitives import Array, Params, Shape
+from tinygrad_nn.primitives.primitive import RuleCall
 
 
 @np.errstate(all="ignore")
@@ -49,37 +49,33 @@ def backward(
     totals, add, saved_by = sums.totals, sums.add, sums.saved_by
     totals[root] = cotangent
     # A heap, the newest node first: nothing can be added to its cotangent any more.
-    pending = [(-root.number, root)]
+    pending = [(-root.number, root)] if needs is None or needs.get(root) else []
     while pending:
         node = heappop(pending)[1]
         g = totals.pop(node)
         if wanted is not None and node in wanted:
-            gradients |= sums.handed_out({node: g})
-        if needs is not None and not needs.get(node):
-            continue
+            sums.hand_out({node: g}, gradients)
         if watchers:
             _tell(watchers, "before_rules", node, g)
-        saved = saved_by(node)
-        for index, rule, places in node.plan.calls:
-            parent = node.operands[index]
+        operands, saved = node.operands, saved_by(node)
+        for call in node.plan.calls:
+            index, rule, places = call
+            parent = operands[index]
             if parent.requires_grad if needs is None else parent in needs:
-                # The usual case is spelled out because it saves a call; _run does the same.
-                r = (
-                    rule.function(g, saved[places[0]])
-                    if rule.simple
-                    else _run(rule, g, saved, places, node, index)
-                )
+                # Most rules are simple, and spelled out here: it saves a call. _run does the same.
+                r = rule.function(g, saved[places[0]]) if rule.simple else _run(call, g, saved, node)
                 if type(r) is not np.ndarray or r.shape != parent.shape or r.dtype is not parent.dtype:
                     r = sums.unbroadcast(r, parent.shape, parent.dtype, node, index)
                 if watchers:
                     _tell(watchers, "on_gradient", node, index, r)
-                if add(parent, r) and type(parent) is Node:
+                if add(parent, r) and type(parent) is Node and (needs is None or needs[parent]):
                     heappush(pending, (-parent.number, parent))
         if watchers:
             _tell(watchers, "after_rules", node)
         if not retain:
             node.saved, node.operands = None, []
-    return gradients | sums.handed_out(totals)
+    sums.hand_out(totals, gradients)
+    return gradients
 
 
 def _tell(watchers: Sequence[Watcher], event: str, *what: object) -> None:
@@ -87,8 +83,9 @@ def _tell(watchers: Sequence[Watcher], event: str, *what: object) -> None:
         getattr(watcher, event)(*what)
 
 
-def _run(rule: Rule, g: Array, saved: Sequence[Any], places: Shape, node: Node, index: int) -> Any:
+def _run(call: RuleCall, g: Array, saved: Sequence[Any], node: Node) -> Any:
     """Call the rule of one operand with what it asks for."""
+    index, rule, places = call
     if rule.plain or not (node.params or rule.wants_shapes or rule.wants_index):
         # Calls by arity are only faster than the last one, which says the same.
         if not places:
@@ -163,9 +160,10 @@ class OnArrays:
 
     def add(self, parent: Source, r: Array) -> bool:
         """Add to the total of `parent`; tell whether it is the first contribution."""
-        before = self.totals.get(parent)
+        totals = self.totals
+        before = totals.get(parent)
         if before is None:
-            self.totals[parent] = r
+            totals[parent] = r
             # A fresh result has no base, and no references but those of the caller, this call and the totals.
             if r.base is None and getrefcount(r) <= _FRESH:
                 self.own.add(parent)
@@ -174,17 +172,14 @@ class OnArrays:
             before += r
         else:
             # Of 0-d arrays NumPy makes scalars.
-            self.totals[parent] = np.asarray(before + r)
+            totals[parent] = np.asarray(before + r)
             self.own.add(parent)
         return False
 
-    def handed_out(self, totals: dict[Source, Array]) -> dict[Source, Array]:
-        """Return totals as gradients, which share memory with nothing."""
-        return {source: g if source in self.own else g.copy() for source, g in totals.items()}
-
-    def joined(self, gradients: Mapping[Leaf, Array]) -> list[Array]:
-        """Return for each leaf the sum of the gradient that it has, if it has one, and the new one, as an array."""
-        return [g if leaf.grad is None else np.add(leaf.grad, g) for leaf, g in gradients.items()]
+    def hand_out(self, totals: dict[Source, Array], gradients: dict[Source, Array]) -> None:
+        """Move totals to gradients, which share memory with nothing."""
+        for source, g in totals.items():
+            gradients[source] = g if source in self.own else g.copy()
 
     def unbroadcast(self, r: Array, shape: Shape, dtype: np.dtype, node: Node, index: int) -> Any:
         """Bring what a rule returned to the shape and dtype of its operand: sum, broadcast, cast."""
@@ -231,19 +226,18 @@ class OnTensors(OnArrays):
         self.totals[parent] = r if before is None else before + r
         return before is None
 
-    def handed_out(self, totals: dict[Source, Array]) -> dict[Source, Array]:
-        return totals
+    def hand_out(self, totals: dict[Source, Array], gradients: dict[Source, Array]) -> None:
+        gradients.update(totals)
 
-    def joined(self, gradients: Mapping[Leaf, Array]) -> list[Array]:
-        arrays: list[Array] = []
-        for leaf, g in gradients.items():
-            if leaf.grad is not None:
-                g = self._wrap(leaf.grad, None) + g
-            elif any(getattr(g, "_data", g) is other for other in arrays):
-                # Tensors may share their memory, but each leaf has a gradient of its own.
-                g = g.copy()
-            arrays.append(getattr(g, "_data", g))
-        return arrays
+    def joined(self, old: Array | None, g: Any, others: list[Array]) -> Array:
+        """Return the array of the sum of the gradient that a leaf has, if it has one, and a new one."""
+        if old is not None:
+            g = self._wrap(old, None) + g
+        elif any(g._data is other for other in others):
+            # Tensors may share their memory, but each leaf has a gradient of its own.
+            g = g.copy()
+        array: Array = g._data
+        return array
 
     def reshaped(self, r: Array, shape: Shape) -> Any:
         return _summed(r, shape)
@@ -284,11 +278,22 @@ def _summed(r: Array, shape: Shape) -> Any:
 _LOCK = threading.Lock()
 
 
-def commit(gradients: Mapping[Any, Array], sums: OnArrays | None = None) -> None:
-    """Add gradients to `.grad` of their leaves; an error or an interrupt on the way leaves all as they were."""
+def commit(gradients: Mapping[Any, Array], sums: OnTensors | None = None) -> None:
+    """Add gradients to `.grad` of their leaves; an error or an interrupt on the way leaves all as they were.
+
+    Gradients that are tensors are added by the `sums` that made them.
+    """
     with _LOCK:
-        before = [(leaf, leaf.grad) for leaf in gradients]
-        after = (sums or OnArrays()).joined(gradients)
+        before: list[tuple[Leaf, Array | None]] = []
+        after: list[Array] = []
+        for leaf, g in gradients.items():
+            old = leaf.grad
+            before.append((leaf, old))
+            if sums is not None:
+                g = sums.joined(old, g, after)
+            elif old is not None:
+                g = np.add(old, g)
+            after.append(g)
         try:
             for (leaf, _), g in zip(before, after, strict=True):
                 leaf.grad = g if type(g) is np.ndarray else np.asarray(g)

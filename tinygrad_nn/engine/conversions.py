@@ -11,7 +11,8 @@ from tinygrad_nn import context
 from tinygrad_nn.engine.node import Leaf, Node
 from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
 from tinygrad_nn.hints import METHODS, no_attribute
-from tinygrad_nn.primitives.operands import Array, Shape, as_array
+from tinygrad_nn.primitives import Array, Shape
+from tinygrad_nn.primitives.operands import as_array
 
 
 def tell_tracers(tensor: object, how: str) -> None:

@@ -17,7 +17,7 @@ from tinygrad_nn.engine.failures import module_path
 from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import NonFinite, StaleValue
-from tinygrad_nn.primitives.operands import Shape
+from tinygrad_nn.primitives import Shape
 
 _OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
 

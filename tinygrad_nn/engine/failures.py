@@ -16,8 +16,7 @@ from tinygrad_nn.errors import (
     ShapeError,
     TinygradError,
 )
-from tinygrad_nn.primitives.operands import Params, Shape
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives import Params, Primitive, Shape
 
 _SIDES = ("left", "right")
 _KINDS: dict[type[Exception], type[TinygradError]] = {

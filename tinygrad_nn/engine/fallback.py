@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_nn.engine.conversions import Conversions, tell_tracers
 from tinygrad_nn.errors import NoGradientRule
-from tinygrad_nn.primitives.operands import Function
+from tinygrad_nn.primitives import Function
 
 
 def without_rule(function: Function, args: Any, kwargs: Any, refusal: NoGradientRule | None = None) -> Any:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.context import Scope, current
-from tinygrad_nn.primitives.operands import Array, Params, Shape
-from tinygrad_nn.primitives.primitive import Plan, Primitive
+from tinygrad_nn.primitives import Array, Params, Primitive, Shape
+from tinygrad_nn.primitives.primitive import Plan
 
 tick = count(1).__next__
 """One clock for the whole process: nodes are numbered as they are made, leaves as their values change."""

@@ -13,10 +13,9 @@ from tinygrad_nn.engine.failures import explain
 from tinygrad_nn.engine.tensor import NO_PARAMS, Tensor, apply, compute
 from tinygrad_nn.errors import DtypeError, GraphError
 from tinygrad_nn.ops import shape as shape_ops
-from tinygrad_nn.primitives.declare import kernel
-from tinygrad_nn.primitives.operands import Function, Operands, Shape
-from tinygrad_nn.primitives.primitive import Primitive, primitive_of
-from tinygrad_nn.primitives.record import LISTENERS, REGISTRY, Record
+from tinygrad_nn.primitives import REGISTRY, Function, Operands, Primitive, Record, Shape, kernel
+from tinygrad_nn.primitives.primitive import primitive_of
+from tinygrad_nn.primitives.record import LISTENERS
 
 __all__ = ["Tensor"]
 
@@ -106,9 +105,10 @@ def _method(record: Record) -> Function:
             return self.__array_function__(record.key, (), (self, *args), kwargs)
 
     else:
+        unary = len(record.rules) == 1
 
         def call(self: Tensor, *args: Any, **kwargs: Any) -> Any:
-            if not args and not kwargs and len(record.rules) == 1:
+            if unary and not args and not kwargs:
                 return apply(record, (self,))
             return apply(record, *record.bind((self, *args), kwargs))
 

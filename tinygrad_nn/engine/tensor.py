@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from tinygrad_nn import context
 from tinygrad_nn.context import DEFAULT, SCOPE, STATE
-from tinygrad_nn.engine.backward import OnArrays, OnTensors, commit
+from tinygrad_nn.engine.backward import OnTensors, commit
 from tinygrad_nn.engine.backward import backward as run_backward
 from tinygrad_nn.engine.conversions import Conversions, seed_like, tell_of_assignment, tell_tracers
 from tinygrad_nn.engine.failures import explain
@@ -21,19 +21,8 @@ from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
 from tinygrad_nn.ops.indexing import getitem, split_index
 from tinygrad_nn.ops.shape import astype, transpose
-from tinygrad_nn.primitives.composite import Composite
-from tinygrad_nn.primitives.operands import (
-    Array,
-    Function,
-    Operands,
-    Params,
-    as_array,
-    as_operand,
-    common_dtype,
-    is_weak,
-)
-from tinygrad_nn.primitives.primitive import Primitive
-from tinygrad_nn.primitives.record import REGISTRY
+from tinygrad_nn.primitives import REGISTRY, Array, Composite, Function, Operands, Params, Primitive
+from tinygrad_nn.primitives.operands import as_array, as_operand, common_dtype, is_weak
 
 Operand: TypeAlias = "Tensor | ArrayLike"
 """What ops, layers and losses take: a tensor, or anything that `np.asarray` makes an array of."""
@@ -276,8 +265,7 @@ class Tensor(Methods, Conversions):
             commit({node: seed.copy()})
             return
         if not context.current().tracers:
-            sums = OnArrays()
-            commit(run_backward(node, seed, sums=sums, retain=retain_graph), sums)
+            commit(run_backward(node, seed, retain=retain_graph))
             return
         with context.changed(recording=False):
             sums = OnTensors(lambda array, _: wrap(array, None))

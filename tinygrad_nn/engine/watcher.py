@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_nn.engine.node import Leaf, Node
-from tinygrad_nn.primitives.operands import Array, Params
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives import Array, Params, Primitive
 
 
 class Watcher:

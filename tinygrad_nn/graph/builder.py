@@ -3,61 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.engine.node import Leaf, Node, reachable
+from tinygrad_nn.context import Scope
+from tinygrad_nn.engine.node import Leaf, Node, Source, reachable
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import GraphError, GraphFreed
-from tinygrad_nn.graph.ir import Call, Graph, Value
+from tinygrad_nn.graph.ir import Call, Data, Graph, Value
+from tinygrad_nn.primitives import Array, Params, Primitive, Shape
 from tinygrad_nn.primitives.operands import as_operand
-from tinygrad_nn.primitives.record import REGISTRY
-
-_ASTYPE: Any = REGISTRY["astype"]
 
 
 class Builder:
-    """A graph under construction; `known` has the index of each array by identity, `nodes` of each node."""
+    """A graph under construction; `index_of` has the index of each array by identity, `nodes` of each node."""
 
     def __init__(self) -> None:
         self.graph = Graph()
-        self.known: dict[int, int] = {}
-        self.nodes: dict[Node | Leaf, int] = {}
-        self._alive: list[Any] = []
+        self.index_of: dict[int, int] = {}
+        self.nodes: dict[Source, int] = {}
+        self._alive: list[Array] = []
 
-    def add(self, kind: str, data: Any, **fields: Any) -> int:
+    def add(self, kind: str, data: Data, *, name: str | None = None, phase: str = "forward") -> int:
         """Append a value that no op makes, known from now on by its array."""
         array = np.asarray(data)
         index = len(self.graph.values)
-        self.graph.values.append(Value(index, kind, array.shape, array.dtype, data=data, **fields))
+        self.graph.values.append(Value(index, kind, array.shape, array.dtype, name, data=data, phase=phase))
         if isinstance(data, np.ndarray):
             self.know(data, index)
         return index
 
-    def know(self, array: Any, index: int) -> None:
+    def know(self, array: Array, index: int) -> None:
         """Let an array stand for a value."""
         self._alive.append(array)
-        self.known[id(array)] = index
+        self.index_of[id(array)] = index
 
-    def add_input(self, array: Any, name: str | None) -> int:
+    def add_input(self, array: Array, name: str | None) -> int:
         """Append a value that is given anew on each run."""
         index = self.add("input", array, name=name)
         self.graph.inputs = (*self.graph.inputs, index)
         return index
 
-    def add_op(self, op: Any, operands: list[int], params: Any, shape: Any, dtype: Any, **fields: Any) -> int:
+    def add_op(
+        self,
+        op: Primitive,
+        operands: list[int],
+        params: Params,
+        shape: Shape,
+        dtype: np.dtype,
+        *,
+        kind: str = "op",
+        name: str | None = None,
+        scope: Scope | None = None,
+        phase: str = "forward",
+        of: int | None = None,
+    ) -> int:
         """Append a value that an op makes."""
         index = len(self.graph.values)
         call = Call(
-            index, shape=shape, dtype=dtype, op=op, operands=tuple(operands), params=dict(params), **fields
+            index,
+            shape=shape,
+            dtype=dtype,
+            name=name,
+            scope=scope,
+            phase=phase,
+            of=of,
+            kind=kind,
+            op=op,
+            operands=tuple(operands),
+            params=dict(params),
         )
         self.graph.values.append(call)
         return index
 
     def add_leaf(self, leaf: Leaf) -> int:
         """Return the index of a leaf: a parameter if it requires grad, an input if it has a name."""
-        index = self.nodes.get(leaf, self.known.get(id(leaf.data)))
+        index = self.nodes.get(leaf, self.index_of.get(id(leaf.data)))
         if index is None:
             index = self.add(
                 "parameter" if leaf.requires_grad else "input" if leaf.name else "constant", leaf.data
@@ -69,13 +90,13 @@ class Builder:
             self.graph.values[index].name = leaf.name
         return index
 
-    def operand(self, link: Any) -> int:
+    def operand(self, link: Source | Data) -> int:
         """Return the index of what a node remembers of an operand: a node, a leaf or a constant."""
-        if type(link) is Leaf:
+        if isinstance(link, Leaf):
             return self.add_leaf(link)
-        if type(link) is Node:
+        if isinstance(link, Node):
             return self.nodes[link]
-        return self.known[id(link)] if id(link) in self.known else self.add("constant", link)
+        return self.index_of[id(link)] if id(link) in self.index_of else self.add("constant", link)
 
     def walk(self, roots: list[Node]) -> None:
         """Append all that `roots` were computed from, in the order in which it was made."""
@@ -97,11 +118,11 @@ class Builder:
                 node.op, operands, node.params, node.shape, node.dtype, scope=node.scope, name=node.name
             )
 
-    def rename(self, names: Mapping[str, Any]) -> None:
+    def rename(self, names: Mapping[str, Tensor | Array]) -> None:
         """Call values as a reader wants them called; constants with a name are inputs."""
         for name, given in names.items():
             node, array = (given._node, given._data) if isinstance(given, Tensor) else (None, given)
-            index = self.nodes[node] if node in self.nodes else self.known.get(id(array))
+            index = self.nodes[node] if node in self.nodes else self.index_of.get(id(array))
             if index is None:
                 raise GraphError(f"names: {name} is no operand of this graph, by identity")
             value = self.graph.values[index]
@@ -120,18 +141,18 @@ class Builder:
         for root in roots.values():
             prefix = f"{type(root).__name__}." if several else ""
             for name, parameter in root.named_parameters() if hasattr(root, "named_parameters") else ():
-                index = self.nodes.get(parameter._node, self.known.get(id(parameter._data)))
+                index = self.nodes.get(parameter._node, self.index_of.get(id(parameter._data)))
                 if index is not None and self.graph.values[index].name is None:
                     self.graph.values[index].name = prefix + name
         return self.graph
 
 
-def from_result(*results: Tensor, names: Mapping[str, Any] | None = None) -> Graph:
+def from_result(*results: Tensor, names: Mapping[str, Tensor | Array] | None = None) -> Graph:
     """Return the graph of tensors that were computed earlier; see `captured`."""
     return captured(*results, names=names).graph
 
 
-def captured(*results: Tensor, names: Mapping[str, Any] | None = None) -> Builder:
+def captured(*results: Tensor, names: Mapping[str, Tensor | Array] | None = None) -> Builder:
     """Return the graph of tensors that were computed earlier, and which node is which value.
 
     Args:
@@ -140,7 +161,6 @@ def captured(*results: Tensor, names: Mapping[str, Any] | None = None) -> Builde
 
     Raises:
         GraphFreed: a backward pass has released the graph.
-
     """
     builder = Builder()
     builder.walk([result._node for result in results if type(result._node) is Node])
@@ -159,7 +179,6 @@ def from_error(error: BaseException) -> Graph:
 
     Raises:
         GraphError: the error does not come from an op on tensors.
-
     """
     call = getattr(error, "call", None)
     if call is None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.context import Scope
 from tinygrad_nn.errors import GraphError
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives import Array, Params, Primitive, Shape
 
 KINDS = ("input", "parameter", "constant", "state")
 """Of a value that is given."""
@@ -22,6 +21,9 @@ OUTCOMES = ("op", "error")
 """Of a call: it made its value, or it failed."""
 
 PHASES = ("forward", "backward", "update")
+
+Data = Array | float
+"""What stands behind a value that is given: an array, or a Python number, which is weak in promotion."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +34,7 @@ class Value:
         index: its place in the list.
         kind: `input` (given anew on each run), `parameter` (a leaf that requires grad), `constant`, or `state`
             (an array that an update kernel reads or writes).
-        shape, dtype: a Python number keeps its type in `data`, and is weak in promotion.
+        shape, dtype: of its array; a Python number has those that NumPy would give it.
         name: its own name, its dotted parameter name, or None.
         scope: the call of a module in which it was made.
         data: the array or number behind a value that is given, by reference.
@@ -42,11 +44,11 @@ class Value:
 
     index: int
     kind: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+    shape: Shape
+    dtype: np.dtype
     name: str | None = None
     scope: Scope | None = None
-    data: Any = None
+    data: Data | None = None
     phase: str = "forward"
     of: int | None = None
 
@@ -65,7 +67,7 @@ class Call(Value):
     kind: str = "op"
     op: Primitive
     operands: tuple[int, ...]
-    params: dict[str, Any] = field(default_factory=dict)
+    params: Params = field(default_factory=dict)
 
 
 Host = tuple[int, Callable[[], None]]
@@ -122,7 +124,6 @@ class Graph:
 
         Args:
             last: only so many ops, the last ones; the first line says how many were left out.
-
         """
         labels, ops = self.labels(), self.ops
         shown = ops if last is None else ops[len(ops) - min(last, len(ops)) :]
@@ -143,7 +144,6 @@ class Graph:
 
         Raises:
             GraphError: lists everything that is wrong with it.
-
         """
         problems = [
             problem for k, value in enumerate(self.values) for problem in _problems(k, value, self.values)
@@ -159,7 +159,7 @@ class Graph:
             raise GraphError("the graph is not valid\n  " + "\n  ".join(problems))
         return self
 
-    def evaluate(self, inputs: Sequence[Any] | None = None) -> list[Any]:
+    def evaluate(self, inputs: Sequence[Data] | None = None) -> list[Data | None]:
         """Return every value, in order, by doing the host work and running the ops again; states are put back.
 
         Args:
@@ -167,29 +167,29 @@ class Graph:
 
         Raises:
             GraphError: another number of inputs than the graph has.
-
         """
         if inputs is not None and len(inputs) != len(self.inputs):
             raise GraphError(f"the graph has {len(self.inputs)} inputs, got {len(inputs)}")
         given = {} if inputs is None else dict(zip(self.inputs, inputs, strict=True))
-        states = [(v.data, v.data.copy()) for v in self.values if v.kind == "state"]
+        arrays = [v.data for v in self.values if v.kind == "state" and isinstance(v.data, np.ndarray)]
+        before = [array.copy() for array in arrays]
         try:
             for _, prepare in self.hosts:
                 prepare()
             return self._run(given)
         finally:
-            for array, before in states:
-                array[...] = before
+            for array, kept in zip(arrays, before, strict=True):
+                array[...] = kept
 
-    def _run(self, given: dict[int, Any]) -> list[Any]:
-        results: list[Any] = []
+    def _run(self, given: dict[int, Data]) -> list[Data | None]:
+        results: list[Data | None] = []
         copied: set[int] = set()
         for value in self.values:
             if value.kind == "error":
                 results.append(None)
             elif not isinstance(value, Call):
                 data = given.get(value.index, value.data)
-                results.append(data.copy() if value.kind == "state" else data)
+                results.append(np.array(data) if value.kind == "state" else data)
             else:
                 for place in value.op.writes:
                     k = value.operands[place]
@@ -215,8 +215,9 @@ def _problems(k: int, value: Value, values: list[Value]) -> list[str]:
     if value.kind == "error" and k != len(values) - 1:
         problems.append(f"value {k} failed, but others come after it")
     if not isinstance(value, Call):
-        if np.shape(value.data) != value.shape:
-            problems.append(f"value {k} has shape {value.shape}, its array {np.shape(value.data)}")
+        shape = getattr(value.data, "shape", ())
+        if shape != value.shape:
+            problems.append(f"value {k} has shape {value.shape}, its array {shape}")
         return problems
     if not value.op.variadic and len(value.operands) != len(value.op.rules):
         problems.append(
@@ -226,7 +227,7 @@ def _problems(k: int, value: Value, values: list[Value]) -> list[str]:
     return problems
 
 
-def literal(data: Any) -> str:
+def literal(data: object) -> str:
     """Return a number as it is written in Python, and nothing for an array."""
     if isinstance(data, (float, int, bool)):
         return repr(data)
@@ -241,7 +242,7 @@ def call_text(value: Call, labels: Sequence[str]) -> str:
     return f"{value.op.name}({', '.join(parts)})"
 
 
-def setting_text(setting: Any) -> str:
+def setting_text(setting: object) -> str:
     """Return a parameter of a call as it is shown: dtypes by name, everything else as Python writes it."""
     return str(setting) if isinstance(setting, np.dtype) else repr(setting)
 

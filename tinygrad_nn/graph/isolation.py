@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from tinygrad_nn.engine.node import Leaf
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 
 _RESTORED = {Leaf, np.random.Generator, np.random.RandomState}
 

@@ -6,7 +6,7 @@ A value is known by the identity of its array, and every array is kept alive whi
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,16 +14,15 @@ import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.engine import trees
-from tinygrad_nn.engine.node import Leaf, Node
+from tinygrad_nn.engine.node import Leaf, Node, Source
 from tinygrad_nn.engine.tensor import Tensor, wrap
 from tinygrad_nn.engine.watcher import Tracer
 from tinygrad_nn.errors import CaptureError
 from tinygrad_nn.graph.builder import Builder
-from tinygrad_nn.graph.ir import Graph
+from tinygrad_nn.graph.ir import Data, Graph
+from tinygrad_nn.ops.shape import astype
+from tinygrad_nn.primitives import Array, Params, Primitive
 from tinygrad_nn.primitives.operands import as_array
-from tinygrad_nn.primitives.record import REGISTRY
-
-_ASTYPE: Any = REGISTRY["astype"]
 
 
 class Recorder(Tracer, Builder):
@@ -38,8 +37,8 @@ class Recorder(Tracer, Builder):
         self._rule: int | None = None
         self._last = -1
 
-    def _place(self, link: Any, array: Any, phase: str) -> int:
-        index = self.known.get(id(array)) if isinstance(array, np.ndarray) else None
+    def _place(self, link: Source | Data | None, array: Data, phase: str) -> int:
+        index = self.index_of.get(id(array)) if isinstance(array, np.ndarray) else None
         if index is None:
             leaf = link if type(link) is Leaf else None
             kind = "parameter" if leaf is not None and leaf.requires_grad else "constant"
@@ -50,7 +49,14 @@ class Recorder(Tracer, Builder):
             self.nodes.setdefault(link, index)
         return index
 
-    def on_op(self, op: Any, links: Any, arrays: Any, params: Any, result: Any) -> None:
+    def on_op(
+        self,
+        op: Primitive,
+        links: Sequence[Source | Data],
+        arrays: Sequence[Data],
+        params: Params,
+        result: Array,
+    ) -> None:
         phase = "forward" if self._rule is None else "backward"
         operands = [self._place(link, array, phase) for link, array in zip(links, arrays, strict=True)]
         if any(self.graph.values[k].phase == "backward" for k in operands):
@@ -67,25 +73,26 @@ class Recorder(Tracer, Builder):
         )
         self.know(result, self._last)
 
-    def on_copy(self, link: Any, array: Any, copy: Any) -> None:
-        index = self.known.get(id(array), -1)
+    def on_copy(self, link: Source | Data, array: Array, copy: Array) -> None:
+        index = self.index_of.get(id(array), -1)
         if index in self.graph.inputs and copy.dtype == array.dtype:
-            self.know(copy, index)  # an input stays what it is
+            # An input stays what it is.
+            self.know(copy, index)
         else:
-            self.on_op(_ASTYPE, [link], [array], {"dtype": copy.dtype}, copy)
+            self.on_op(astype, [link], [array], {"dtype": copy.dtype}, copy)
 
-    def on_record(self, node: Any) -> None:
+    def on_record(self, node: Node) -> None:
         self.nodes[node] = self._last
 
-    def before_rules(self, node: Any, cotangent: Any) -> None:
+    def before_rules(self, node: Node, cotangent: Array | Tensor) -> None:
         self._rule = self.nodes.get(node)
 
-    def after_rules(self, node: Any) -> None:
+    def after_rules(self, node: Node) -> None:
         self._rule = None
 
-    def on_update(self, update: Any, operands: Any, params: Any) -> bool:
+    def on_update(self, update: Primitive, operands: Sequence[Data], params: Params) -> bool:
         places = [
-            self.known[id(x)] if id(x) in self.known else self.add("state", x, phase="update")
+            self.index_of[id(x)] if id(x) in self.index_of else self.add("state", x, phase="update")
             for x in operands
         ]
         first = self.graph.values[places[update.writes[0]]]
@@ -96,14 +103,14 @@ class Recorder(Tracer, Builder):
         self.graph.hosts.append((len(self.graph.values), prepare))
         return True
 
-    def on_assign(self, tensor: Any) -> None:
+    def on_assign(self, tensor: Tensor) -> None:
         raise CaptureError(
             f".data = ... of {tensor.name or 'a tensor'} {tensor.shape} during capture: a replay would not repeat it\n"
             "  hint   with tn.no_grad(): w -= ... changes a parameter; or return the new value, and assign it outside"
         )
 
-    def on_read(self, tensor: Any, how: str) -> None:
-        index = self.known.get(id(tensor._data))
+    def on_read(self, tensor: Tensor, how: str) -> None:
+        index = self.index_of.get(id(tensor._data))
         if tensor.requires_grad or (index is not None and self.graph.values[index].kind != "constant"):
             label = "a tensor" if index is None else self.graph.labels()[index]
             raise CaptureError(
@@ -121,7 +128,6 @@ def trace(function: Callable[..., Any], *args: Any) -> tuple[Graph, Any]:
 
     Raises:
         CaptureError: the function read the value of a tensor, which a replay could not repeat.
-
     """
     recorder = Recorder()
     return recorder.graph, record(recorder, function, *args)
@@ -131,21 +137,22 @@ def record(recorder: Recorder, function: Callable[..., Any], *args: Any) -> Any:
     """Run a function on Tensors while `recorder` watches; return its result."""
     names = _names(function, len(args))
     as_input = partial(_as_input, recorder=recorder)
-    given = [trees.mapped_by_name(as_input, arg, name) for arg, name in zip(args, names, strict=True)]
+    inputs = [trees.mapped_by_name(as_input, arg, name) for arg, name in zip(args, names, strict=True)]
     with context.watching(recorder):
-        result = function(*given)
-    found = tensors(result)
-    recorder.finish([recorder._place(r._node, r._data, "forward") for r in found])
-    for result_tensor in found:
-        if type(result_tensor._node) is Node and result_tensor.name:
-            recorder.graph.values[recorder.known[id(result_tensor._data)]].name = result_tensor.name
+        result = function(*inputs)
+    results = tensors(result)
+    recorder.finish([recorder._place(r._node, r._data, "forward") for r in results])
+    for r in results:
+        if type(r._node) is Node and r.name:
+            recorder.graph.values[recorder.index_of[id(r._data)]].name = r.name
     return result
 
 
 def _names(function: Callable[..., Any], count: int) -> list[str]:
     try:
         parameters = inspect.signature(getattr(function, "forward", function)).parameters.values()
-    except (TypeError, ValueError):  # functions written in C do not always have a signature
+    except (TypeError, ValueError):
+        # Functions written in C do not always have a signature.
         return [f"input{k}" for k in range(count)]
     names = [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL]
     return [names[k] if k < len(names) else f"input{k}" for k in range(count)]

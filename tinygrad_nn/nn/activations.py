@@ -5,7 +5,7 @@ from __future__ import annotations
 from tinygrad_nn.engine.tensor import Operand, Tensor, apply, as_tensor
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.ops import activation, trigonometric
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives import Primitive
 
 
 class _Activation(Module):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 
 Initializer = Callable[[tuple[int, ...], np.random.Generator, DTypeLike], Array]
 Seed = int | np.random.Generator | np.random.SeedSequence | None

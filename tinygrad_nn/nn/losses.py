@@ -16,7 +16,8 @@ from tinygrad_nn.ops.activation import log_softmax, xlogy
 from tinygrad_nn.ops.arithmetic import product
 from tinygrad_nn.ops.elementwise import absolute
 from tinygrad_nn.ops.indexing import where
-from tinygrad_nn.primitives.operands import Array, as_array
+from tinygrad_nn.primitives import Array
+from tinygrad_nn.primitives.operands import as_array
 
 Reduction = Literal["mean", "sum", "none"]
 _SUM_TO_ONE = 1e-3

@@ -14,7 +14,7 @@ from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
 from tinygrad_nn.nn.drawing import Drawing
 from tinygrad_nn.nn.summary import TRIED_WITH, Row, Summary, counted_parameters, spell_shape
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 from tinygrad_nn.states import check_state
 
 Inputs = ParamSpec("Inputs")

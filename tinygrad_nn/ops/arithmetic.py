@@ -8,8 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives import Array, kernel, op
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives import Array, Primitive, kernel, op
 
 NONZERO_DIVISOR = ((-3, 3), (0.3, 3))
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.ops.samples import cases
-from tinygrad_nn.primitives import Array, Call, op
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives import Array, Call, Primitive, op
 
 
 def _choice(function: Callable[..., Array], wins: Callable[[Array, Array], Array]) -> Primitive:

@@ -11,8 +11,7 @@ import numpy as np
 
 from tinygrad_nn.ops.indexing import put_back
 from tinygrad_nn.ops.samples import REDUCTIONS, SCALAR, cases, each
-from tinygrad_nn.primitives import Array, Axis, kernel, op
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives import Array, Axis, Primitive, kernel, op
 
 _CALLS = cases(*REDUCTIONS, SCALAR)
 

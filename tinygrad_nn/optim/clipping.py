@@ -10,8 +10,7 @@ import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.optim.optimizer import Parameter
-from tinygrad_nn.primitives.declare import kernel
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array, kernel
 
 
 @kernel(None, variadic=True, writes=(0,), differentiable=False, method=False)

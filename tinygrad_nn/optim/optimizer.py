@@ -17,8 +17,7 @@ from tinygrad_nn import context
 from tinygrad_nn.engine.node import tick
 from tinygrad_nn.errors import BadRule
 from tinygrad_nn.optim.schedules import Schedule
-from tinygrad_nn.primitives.operands import Array
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives import Array, Primitive
 from tinygrad_nn.states import check_state
 
 
@@ -93,7 +92,7 @@ class Optimizer:
         for watcher in watchers:
             watcher.before_step(self.parameters)
         # Every tracer is told, so not any() of a generator.
-        if True not in [tracer.on_host(self._prepare) for tracer in tracers]:
+        if not tracers or True not in [tracer.on_host(self._prepare) for tracer in tracers]:
             self._prepare()
         update = self.rule if tracers else self.rule.function
         options = self._options
@@ -106,7 +105,9 @@ class Optimizer:
     def _prepare(self) -> None:
         """Count the step and set the rate; plain Python work that a replay of a captured step repeats."""
         rate = self.lr(int(self.steps)) if callable(self.lr) else self.lr
-        check_number(type(self).__name__, f"the learning rate of step {self.steps}", rate)
+        if type(rate) is not float or not 0 <= rate < math.inf:
+            # Asked only then, because the text for an error costs more than the step of a small parameter.
+            check_number(type(self).__name__, f"the learning rate of step {self.steps}", rate)
         self._rate[...] = rate
         # `+= 1` costs NumPy an iterator.
         self.steps[...] = int(self.steps) + 1

@@ -8,8 +8,7 @@ import numpy as np
 
 from tinygrad_nn.optim.optimizer import Optimizer, Parameter, check_number
 from tinygrad_nn.optim.schedules import Schedule
-from tinygrad_nn.primitives.declare import kernel
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array, kernel
 
 
 @kernel(*[None] * 5, writes=(0, 2, 3), differentiable=False, method=False)

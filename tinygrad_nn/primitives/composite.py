@@ -29,17 +29,15 @@ class Composite(Record):
         settings: tuple[str, ...] = (),
     ) -> None:
         key = functions[0] if functions else function
-        super().__init__(
-            key,
-            _called_as(key, function, name, settings),
-            name,
-            method=method,
-            reference=functions[0] if reference is None and functions else reference,
-            domain=domain,
-            samples=samples,
-            analytic=analytic,
-            differentiable=differentiable,
-        )
+        self.key = key
+        self.function = _called_as(key, function, name, settings)
+        self.name = name
+        self.method = method
+        self.reference = functions[0] if reference is None and functions else reference
+        self.domain = domain
+        self.samples = samples
+        self.analytic = analytic
+        self.differentiable = differentiable
         self.__doc__ = function.__doc__
 
 

@@ -31,6 +31,7 @@ def op(
     operand_names: tuple[str, ...] | None = None,
     variadic: bool = False,
     residuals: Mapping[str, Function] | None = None,
+    writes: tuple[int, ...] = (),
     promotes: bool | None = None,
     method: bool | None = None,
     reference: Function | None = None,
@@ -57,6 +58,7 @@ def op(
         variadic: one rule serves any number of operands.
         residuals: values to save besides, by name: `{"s": lambda x: sigmoid(x)}`; then `call` returns
             `(result, s)`.
+        writes: the places of the operands that an update writes into; it has no result then.
         promotes: whether operands of several dtypes are cast to one; by default if several have a rule.
         method: whether Tensor gets a method of this name; by default if there is one operand.
         reference: what the checks compare values with, by default `function`.
@@ -85,6 +87,7 @@ def op(
         adapt=adapt,
         variadic=variadic,
         residuals=residuals,
+        writes=writes,
         promotes=promotes,
         method=method,
         reference=reference,
@@ -104,6 +107,8 @@ def op(
 def kernel(
     *rules: Rules,
     name: str | None = None,
+    adapt: Adapt | None = None,
+    also: tuple[Function, ...] = (),
     operand_names: tuple[str, ...] | None = None,
     variadic: bool = False,
     residuals: Mapping[str, Function] | None = None,
@@ -127,10 +132,10 @@ def kernel(
         rules: one for each operand, None for one without.
         name: how graphs and errors call it, by default as the function.
         operand_names: what rules call the operands, where the function's own names do not do.
-        writes: the places of the operands that an update writes into; it has no result then.
+        also: NumPy's functions that it stands for.
         reference: plain NumPy, obviously right, which the checks compare it with.
         residuals: values to save besides, by name; the function returns `(result, *residuals)` then.
-        variadic, promotes, method, domain, kinks, samples, broadcasts, analytic, linear, zero_gradient,
+        adapt, variadic, writes, promotes, method, domain, kinks, samples, broadcasts, analytic, linear, zero_gradient,
             differentiable: as for `op`.
 
     Raises:
@@ -159,6 +164,7 @@ def kernel(
             rules,
             own_name,
             operand_names=operand_names or parameters,
+            adapt=adapt,
             variadic=variadic,
             residuals=residuals,
             writes=writes,
@@ -174,7 +180,7 @@ def kernel(
             zero_gradient=zero_gradient,
             differentiable=differentiable,
         )
-        register(record, ())
+        register(record, also)
         return record
 
     return declare

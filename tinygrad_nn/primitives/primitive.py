@@ -67,17 +67,15 @@ class Primitive(Record):
         differentiable: bool = True,
     ) -> None:
         count = len(rules)
-        super().__init__(
-            key,
-            function,
-            name,
-            method=count == 1 and not variadic if method is None else method,
-            reference=reference,
-            domain=domain,
-            samples=samples,
-            analytic=analytic,
-            differentiable=differentiable,
-        )
+        self.key = key
+        self.function = function
+        self.name = name
+        self.method = count == 1 and not variadic if method is None else method
+        self.reference = reference
+        self.domain = domain
+        self.samples = samples
+        self.analytic = analytic
+        self.differentiable = differentiable
         self.operand_names = operand_names or (("x",) if count == 1 else tuple(_LETTERS[:count]))
         self.variadic = variadic
         self.adapt = adapt
@@ -191,11 +189,15 @@ def primitive_of(key: object) -> Primitive:
     return record
 
 
+RuleCall = tuple[int, Rule, tuple[int, ...]]
+"""Which operand a rule is for, the rule, and where what it asks for stands among the saved values."""
+
+
 class Plan:
     """For one choice of operands whose gradient is wanted: what to save, and how to call each rule with it.
 
-    `sources` index into (*operands, result, *residuals) and `names` says what stands there; `calls` holds
-    (operand index, rule, positions of its values in the saved ones).
+    `sources` index into (*operands, result, *residuals) and `names` says what stands there; `calls` has one entry for
+    each rule.
     """
 
     __slots__ = ("calls", "names", "save", "sources")
@@ -209,13 +211,15 @@ class Plan:
         for _, rule in wanted:
             for name in rule.values:
                 names[name] = None
-                for source in op.residual_operands.get(name, ()):  # so that higher orders can recompute it
-                    names[source] = None
+                # So that higher orders can recompute it.
+                names |= dict.fromkeys(op.residual_operands.get(name, ()))
         order = {name: k for k, name in enumerate(names)}
         self.names = tuple(names)
         self.sources = tuple(places[name] for name in names)
         self.save = _picker(self.sources)
-        self.calls = tuple((i, rule, tuple(order[name] for name in rule.values)) for i, rule in wanted)
+        self.calls: tuple[RuleCall, ...] = tuple(
+            (i, rule, tuple(order[name] for name in rule.values)) for i, rule in wanted
+        )
 
 
 def _picker(places: Operands) -> Callable[[list[Any]], Sequence[Any]]:

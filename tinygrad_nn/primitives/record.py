@@ -36,31 +36,15 @@ class Record:
         differentiable: whether its results require grad when an operand does.
     """
 
+    key: Function
     function: Function
+    name: str
+    method: bool
+    reference: Function | None
+    domain: Domain | None
+    samples: Samples | None
+    analytic: bool
     differentiable: bool
-
-    def __init__(
-        self,
-        key: Function,
-        function: Function,
-        name: str,
-        *,
-        method: bool,
-        reference: Function | None,
-        domain: Domain | None,
-        samples: Samples | None,
-        analytic: bool,
-        differentiable: bool,
-    ) -> None:
-        self.key = key
-        self.function = function
-        self.name = name
-        self.method = method
-        self.reference = reference
-        self.domain = domain
-        self.samples = samples
-        self.analytic = analytic
-        self.differentiable = differentiable
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__.lower()} {self.name}>"

@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tinygrad_nn.primitives.primitive import Primitive
-from tinygrad_nn.primitives.record import REGISTRY
-from tinygrad_nn.testing.battery.calls import missing_data
-from tinygrad_nn.testing.mutants import MUTATORS, mutation_test
+from tinygrad_nn.primitives import REGISTRY
+from tinygrad_nn.testing.mutants import breakable, mutation_test
 from tinygrad_nn.testing.report import report
 
 
@@ -23,19 +21,11 @@ def main(arguments: list[str] | None = None) -> int:
     print(table)
     failed = bool(table.failures)
     if options.mutants:
-        chosen = [REGISTRY[name] for name in options.ops] or list(dict.fromkeys(REGISTRY.values()))
-        found = mutation_test([op for op in chosen if isinstance(op, Primitive) and _has_rules(op)])
-        print(
-            f"{found.made} mutants by {len(MUTATORS)} mutators: {found.caught} caught, "
-            f"{found.equivalent} equivalent, {len(found.survivors)} survived"
-        )
-        print("\n".join(found.survivors))
-        failed = failed or bool(found.survivors)
+        chosen = [REGISTRY[name] for name in options.ops] or REGISTRY.values()
+        mutation = mutation_test(breakable(chosen))
+        print(mutation)
+        failed = failed or bool(mutation.survivors)
     return int(failed)
-
-
-def _has_rules(op: Primitive) -> bool:
-    return op.differentiable and not op.writes and not missing_data(op)
 
 
 if __name__ == "__main__":

@@ -5,21 +5,22 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinygrad_nn.engine.tensor import tensor
-from tinygrad_nn.errors import CheckFailed
 from tinygrad_nn.nn.module import Module
-from tinygrad_nn.testing.bad_states import refuses_bad_states
-from tinygrad_nn.testing.battery.failing import close
+from tinygrad_nn.primitives import Array
+from tinygrad_nn.testing.bad_states import refuses_bad_states, same_states
 from tinygrad_nn.testing.gradcheck import gradcheck
+from tinygrad_nn.testing.verdict import close, require
 
-Array = np.ndarray[Any, Any]
+_require = partial(require, "check_module")
 
 
-def check_module(factory: Callable[[int], Module], *inputs: Any, batched: bool = True) -> None:
+def check_module(factory: Callable[[int], Module], *inputs: ArrayLike, batched: bool = True) -> None:
     """Put a module through what all of them have to do; raise `CheckFailed` where it does not.
 
     Every parameter is listed once and receives a gradient, which is right to second order; the same seed gives
@@ -46,21 +47,13 @@ def check_module(factory: Callable[[int], Module], *inputs: Any, batched: bool =
     _copies(factory(0), arrays)
     if batched:
         _batches(factory(0).eval(), arrays)
-    double = _in_double(factory(0).eval())
-    gradcheck(double, *[x.astype(np.float64) for x in arrays])
-    gradcheck(double, *[x.astype(np.float64) for x in arrays], order=2, mode="directions")
-
-
-def _require(good: Any, text: str) -> None:
-    if not good:
-        raise CheckFailed(f"check_module: {text}")
+    double, wide = _in_double(factory(0).eval()), [x.astype(np.float64) for x in arrays]
+    gradcheck(double, *wide)
+    gradcheck(double, *wide, order=2, mode="directions")
 
 
 def _same_state(a: Module, b: Module) -> bool:
-    one, two = a.state_dict(), b.state_dict()
-    return list(one) == list(two) and all(
-        one[name].dtype == two[name].dtype and np.array_equal(one[name], two[name]) for name in one
-    )
+    return same_states(a.state_dict(), b.state_dict())
 
 
 def _seeded(factory: Callable[[int], Module]) -> None:
@@ -87,10 +80,9 @@ def _parameters(module: Module, arrays: list[Array]) -> None:
 
 def _state(factory: Callable[[int], Module]) -> None:
     module, other = factory(0), factory(1)
-    saved = module.state_dict()
-    other.load_state_dict(saved)
+    other.load_state_dict(module.state_dict())
     _require(_same_state(module, other), "a state that was saved and loaded differs")
-    refuses_bad_states("check_module", saved, other.load_state_dict, lambda: _same_state(module, other))
+    refuses_bad_states("check_module", other)
 
 
 def _copies(module: Module, arrays: list[Array]) -> None:
@@ -99,8 +91,8 @@ def _copies(module: Module, arrays: list[Array]) -> None:
     for how, twin in (("deepcopy", copy.deepcopy(module)), ("pickle", pickle.loads(pickle.dumps(module)))):
         _require(_same_state(module, twin), f"a {how} has another state")
         _require(np.array_equal(twin(*arrays)._data, expected), f"a {how} computes something else")
-        own = {id(p) for p in module.parameters()}
-        _require(not any(id(p) in own for p in twin.parameters()), f"a {how} shares its parameters")
+        shared = {id(p) for p in module.parameters()} & {id(p) for p in twin.parameters()}
+        _require(not shared, f"a {how} shares its parameters")
 
 
 def _batches(module: Module, arrays: list[Array]) -> None:
@@ -113,10 +105,8 @@ def _batches(module: Module, arrays: list[Array]) -> None:
     _require(empty.shape == (0, *whole.shape[1:]), f"an empty batch gives shape {empty.shape}")
     if empty.requires_grad:
         empty.backward(np.zeros(empty.shape))
-        _require(
-            all(p.grad is None or not p.grad.any() for p in module.parameters()),
-            "an empty batch has a gradient",
-        )
+        still = all(p.grad is None or not p.grad.any() for p in module.parameters())
+        _require(still, "an empty batch has a gradient")
 
 
 def _in_double(module: Module) -> Module:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.errors import CheckFailed
-from tinygrad_nn.primitives.composite import Composite
-from tinygrad_nn.primitives.primitive import Primitive
-from tinygrad_nn.primitives.record import REGISTRY, Record
+from tinygrad_nn.primitives import REGISTRY, Composite, Primitive, Record
 from tinygrad_nn.testing.battery import run
-from tinygrad_nn.testing.battery.calls import Call, draw_call, missing_data, with_random
+from tinygrad_nn.testing.battery.calls import Chooser, draw_call, missing_data, with_random
 from tinygrad_nn.testing.battery.composites import check_composite_call, draw_arguments
+from tinygrad_nn.testing.gradcheck import GradcheckReport
 from tinygrad_nn.testing.strategies import run_examples
+from tinygrad_nn.testing.verdict import Verdict
+
+Op = Record | Callable[..., Any] | str
+"""What tells an op: `tn.op` returned it, it stands for this function, or it has this name."""
 
 
 @dataclass
@@ -31,6 +34,16 @@ class OpReport:
     inconclusive: int = 0
     kinks: int = 0
     checks: Counter[str] = field(default_factory=Counter)
+
+    def add(self, checks: Iterable[str], verdict: Verdict | GradcheckReport | None) -> None:
+        """Count one example: the checks that applied to it, and what the first derivative showed."""
+        self.examples += 1
+        self.checks.update(checks)
+        if verdict is not None:
+            self.empty += not verdict.entries
+            self.nonzero += verdict.nonzero
+            self.inconclusive += verdict.inconclusive > 0
+            self.kinks += verdict.kinks > 0
 
     def conclude(self) -> OpReport:
         """Return the report; raise where the examples say too little."""
@@ -60,23 +73,21 @@ def kind_of(record: Record) -> str:
     return "differentiable"
 
 
-def find_record(op: Any) -> Record:
+def find_record(op: Op) -> Record:
     """Return the record of an op, given itself, the function it stands for, or its name."""
     if isinstance(op, Record):
         return op
-    record = REGISTRY.get(op)
-    if record is None:
-        record = next(
-            (r for r in REGISTRY.values() if op in (r.function, getattr(r.function, "__wrapped__", r))), None
-        )
-    if record is None:
-        raise CheckFailed(
-            f"check_op: {op!r} is not a registered op\n  hint   tn.op(function, rule) registers one"
-        )
-    return record
+    if op in REGISTRY:
+        return REGISTRY[op]
+    for record in REGISTRY.values():
+        if op in (record.function, getattr(record.function, "__wrapped__", record)):
+            return record
+    raise CheckFailed(
+        f"check_op: {op!r} is not a registered op\n  hint   tn.op(function, rule) registers one"
+    )
 
 
-def check_op(op: Any, max_examples: int | None = None) -> OpReport:
+def check_op(op: Op, max_examples: int | None = None) -> OpReport:
     """Put an op through every check that this library's own ops pass; the first failure raises.
 
     Args:
@@ -96,16 +107,17 @@ def check_op(op: Any, max_examples: int | None = None) -> OpReport:
     report = OpReport(record.name, kind_of(record))
     if report.kind == "update":
         return report  # check_optimizer runs it
-    if isinstance(record, Primitive):
-        missing = missing_data(record)
-        if missing:
-            raise CheckFailed(missing)
+    if isinstance(record, Primitive) and (missing := missing_data(record)):
+        raise CheckFailed(missing)
 
-    def example(integer: Callable[[int, int], int]) -> None:
+    def example(choose: Chooser) -> None:
         if isinstance(record, Primitive):
-            _tally(report, draw_call(record, integer))
+            call = draw_call(record, choose)
+            report.add(run(call), call.verdict)
         elif isinstance(record, Composite):
-            _tally_composite(report, record, integer)
+            verdict = check_composite_call(record, *draw_arguments(record, choose))
+            derived = () if verdict is None else ("jacobian", "second_order", "dtype")
+            report.add(("value", *derived), verdict)
 
     wanted = run_examples(example, max_examples)
     extra = with_random(np.random.default_rng(list(record.name.encode())))
@@ -114,24 +126,3 @@ def check_op(op: Any, max_examples: int | None = None) -> OpReport:
             break
         example(extra)
     return report.conclude()
-
-
-def _tally(report: OpReport, call: Call) -> None:
-    report.checks.update(run(call))
-    report.examples += 1
-    if call.verdict is not None:
-        report.empty += not call.verdict.entries
-        report.nonzero += call.verdict.nonzero
-        report.inconclusive += call.verdict.inconclusive > 0
-        report.kinks += call.at_kink
-
-
-def _tally_composite(report: OpReport, record: Composite, integer: Callable[[int, int], int]) -> None:
-    args, params = draw_arguments(record, integer)
-    verdict = check_composite_call(record, args, params)
-    report.checks.update(["value"] if verdict is None else ["value", "jacobian", "second_order", "dtype"])
-    report.examples += 1
-    if verdict is not None:
-        report.empty += not verdict.entries
-        report.nonzero += verdict.nonzero and verdict.entries > 0
-        report.inconclusive += verdict.inconclusive > 0

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Tensor, tensor
 from tinygrad_nn.errors import CheckFailed
-from tinygrad_nn.testing.bad_states import refuses_bad_states
+from tinygrad_nn.primitives import Array
+from tinygrad_nn.testing.bad_states import Stateful, copied, refuses_bad_states, same_states
+from tinygrad_nn.testing.verdict import require
 
-Array = np.ndarray[Any, Any]
-Factory = Callable[[Iterable[Tensor]], Any]
+
+class Optimizer(Stateful, Protocol):
+    """What can be checked: one of the library's, or anything with the same methods."""
+
+    def step(self) -> None:
+        """Update the parameters that have a gradient."""
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+
+
+Factory = Callable[[Sequence[Tensor]], Optimizer]
 Formula = Callable[[Array, Callable[[int], Array], int], Array]
+_require = partial(require, "check_optimizer")
 
 
 def check_optimizer(factory: Factory, formula: Formula | None = None, *, steps: int = 100) -> None:
@@ -43,22 +58,17 @@ def check_optimizer(factory: Factory, formula: Formula | None = None, *, steps: 
         _follows(factory, formula, steps)
 
 
-def _require(good: Any, text: str) -> None:
-    if not good:
-        raise CheckFailed(f"check_optimizer: {text}")
-
-
 def _gradient(k: int, size: int = 6) -> Array:
     """Return the gradient of step k: of changing size and sign, now and then exactly zero."""
     rng = np.random.default_rng(k)
     return rng.normal(size=size) * 10.0 ** rng.integers(-3, 3) * (k % 7 != 3)
 
 
-def _parameter(dtype: Any = np.float64, size: int = 6) -> Tensor:
+def _parameter(dtype: DTypeLike = np.float64, size: int = 6) -> Tensor:
     return tensor(np.linspace(-1, 2, size).astype(dtype), requires_grad=True)
 
 
-def _run(optimizer: Any, parameters: list[Tensor], steps: Iterable[int]) -> None:
+def _run(optimizer: Optimizer, parameters: list[Tensor], steps: Iterable[int]) -> None:
     for k in steps:
         for parameter in parameters:
             parameter.grad = _gradient(k, parameter.size).astype(parameter.dtype)
@@ -82,18 +92,17 @@ def _refusals(factory: Factory) -> None:
         raise CheckFailed(f"check_optimizer: {what} is accepted as parameters")
 
 
-def _in_place(factory: Factory, dtype: Any) -> None:
+def _in_place(factory: Factory, dtype: DTypeLike) -> None:
     w, still = _parameter(dtype), _parameter(dtype)
     array, before = w._data, still._data.copy()
     optimizer = factory([w, still])
-    g = _gradient(1).astype(dtype)
-    w.grad = g
-    kept = g.copy()
+    w.grad = g = _gradient(1).astype(dtype)
+    g_before = g.copy()
     result = w * w
     optimizer.step()
     _require(w._data is array and w.dtype == dtype, f"a {np.dtype(dtype)} parameter is not updated in place")
     _require(not np.array_equal(array, before), "a step with a gradient changes nothing")
-    _require(np.array_equal(g, kept), "a step writes into the gradient")
+    _require(np.array_equal(g, g_before), "a step writes into the gradient")
     _require(np.array_equal(still._data, before), "a parameter without a gradient is changed")
     try:
         result.sum().backward()
@@ -119,12 +128,9 @@ def _resumes(factory: Factory) -> None:
     optimizer = factory([w])
     _run(optimizer, [w], range(5))
     state, weights = optimizer.state_dict(), w._data.copy()
-    kept = {name: np.array(array) for name, array in state.items()}
+    copies = copied(state)
     _run(optimizer, [w], range(5, 10))
-    _require(
-        all(np.array_equal(state[name], kept[name]) for name in kept),
-        "the saved state shares memory with the live one",
-    )
+    _require(same_states(state, copies), "the saved state shares memory with the live one")
     again = tensor(weights, requires_grad=True)
     resumed = factory([again])
     resumed.load_state_dict(state)
@@ -136,13 +142,7 @@ def _restores_all_or_nothing(factory: Factory) -> None:
     w = _parameter()
     optimizer = factory([w])
     _run(optimizer, [w], range(3))
-    good = optimizer.state_dict()
-
-    def unchanged() -> bool:
-        after = optimizer.state_dict()
-        return all(np.array_equal(after[name], good[name]) for name in good)
-
-    refuses_bad_states("check_optimizer", good, optimizer.load_state_dict, unchanged)
+    refuses_bad_states("check_optimizer", optimizer)
 
 
 def _follows(factory: Factory, formula: Formula, steps: int) -> None:
@@ -152,7 +152,5 @@ def _follows(factory: Factory, formula: Formula, steps: int) -> None:
     for k in range(steps):
         _run(optimizer, [w], [k])
         expected = formula(start.copy(), _gradient, k + 1)
-        if not np.allclose(w._data, expected, rtol=1e-12, atol=1e-12):
-            raise CheckFailed(
-                f"check_optimizer: after step {k + 1} the parameter is {w._data!r}, the formula gives {expected!r}"
-            )
+        text = f"after step {k + 1} the parameter is {w._data!r}, the formula gives {expected!r}"
+        _require(np.allclose(w._data, expected, rtol=1e-12, atol=1e-12), text)

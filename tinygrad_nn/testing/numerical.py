@@ -1,21 +1,27 @@
 """Derivatives without rules: the complex step, and central differences with Richardson extrapolation.
 
-Everything is float64. A `Function` here takes a list of arrays and returns one array.
+Everything is float64. An `ArrayFunction` takes a list of arrays and returns one array.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinygrad_nn.engine.tensor import Tensor, tensor
 from tinygrad_nn.errors import DtypeError, ShapeError
+from tinygrad_nn.primitives import Array
 
-Array = np.ndarray[Any, Any]
-Function = Callable[[list[Array]], Array]
+ArrayFunction = Callable[[list[Array]], Array]
+Function = Callable[..., object]
+"""Of Tensors or of arrays; it returns one of these, a number, or several of them."""
+Input = Tensor | ArrayLike
+"""What can be differentiated by: a tensor, an array or a float, all of them float64."""
 
 COMPLEX_STEP = 1e-20
 STEPS = 1e-2 * 4.0 ** -np.arange(6)
@@ -36,16 +42,11 @@ class Estimate:
     def kinks(self) -> Array:
         """Where the slopes on the two sides differ by more than the steps can explain."""
         size = np.maximum(np.abs(self.left), np.abs(self.right))
-        threshold = 1e-3 * np.maximum(size, _largest(self.value) * 1e-3) + 100 * self.noise
+        threshold = 1e-3 * np.maximum(size, largest(self.value) * 1e-3) + 100 * self.noise
         return np.asarray(np.abs(self.left - self.right) > threshold)
 
 
-def _largest(a: Array) -> float:
-    finite = np.abs(a[np.isfinite(a)])
-    return float(finite.max()) if finite.size else 0.0
-
-
-def central_jacobian(f: Function, xs: Sequence[Array]) -> Estimate:
+def central_jacobian(f: ArrayFunction, xs: Sequence[Array]) -> Estimate:
     """Return the Jacobian of `f` by central differences at six steps, extrapolated (Ridders 1982).
 
     Of all entries of the Richardson table the one with the smallest estimated error counts.
@@ -58,15 +59,15 @@ def central_jacobian(f: Function, xs: Sequence[Array]) -> Estimate:
         below = np.empty_like(above)
         h = np.empty((len(STEPS), len(places), 1))
         for column, (x, i) in enumerate(places):
-            kept = x.flat[i]
-            for row, step in enumerate(STEPS * max(1.0, abs(kept))):
-                x.flat[i] = kept + step
+            start = x.flat[i]
+            for row, step in enumerate(STEPS * max(1.0, abs(start))):
+                x.flat[i] = start + step
                 above[row, column] = f(xs).ravel()
                 high = x.flat[i]
-                x.flat[i] = kept - step
+                x.flat[i] = start - step
                 below[row, column] = f(xs).ravel()
                 h[row, column] = (high - x.flat[i]) / 2
-            x.flat[i] = kept
+            x.flat[i] = start
         value, error = _extrapolated(above, below, h)
         right = _one_sided(above - here, h)
         left = _one_sided(here - below, h)
@@ -101,7 +102,7 @@ def _one_sided(rise: Array, h: Array) -> Array:
     return np.asarray(fine + (fine - coarse) / 3)
 
 
-def complex_jacobian(f: Function, xs: Sequence[Array]) -> Array:
+def complex_jacobian(f: ArrayFunction, xs: Sequence[Array]) -> Array:
     """Return the Jacobian by the complex step Im f(x + ih) / h, exact to rounding (Squire, Trapp 1998)."""
     zs = [np.array(x, dtype=complex) for x in xs]
     columns = []
@@ -115,29 +116,72 @@ def complex_jacobian(f: Function, xs: Sequence[Array]) -> Array:
     return np.array(columns).reshape(len(columns), width).T
 
 
-def as_float64(x: Any, who: str, position: int) -> Array:
-    """Return an input of a check as a float64 array; anything that is not float64 is refused."""
-    data = x._data if isinstance(x, Tensor) else np.asarray(x)
-    if data.dtype != np.float64:
-        raise DtypeError(
-            f"{who}: input {position} has dtype {data.dtype}; numerical derivatives need float64\n"
-            "  hint   x.astype(np.float64); labels and indices belong inside the function"
-        )
-    return np.array(data)
+def takes_complex(f: ArrayFunction, xs: Sequence[Array]) -> bool:
+    """Tell whether a function computes with complex numbers, without discarding imaginary parts on the way."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("error", np.exceptions.ComplexWarning)
+        try:
+            return np.iscomplexobj(f([x.astype(complex) for x in xs]))
+        except Exception:  # whatever it raises, it is not made for complex numbers
+            return False
 
 
-def flat_result(y: Any) -> Array:
+def along(f: ArrayFunction, xs: Sequence[Array], vs: Sequence[Array]) -> ArrayFunction:
+    """Return `f` as a function of one number, the distance from `xs` along `vs`."""
+    return lambda ts: f([x + ts[0] * v for x, v in zip(xs, vs, strict=True)])
+
+
+def away_from_zero(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Return random numbers between 0.5 and 1.5 in size: a projection with them overlooks no entry."""
+    return np.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape))
+
+
+def largest(*arrays: ArrayLike) -> float:
+    """Return the largest finite size of any entry."""
+    sizes = (np.abs(a[np.isfinite(a)]).max(initial=0) for a in map(np.asarray, arrays))
+    return float(max(sizes, default=0))
+
+
+def split_like(flat: Array, xs: Sequence[Array]) -> tuple[Array, ...]:
+    """Split the last axis, on which several arrays are flat one after the other, into the shapes of `xs`."""
+    parts = np.split(flat, np.cumsum([x.size for x in xs])[:-1], axis=-1)
+    return tuple(part.reshape((*flat.shape[:-1], *x.shape)) for part, x in zip(parts, xs, strict=True))
+
+
+def as_float64(who: str, inputs: Iterable[Input], start: int = 0) -> list[Array]:
+    """Return inputs of a check, counted from `start`, as arrays; what is not float64 is refused."""
+    arrays = [np.array(x._data if isinstance(x, Tensor) else x) for x in inputs]
+    for position, array in enumerate(arrays, start):
+        if array.dtype != np.float64:
+            raise DtypeError(
+                f"{who}: input {position} has dtype {array.dtype}; numerical derivatives need float64\n"
+                "  hint   x.astype(np.float64); labels and indices belong inside the function"
+            )
+    return arrays
+
+
+def flat_result(y: object) -> Array:
     """Return what a function returned, a tensor or array or several of them, as one flat float64 array."""
     if isinstance(y, (tuple, list)):
         return np.concatenate([flat_result(part) for part in y]) if y else np.zeros(0)
     return np.asarray(y._data if isinstance(y, Tensor) else y, dtype=np.float64).ravel()
 
 
-def _on_arrays(fn: Callable[..., Any]) -> Function:
-    return lambda xs: flat_result(fn(*[tensor(x) for x in xs]))
+def _on_arrays(fn: Function) -> ArrayFunction:
+    return lambda xs: flat_result(fn(*map(tensor, xs)))
 
 
-def numerical_jacobian(fn: Callable[..., Any], *inputs: Any) -> Any:
+def _result_shape(fn: Function, xs: list[Array]) -> tuple[int, ...]:
+    """Return the shape of what a function of tensors returns; several results count as one flat one."""
+    y = fn(*map(tensor, xs))
+    return (flat_result(y).size,) if isinstance(y, (tuple, list)) else getattr(y, "shape", ())
+
+
+@overload
+def numerical_jacobian(fn: Function, x: Input, /) -> Array: ...
+@overload
+def numerical_jacobian(fn: Function, x: Input, y: Input, /, *more: Input) -> tuple[Array, ...]: ...
+def numerical_jacobian(fn: Function, *inputs: Input) -> Array | tuple[Array, ...]:
     """Return the Jacobian of `fn` by extrapolated central differences, of shape (*result, *input).
 
     Args:
@@ -152,17 +196,17 @@ def numerical_jacobian(fn: Callable[..., Any], *inputs: Any) -> Any:
         array([[2., 0.],
                [0., 4.]])
     """
-    xs = [as_float64(x, "numerical_jacobian", k) for k, x in enumerate(inputs)]
-    y = fn(*[tensor(x) for x in xs])
-    shape = (flat_result(y).size,) if isinstance(y, (tuple, list)) else np.shape(y)
-    full = central_jacobian(_on_arrays(fn), xs).value
-    ends = np.cumsum([x.size for x in xs])
-    parts = np.split(full, ends[:-1], axis=1) if xs else []
-    shaped = tuple(part.reshape(shape + x.shape) for part, x in zip(parts, xs, strict=True))
-    return shaped[0] if len(shaped) == 1 else shaped
+    xs = as_float64("numerical_jacobian", inputs)
+    jacobian = central_jacobian(_on_arrays(fn), xs).value
+    parts = split_like(jacobian.reshape((*_result_shape(fn, xs), jacobian.shape[1])), xs)
+    return parts[0] if len(parts) == 1 else parts
 
 
-def numerical_gradient(fn: Callable[..., Any], *inputs: Any) -> Any:
+@overload
+def numerical_gradient(fn: Function, x: Input, /) -> Array: ...
+@overload
+def numerical_gradient(fn: Function, x: Input, y: Input, /, *more: Input) -> tuple[Array, ...]: ...
+def numerical_gradient(fn: Function, *inputs: Input) -> Array | tuple[Array, ...]:
     """Return the gradient of a scalar function by extrapolated central differences, of the input's shape.
 
     Several inputs give a tuple of gradients; the relative accuracy is about 1e-10 for smooth functions.
@@ -175,20 +219,21 @@ def numerical_gradient(fn: Callable[..., Any], *inputs: Any) -> Any:
         >>> numerical_gradient(lambda x: (x**3).sum(), np.array([1.0, 2.0])).round(6)
         array([ 3., 12.])
     """
-    xs = [as_float64(x, "numerical_gradient", k) for k, x in enumerate(inputs)]
-    size = flat_result(fn(*[tensor(x) for x in xs])).size
+    xs = as_float64("numerical_gradient", inputs)
+    f = _on_arrays(fn)
+    size = f(xs).size
     if size != 1:
         raise ShapeError(
             f"numerical_gradient: the function returned {size} elements, expected one\n"
             "  hint   numerical_jacobian, or .sum()"
         )
-    full = central_jacobian(_on_arrays(fn), xs).value[0]
-    ends = np.cumsum([x.size for x in xs])
-    shaped = tuple(p.reshape(x.shape) for p, x in zip(np.split(full, ends[:-1]), xs, strict=True))
-    return shaped[0] if len(shaped) == 1 else shaped
+    parts = split_like(central_jacobian(f, xs).value[0], xs)
+    return parts[0] if len(parts) == 1 else parts
 
 
-def directional_derivative(fn: Callable[..., Any], inputs: Any, directions: Any) -> Array:
+def directional_derivative(
+    fn: Function, inputs: Input | tuple[Input, ...], directions: Input | tuple[Input, ...]
+) -> Array:
     """Return the derivative of `fn` at `inputs` along `directions`, by extrapolated central differences.
 
     Both are tuples of the same length; a single input may come without its tuple. The result has the shape of
@@ -199,20 +244,14 @@ def directional_derivative(fn: Callable[..., Any], inputs: Any, directions: Any)
         >>> directional_derivative(lambda x: x * x, x, v).round(6)
         array([2., 2.])
     """
-    points = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
-    ways = directions if isinstance(directions, (tuple, list)) else (directions,)
-    if len(points) != len(ways) or any(np.shape(x) != np.shape(v) for x, v in zip(points, ways, strict=True)):
+    xs, vs = (
+        as_float64("directional_derivative", side if isinstance(side, (tuple, list)) else (side,))
+        for side in (inputs, directions)
+    )
+    if [x.shape for x in xs] != [v.shape for v in vs]:
         raise ShapeError(
             "directional_derivative: a direction has the shape of its input; got inputs "
-            f"{[np.shape(x) for x in points]} and directions {[np.shape(v) for v in ways]}"
+            f"{[x.shape for x in xs]} and directions {[v.shape for v in vs]}"
         )
-    xs = [as_float64(x, "directional_derivative", k) for k, x in enumerate(points)]
-    vs = [as_float64(v, "directional_derivative", k) for k, v in enumerate(ways)]
     estimate = central_jacobian(along(_on_arrays(fn), xs, vs), [np.zeros(())])
-    y = fn(*[tensor(x) for x in xs])
-    return estimate.value[:, 0].reshape(-1 if isinstance(y, (tuple, list)) else np.shape(y))
-
-
-def along(f: Function, xs: Sequence[Array], vs: Sequence[Array]) -> Function:
-    """Return `f` as a function of one number, the distance from `xs` along `vs`."""
-    return lambda ts: f([x + ts[0] * v for x, v in zip(xs, vs, strict=True)])
+    return estimate.value[:, 0].reshape(_result_shape(fn, xs))

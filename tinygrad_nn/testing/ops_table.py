@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 
 import numpy as np
 
 import tinygrad_nn as tn
-from tinygrad_nn.primitives.composite import Composite
-from tinygrad_nn.primitives.primitive import Primitive
-from tinygrad_nn.primitives.record import REGISTRY
+from tinygrad_nn.primitives import REGISTRY, Composite, Primitive, Record
 from tinygrad_nn.viz.facts import source
 
 _HEAD = """# The ops
@@ -28,13 +27,8 @@ def ops_table() -> str:
     lines = [_HEAD, f"## {len(derived)} ops with rules", "", "| op | reached as | rules |", "|---|---|---|"]
     lines += [f"| {op.name} | {_reached(op)} | {_rules(op)} |" for op in derived]
     composites = [record for record in records if isinstance(record, Composite)]
-    lines += [
-        "",
-        f"## {len(composites)} functions made of other ops",
-        "",
-        "| function | reached as |",
-        "|---|---|",
-    ]
+    lines += ["", f"## {len(composites)} functions made of other ops", ""]
+    lines += ["| function | reached as |", "|---|---|"]
     lines += [f"| {record.name} | {_reached(record)} |" for record in composites]
     constant = ", ".join(f"`{op.name}`" for op in primitives if not op.differentiable)
     return "\n".join(
@@ -42,7 +36,7 @@ def ops_table() -> str:
     )
 
 
-def _reached(record: Primitive | Composite) -> str:
+def _reached(record: Record) -> str:
     operands = ", ".join(record.operand_names) if isinstance(record, Primitive) else "t"
     keys = [key for key, value in REGISTRY.items() if value is record]
     ways = [f"{_numpy_name(key)}({operands})" for key in keys if _numpy_name(key)]
@@ -62,18 +56,15 @@ def _numpy_name(key: object) -> str:
 
 
 def _rules(op: Primitive) -> str:
-    shown = []
-    for rule in op.rules:
-        if rule is not None:
-            shown.append(f"`{_one_line(rule.function)}`".replace("|", "\\|"))
-    return "<br>".join(dict.fromkeys(shown))
+    lines = [f"`{_one_line(rule.function)}`".replace("|", "\\|") for rule in op.rules if rule is not None]
+    return "<br>".join(dict.fromkeys(lines))
 
 
-def _one_line(function: object) -> str:
+def _one_line(function: Callable[..., object]) -> str:
     """Return a rule's source in one line; of a named function its name and parameters."""
     name = getattr(function, "__name__", "")
     if name != "<lambda>":
-        signature = inspect.signature(function)  # type: ignore[arg-type]
+        signature = inspect.signature(function)
         parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
         return f"{name}{signature.replace(parameters=parameters, return_annotation=signature.empty)}"
     return re.sub(r"\s+", " ", source(function)[0]).strip()

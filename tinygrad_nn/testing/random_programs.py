@@ -11,64 +11,65 @@ import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.engine.tensor import Tensor, tensor
-from tinygrad_nn.testing.battery.failing import close
+from tinygrad_nn.primitives import Array
 from tinygrad_nn.testing.numerical import complex_jacobian
-from tinygrad_nn.testing.verdict import spell
+from tinygrad_nn.testing.verdict import close, reproduction, spell
 
-Array = np.ndarray[Any, Any]
+Value = Any
+"""A Tensor or, in the replay, an array or a NumPy number: steps are written once, for all of them."""
+
 SHAPES = ((), (3,), (2, 3), (3, 1), (1, 3), (3, 3))
 
 
-def _detach(x: Any) -> Any:
-    return x.detach() if isinstance(x, Tensor) else x.real + 0j  # a constant has no imaginary part
+def _detach(x: Value) -> Value:
+    # In the replay, a constant has no imaginary part.
+    return x.detach() if isinstance(x, Tensor) else x.real + 0j
 
 
-def _unrecorded(x: Any) -> Any:
+def _unrecorded(x: Value) -> Value:
     if not isinstance(x, Tensor):
         return np.tanh(x).real + 0j
     with context.changed(recording=False):
         return np.tanh(x)
 
 
-def _pair(a: Any, b: Any) -> tuple[Any, Any]:
-    """Return two values that broadcast; where they do not, the mean of the second."""
-    try:
-        np.broadcast_shapes(a.shape, b.shape)
-    except ValueError:
-        b = np.mean(b)
-    return a, b
+def _paired(f: Callable[[Value, Value], Value]) -> Callable[[Value, Value], Value]:
+    """Return `f` for values that may not broadcast: then it gets the mean of the second."""
+
+    def paired(a: Value, b: Value) -> Value:
+        try:
+            np.broadcast_shapes(a.shape, b.shape)
+        except ValueError:
+            b = np.mean(b)
+        return f(a, b)
+
+    return paired
 
 
-def _added_in_place(a: Any, b: Any) -> Any:
-    a, b = _pair(a, b)
-    total = a * 1.0 + 0.0 * b  # of the full shape, as += needs it
+def _added_in_place(a: Value, b: Value) -> Value:
+    # Of the full shape, as += needs it.
+    total = a * 1.0 + 0.0 * b
     total += b
     return np.sin(total)
 
 
-def _divided(a: Any, b: Any) -> Any:
-    a, b = _pair(a, b)
-    return a / (b * b + 2.0)
-
-
-def _alternating(a: Any, b: Any) -> Any:
-    a, b = _pair(a, b)
+def _alternating(a: Value, b: Value) -> Value:
     both = np.broadcast_shapes(a.shape, b.shape)
     return np.where(np.arange(math.prod(both)).reshape(both) % 2 == 0, a, b)
 
 
-def _at(x: Any, k: int) -> Any:
+def _at(x: Value, k: int) -> Value:
     return x[k % x.shape[0]] if x.ndim else x
 
 
-def _matmul(a: Any, b: Any) -> Any:
+def _matmul(a: Value, b: Value) -> Value:
     flat_a, flat_b = a.reshape(-1), b.reshape(-1)
     if flat_a.shape == flat_b.shape:
         return flat_a @ flat_b
     return flat_a.reshape(-1, 1) @ flat_b.reshape(1, -1) if a.size * b.size <= 12 else np.mean(a) * b
 
 
-UNARY: dict[str, Callable[[Any, int], Any]] = {
+UNARY: dict[str, Callable[[Value, int], Value]] = {
     "tanh": lambda x, _: np.tanh(x),
     "sin": lambda x, _: np.sin(x),
     "exp of tanh": lambda x, _: np.exp(np.tanh(x)),
@@ -86,27 +87,27 @@ UNARY: dict[str, Callable[[Any, int], Any]] = {
     "mean": lambda x, _: np.mean(x),
     "broadcast": lambda x, _: np.broadcast_to(x, (2, *x.shape)) if x.size <= 6 else x,
 }
-BINARY: dict[str, Callable[[Any, Any], Any]] = {
-    "add": lambda a, b: np.add(*_pair(a, b)),
-    "subtract": lambda a, b: np.subtract(*_pair(a, b)),
-    "multiply": lambda a, b: np.tanh(np.multiply(*_pair(a, b))),
-    "divide": _divided,
-    "add in place": _added_in_place,
+BINARY: dict[str, Callable[[Value, Value], Value]] = {
+    "add": _paired(np.add),
+    "subtract": _paired(np.subtract),
+    "multiply": _paired(lambda a, b: np.tanh(a * b)),
+    "divide": _paired(lambda a, b: a / (b * b + 2.0)),
+    "add in place": _paired(_added_in_place),
     "matmul": lambda a, b: np.sin(_matmul(a, b)),
     "concatenate": lambda a, b: np.concatenate([a.reshape(-1), b.reshape(-1)]),
-    "where": _alternating,
+    "where": _paired(_alternating),
 }
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step of a program: what to do, with which earlier values, and a number for what can be chosen."""
+class RandomStep:
+    """One step of a random program: what to do, with which earlier values, and a number for what can be chosen."""
 
     name: str
     operands: tuple[int, ...]
     choice: int = 0
 
-    def compute(self, values: Sequence[Any]) -> Any:
+    def compute(self, values: Sequence[Value]) -> Value:
         """Return the result for the values so far, Tensors or arrays."""
         if self.name in UNARY:
             return UNARY[self.name](values[self.operands[0]], self.choice)
@@ -114,13 +115,13 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Program:
+class RandomProgram:
     """Input arrays and steps; the result is a weighted sum of all values, used and unused."""
 
     inputs: tuple[Array, ...]
-    steps: tuple[Step, ...] = ()
+    steps: tuple[RandomStep, ...] = ()
 
-    def run(self, inputs: Sequence[Any]) -> Any:
+    def run(self, inputs: Sequence[Value]) -> Value:
         """Return the result, a scalar, on Tensors or arrays."""
         values = list(inputs)
         for step in self.steps:
@@ -135,13 +136,12 @@ class Program:
         leaves = [tensor(x, requires_grad=True) for x in self.inputs]
         result = self.run(leaves)
         result.backward()
-        found = np.concatenate([np.zeros(x.size) if x.grad is None else x.grad.ravel() for x in leaves])
+        gradients = np.concatenate([np.zeros(x.size) if x.grad is None else x.grad.ravel() for x in leaves])
         expected = complex_jacobian(lambda zs: np.asarray(self.run(zs)), self.inputs)[0]
         value = self.run([x.astype(complex) for x in self.inputs])
-        if not close(result._data, np.asarray(value).real, 1e-12) or not close(found, expected, 1e-9):
-            inputs = ", ".join(map(spell, self.inputs))
-            raise AssertionError(
-                f"gradients {found!r}, the complex step gives {expected!r}\n"
-                f"from tinygrad_nn.testing.random_programs import *\nProgram(({inputs},), {self.steps!r}).check()"
-            )
-        return found
+        if not close(result._data, np.asarray(value).real, 1e-12) or not close(gradients, expected, 1e-9):
+            text = f"gradients {gradients!r}, the complex step gives {expected!r}"
+            imports = "from tinygrad_nn.testing.random_programs import RandomProgram, RandomStep"
+            call = f"RandomProgram({spell(self.inputs)}, {self.steps!r}).check()"
+            raise AssertionError("\n".join([text, *reproduction(imports, call)]))
+        return gradients

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from tinygrad_nn.errors import CheckFailed
-from tinygrad_nn.primitives.record import REGISTRY
+from tinygrad_nn.primitives import REGISTRY
 from tinygrad_nn.testing.battery import CHECKS
-from tinygrad_nn.testing.check_op import OpReport, check_op
+from tinygrad_nn.testing.check_op import Op, OpReport, check_op
 
 
 @dataclass
@@ -20,26 +19,23 @@ class Table:
     failures: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        heads = ["op", "kind", "examples", "nonzero", *CHECKS]
-        lines = [heads]
+        names = [check.__name__ for check in CHECKS]
+        lines = [["op", "kind", "examples", "nonzero", *names]]
         for row in self.rows:
-            counts = [str(row.checks[name] or "-") for name in CHECKS]
             kind = "FAILED" if row.name in self.failures else row.kind
+            counts = [str(row.checks[name] or "-") for name in names]
             lines.append([row.name, kind, str(row.examples), str(row.nonzero), *counts])
-        totals = [str(sum(row.checks[name] for row in self.rows)) for name in CHECKS]
-        examples, nonzero = (str(sum(getattr(row, f) for row in self.rows)) for f in ("examples", "nonzero"))
-        lines.append([f"{len(self.rows)} ops", "", examples, nonzero, *totals])
+        sums = [sum(row.examples for row in self.rows), sum(row.nonzero for row in self.rows)]
+        sums += [sum(row.checks[name] for row in self.rows) for name in names]
+        lines.append([f"{len(self.rows)} ops", "", *map(str, sums)])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        text = [
-            "  ".join(
-                c.ljust(w) if k < 2 else c.rjust(w) for k, (c, w) in enumerate(zip(line, widths, strict=True))
-            )
-            for line in lines
-        ]
-        return "\n".join([*text, *self.failures.values()])
+        for line in lines:
+            line[:2] = [cell.ljust(width) for cell, width in zip(line[:2], widths[:2], strict=True)]
+            line[2:] = [cell.rjust(width) for cell, width in zip(line[2:], widths[2:], strict=True)]
+        return "\n".join([*map("  ".join, lines), *self.failures.values()])
 
 
-def report(ops: Iterable[Any] | None = None, *, max_examples: int | None = None) -> Table:
+def report(ops: Iterable[Op] | None = None, *, max_examples: int | None = None) -> Table:
     """Check every registered op, or those given, and return the table of every op against every check.
 
     A dash says that a check does not apply: nothing to write with `out=`, no second operand to share.

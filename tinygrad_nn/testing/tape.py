@@ -6,16 +6,17 @@ of the engine's. What it computes is therefore evidence about them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from tinygrad_nn.engine.node import Leaf, Node, reachable
+from tinygrad_nn.engine.node import Leaf, Node, Source, reachable
 from tinygrad_nn.engine.tensor import Tensor
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives import Array, Primitive
+from tinygrad_nn.primitives.primitive import Plan
 
-Array = np.ndarray[Any, Any]
+Params = Mapping[str, object]
+Saved = Mapping[str, Array]
 
 
 class Tape:
@@ -31,74 +32,63 @@ class Tape:
             (node, node.op, list(node.operands), node.params, node.plan) for node in reversed(nodes)
         ]
         self.analytic = all(op.analytic for _, op, *_ in self.steps)
-        self.values: dict[Any, Any] = {}
-        self.saved: dict[Any, Sequence[Any]] = {}
+        self.values: dict[Source | None, Array] = {}
+        self.saved: dict[Source | None, Saved] = {}
 
     def run(self, arrays: Sequence[Array]) -> Array:
         """Return the result for other input arrays."""
-        values: dict[Any, Any] = dict(zip(self.inputs, arrays, strict=True))
-        self.saved = {}
+        self.values = dict(zip(self.inputs, arrays, strict=True))
         for node, op, operands, params, plan in self.steps:
-            operand_values = [_value(x, values) for x in operands]
-            out, residuals = compute(op, operand_values, params)
-            values[node] = out
-            self.saved[node] = plan.save([*operand_values, out, *residuals])
-        self.values = values
-        return np.asarray(
-            values[self.root] if self.root in values else _value(self.root, values, self.constant)
-        )
+            values = [self._value(x) for x in operands]
+            self.values[node], self.saved[node] = compute_and_save(op, values, params, plan)
+        return np.asarray(self.values.get(self.root, self.constant))
 
-    def pull(self, cotangent: Any) -> list[Array]:
+    def pull(self, cotangent: Array) -> list[Array]:
         """Return the gradients of the inputs of the last `run`, from the rules alone."""
-        totals: dict[Any, Any] = {self.root: cotangent}
+        totals: dict[Source | None, Array] = {self.root: cotangent}
         for node, _, operands, params, plan in reversed(self.steps):
-            g = totals.pop(node)
-            shapes = tuple(np.shape(_value(x, self.values)) for x in operands)
-            saved = dict(zip(plan.names, self.saved[node], strict=True))
-            for index, rule, _ in plan.calls:
-                values = [saved[name] for name in rule.values]
-                r = home(call_rule(rule, g, values, params, shapes, index), shapes[index])
-                parent = operands[index]
+            shapes = tuple(np.shape(self._value(x)) for x in operands)
+            for index, r in rule_results(plan, self.saved[node], totals.pop(node), params, shapes):
+                parent, r = operands[index], home(r, shapes[index])
                 totals[parent] = totals[parent] + r if parent in totals else r
-        zeros = [np.zeros(np.shape(self.values[leaf])) for leaf in self.inputs]
-        return [np.asarray(totals.get(leaf, zero)) for leaf, zero in zip(self.inputs, zeros, strict=True)]
+        return [np.asarray(totals.get(leaf, np.zeros(np.shape(self.values[leaf])))) for leaf in self.inputs]
+
+    def _value(self, x: Source | Array) -> Array:
+        if isinstance(x, Leaf):
+            return self.values.get(x, x.data)
+        return self.values[x] if isinstance(x, Node) else x
 
 
-def compute(op: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> tuple[Any, tuple[Any, ...]]:
+def compute(op: Primitive, operands: Sequence[Array], params: Params) -> tuple[Array, Sequence[Array]]:
     """Return what the function of an op makes of plain arrays: its result and its residuals."""
-    out = op.function(*operands, **params)
-    if op.residuals:
-        first, *residuals = out
-        return np.asarray(first), tuple(residuals)
-    return np.asarray(out), ()
+    result = op.function(*operands, **params)
+    first, *residuals = result if op.residuals else (result,)
+    return np.asarray(first), residuals
 
 
-def call_rule(
-    rule: Any, g: Any, values: Sequence[Any], params: dict[str, Any], shapes: Any, index: int
-) -> Any:
-    """Call a rule as the engine does."""
-    keywords = {name: params[name] for name in rule.keywords if name in params}
-    if rule.wants_shapes:
-        keywords["shapes"] = shapes
-    if rule.wants_index:
-        keywords["i"] = index
-    return rule.function(g, *values, **keywords)
+def compute_and_save(
+    op: Primitive, operands: Sequence[Array], params: Params, plan: Plan
+) -> tuple[Array, Saved]:
+    """Return the result of an op, and what the plan saves of the call, by name."""
+    result, residuals = compute(op, operands, params)
+    return result, dict(zip(plan.names, plan.save([*operands, result, *residuals]), strict=True))
 
 
-def home(r: Any, shape: tuple[int, ...]) -> Array:
+def rule_results(
+    plan: Plan, saved: Saved, g: Array, params: Params, shapes: tuple[tuple[int, ...], ...]
+) -> Iterator[tuple[int, Array]]:
+    """Yield the index of each operand that the plan goes back to, and what its rule returns, as it is."""
+    for index, rule, _ in plan.calls:
+        values = [saved[name] for name in rule.values]
+        yield index, rule.function(g, *values, **rule.keywords_for(params, shapes, index))
+
+
+def home(r: Array, shape: tuple[int, ...]) -> Array:
     """Sum and broadcast what a rule returned to the shape of its operand."""
     r = np.asarray(r)
     if r.shape == shape:
-        return np.asarray(r)
+        return r
     r = np.broadcast_to(r, np.broadcast_shapes(r.shape, shape))
     lead = r.ndim - len(shape)
     stretched = tuple(lead + k for k, n in enumerate(shape) if n == 1 != r.shape[lead + k])
     return np.asarray(r.sum(axis=(*range(lead), *stretched))).reshape(shape)
-
-
-def _value(x: Any, values: dict[Any, Any], otherwise: Any = None) -> Any:
-    if x in values if type(x) in (Node, Leaf) else False:
-        return values[x]
-    if type(x) is Leaf:
-        return x.data
-    return x if otherwise is None else otherwise

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from tinygrad_nn.errors import GradientMismatch
-from tinygrad_nn.testing.numerical import COMPLEX_STEP, STEPS, Estimate
-
-Array = np.ndarray[Any, Any]
+from tinygrad_nn.errors import CheckFailed, GradientMismatch
+from tinygrad_nn.primitives import Array
+from tinygrad_nn.testing.numerical import COMPLEX_STEP, STEPS, Estimate, largest
 
 RTOL = 1e-9
 """Of the largest entry of the Jacobian, against the complex step."""
@@ -50,15 +49,12 @@ def judge(
     Where both exist they must agree first. Where they do not, central differences decide within their own
     error, which is inconclusive if the rule passes. At a kink the rule has to lie between the slopes.
     """
-    numerical = exact if exact is not None else estimate.value  # type: ignore[union-attr]
-    finite = np.abs(numerical[np.isfinite(numerical)])
-    scale = float(finite.max()) if finite.size else 0.0
+    numerical = estimate.value if estimate is not None and exact is None else exact
+    assert numerical is not None, "one of the two is needed"
+    scale = largest(numerical)
     floor = ATOL if atol is None else atol
-    loose = np.zeros(numerical.shape)
-    inconclusive = np.zeros(numerical.shape, bool)
-    kinks = np.zeros(numerical.shape, bool)
-    tight = np.full(numerical.shape, (RTOL if rtol is None else rtol) * scale + floor)
-    allowed, target = tight, numerical
+    target, allowed = numerical, np.full(numerical.shape, (RTOL if rtol is None else rtol) * scale + floor)
+    nowhere = inconclusive = kinks = np.zeros(numerical.shape, bool)
     with np.errstate(all="ignore"):
         if estimate is not None:
             loose = 20 * estimate.error + (CENTRAL_RTOL if rtol is None else rtol) * scale + floor
@@ -75,10 +71,9 @@ def judge(
                 allowed = np.where(differ, loose, allowed)
             target = np.where(kinks, np.clip(rule, low, high), target)
             allowed = np.where(kinks, slack, allowed)
-        same = (rule == target) | (np.isnan(rule) & np.isnan(target))
-        error = np.where(same, 0.0, np.abs(rule - target))
-    unknown = inconclusive if exact is None else np.zeros(numerical.shape, bool)
-    wrong = ~same & ~(error <= allowed) & ~unknown
+        equal = (rule == target) | (np.isnan(rule) & np.isnan(target))
+        error = np.where(equal, 0.0, np.abs(rule - target))
+    wrong = ~equal & ~(error <= allowed) & ~(inconclusive if exact is None else nowhere)
     excess = np.where(np.isfinite(error / allowed), error / allowed, np.inf) * (wrong + 1e-9)
     place = np.unravel_index(int(np.argmax(excess)), excess.shape) if excess.size else ()
     return Verdict(
@@ -86,7 +81,7 @@ def judge(
         wrong=int(wrong.sum()),
         inconclusive=int(inconclusive.sum()),
         kinks=int(kinks.sum()),
-        largest_error=float(error.max()) if error.size else 0.0,
+        largest_error=float(error.max(initial=0.0)),
         place=tuple(map(int, place)),
         rule=float(np.real(rule[place])) if place else 0.0,
         numerical=float(np.real(target[place])) if place else 0.0,
@@ -97,36 +92,68 @@ def judge(
     )
 
 
-def spell(x: Any) -> str:
-    """Return Python source for an operand."""
+def same(a: ArrayLike | None, b: ArrayLike) -> bool:
+    """Tell whether two arrays are equal, NaN included."""
+    a, b = np.asarray(a), np.asarray(b)
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == b.dtype.kind == "f")
+
+
+def close(a: ArrayLike, b: ArrayLike, rtol: float, scale: float | None = None) -> bool:
+    """Tell whether two arrays agree, relative to the largest entry of `b`; without floats, are equal."""
+    a, b = np.asarray(a), np.asarray(b)
+    if a.shape != b.shape or a.dtype.kind != "f" or b.dtype.kind != "f":
+        return same(a, b)
+    with np.errstate(all="ignore"):
+        equal = (a == b) | (np.isnan(a) & np.isnan(b))
+        near = np.abs(a - b) <= rtol * (largest(b) if scale is None else scale) + 1e-13
+    return bool(np.all(equal | near))
+
+
+def require(who: str, condition: object, text: str) -> None:
+    """Raise `CheckFailed` unless a condition holds."""
+    if not condition:
+        raise CheckFailed(f"{who}: {text}")
+
+
+def entry(xs: Sequence[Array], place: int) -> tuple[int, str]:
+    """Return which of several arrays, flat one after the other, has an entry, and its index there as text."""
+    for k, x in enumerate(xs):
+        if place < x.size:
+            return k, f"[{', '.join(map(str, np.unravel_index(place, x.shape)))}]"
+        place -= x.size
+    raise IndexError(place)
+
+
+def spell(x: object) -> str:
+    """Return Python source for an operand or a parameter, or for a collection of them."""
+    if isinstance(x, (tuple, list)):
+        parts = ", ".join(map(spell, x))
+        return f"[{parts}]" if isinstance(x, list) else f"({parts},)" if x else "()"
+    if isinstance(x, dict):
+        return f"{{{', '.join(f'{key!r}: {spell(value)}' for key, value in x.items())}}}"
     if not isinstance(x, np.ndarray):
-        return repr(x)
+        return f"np.{x!r}" if isinstance(x, np.dtype) else repr(x)
     if not x.size:
         return f"np.zeros({x.shape}, np.{x.dtype})"
     text = f"np.array({x.tolist()!r})".replace("nan", "np.nan").replace("inf", "np.inf")
     return text if x.dtype in (np.float64, np.int64, np.bool_) else f"{text}.astype(np.{x.dtype})"
 
 
-def snippet(*lines: str) -> list[str]:
-    """Return the lines of a script that reproduces a failure."""
-    return ["import numpy as np", "import tinygrad_nn as tn", *lines]
+def reproduction(*lines: str) -> list[str]:
+    """Return the last lines of a failure: the script that shows it again."""
+    script = ("import numpy as np", "import tinygrad_nn as tn", *lines)
+    return ["  reproduce", *[f"    {line}" for line in script]]
 
 
-def mismatch(what: str, verdict: Verdict, where: Sequence[str], script: Sequence[str]) -> GradientMismatch:
-    """Return the error for a verdict with wrong entries."""
-    step = (
-        f"h = {COMPLEX_STEP:g}"
-        if verdict.method == "complex step"
-        else f"h = {STEPS[0]:g} ... {STEPS[-1]:.1g}"
-    )
+def mismatch(what: str, verdict: Verdict, where: Sequence[str], how: Sequence[str]) -> GradientMismatch:
+    """Return the error for a verdict with wrong entries: where the worst is, and how to reproduce it."""
+    steps = f"{COMPLEX_STEP:g}" if verdict.method == "complex step" else f"{STEPS[0]:g} ... {STEPS[-1]:.1g}"
     lines = [
         f"{what}: the gradient is wrong in {verdict.wrong} of {verdict.entries} entries",
         f"  worst      {' with respect to '.join(where)}",
         f"  rule       {verdict.rule!r}",
-        f"  numerical  {verdict.numerical!r}   ({verdict.method}, {step})",
+        f"  numerical  {verdict.numerical!r}   ({verdict.method}, h = {steps})",
         f"  error      {abs(verdict.rule - verdict.numerical):.3g}, allowed {verdict.allowed:.3g}; the "
         f"numerical derivative itself is good to {verdict.estimated_error:.1g}",
-        "  reproduce",
-        *[f"    {line}" for line in script],
     ]
-    return GradientMismatch("\n".join(lines))
+    return GradientMismatch("\n".join([*lines, *how]))

@@ -9,7 +9,7 @@ from typing import Any
 
 from tinygrad_nn import checkpoint
 from tinygrad_nn.optim.schedules import Schedule
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 from tinygrad_nn.train.history import Mode, better, number
 from tinygrad_nn.train.run import Callback, Run
 

@@ -15,7 +15,7 @@ from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.module import in_mode
 from tinygrad_nn.optim import Optimizer
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.interrupts import Interrupts
 from tinygrad_nn.train.metrics import Means, Metrics

@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import ShapeError
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 
 Metric = Callable[[Array, Array], float]
 Metrics = Mapping[str, Metric]

@@ -12,7 +12,7 @@ from tinygrad_nn.engine.debug import debug
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import NonFinite
 from tinygrad_nn.nn.module import Module
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 from tinygrad_nn.train.run import Run
 
 

@@ -20,8 +20,7 @@ from tinygrad_nn.engine.node import Node, Source
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import TinygradError
 from tinygrad_nn.graph.ir import Call, Graph, Value, call_text
-from tinygrad_nn.primitives.operands import Array
-from tinygrad_nn.primitives.primitive import Primitive
+from tinygrad_nn.primitives import Array, Primitive
 from tinygrad_nn.primitives.rule import Rule
 
 # Elements that an array may have to be shown whole.

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.graph.ir import Call, Graph, Value, setting_text
-from tinygrad_nn.primitives.operands import Array
+from tinygrad_nn.primitives import Array
 from tinygrad_nn.viz.facts import Facts, number
 from tinygrad_nn.viz.module_calls import Frame, ModuleCalls
 from tinygrad_nn.viz.theme import LEGEND

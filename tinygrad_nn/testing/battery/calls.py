@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,25 +10,33 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_nn.engine.autodiff import gradients
 from tinygrad_nn.engine.backward import backward
+from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.tensor import Tensor, apply, as_tensor
 from tinygrad_nn.errors import CheckFailed
-from tinygrad_nn.primitives.composite import Composite
-from tinygrad_nn.primitives.primitive import Primitive
-from tinygrad_nn.testing.gradcheck import away_from_zero
+from tinygrad_nn.primitives import Array, Primitive, Record
+from tinygrad_nn.primitives.primitive import Kinks
+from tinygrad_nn.primitives.record import Interval
 from tinygrad_nn.testing.numerical import (
     Estimate,
     along,
+    away_from_zero,
     central_jacobian,
     complex_jacobian,
     flat_result,
+    takes_complex,
 )
-from tinygrad_nn.testing.tape import call_rule, compute, home
+from tinygrad_nn.testing.tape import compute, compute_and_save, home, rule_results
 from tinygrad_nn.testing.verdict import Verdict
 
-Array = np.ndarray[Any, Any]
-Integer = Callable[[int, int], int]
-"""Chooses an integer between two, both included: Hypothesis's choice, or a generator's."""
+Chooser = Callable[[int, int], int]
+"""Chooses an integer between two, both included: Hypothesis does, or a generator."""
+Operands = Sequence[Array]
+"""Of an op: arrays, or what stands for one, Tensors and Python numbers."""
+
+UNDEFINED = (np.empty_like,)
+"""Functions whose values are not defined, only shape and dtype."""
 
 SHAPES: dict[int, list[tuple[tuple[int, ...], ...]]] = {
     1: [((3,),), ((2, 3),), ((3, 3),), ((),), ((1,),), ((2, 1, 3),), ((1, 4),), ((0, 2),)],
@@ -52,15 +59,15 @@ SHAPES: dict[int, list[tuple[tuple[int, ...], ...]]] = {
 DOMAIN = (-3.0, 3.0)
 
 
-def with_random(rng: np.random.Generator) -> Integer:
+def with_random(rng: np.random.Generator) -> Chooser:
     """Return a chooser that draws from a generator."""
     return lambda low, high: int(rng.integers(low, high, endpoint=True))
 
 
 def is_kernel(op: Primitive) -> bool:
     """Tell whether neither NumPy nor SciPy has this function, so that a reference is needed."""
-    home = (getattr(op.key, "__module__", None) or "").partition(".")[0]
-    return not isinstance(op.key, np.ufunc) and home not in ("numpy", "scipy")
+    package = (getattr(op.key, "__module__", None) or "").partition(".")[0]
+    return not isinstance(op.key, np.ufunc) and package not in ("numpy", "scipy")
 
 
 def missing_data(op: Primitive) -> str | None:
@@ -76,11 +83,8 @@ def missing_data(op: Primitive) -> str | None:
         if op.variadic or needed or integers or not op.broadcasts or len(op.rules) > 3:
             operands = ", ".join(["rng.normal(size=(2, 3))"] * (2 if op.variadic else len(op.rules)))
             params = ", ".join(f'"{name}": ...' for name in dict.fromkeys(needed))
-            why = (
-                "is variadic"
-                if op.variadic
-                else f"needs {', '.join([*needed, *integers]) or 'its own shapes'}"
-            )
+            needs = ", ".join([*needed, *integers]) or "its own shapes"
+            why = "is variadic" if op.variadic else f"needs {needs}"
             return (
                 f"{op.name}: {why}, and the record has no calls to check; paste and complete\n"
                 f"    samples=lambda rng: [(({operands},), {{{params}}})],"
@@ -99,8 +103,8 @@ class Call:
     """One call of an op on float64 operands, with a cotangent for its result."""
 
     op: Primitive
-    operands: tuple[Any, ...]
-    params: dict[str, Any]
+    operands: tuple[Array, ...]
+    params: dict[str, object]
     seed: int = 0
     scale: float = 1.0
     at_kink: bool = False
@@ -110,10 +114,10 @@ class Call:
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
         self.wanted = tuple(k for k, x in enumerate(self.operands) if self._has_rule(k) and _is_float(x))
-        self.xs = [_frozen(np.array(self.operands[k])) for k in self.wanted]
+        self.xs = [_read_only(np.array(self.operands[k])) for k in self.wanted]
         with np.errstate(all="ignore"):
             self.result = compute(self.op, self.operands, self.params)[0]
-        self.cotangent = _frozen(np.asarray(self.scale * away_from_zero(self.rng, self.result.shape)))
+        self.cotangent = _read_only(np.asarray(self.scale * away_from_zero(self.rng, self.result.shape)))
 
     def _has_rule(self, k: int) -> bool:
         return self.op.rules[0 if self.op.variadic else k] is not None
@@ -123,40 +127,54 @@ class Call:
         """Whether the result requires grad when the operands do."""
         return bool(self.op.differentiable and self.wanted and self.result.dtype.kind == "f")
 
-    def with_operands(self, xs: Sequence[Any]) -> tuple[Any, ...]:
-        """Return all operands, with other values for those that have a rule."""
-        replaced = dict(zip(self.wanted, xs, strict=True))
-        return tuple(replaced.get(k, x) for k, x in enumerate(self.operands))
+    @property
+    def input_size(self) -> int:
+        """How many numbers the operands that have a rule hold."""
+        return sum(x.size for x in self.xs)
 
-    def leaves(self, xs: Sequence[Any] | None = None) -> list[Tensor]:
+    def with_operands(self, xs: Sequence[object]) -> tuple[Any, ...]:
+        """Return all operands, with other values for those that have a rule."""
+        values = dict(zip(self.wanted, xs, strict=True))
+        return tuple(values.get(k, x) for k, x in enumerate(self.operands))
+
+    def leaves(self, xs: Operands | None = None) -> list[Tensor]:
         """Return fresh leaves for the operands that have a rule; memory is shared with the arrays."""
         return [as_tensor(x, requires_grad=True) for x in (self.xs if xs is None else xs)]
 
-    def on_tensors(self, tensors: Sequence[Any]) -> Tensor:
+    def on_tensors(self, tensors: Sequence[Array | Tensor]) -> Tensor:
         """Return the result for tensors in place of the operands that have a rule."""
         with np.errstate(all="ignore"):
             return apply(self.op, self.with_operands(tensors), self.params)
 
-    def plain(self, xs: Sequence[Any]) -> Array:
-        """Return the result on plain arrays."""
-        return np.asarray(compute(self.op, self.with_operands(xs), self.params)[0])
+    def recorded(self, xs: Operands | None = None) -> tuple[list[Tensor], Tensor]:
+        """Return fresh leaves and the result for them."""
+        leaves = self.leaves(xs)
+        return leaves, self.on_tensors(leaves)
 
-    def plain_gradient(self, xs: Sequence[Any], cotangent: Any) -> list[Any]:
+    def outcome(self, xs: Operands | None = None, cotangent: Array | None = None) -> list[Array]:
+        """Return the value and, where there are some, the gradients from the engine."""
+        leaves, y = self.recorded(xs)
+        if not self.differentiable:
+            return [y._data]
+        g = self.cotangent if cotangent is None else cotangent
+        return [y._data, *[t._data for t in gradients(y, leaves, cotangent=g)]]
+
+    def plain(self, xs: Operands) -> Array:
+        """Return the result on plain arrays."""
+        return compute(self.op, self.with_operands(xs), self.params)[0]
+
+    def plain_gradient(self, xs: Operands, cotangent: Array) -> list[Array]:
         """Return what the rules themselves return on plain arrays, as they return it, without the engine."""
         operands = self.with_operands(xs)
-        out, residuals = compute(self.op, operands, self.params)
         plan = self.op.plan(sum(1 << k for k in self.wanted), len(operands))
-        saved = dict(zip(plan.names, plan.save([*operands, out, *residuals]), strict=True))
+        _, saved = compute_and_save(self.op, operands, self.params, plan)
         shapes = tuple(map(np.shape, operands))
-        return [
-            call_rule(rule, cotangent, [saved[name] for name in rule.values], self.params, shapes, index)
-            for index, rule, _ in plan.calls
-        ]
+        return [r for _, r in rule_results(plan, saved, cotangent, self.params, shapes)]
 
-    def gradient_at(self, xs: Sequence[Any]) -> Array:
+    def gradient_at(self, xs: Operands) -> Array:
         """Return the gradients, flat, from the rules on plain arrays, complex ones too."""
-        found = self.plain_gradient(xs, self.cotangent)
-        return np.concatenate([home(r, np.shape(x)).ravel() for r, x in zip(found, xs, strict=True)])
+        results = self.plain_gradient(xs, self.cotangent)
+        return np.concatenate([home(r, np.shape(x)).ravel() for r, x in zip(results, xs, strict=True)])
 
     @cached_property
     def exact(self) -> Array | None:
@@ -164,19 +182,14 @@ class Call:
         if not self.op.analytic or self.at_kink:
             return None
         for function in (self.plain, self._reference):
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("error", np.exceptions.ComplexWarning)
-                    if function([x.astype(complex) for x in self.xs]).dtype.kind == "c":
-                        return complex_jacobian(function, self.xs)
-            except (TypeError, ValueError, np.exceptions.ComplexWarning):
-                continue
+            if takes_complex(function, self.xs):
+                return complex_jacobian(function, self.xs)
         raise CheckFailed(
             f"{self.op.name}: the record says analytic, but neither function nor reference takes complex "
             "numbers; paste\n    analytic=False,"
         )
 
-    def _reference(self, xs: Sequence[Any]) -> Array:
+    def _reference(self, xs: Operands) -> Array:
         if self.op.reference is None:
             raise TypeError
         return np.asarray(self.op.reference(*self.with_operands(xs), **self.params))
@@ -194,9 +207,9 @@ class Call:
         vs = [away_from_zero(self.rng, x.shape) for x in self.xs]
         estimate = central_jacobian(along(self.plain, self.xs, vs), [np.zeros(())])
         expected = self.exact @ flat_result(vs)[:, None]
-        largest = np.abs(self.exact).max(initial=1e-5)
+        size = np.abs(self.exact).max(initial=1e-5)
         with np.errstate(all="ignore"):
-            return bool(np.all(np.abs(expected - estimate.value) <= 20 * estimate.error + 1e-8 * largest))
+            return bool(np.all(np.abs(expected - estimate.value) <= 20 * estimate.error + 1e-8 * size))
 
     @cached_property
     def jacobian(self) -> Array:
@@ -205,27 +218,35 @@ class Call:
 
     def pull(self, y: Tensor, tensors: Sequence[Tensor], cotangent: Array) -> Array:
         """Return the gradients of a result, flat, from the engine; it can be asked again."""
-        nodes: Any = [t._node for t in tensors]
-        node: Any = y._node
-        found = backward(node, cotangent.reshape(y.shape), wanted=set(nodes), retain=True)
-        return np.concatenate([found[n].ravel() if n in found else np.zeros(n.data.size) for n in nodes])
+        root: Any = y._node
+        leaves: list[Any] = [t._node for t in tensors]
+        gs = backward(root, cotangent.reshape(y.shape), wanted=set(leaves), retain=True)
+        return np.concatenate([gs[n].ravel() if n in gs else np.zeros(n.data.size) for n in leaves])
 
 
-def _frozen(x: Array) -> Array:
-    x.flags.writeable = False  # so that no rule can spoil the call for the checks that follow
+def saved_arrays(y: Tensor) -> list[Array]:
+    """Return what the node of a result has saved."""
+    saved = (y._node.saved if isinstance(y._node, Node) else None) or ()
+    flat = [a for item in saved for a in (item if isinstance(item, tuple) else (item,))]
+    return [a for a in flat if isinstance(a, np.ndarray)]
+
+
+def _read_only(x: Array) -> Array:
+    """Return an array that no rule can spoil for the checks that follow."""
+    x.flags.writeable = False
     return x
 
 
-def _is_float(x: Any) -> bool:
+def _is_float(x: object) -> bool:
     return bool(getattr(x, "dtype", np.dtype(type(x))).kind == "f")
 
 
-def draw_call(op: Primitive, integer: Integer) -> Call:
-    """Return a call of `op` whose choices `integer` makes."""
-    rng = np.random.default_rng(integer(0, 2**32 - 1))
-    scale = 10.0 ** integer(-3, 3)
-    at_kink = _has_kinks(op) and integer(0, 7) == 0
-    which = integer(0, 10**6)
+def draw_call(op: Primitive, choose: Chooser) -> Call:
+    """Return a call of `op` as `choose` chooses it."""
+    rng = np.random.default_rng(choose(0, 2**32 - 1))
+    scale = 10.0 ** choose(-3, 3)
+    at_kink = _has_kinks(op) and choose(0, 7) == 0
+    which = choose(0, 10**6)
     for _ in range(50):
         operands, params = _draw_operands(op, which, rng, at_kink)
         if _has_kinks(op) and not _fits_kinks(op.kinks, operands, params, at_kink):
@@ -238,13 +259,13 @@ def draw_call(op: Primitive, integer: Integer) -> Call:
     return Call(op, operands, params, seed=int(rng.integers(2**31)), scale=scale, at_kink=at_kink)
 
 
-def are_apart(operands: Sequence[Any]) -> bool:
+def are_apart(operands: Operands) -> bool:
     """Tell whether no two values are so close that the steps of central differences cross a tie."""
     values = np.sort(np.concatenate([np.ravel(x) for x in operands if _is_float(x)] or [np.zeros(0)]))
     return not np.any(np.diff(values) < 1e-3)
 
 
-def _is_defined(op: Primitive, operands: Any, params: dict[str, Any]) -> bool:
+def _is_defined(op: Primitive, operands: Operands, params: dict[str, object]) -> bool:
     """Tell whether a function without a derivative takes these operands: not all take empty ones."""
     try:
         compute(op, operands, params)
@@ -259,13 +280,13 @@ def _has_kinks(op: Primitive) -> bool:
 
 def _draw_operands(
     op: Primitive, which: int, rng: np.random.Generator, at_kink: bool
-) -> tuple[Any, dict[str, Any]]:
+) -> tuple[tuple[Array, ...], dict[str, object]]:
     if op.samples is None:
         choices = SHAPES[len(op.rules)]
         operands = draw_values(op, choices[which % len(choices)], rng, at_kink)
         return operands if _takes_floats(op) else tuple(x.astype(np.int64) for x in operands), {}
-    calls = op.samples(rng)
-    operands, params = calls[which % len(calls)]
+    samples = op.samples(rng)
+    operands, params = samples[which % len(samples)]
     operands = tuple(np.array(x) if isinstance(x, (np.ndarray, np.generic)) else x for x in operands)
     if at_kink:
         operands = tuple(np.asarray(np.round(x)) if _is_float(x) else x for x in operands)
@@ -276,7 +297,7 @@ def _takes_floats(op: Primitive) -> bool:
     return not isinstance(op.key, np.ufunc) or any(set(t.split("->")[0]) & set("fd") for t in op.key.types)
 
 
-def _fits_kinks(kinks: Any, operands: Any, params: dict[str, Any], at_kink: bool) -> bool:
+def _fits_kinks(kinks: Kinks, operands: Operands, params: dict[str, object], at_kink: bool) -> bool:
     """Tell whether operands are far from every kink, or, where kinks are wanted, exactly on one."""
     with np.errstate(all="ignore"):
         if callable(kinks):
@@ -286,24 +307,22 @@ def _fits_kinks(kinks: Any, operands: Any, params: dict[str, Any], at_kink: bool
     return bool(np.any(d == 0)) if at_kink else not np.any(np.abs(d) < 0.02)
 
 
-def domains(op: Primitive | Composite, count: int) -> list[tuple[float, float]]:
+def domains(record: Record, count: int) -> list[Interval]:
     """Return the domain of each operand."""
-    if op.domain is None:
-        return [DOMAIN] * count
-    several = isinstance(op.domain[0], (tuple, list))
-    return [op.domain[min(k, len(op.domain) - 1)] if several else op.domain for k in range(count)]  # type: ignore[misc]
+    intervals = np.reshape(DOMAIN if record.domain is None else record.domain, (-1, 2)).tolist()
+    return [tuple(intervals[min(k, len(intervals) - 1)]) for k in range(count)]
 
 
 def draw_values(
-    op: Primitive | Composite, shapes: Sequence[tuple[int, ...]], rng: np.random.Generator, at_kink: bool
+    record: Record, shapes: Sequence[tuple[int, ...]], rng: np.random.Generator, at_kink: bool
 ) -> tuple[Array, ...]:
     """Return operands inside of the domain, far from kinks and ties, or with some on a kink."""
     total = sum(math.prod(shape) for shape in shapes)
     # Evenly spread and shuffled rather than drawn: no two values are close, also not across operands.
     places = (rng.permutation(total) + rng.uniform(0.3, 0.7, total)) / max(total, 1)
-    kinks: Any = op.kinks if isinstance(op, Primitive) else ()
+    kinks = record.kinks if isinstance(record, Primitive) else ()
     operands = []
-    for shape, (low, high) in zip(shapes, domains(op, len(shapes)), strict=True):
+    for shape, (low, high) in zip(shapes, domains(record, len(shapes)), strict=True):
         size = math.prod(shape)
         x = low + (high - low) * places[:size]
         places = places[size:]

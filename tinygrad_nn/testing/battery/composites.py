@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.engine.tensor import Tensor, as_tensor
 from tinygrad_nn.errors import CheckFailed, GraphError
-from tinygrad_nn.primitives.composite import Composite
-from tinygrad_nn.testing.battery.calls import SHAPES, are_apart, draw_values
+from tinygrad_nn.primitives import Array, Composite
+from tinygrad_nn.primitives.record import Sample
+from tinygrad_nn.testing.battery.calls import SHAPES, Chooser, are_apart, draw_values
 from tinygrad_nn.testing.gradcheck import GradcheckReport, gradcheck
-from tinygrad_nn.testing.verdict import snippet, spell
-
-Array = np.ndarray[Any, Any]
+from tinygrad_nn.testing.verdict import reproduction, require, spell
 
 
-def draw_arguments(
-    record: Composite, integer: Callable[[int, int], int]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def draw_arguments(record: Composite, choose: Chooser) -> Sample:
     """Return arguments for a composite: one of its samples, or an array for each positional parameter."""
-    rng = np.random.default_rng(integer(0, 2**32 - 1))
-    which = integer(0, 10**6)
+    rng = np.random.default_rng(choose(0, 2**32 - 1))
+    which = choose(0, 10**6)
     if record.samples is not None:
         for _ in range(50):
-            calls = record.samples(rng)
-            args, params = calls[which % len(calls)]
+            samples = record.samples(rng)
+            args, params = samples[which % len(samples)]
             if are_apart(list(_floats(args))):
                 break
         return args, params
@@ -45,59 +42,57 @@ def draw_arguments(
     return draw_values(record, choices[which % len(choices)], rng, False), {}
 
 
-def _floats(x: Any) -> Iterator[Array]:
-    for part in x if isinstance(x, (tuple, list)) else (x,):
-        if isinstance(part, (tuple, list)):
-            yield from _floats(part)
-        elif getattr(part, "dtype", np.dtype(bool)).kind == "f":
-            yield np.asarray(part)
+def _is_float_array(x: object) -> bool:
+    return bool(getattr(x, "dtype", np.dtype(bool)).kind == "f")
 
 
-def _with(x: Any, replacements: Iterator[Any]) -> Any:
-    """Return the arguments with their floating arrays replaced, one after the other."""
-    if isinstance(x, (tuple, list)):
-        return type(x)([_with(part, replacements) for part in x])
-    return next(replacements) if getattr(x, "dtype", np.dtype(bool)).kind == "f" else x
-
-
-def _parts(y: Any) -> list[Any]:
+def _parts(y: object) -> list[Any]:
+    """Return what nested lists and tuples hold, in a row."""
     return [part for item in y for part in _parts(item)] if isinstance(y, (tuple, list)) else [y]
 
 
+def _floats(args: object) -> list[Array]:
+    return [np.asarray(x) for x in _parts(args) if _is_float_array(x)]
+
+
+def _with(args: object, replacements: Iterator[object]) -> Any:
+    """Return the arguments with their floating arrays replaced, one after the other."""
+    if isinstance(args, (tuple, list)):
+        return type(args)([_with(part, replacements) for part in args])
+    return next(replacements) if _is_float_array(args) else args
+
+
 def check_composite_call(
-    record: Composite, args: tuple[Any, ...], params: dict[str, Any]
+    record: Composite, args: tuple[object, ...], params: dict[str, object]
 ) -> GradcheckReport | None:
     """Check one call; None where there is no derivative to check."""
-    xs = list(_floats(args))
+    xs = _floats(args)
 
-    def function(*tensors: Any) -> Any:
+    def function(*tensors: Tensor) -> Any:
         with np.errstate(all="ignore"):
             y = record.function(*_with(args, iter(tensors)), **params)
         return tuple(_parts(y)) if isinstance(y, (tuple, list)) else y
 
-    script = snippet(
-        f"args = {tuple(spell(a) for a in args)}".replace('"', ""), f"tn.{record.name}(*args, **{params!r})"
-    )
+    results = _parts(function(*map(as_tensor, xs)))
     if record.reference is not None:
+        call = f"tn.{record.name}(*{spell(args)}, **{spell(params)})"
         with np.errstate(all="ignore"):
             expected = _parts(record.reference(*args, **params))
-        found = _parts(function(*[as_tensor(x) for x in xs]))
-        for a, b in zip(found, expected, strict=True):
+        for a, b in zip(results, expected, strict=True):
             a, b = np.asarray(a._data if isinstance(a, Tensor) else a), np.asarray(b)
             if a.shape != b.shape or not np.allclose(a, b, rtol=1e-11, atol=1e-13, equal_nan=True):
-                raise CheckFailed(
-                    "\n    ".join([f"{record.name}: value {a!r}, the reference gives {b!r}", *script])
-                )
+                text = f"{record.name}: value {a!r}, the reference gives {b!r}"
+                raise CheckFailed("\n".join([text, *reproduction(call)]))
     if not record.differentiable:
         return None
     for y in _parts(function(*[as_tensor(x.astype(np.float32), requires_grad=True) for x in xs])):
-        if not y.requires_grad or y.dtype != np.float32:
-            raise CheckFailed(
-                f"{record.name}: float32 tensors that require grad give {y.dtype}, "
-                f"requires_grad={y.requires_grad}"
-            )
-    if not sum(x.size for x in xs) or not sum(y.size for y in _parts(function(*map(as_tensor, xs)))):
-        return GradcheckReport(1, "jacobian", "empty", 0, 0, 0, 0.0, True)
+        require(
+            record.name,
+            y.requires_grad and y.dtype == np.float32,
+            f"float32 tensors that require grad give {y.dtype}, requires_grad={y.requires_grad}",
+        )
+    if not sum(x.size for x in xs) or not sum(y.size for y in results):
+        return GradcheckReport(1, "jacobian", "empty", 0, 0, 0, 0.0, nonzero=False)
     gradcheck(function, *xs, order=2, mode="directions", directions=1)
     try:
         return gradcheck(function, *xs, mode="jacobian", method="complex")

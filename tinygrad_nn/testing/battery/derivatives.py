@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
-
 import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.engine.autodiff import gradients
 from tinygrad_nn.engine.tensor import Tensor, as_tensor
-from tinygrad_nn.testing.battery.calls import Call, is_kernel
-from tinygrad_nn.testing.battery.failing import (
-    UNDEFINED,
-    check,
-    close,
-    fail,
+from tinygrad_nn.primitives import Array
+from tinygrad_nn.testing.battery.calls import UNDEFINED, Call, is_kernel
+from tinygrad_nn.testing.battery.failing import fail, reproduction_of
+from tinygrad_nn.testing.numerical import (
+    along,
+    away_from_zero,
+    central_jacobian,
+    complex_jacobian,
+    flat_result,
     largest,
-    same,
-    script,
-    value_and_gradients,
+    split_like,
+    takes_complex,
 )
-from tinygrad_nn.testing.gradcheck import away_from_zero
-from tinygrad_nn.testing.numerical import Function, along, central_jacobian, complex_jacobian, flat_result
-from tinygrad_nn.testing.verdict import judge, mismatch
-
-Array = np.ndarray[Any, Any]
+from tinygrad_nn.testing.verdict import close, entry, judge, mismatch, same
 
 
-@check
 def value(call: Call) -> bool:
     """The result is the reference's, recorded or not; it requires grad when it should."""
     op = call.op
@@ -38,11 +32,8 @@ def value(call: Call) -> bool:
     if not isinstance(y, Tensor) or y.requires_grad != call.differentiable or quiet.requires_grad:
         fail(call, "value", f"requires_grad is {y.requires_grad}, without recording {quiet.requires_grad}")
     if y.dtype != call.result.dtype or y.shape != call.result.shape:
-        fail(
-            call,
-            "value",
-            f"on tensors {y.dtype} {y.shape}, on arrays {call.result.dtype} {call.result.shape}",
-        )
+        on_arrays = f"on arrays {call.result.dtype} {call.result.shape}"
+        fail(call, "value", f"on tensors {y.dtype} {y.shape}, {on_arrays}")
     if op.key in UNDEFINED:
         return True
     if not same(y._data, call.result) or not same(quiet._data, call.result):
@@ -56,36 +47,31 @@ def value(call: Call) -> bool:
     return True
 
 
-@check
 def jacobian(call: Call) -> bool:
     """The rules give the numerical Jacobian; at a kink, a slope between those on both sides."""
     if not call.differentiable:
         return False
-    tensors = call.leaves()
-    y = call.on_tensors(tensors)
+    tensors, y = call.recorded()
     rows = [call.pull(y, tensors, e) for e in np.eye(y.size)]
-    found = np.array(rows).reshape(y.size, sum(x.size for x in call.xs))
+    rule = np.array(rows).reshape(y.size, call.input_size)
     if call.op.zero_gradient and not call.at_kink:
-        if found.any():
+        if rule.any():
             fail(call, "jacobian", "the gradient of this op is declared to be zero, and is not")
         return True
-    verdict = judge(found, call.exact, None if call.agrees else call.estimate)
+    verdict = judge(rule, call.exact, None if call.agrees else call.estimate)
     call.verdict = verdict
     if verdict.wrong:
         row, column = verdict.place
         where = [f"flat entry {row} of the result {call.result.shape}", _entry(call, column)]
-        raise mismatch(f"{call.op.name}, first order", verdict, where, script(call))
-    _convention(call, found)
+        raise mismatch(f"{call.op.name}, first order", verdict, where, reproduction_of(call))
+    _convention(call, rule)
     return True
 
 
 def _entry(call: Call, place: int) -> str:
     """Name an entry of all operands with a rule, flat one after the other."""
-    for k, x in zip(call.wanted, call.xs, strict=True):
-        if place < x.size:
-            return f"operand {k}[{', '.join(map(str, np.unravel_index(place, x.shape)))}]"
-        place -= x.size
-    raise IndexError(place)
+    k, index = entry(call.xs, place)
+    return f"operand {call.wanted[k]}{index}"
 
 
 def _convention(call: Call, jacobian: Array) -> None:
@@ -95,18 +81,16 @@ def _convention(call: Call, jacobian: Array) -> None:
     slopes = jacobian.sum(axis=0).reshape(call.xs[0].shape)
     for kink, slope in call.op.kinks.items():
         expected = slope(**call.params) if callable(slope) else slope
-        found = slopes[call.xs[0] == kink]
-        if np.any(found != expected):
-            fail(call, "kink", f"the slope at {kink} is declared to be {expected}, got {found}")
+        at_kink = slopes[call.xs[0] == kink]
+        if np.any(at_kink != expected):
+            fail(call, "kink", f"the slope at {kink} is declared to be {expected}, got {at_kink}")
 
 
-@check
 def cotangents(call: Call) -> bool:
     """The gradient is linear in the cotangent at every size, and zero for zero."""
     if not call.differentiable or not call.result.size:
         return False
-    tensors = call.leaves()
-    y = call.on_tensors(tensors)
+    tensors, y = call.recorded()
     other = away_from_zero(call.rng, y.shape)
     first = call.pull(y, tensors, call.cotangent)
     second = call.pull(y, tensors, other)
@@ -119,58 +103,44 @@ def cotangents(call: Call) -> bool:
     return True
 
 
-@check
 def second_order(call: Call) -> bool:
     """The gradient of the gradient is right, symmetric, and zero for linear ops."""
-    if not call.differentiable or call.at_kink or not call.result.size or not sum(x.size for x in call.xs):
+    if not call.differentiable or call.at_kink or not call.result.size or not call.input_size:
         return False
-    tensors = call.leaves()
+    tensors, y = call.recorded()
     seed = as_tensor(call.cotangent, requires_grad=True)
-    y = call.on_tensors(tensors)
-    found = gradients(y, tensors, cotangent=seed, create_graph=True)
-    first: Any = np.concatenate([g.reshape(-1) for g in found])
+    parts = gradients(y, tensors, cotangent=seed, create_graph=True)
+    first = as_tensor(np.concatenate([g.reshape(-1) for g in parts]))
     if not close(first._data, call.gradient_at(call.xs), 1e-12):
         fail(call, "second order", "the gradient differs when it is recorded itself")
     w = away_from_zero(call.rng, first.shape)
-    found_w, along_w = np.zeros(first.size), np.zeros(y.size)
+    along_x, along_g = np.zeros(first.size), np.zeros(y.size)
     if first.requires_grad:
-        found_w = call.pull(first, tensors, w)
-        along_w = flat_result(gradients(first, seed, cotangent=w))
+        along_x = call.pull(first, tensors, w)
+        along_g = flat_result(gradients(first, seed, cotangent=w))
     if call.op.zero_gradient or call.op.linear:
-        if found_w.any():
+        if along_x.any():
             fail(call, "second order", "the op is declared linear, and its gradient depends on the operands")
     else:
-        _hessian(call, found_w, w)
-    expected = 0 * along_w if call.op.zero_gradient else call.jacobian @ w
-    if not close(along_w, expected, 1e-9 if call.exact is not None else 1e-5):
-        fail(call, "second order", f"the derivative by the cotangent is {along_w!r}, expected {expected!r}")
+        _hessian(call, along_x, w)
+    expected = 0 * along_g if call.op.zero_gradient else call.jacobian @ w
+    if not close(along_g, expected, 1e-9 if call.exact is not None else 1e-5):
+        fail(call, "second order", f"the derivative by the cotangent is {along_g!r}, expected {expected!r}")
     return True
 
 
-def _hessian(call: Call, found: Array, w: Array) -> None:
+def _hessian(call: Call, rule: Array, w: Array) -> None:
     """Compare w @ H from the engine with H @ w, the derivative of the gradient along w: H is right and symmetric."""
-    ends = np.cumsum([x.size for x in call.xs])
-    ways = [part.reshape(x.shape) for part, x in zip(np.split(w, ends[:-1]), call.xs, strict=True)]
-    gradient = along(call.gradient_at, call.xs, ways)
-    exact = None if call.exact is None else _complex_derivative(gradient)
-    verdict = judge(
-        found[:, None], exact, central_jacobian(gradient, [np.zeros(())]), atol=1e-12 * call.scale
-    )
+    gradient = along(call.gradient_at, call.xs, split_like(w, call.xs))
+    here = [np.zeros(())]
+    analytic = call.exact is not None and takes_complex(gradient, here)
+    exact = complex_jacobian(gradient, here) if analytic else None
+    verdict = judge(rule[:, None], exact, central_jacobian(gradient, here), atol=1e-12 * call.scale)
     if verdict.wrong:
         where = [f"{_entry(call, verdict.place[0])} of the gradient", "a random direction of all operands"]
-        raise mismatch(f"{call.op.name}, second order", verdict, where, script(call))
+        raise mismatch(f"{call.op.name}, second order", verdict, where, reproduction_of(call))
 
 
-def _complex_derivative(function: Function) -> Array | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            return complex_jacobian(function, [np.zeros(())])
-    except (TypeError, np.exceptions.ComplexWarning):  # a function in a rule has no complex version
-        return None
-
-
-@check
 def single_precision(call: Call) -> bool:
     """float32 value and gradient are those of float64, to rounding and the condition of the function."""
     if not call.differentiable or "dtype" in call.params or call.at_kink:
@@ -178,13 +148,12 @@ def single_precision(call: Call) -> bool:
     xs = [x.astype(np.float32) for x in call.xs]
     wide = [x.astype(np.float64) for x in xs]
     g32 = call.cotangent.astype(np.float32)
-    y, found = value_and_gradients(call, xs, g32)
-    y64, expected = value_and_gradients(call, wide, g32.astype(np.float64))
+    g64 = g32.astype(np.float64)
     # The condition, by the answer's own reaction to a relative change of 1e-6.
     nudged = [x * (1 + 1e-6 * call.rng.choice([-1.0, 1.0], x.shape)) for x in wide]
-    y_near, near = value_and_gradients(call, nudged, g32.astype(np.float64))
     eps = 200 * float(np.finfo(np.float32).eps)
-    for a, b, c in zip([y._data, *found], [y64._data, *expected], [y_near._data, *near], strict=True):
+    outcomes = call.outcome(xs, g32), call.outcome(wide, g64), call.outcome(nudged, g64)
+    for a, b, c in zip(*outcomes, strict=True):
         if not close(a.astype(np.float64), b, eps, largest(b) + 1e6 * largest(c - b)):
             fail(call, "single precision", f"float32 gives {a!r}, float64 gives {b!r}")
     return True

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.engine.autodiff import gradients
+from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.tensor import Tensor, apply, as_tensor
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import TinygradError
-from tinygrad_nn.testing.battery.calls import Call, domains
-from tinygrad_nn.testing.battery.failing import (
-    UNDEFINED,
-    check,
-    close,
-    fail,
-    largest,
-    same,
-    saved_arrays,
-    value_and_gradients,
-)
-
-Array = np.ndarray[Any, Any]
+from tinygrad_nn.primitives import Array
+from tinygrad_nn.testing.battery.calls import UNDEFINED, Call, domains, saved_arrays
+from tinygrad_nn.testing.battery.failing import fail
+from tinygrad_nn.testing.numerical import largest
+from tinygrad_nn.testing.verdict import close, same
 
 
-@check
 def dtype(call: Call) -> bool:
     """float32 in gives float32 out, before the engine's cast too, also with integers and scalars around."""
     if not call.xs or "dtype" in call.params:
@@ -45,9 +36,9 @@ def dtype(call: Call) -> bool:
             fail(call, "dtype", f"{np.dtype(kind)} operands give a result of dtype {y.dtype}")
         if call.differentiable and kind is np.float32:
             with np.errstate(all="ignore"):
-                raw = [np.asarray(r).dtype for r in call.plain_gradient(xs, call.cotangent.astype(kind))]
-            if any(found != kind for found in raw):
-                fail(call, "dtype", f"the rules return {', '.join(map(str, raw))} for float32 operands")
+                dtypes = [np.asarray(r).dtype for r in call.plain_gradient(xs, call.cotangent.astype(kind))]
+            if any(narrow != kind for narrow in dtypes):
+                fail(call, "dtype", f"the rules return {', '.join(map(str, dtypes))} for float32 operands")
     if call.op.promotes and call.result.dtype.kind == "f":
         _promotion(call)
     return True
@@ -56,25 +47,23 @@ def dtype(call: Call) -> bool:
 def _promotion(call: Call) -> None:
     leaves = call.leaves([x.astype(np.float32) for x in call.xs])
     for other in range(1, len(leaves)):
-        around: list[Any] = list(leaves)
+        around: list[Array | Tensor] = [*leaves]
         around[other] = np.ceil(np.abs(call.xs[other])).astype(np.int64)
         y = call.on_tensors(around)
         if y.dtype != np.float32:
             fail(call, "dtype", f"an integer array as operand {other} makes float32 into {y.dtype}")
         if call.op.samples is None and leaves[0].ndim and call.xs[other].size:
-            around[other] = np.float64(call.xs[other].flat[0])
+            around[other] = call.xs[other].flat[0]
             if call.on_tensors(around).dtype != np.float32:
                 fail(call, "dtype", f"a NumPy scalar as operand {other} widens float32")
 
 
-@check
 def untouched(call: Call) -> bool:
     """Operands, saved arrays and the cotangent stay as they are, and may be read-only."""
     if not call.differentiable:
         return False
     for writeable in (True, False):
-        tensors = call.leaves([x.copy() for x in call.xs])
-        y = call.on_tensors(tensors)
+        tensors, y = call.recorded([x.copy() for x in call.xs])
         g = call.cotangent.copy()
         arrays = [*[t._data for t in tensors], g, *saved_arrays(y)]
         before = [a.copy() for a in arrays]
@@ -89,31 +78,30 @@ def untouched(call: Call) -> bool:
     return True
 
 
-@check
 def ownership(call: Call) -> bool:
     """`.grad` fits its leaf and owns its memory; two passes give twice; the graph can be built again."""
     if not call.differentiable:
         return False
-    tensors = call.leaves([x.copy() for x in call.xs])
-    y = call.on_tensors(tensors)
-    saved = saved_arrays(y)
+    tensors, y = call.recorded([x.copy() for x in call.xs])
     g = call.cotangent.copy()
+    others = [g, y._data, *saved_arrays(y), *[t._data for t in tensors]]
     y.backward(g, retain_graph=True)
-    once: list[Any] = [t.grad for t in tensors]
-    for t, grad in zip(tensors, once, strict=True):
+    first = []
+    for t in tensors:
+        grad = t.grad
         if type(grad) is not np.ndarray or grad.shape != t.shape or grad.dtype != t.dtype:
             fail(call, "ownership", f".grad is {grad!r}, its leaf has shape {t.shape} and dtype {t.dtype}")
-        others = [*[o for o in once if o is not grad], g, y._data, *saved, *[o._data for o in tensors]]
         if grad.base is not None or any(np.shares_memory(grad, o) for o in others if o.size):
             fail(call, "ownership", ".grad shares its memory")
-    kept = [grad.copy() for grad in once]
+        others.append(grad)
+        first.append(grad.copy())
     y.backward(g)
-    again = call.leaves([x.copy() for x in call.xs])
-    call.on_tensors(again).backward(g)
-    for t, first, new in zip(tensors, kept, again, strict=True):
-        if not same(t.grad, first + first):
+    again, y = call.recorded([x.copy() for x in call.xs])
+    y.backward(g)
+    for t, grad, new in zip(tensors, first, again, strict=True):
+        if not same(t.grad, grad + grad):
             fail(call, "ownership", "two backward passes do not give twice the gradient")
-        if not same(new.grad, first):
+        if not same(new.grad, grad):
             fail(call, "ownership", "the same graph built again gives another gradient")
     return True
 
@@ -124,43 +112,38 @@ class _Rules(Watcher):
     def __init__(self) -> None:
         self.indices: set[int] = set()
 
-    def on_gradient(self, node: Any, index: int, gradient: Any) -> None:
+    def on_gradient(self, node: Node, index: int, gradient: Array) -> None:
         self.indices.add(index)
 
 
-@check
 def only_where_asked(call: Call) -> bool:
     """A single operand that requires grad gets the same gradient, and no other rule runs."""
     if not call.differentiable or len(call.wanted) < 2:
         return False
-    _, together = value_and_gradients(call)
+    _, *together = call.outcome()
     for k, index in enumerate(call.wanted):
-        around: list[Any] = list(call.xs)
+        around: list[Array | Tensor] = [*call.xs]
         around[k] = alone = as_tensor(call.xs[k], requires_grad=True)
         rules = _Rules()
         with context.watching(rules):
-            found = gradients(call.on_tensors(around), alone, cotangent=call.cotangent)
+            g = gradients(call.on_tensors(around), alone, cotangent=call.cotangent)
         if rules.indices != {index}:
             fail(call, "only where asked", f"operand {index} was asked for, rules of {rules.indices} ran")
-        if not same(found._data, together[k]):
-            fail(
-                call, "only where asked", f"operand {index} alone gets another gradient than with the others"
-            )
+        if not same(g._data, together[k]):
+            fail(call, "only where asked", f"operand {index} alone gets another gradient than in company")
     return True
 
 
-@check
 def interleaved(call: Call) -> bool:
     """Another call of the same op between forward and backward changes nothing."""
     if not call.differentiable or call.at_kink or call.op.zero_gradient:
         return False
-    tensors = call.leaves()
-    y = call.on_tensors(tensors)
-    operands = [_reversed(x) for x in call.operands]
+    tensors, y = call.recorded()
+    operands: list[Array | Tensor] = [_reversed(x) for x in call.operands]
     for k in call.wanted:
         operands[k] = as_tensor(operands[k], requires_grad=True)
     with np.errstate(all="ignore"):
-        other: Tensor = apply(call.op, tuple(operands), call.params)
+        other = apply(call.op, tuple(operands), call.params)
         other.backward(np.ones(other.shape))
     expected = call.cotangent.ravel() @ call.jacobian
     if not close(call.pull(y, tensors, call.cotangent), expected, 1e-8 if call.exact is not None else 1e-5):
@@ -168,13 +151,12 @@ def interleaved(call: Call) -> bool:
     return True
 
 
-def _reversed(x: Any) -> Any:
+def _reversed(x: Array) -> Array:
     if getattr(x, "dtype", None) == np.bool_ and np.ndim(x) == 0:
         return np.asarray(~x)
     return x.ravel()[::-1].reshape(x.shape) if isinstance(x, np.ndarray) and x.dtype.kind in "fb" else x
 
 
-@check
 def shared_operand(call: Call) -> bool:
     """f(x, x) has the sum of both gradients."""
     pairs = [(i, j) for j in range(len(call.xs)) for i in range(j) if call.xs[i].shape == call.xs[j].shape]
@@ -185,13 +167,14 @@ def shared_operand(call: Call) -> bool:
     if call.op.samples is None:
         (low_i, high_i), (low_j, high_j) = (domains(call.op, len(call.xs))[k] for k in (i, j))
         x = np.clip(x, max(low_i, low_j), min(high_i, high_j))
-    xs: list[Any] = list(call.xs)
-    xs[i], xs[j] = x, x.copy()
-    _, apart = value_and_gradients(call, xs)
-    xs[i] = xs[j] = leaf = as_tensor(x, requires_grad=True)
-    together = gradients(call.on_tensors(xs), leaf, cotangent=call.cotangent)._data
-    if not close(together, apart[i] + apart[j], 1e-12, largest(apart[i], apart[j])):
-        fail(call, "shared operand", f"f(x, x) has gradient {together!r}, expected {apart[i] + apart[j]!r}")
+    xs = [x.copy() if k in (i, j) else other for k, other in enumerate(call.xs)]
+    _, *apart = call.outcome(xs)
+    shared: list[Array | Tensor] = [*xs]
+    shared[i] = shared[j] = leaf = as_tensor(x, requires_grad=True)
+    together = gradients(call.on_tensors(shared), leaf, cotangent=call.cotangent)._data
+    expected = apart[i] + apart[j]
+    if not close(together, expected, 1e-12, largest(apart[i], apart[j])):
+        fail(call, "shared operand", f"f(x, x) has gradient {together!r}, expected {expected!r}")
     return True
 
 
@@ -213,38 +196,28 @@ def memory_layouts(x: Array) -> Iterator[tuple[str, Array]]:
     yield "misaligned", misaligned
 
 
-@check
 def layouts(call: Call) -> bool:
     """Memory order, strides, alignment, byte order and read-only memory change neither value nor gradient."""
     if not call.xs or call.op.key in UNDEFINED:
         return False
-    expected = _outcome(call, call.xs)
-    variants = list(zip(*[memory_layouts(x) for x in call.xs], strict=True))
-    for named in variants[call.seed % 2 :: 2]:  # every other one: calls are many
-        found = _outcome(call, [x for _, x in named])
-        if not all(map(lambda a, b: close(a, b, 1e-11), found, expected)):
-            fail(call, "layouts", f"{named[0][0]}: value and gradients {found!r}, expected {expected!r}")
+    g = np.array(call.cotangent, order="F")
+    expected = call.outcome(cotangent=g)
+    variants = list(zip(*map(memory_layouts, call.xs), strict=True))
+    # Calls are many: each looks at every other one.
+    for variant in variants[call.seed % 2 :: 2]:
+        outcome = call.outcome([x for _, x in variant], g)
+        if not all(close(a, b, 1e-11) for a, b in zip(outcome, expected, strict=True)):
+            fail(call, "layouts", f"{variant[0][0]}: value and gradients {outcome!r}, expected {expected!r}")
     repeated = [np.broadcast_to(x[:1], x.shape) if x.ndim and len(x) else x for x in call.xs]
     try:
-        expected = _outcome(call, [x.copy() for x in repeated])
+        expected = call.outcome([x.copy() for x in repeated], g)
     except (TinygradError, np.linalg.LinAlgError):
         return True  # equal rows make a singular matrix
-    if not all(map(lambda a, b: close(a, b, 1e-9), _outcome(call, repeated), expected)):
+    if not all(close(a, b, 1e-9) for a, b in zip(call.outcome(repeated, g), expected, strict=True)):
         fail(call, "layouts", "a broadcast view gives another value or gradient than its copy")
     return True
 
 
-def _outcome(call: Call, xs: Sequence[Array]) -> list[Array]:
-    """Return the value and, where there are some, the gradients."""
-    if not call.differentiable:
-        return [call.on_tensors(call.leaves(xs))._data]
-    tensors = call.leaves(xs)
-    y = call.on_tensors(tensors)
-    g = np.array(call.cotangent, order="F")
-    return [y._data, *[found._data for found in gradients(y, tensors, cotangent=g)]]
-
-
-@check
 def out_argument(call: Call) -> bool:
     """Writing into `out=` gives what allocating gives."""
     function = call.op.function
@@ -258,7 +231,7 @@ def out_argument(call: Call) -> bool:
     return True
 
 
-def _takes_out(function: Any) -> bool:
+def _takes_out(function: Callable[..., object]) -> bool:
     if isinstance(function, np.ufunc):
         return True
     try:
@@ -267,20 +240,18 @@ def _takes_out(function: Any) -> bool:
         return False
 
 
-@check
 def wrong_call(call: Call) -> bool:
     """A keyword that does not exist and a complex operand raise a typed error."""
     if not call.xs:
         return False
     tensors = call.leaves()
-    operands = call.with_operands(tensors)
-    wrong = [(operands, {**call.params, "no_such_keyword": 1})]
+    wrong = [(call.with_operands(tensors), {**call.params, "no_such_keyword": 1})]
     if len(tensors) > 1:
         wrong.append((call.with_operands([*tensors[:-1], call.xs[-1] * 1j]), call.params))
-    for attempt, params in wrong:
+    for operands, params in wrong:
         try:
             with np.errstate(all="ignore"):
-                apply(call.op, attempt, params)
+                apply(call.op, operands, params)
         except TinygradError as error:
             if params is not call.params and call.op.name not in str(error):
                 fail(call, "wrong call", f"the message does not name the op: {error}")
