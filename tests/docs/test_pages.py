@@ -18,13 +18,15 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "```python" in PAGES[page] and page != TUTORIAL])
 def test_the_python_of_a_page_runs_and_prints_the_text_under_it(page):
-    everything = ""
+    everything, blocks = "", 0
     for kind, text, printed, _ in run(page):
         if kind == "python":
             everything += printed
+            blocks += 1
         if kind == "text":
             assert printed == text
     assert PRINTS.get(page, "") in everything
+    assert blocks == PAGES[page].count("```python")
 
 
 def test_the_tutorial_shows_all_that_it_prints_and_each_picture_that_it_draws():

@@ -2,15 +2,18 @@
 
 import io
 import re
+import sys
 from contextlib import redirect_stdout
 from pathlib import Path
+from textwrap import dedent
+from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in FILES}
 TUTORIAL = "docs/from_numpy_in_five_steps.md"
 
-PART = re.compile(r"^```(python|text)\n(.*?)^```|^!\[.*?\]\((.*?)\)", re.DOTALL | re.MULTILINE)
+PART = re.compile(r"^ *```(python|text)\n(.*?)^ *```|^!\[.*?\]\((.*?)\)", re.DOTALL | re.MULTILINE)
 
 
 def run(page):
@@ -18,9 +21,11 @@ def run(page):
 
     The text of a picture is where it is kept.
     """
-    names, printed = {"__name__": "page"}, ""
+    # Classes of a page can be pickled, as those of a script can.
+    sys.modules["page"] = ModuleType("page")
+    names, printed = vars(sys.modules["page"]), ""
     for part in PART.finditer(PAGES[page]):
-        kind, text = part[1] or "picture", part[3] or part[2]
+        kind, text = part[1] or "picture", part[3] or dedent(part[2])
         if kind == "python":
             line = PAGES[page][: part.start(2)].count("\n")
             with redirect_stdout(io.StringIO()) as out:

@@ -58,10 +58,12 @@ def _read(url: str, limit: int) -> bytes:
     body = bytearray()
     with _open(url) as response:
         # read1 returns what one receive brought; read would wait for a slow sender to fill its buffer.
-        while time.monotonic() < end and (piece := response.read1(1 << 16)):
+        while piece := response.read1(1 << 16):
             body += piece
             if len(body) > limit:
                 raise ValueError(f"more than the {limit} bytes expected")
+            if time.monotonic() >= end:
+                raise ValueError(f"not complete after {DEADLINE:g} seconds")
     return bytes(body)
 
 

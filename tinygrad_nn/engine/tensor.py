@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -82,9 +82,9 @@ def compute(
         out = op.function(*arrays, **params) if params else op.function(*arrays)
     except (ValueError, TypeError, IndexError) as error:
         raise explain(op, operands, arrays, params, error) from error
-    extra: Any = ()
+    residuals: Sequence[Any] = ()
     if op.residuals:
-        out, *extra = out
+        out, residuals = op.split(out)
     if type(out) is not _ndarray:
         out = np.asarray(out)
     result: Tensor = _new(Tensor)
@@ -97,7 +97,7 @@ def compute(
         if params:
             op.check_keywords(plan, params)
         arrays.append(out)
-        arrays += extra
+        arrays += residuals
         # Attributes are set here, because a call of __init__ costs as much as all this.
         result._node = node = _new(Node)
         node.op = op

@@ -17,7 +17,7 @@ from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.node import Leaf, Node, Source
 from tinygrad_nn.engine.tensor import Tensor, wrap
 from tinygrad_nn.engine.watcher import Tracer
-from tinygrad_nn.errors import CaptureError
+from tinygrad_nn.errors import CaptureError, GraphError
 from tinygrad_nn.graph.builder import Builder
 from tinygrad_nn.graph.ir import Data, Graph
 from tinygrad_nn.ops.shape import astype
@@ -128,7 +128,13 @@ def trace(function: Callable[..., Any], *args: Any) -> tuple[Graph, Any]:
 
     Raises:
         CaptureError: the function read the value of a tensor, which a replay could not repeat.
+        GraphError: `function` is none.
     """
+    if not callable(function):
+        raise GraphError(
+            f"trace: takes a function and its arguments, got {type(function).__name__}\n"
+            "  hint   t.graph().graph is the graph of a result"
+        )
     recorder = Recorder()
     return recorder.graph, record(recorder, function, *args)
 

@@ -66,6 +66,7 @@ class Optimizer:
         if not callable(lr):
             check_number(who, "lr", lr)
         self.lr = lr
+        self._check_rule(options)
         self.steps = np.zeros((), np.int64)
         self._rate = np.zeros(())
         self._options = options
@@ -76,6 +77,29 @@ class Optimizer:
         self._operands = [
             self._rule_operands(np.empty_like(parameter._data), state) for parameter, state in pairs
         ]
+
+    def _check_rule(self, options: Mapping[str, object]) -> None:
+        """Refuse a rule that a replay would leave out, or that does not take the options."""
+        who, rule = type(self).__name__, getattr(self, "rule", None)
+        if not isinstance(rule, Primitive) or 0 not in rule.writes:
+            what = (
+                f"{rule!r}, which does not say what it writes" if isinstance(rule, Primitive) else repr(rule)
+            )
+            raise BadRule(
+                f"{who}: its rule is {what}; expected a kernel that writes the parameter, its operand 0\n"
+                "  hint   @tn.kernel(None, None, ..., writes=(0,), differentiable=False, method=False)"
+            )
+        if isinstance(self.slots, str):
+            raise BadRule(f"{who}: slots is a string\n  hint   slots = ({self.slots!r},)")
+        kept = [k for k, name in enumerate(rule.operand_names) if name in self.slots and k not in rule.writes]
+        if kept:
+            names = ", ".join(rule.operand_names[k] for k in kept)
+            places = (*rule.writes, *kept)
+            raise BadRule(f"{who}: {rule.name} keeps {names} but does not write it\n  hint   writes={places}")
+        if unknown := [option for option in options if option not in rule.takes.names]:
+            raise BadRule(
+                f"{who}: {rule.name} takes no {', '.join(unknown)}\n  takes  {', '.join(rule.takes.names)}"
+            )
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""

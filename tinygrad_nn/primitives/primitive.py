@@ -67,6 +67,7 @@ class Primitive(Record):
         differentiable: bool = True,
     ) -> None:
         count = len(rules)
+        _check_options(name, residuals, domain, kinks)
         self.key = key
         self.function = function
         self.name = name
@@ -118,6 +119,7 @@ class Primitive(Record):
         """Compute the op; Tensors among the operands record it, anything else is plain NumPy."""
         operands, params = self.bind(args, kwargs)
         for x in operands:
+            # Tensor.__primitive__ is `apply` of the engine: an op itself never names the tensor.
             if type(x) not in _PLAIN and (record := getattr(type(x), "__primitive__", None)) is not None:
                 return record(self, operands, params)
         if self.writes:
@@ -125,7 +127,16 @@ class Primitive(Record):
                 if tracer.on_update(self, operands, params):
                     return None
         result = self.function(*operands, **params)
-        return result[0] if self.residuals else result
+        return self.split(result)[0] if self.residuals else result
+
+    def split(self, returned: Any) -> tuple[Any, list[Any]]:
+        """Return the result and the residuals of an op that has some."""
+        if type(returned) is not tuple or len(returned) != 1 + len(self.residuals):
+            names = ", ".join(self.residuals)
+            got = f"{len(returned)} values" if isinstance(returned, tuple) else type(returned).__name__
+            raise BadRule(f"{self.name}: returns (result, {names}), because of residuals=; got {got}")
+        result, *residuals = returned
+        return result, residuals
 
     def rule(self, index: int) -> Rule:
         """Return the rule of operand `index`; raise `NoGradientRule` where there is none."""
@@ -187,6 +198,17 @@ def primitive_of(key: object) -> Primitive:
     if not isinstance(record, Primitive):
         raise TypeError(f"{record!r} is made of other ops and has no rule of its own")
     return record
+
+
+def _check_options(name: str, residuals: object, domain: object, kinks: object) -> None:
+    wrong = {
+        'residuals={"s": lambda x: sigmoid(x)}': residuals is None or isinstance(residuals, Mapping),
+        "domain=(low, high), or one such pair for each operand": domain is None or isinstance(domain, tuple),
+        "kinks={0.0: slope}": callable(kinks) or isinstance(kinks, (Mapping, tuple)),
+    }
+    for hint, good in wrong.items():
+        if not good:
+            raise BadRule(f"{name}: {hint.partition('=')[0]}= has another form\n  hint   {hint}")
 
 
 RuleCall = tuple[int, Rule, tuple[int, ...]]

@@ -48,6 +48,7 @@ class Rule:
         self.keywords = tuple(p.name for p in keywords if p.name not in ("i", "shapes"))
         self.defaults = {p.name: p.default for p in keywords if p.default is not p.empty}
         self.plain = not keywords
+        # What the loop of the backward pass calls directly: one saved value, and no keywords.
         self.simple = self.plain and len(self.values) == 1
         self.wants_index = any(p.name == "i" for p in keywords)
         self.wants_shapes = any(p.name == "shapes" for p in keywords)

@@ -60,18 +60,18 @@ def draw(
         %2 = add(%1, 3)       ()
     """
     from tinygrad_nn.viz.picture import Picture
-    from tinygrad_nn.viz.scene import Options
+    from tinygrad_nn.viz.scene import settings
 
-    settings = Options(**options)
+    chosen = settings(options)
     if isinstance(target, Tensor):
         if inputs:
             raise GraphError(
                 "draw: a tensor has been computed already, so it takes no inputs\n  hint   draw(t)"
             )
-        builder = captured(target, names=settings.names)
-        return Picture(builder.graph, settings, builder.nodes, target._node)
+        builder = captured(target, names=chosen.names)
+        return Picture(builder.graph, chosen, builder.nodes, target._node)
     if isinstance(target, BaseException):
-        return Picture(from_error(target), settings, {}, None)
+        return Picture(from_error(target), chosen, {}, None)
     if not callable(target):
         raise GraphError(
             f"draw: {type(target).__name__} is neither a tensor, a function, a module nor an error"
@@ -88,9 +88,9 @@ def draw(
         results = tensors(result)
         if not results:
             raise GraphError(f"draw: {name} returned {type(result).__name__}, and no tensor to draw")
-        recorder.rename(settings.names or {})
+        recorder.rename(chosen.names or {})
         root = results[0]._node if len(results) == 1 else None
-        return Picture(recorder.graph, settings, recorder.nodes, root)
+        return Picture(recorder.graph, chosen, recorder.nodes, root)
 
 
 def _examples(target: Callable[..., object], inputs: Sequence[object]) -> list[object]:

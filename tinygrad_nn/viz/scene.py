@@ -7,7 +7,7 @@ What is left out is said in the notes. A scene has no positions, and no colours.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal, TypedDict, get_args
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.graph.ir import Call, Graph, Value, setting_text
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.primitives.signature import unknown_keyword
 from tinygrad_nn.viz.facts import Facts, number
 from tinygrad_nn.viz.module_calls import Frame, ModuleCalls
 from tinygrad_nn.viz.theme import LEGEND
@@ -65,6 +66,15 @@ class Options:
                 )
         if self.max_nodes is not None and self.max_nodes < 1:
             raise ValueError(f"max_nodes is a positive number or None, got {self.max_nodes!r}")
+
+
+def settings(options: DrawOptions) -> Options:
+    """Return the options of a picture, those not given at their defaults; refuse what is no option."""
+    known = [field.name for field in fields(Options)]
+    for name, value in dict(options).items():
+        if name not in known:
+            raise unknown_keyword("graph", name, value, known)
+    return Options(**options)
 
 
 @dataclass(slots=True)
