@@ -9,6 +9,7 @@ from tests.support.pages import PAGES, ROOT, TUTORIAL, run
 PRINTS = {"docs/speed.md": "def replay("}
 """What code without a text under it prints, at least."""
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+FILE = re.compile(r"`((?:docs|examples|tests|tinygrad_nn)/[\w/]+\.\w+)`")
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +53,8 @@ def test_the_tutorial_shows_all_that_it_prints_and_each_picture_that_it_draws():
 def test_links_to_files_lead_somewhere(page):
     for target in LINK.findall(PAGES[page]):
         assert "://" in target or (ROOT / page).parent.joinpath(target).exists(), f"{page} links to {target}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if FILE.search(PAGES[page])])
+def test_files_that_a_page_names_are_there(page):
+    assert [name for name in FILE.findall(PAGES[page]) if not (ROOT / name).exists()] == []
