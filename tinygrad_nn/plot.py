@@ -129,12 +129,12 @@ def decision_boundary(
     Raises:
         ShapeError: the points have not two features.
     """
-    from matplotlib.colors import ListedColormap, to_rgb
-
     X = plain(X)
     if X.ndim != 2 or X.shape[1] != 2:
         raise ShapeError(f"decision_boundary: points of shape (N, 2) are needed, got {X.shape}")
     ax = _axes(ax, (5.6, 4.6))
+    from matplotlib.colors import ListedColormap, to_rgb
+
     low, high = X.min(axis=0), X.max(axis=0)
     margin = 0.1 * np.maximum(high - low, 1e-9)
     sides = [np.linspace(a, b, resolution) for a, b in zip(low - margin, high + margin, strict=True)]

@@ -1,5 +1,8 @@
 """Derivatives as functions: gradients, grad, vjp, jvp, jacobian, hessian at their edges, and what they refuse."""
 
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 
@@ -178,3 +181,26 @@ def test_vjp_is_not_changed_by_later_writes_of_its_caller():
     _, pull = tn.vjp(lambda t: t * t, x)
     x += 10
     assert np.array_equal(pull(np.ones(2)).data, [2, 4])
+
+
+class Named(NamedTuple):
+    w: Any
+    b: Any
+
+
+class Pile(list):
+    pass
+
+
+def test_gradients_come_in_the_containers_that_the_tensors_were_in():
+    w, b = (tn.tensor(x, requires_grad=True) for x in (2.0, 3.0))
+    y = w * w * b
+    found = tn.gradients(y, {"w": w, "rest": [b, (w, Named(w, b))]}, retain_graph=True)
+    assert found["w"].item() == 12
+    assert [found["rest"][0].item(), found["rest"][1][0].item()] == [4, 12]
+    assert isinstance(found["rest"][1][1], Named)
+    pile = tn.gradients(y, Pile([b, w]), retain_graph=True)
+    assert type(pile) is Pile
+    assert [g.item() for g in pile] == [4, 12]
+    with pytest.raises(GraphError, match="every x is a tensor"):
+        tn.gradients(y, OrderedDict(w=w))

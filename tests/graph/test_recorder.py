@@ -8,7 +8,7 @@ import pytest
 import tinygrad_nn as tn
 from tests.support.networks import X, Y, network
 from tinygrad_nn import nn
-from tinygrad_nn.errors import CaptureError
+from tinygrad_nn.errors import CaptureError, GraphError
 from tinygrad_nn.graph.recorder import tensors, trace
 
 
@@ -178,3 +178,8 @@ def test_numbers_that_do_not_depend_on_inputs_may_be_read_during_capture():
     np.testing.assert_array_equal(graph.evaluate()[-1], X * 8)
     with pytest.raises(CaptureError, match="bool"):
         trace(lambda x: x if bool(x.sum() > 0) else -x, X)
+
+
+def test_trace_takes_a_function():
+    with pytest.raises(GraphError, match=r"got Tensor\n  hint   t.graph\(\).graph"):
+        tn.trace(tn.tensor(2.0))

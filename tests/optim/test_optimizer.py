@@ -170,3 +170,37 @@ def test_a_bad_rate_that_is_set_later_is_refused_when_its_step_comes(lr):
         optimizer.step()
     np.testing.assert_array_equal(w.data, weights()[0].data)
     assert optimizer.steps == 0
+
+
+def rule(*slots, writes, **options):
+    operands = ", ".join(["parameter", "gradient", *slots, "rate"])
+    names = {}
+    exec(f"def update({operands}): parameter -= rate * gradient", names)
+    count = 3 + len(slots)
+    return tn.kernel(*[None] * count, writes=writes, differentiable=False, method=False, **options)(
+        names["update"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("attributes", "options", "complaint"),
+    [
+        (dict, {}, "Own: its rule is None; expected a kernel that writes the parameter"),
+        (lambda: {"rule": abs}, {}, "Own: its rule is <built-in function abs>; expected a kernel"),
+        (lambda: {"rule": rule(writes=(), name="u1")}, {}, "<op u1>, which does not say what it writes"),
+        (lambda: {"rule": rule(writes=(0,), name="u2"), "slots": "velocity"}, {}, r"slots = \('velocity',\)"),
+        (
+            lambda: {"rule": rule("first", writes=(0,), name="u3"), "slots": ("first",)},
+            {},
+            r"u3 keeps first but does not write it\n  hint   writes=\(0, 2\)",
+        ),
+        (lambda: {"rule": rule(writes=(0,), name="u4")}, {"momentum": 0.9}, "Own: u4 takes no momentum"),
+        (lambda: {"rule": rule("second", writes=(0,), name="u5")}, {}, "u5: Own has no second for the rule"),
+    ],
+)
+def test_a_rule_that_could_not_be_replayed_is_refused_when_the_optimizer_is_made(
+    attributes, options, complaint
+):
+    own = type("Own", (tn.optim.Optimizer,), attributes())
+    with pytest.raises(BadRule, match=complaint):
+        own([tn.tensor([1.0], requires_grad=True)], 0.1, **options)

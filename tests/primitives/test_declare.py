@@ -180,3 +180,38 @@ def test_a_kernel_without_its_rules_is_refused_where_it_is_declared():
         tn.kernel(square)
     with pytest.raises(BadRule, match="a rule for each operand"):
         tn.kernel()
+
+
+@pytest.mark.parametrize("returned", [lambda s: s, lambda s: (s,), lambda s: (s, s, s)])
+def test_a_kernel_with_residuals_returns_them_too(returned):
+    forgot = tn.kernel(lambda g, s: g * s, residuals={"s": tn.sigmoid}, name="forgot")(
+        lambda x: returned(tn.sigmoid(x))
+    )
+    for x in (np.ones(3), tn.tensor([1.0, 2.0, 3.0], requires_grad=True)):
+        with pytest.raises(tn.errors.BadRule, match=r"forgot: returns \(result, s\), because of residuals="):
+            forgot(x)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"residuals": tn.sigmoid}, r"i0: residuals= .*\n  hint   residuals=\{"),
+        ({"kinks": 0.0}, r"i0: kinks= .*\n  hint   kinks=\{0.0: slope\}"),
+        ({"domain": 5}, r"i0: domain= .*\n  hint   domain=\(low, high\)"),
+        ({"onnx": "I0"}, r"i0: there is no option onnx=\n  hint   nothing; each format has a table"),
+        ({"internal": True}, r"i0: there is no option internal=\n  hint   method=False"),
+        ({"signature": "(n)->()"}, r"i0: there is no option signature=\n  hint   broadcasts=False"),
+        ({"s": lambda x: x}, r"i0: there is no option s=\n  hint   a value to save besides: residuals=\{'s'"),
+        ({"unknow": 3}, r"i0: there is no option unknow=\n  hint   help\(tn.op\) has the list"),
+        ({"kink": (0.0,)}, r"i0: there is no option kink=\n  hint   kinks="),
+    ],
+)
+def test_options_that_are_none_or_of_another_form_say_what_to_write(options, complaint):
+    with pytest.raises(tn.errors.BadRule, match=complaint):
+        tn.op(np.i0, lambda g, x: g * x, **options)
+    assert np.i0 not in REGISTRY
+
+
+def test_a_kernel_has_no_option_of_op():
+    with pytest.raises(tn.errors.BadRule, match=r"no option call=\n  hint   a value to save besides"):
+        tn.kernel(lambda g: g, call=np.abs)

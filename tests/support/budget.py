@@ -11,8 +11,9 @@ PACKAGE = Path(__file__).parents[2] / "tinygrad_nn"
 
 LINES = {
     # 1,700 was meant. The options of op, kernel and composite are written out with their types (130 lines more than
-    # as **options), the hooks of watchers are typed (30), a walk over containers serves everyone (30).
-    "primitives engine": 2000,
+    # as **options) and looked at when an op is declared (30), the hooks of watchers are typed (50), a walk over
+    # containers serves everyone (30).
+    "primitives engine": 2030,
     # 1,700 was meant. Signatures of kernels and composites say types, which a third of them need a line each for.
     "ops": 1810,
     "graph": 500,

@@ -81,3 +81,8 @@ def test_what_draws_is_loaded_when_something_is_drawn():
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout == "[] Picture DrawOptions False\n"
+
+
+def test_an_option_that_does_not_exist_is_named_with_those_that_do():
+    with pytest.raises(TypeError, match=r"graph: there is no keyword color='red'\n  takes  names, depth"):
+        loss().graph(color="red")

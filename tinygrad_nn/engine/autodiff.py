@@ -14,12 +14,9 @@ from tinygrad_nn.engine.backward import OnTensors, backward
 from tinygrad_nn.engine.conversions import seed_like
 from tinygrad_nn.engine.node import Leaf, Node, reachable
 from tinygrad_nn.engine.tensor import Operand, Tensor, wrap
-from tinygrad_nn.errors import DtypeError, GraphError, ShapeError
+from tinygrad_nn.errors import DtypeError, GraphError, SettingError, ShapeError
 from tinygrad_nn.primitives import Array, Function, Operands, Shape
 from tinygrad_nn.primitives.operands import as_array
-
-Function = Function
-
 
 Tensors = TypeVar("Tensors", Tensor, list[Tensor], tuple[Tensor, ...])
 
@@ -36,7 +33,8 @@ def gradients(
 
     Args:
         y: a result; a cotangent is needed unless it has one element.
-        xs: a tensor, or a list of them; the gradients come in the same form. Zeros where y does not depend on one.
+        xs: a tensor, or lists, tuples, named tuples and dicts of them, nested too; the gradients come in the same
+            form. Zeros where y does not depend on one.
         cotangent: the gradient of something with respect to y.
         create_graph: record the gradients themselves, so that they can be differentiated again.
         retain_graph: keep the graph of y; by default as `create_graph`.
@@ -51,7 +49,12 @@ def gradients(
         >>> first.item(), gradients(first, x).item()
         (27.0, 18.0)
     """
-    targets: list[Tensor] = list(trees.leaves(xs))
+    if isinstance(xs, (list, tuple)) and not trees.is_sequence(xs):
+        # A subclass, made again as it was made.
+        options: Any = {"cotangent": cotangent, "create_graph": create_graph, "retain_graph": retain_graph}
+        return type(xs)(gradients(y, list(xs), **options))
+    targets: list[Any] = []
+    trees.mapped(targets.append, xs)
     for x in targets:
         if not isinstance(x, Tensor) or not x.requires_grad:
             raise GraphError(
@@ -159,7 +162,8 @@ def _recorded(f: Function, xs: Sequence[Operand], who: str) -> tuple[Tensor, lis
     with context.changed(recording=True):
         variables = [_variable(x, who) for x in xs]
         y = _result(f(*variables), who)
-    for x in variables:  # what is recorded can go back; to everyone else they are constants from now on
+    # What is recorded can go back; to everyone else they are constants from now on.
+    for x in variables:
         if type(x._node) is Leaf:
             x._node.requires_grad = False
     return y, variables, _outside(y)
@@ -172,7 +176,7 @@ def _at(args: Operands, argnums: Shape, values: Sequence[object]) -> list[object
     return full
 
 
-def value_and_grad(f: Function, argnums: int | Shape = 0) -> Function:
+def value_and_grad(f: Function, argnums: int | Shape = 0) -> Callable[..., tuple[Tensor, Any]]:
     """Return a function that gives `(f(*args), gradient)`, the gradient with respect to the chosen arguments.
 
     Args:
@@ -189,7 +193,7 @@ def value_and_grad(f: Function, argnums: int | Shape = 0) -> Function:
     def differentiated(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
         for k in numbers:
             if not -len(args) <= k < len(args):
-                raise ValueError(f"argnums {k} is outside of the {len(args)} positional arguments")
+                raise SettingError(f"argnums {k} is outside of the {len(args)} positional arguments")
 
         def chosen(*values: Tensor) -> Tensor:
             return _result(f(*_at(args, numbers, values), **kwargs), "grad", scalar=True)
@@ -244,10 +248,8 @@ def jvp(
         pulled = _pull(y, dummy, [x._node for x in variables], True, True)
         total = wrap(np.zeros((), y.dtype), None)
         for x, v in zip(variables, directions, strict=True):
-            total = (
-                total
-                + (_filled(pulled.get(x._node), x) * (v if isinstance(v, Tensor) else as_array(v))).sum()
-            )
+            direction = v if isinstance(v, Tensor) else as_array(v)
+            total = total + (_filled(pulled.get(x._node), x) * direction).sum()
     value = y if inner else y.detach()
     if not total.requires_grad:
         return value, wrap(np.zeros(y.shape, y.dtype), None)
@@ -255,7 +257,7 @@ def jvp(
     return value, gradients(total, dummy, create_graph=linked)
 
 
-def jacobian(f: Function, argnums: int = 0) -> Function:
+def jacobian(f: Function, argnums: int = 0) -> Callable[..., Tensor]:
     """Return the function that computes the Jacobian of `f`, of shape (*result, *argument).
 
     Example:
@@ -282,7 +284,7 @@ def jacobian(f: Function, argnums: int = 0) -> Function:
     return differentiated
 
 
-def hessian(f: Function, argnums: int = 0) -> Function:
+def hessian(f: Function, argnums: int = 0) -> Callable[..., Tensor]:
     """Return the function that computes the matrix of second derivatives of `f`, of shape (*argument, *argument).
 
     Example:

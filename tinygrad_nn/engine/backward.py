@@ -17,7 +17,7 @@ import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.engine.node import Leaf, Node, Source, reachable
-from tinygrad_nn.engine.watcher import Watcher
+from tinygrad_nn.engine.watcher import Everyone
 from tinygrad_nn.errors import BadRule, GraphFreed, StaleValue
 from tinygrad_nn.ops.reduction import column_sums, sum_to
 from tinygrad_nn.primitives import Array, Params, Shape
@@ -32,7 +32,7 @@ def backward(
     wanted: Collection[Source] | None = None,
     sums: OnArrays | None = None,
     retain: bool = False,
-) -> dict[Source, Array]:
+) -> dict[Source, Any]:
     """Return the gradients of `wanted` (by default of all leaves that require one).
 
     Arrays are shared with nothing; tensors, made by `OnTensors`, may share theirs.
@@ -44,7 +44,10 @@ def backward(
     """
     sums = sums or OnArrays()
     watchers = context.current().watchers
+    tell = Everyone(watchers) if watchers else None
     needs = None if wanted is None else _on_the_way(wanted, root)
+    if needs is not None and root not in needs:
+        return {}
     gradients: dict[Source, Array] = {}
     totals, add, saved_by = sums.totals, sums.add, sums.saved_by
     totals[root] = cotangent
@@ -55,8 +58,8 @@ def backward(
         g = totals.pop(node)
         if wanted is not None and node in wanted:
             sums.hand_out({node: g}, gradients)
-        if watchers:
-            _tell(watchers, "before_rules", node, g)
+        if tell is not None:
+            tell.before_rules(node, g)
         operands, saved = node.operands, saved_by(node)
         for call in node.plan.calls:
             index, rule, places = call
@@ -66,21 +69,16 @@ def backward(
                 r = rule.function(g, saved[places[0]]) if rule.simple else _run(call, g, saved, node)
                 if type(r) is not np.ndarray or r.shape != parent.shape or r.dtype is not parent.dtype:
                     r = sums.unbroadcast(r, parent.shape, parent.dtype, node, index)
-                if watchers:
-                    _tell(watchers, "on_gradient", node, index, r)
+                if tell is not None:
+                    tell.on_gradient(node, index, r)
                 if add(parent, r) and type(parent) is Node and (needs is None or needs[parent]):
                     heappush(pending, (-parent.number, parent))
-        if watchers:
-            _tell(watchers, "after_rules", node)
+        if tell is not None:
+            tell.after_rules(node)
         if not retain:
             node.saved, node.operands = None, []
     sums.hand_out(totals, gradients)
     return gradients
-
-
-def _tell(watchers: Sequence[Watcher], event: str, *what: object) -> None:
-    for watcher in watchers:
-        getattr(watcher, event)(*what)
 
 
 def _run(call: RuleCall, g: Array, saved: Sequence[Any], node: Node) -> Any:
@@ -221,7 +219,7 @@ class OnTensors(OnArrays):
         super().__init__()
         self._wrap = wrap
 
-    def add(self, parent: Source, r: Array) -> bool:
+    def add(self, parent: Source, r: Any) -> bool:
         before = self.totals.get(parent)
         self.totals[parent] = r if before is None else before + r
         return before is None

@@ -23,8 +23,9 @@ def tell_tracers(tensor: object, how: str) -> None:
 
 def tell_of_assignment(tensor: Any, array: Array) -> None:
     """Tell tracers that a tensor gets another array; a capture refuses, because a replay could not repeat it."""
-    for tracer in context.current().tracers if array is not tensor._data else ():
-        tracer.on_assign(tensor)
+    if array is not tensor._data:
+        for tracer in context.current().tracers:
+            tracer.on_assign(tensor)
 
 
 class Conversions:

@@ -29,7 +29,7 @@ _KINDS: dict[type[Exception], type[TinygradError]] = {
 """What an error of NumPy becomes; the first that fits."""
 
 
-def explain(op: Primitive, operands: Any, arrays: Any, params: Params, error: Exception) -> Exception:
+def worded(op: Primitive, operands: Any, arrays: Any, params: Params, error: Exception) -> Exception:
     """Return the error to raise instead of NumPy's: one line of summary, then operands, module and a hint."""
     if isinstance(error, TinygradError):
         return error

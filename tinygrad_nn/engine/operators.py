@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn import context
-from tinygrad_nn.engine.failures import explain
+from tinygrad_nn.engine.failures import worded
 from tinygrad_nn.engine.tensor import NO_PARAMS, Tensor, apply, compute
 from tinygrad_nn.errors import DtypeError, GraphError
 from tinygrad_nn.ops import shape as shape_ops
@@ -81,7 +81,7 @@ def _written(op: Primitive, leaf: Tensor, other: Any) -> Tensor:
     try:
         op.key(*arrays, out=leaf._data.copy() if traced else leaf._data)
     except (ValueError, TypeError) as error:
-        raise explain(op, (leaf, other), arrays, {}, error) from error
+        raise worded(op, (leaf, other), arrays, {}, error) from error
     if traced:  # written down as an update, which a replay of the step does
         in_place_update(leaf._data, apply(op, (leaf, other))._data)
     leaf.data = leaf._data  # tells graphs that used it that it has changed

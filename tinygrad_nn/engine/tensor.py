@@ -13,7 +13,7 @@ from tinygrad_nn.context import DEFAULT, SCOPE, STATE
 from tinygrad_nn.engine.backward import OnTensors, commit
 from tinygrad_nn.engine.backward import backward as run_backward
 from tinygrad_nn.engine.conversions import Conversions, seed_like, tell_of_assignment, tell_tracers
-from tinygrad_nn.engine.failures import explain
+from tinygrad_nn.engine.failures import worded
 from tinygrad_nn.engine.fallback import without_rule
 from tinygrad_nn.engine.methods import Methods
 from tinygrad_nn.engine.node import Leaf, Node, tick
@@ -28,6 +28,7 @@ Operand: TypeAlias = "Tensor | ArrayLike"
 """What ops, layers and losses take: a tensor, or anything that `np.asarray` makes an array of."""
 
 NO_PARAMS: Params = {}
+# Looked up once: object.__new__ skips __init__, and a global is quicker than an attribute of numpy.
 _new: Any = object.__new__
 _ndarray = np.ndarray
 
@@ -81,7 +82,7 @@ def compute(
     try:
         out = op.function(*arrays, **params) if params else op.function(*arrays)
     except (ValueError, TypeError, IndexError) as error:
-        raise explain(op, operands, arrays, params, error) from error
+        raise worded(op, operands, arrays, params, error) from error
     residuals: Sequence[Any] = ()
     if op.residuals:
         out, residuals = op.split(out)
@@ -96,15 +97,13 @@ def compute(
         plan = op.plans.get(needs) or op.plan(needs, len(arrays))
         if params:
             op.check_keywords(plan, params)
-        arrays.append(out)
-        arrays += residuals
         # Attributes are set here, because a call of __init__ costs as much as all this.
         result._node = node = _new(Node)
         node.op = op
         node.operands = links
         node.params = params
         node.plan = plan
-        node.saved = plan.save(arrays)
+        node.saved = plan.save([*arrays, out, *residuals])
         node.shape = out.shape
         node.dtype = out.dtype
         node.scope = SCOPE.get()

@@ -30,14 +30,14 @@ def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
         >>> mapped(lambda x: -x, [1, {"a": (2, 3)}])
         [-1, {'a': (-2, -3)}]
     """
-    # Not by `is_sequence` and `rebuilt`: each call of a compiled function that returns several things comes here.
+    # Lists and tuples come first and alone: a call of a compiled function that returns several things comes here.
     kind = type(tree)
     if kind is list or kind is tuple:
         return kind([mapped(function, part) for part in tree])
     if kind is dict:
         return {key: mapped(function, part) for key, part in tree.items()}
-    if isinstance(tree, tuple) and hasattr(tree, "_make"):
-        return tree._make([mapped(function, part) for part in tree])
+    if is_sequence(tree):
+        return rebuilt(tree, (mapped(function, part) for part in tree))
     return function(tree)
 
 

@@ -46,6 +46,25 @@ class Watcher:
         """Called with the parameters of an optimizer before it updates the first of them."""
 
 
+class Everyone(Watcher):
+    """The watchers of a backward pass as one."""
+
+    def __init__(self, watchers: Sequence[Watcher]) -> None:
+        self._watchers = watchers
+
+    def before_rules(self, node: Node, cotangent: Any) -> None:
+        for watcher in self._watchers:
+            watcher.before_rules(node, cotangent)
+
+    def on_gradient(self, node: Node, index: int, gradient: Any) -> None:
+        for watcher in self._watchers:
+            watcher.on_gradient(node, index, gradient)
+
+    def after_rules(self, node: Node) -> None:
+        for watcher in self._watchers:
+            watcher.after_rules(node)
+
+
 class Tracer(Watcher):
     """A watcher that writes down what runs; backward passes run their rules on tensors, whose ops it sees too.
 

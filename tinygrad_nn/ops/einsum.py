@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives import Array, Call, Shapes, op
+from tinygrad_nn.primitives import Array, Sample, Shapes, op
 
 
 def _explicit(subscripts: str, ranks: list[int]) -> str:
@@ -53,7 +53,7 @@ def _spelled(args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
     return "->".join([",".join(terms[:count]), *terms[count:]]), args[: 2 * count : 2]
 
 
-def _adapt(*args: Any, optimize: Any = False, **other: Any) -> Call:
+def _adapt(*args: Any, optimize: Any = False, **other: Any) -> Sample:
     subscripts, operands = _spelled(args)
     params = {"subscripts": _explicit(subscripts, [np.ndim(x) for x in operands]), **other}
     if params.get("out", ...) is None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.ops.samples import cases
-from tinygrad_nn.primitives import Array, Call, Primitive, op
+from tinygrad_nn.primitives import Array, Primitive, Sample, op
 
 
 def _choice(function: Callable[..., Array], wins: Callable[[Array, Array], Array]) -> Primitive:
@@ -29,7 +29,7 @@ fmax = _choice(np.fmax, lambda p, q: (p > q) | (q != q))
 fmin = _choice(np.fmin, lambda p, q: (p < q) | (q != q))
 
 
-def _bounds(a: Array, a_min: object = np._NoValue, a_max: object = np._NoValue, **other: object) -> Call:
+def _bounds(a: Array, a_min: object = np._NoValue, a_max: object = np._NoValue, **other: object) -> Sample:
     """Read a call of clip as NumPy has it, with either pair of names and with bounds left out."""
     for name, bound in (("min", a_min), ("max", a_max)):
         if name in other and bound is not np._NoValue:

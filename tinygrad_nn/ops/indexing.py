@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.ops.samples import adjoint, cases, each, integers, mask
-from tinygrad_nn.primitives import Array, Call, kernel, op
+from tinygrad_nn.primitives import Array, Sample, kernel, op
 
 Index = tuple[Any, ...]
 
@@ -112,7 +112,7 @@ def scatter(g_: Array, *arrays: Array, index: Index, shape: tuple[int, ...]) -> 
     return out
 
 
-def _condition_and_choices(condition: object, *choices: object, **named: object) -> Call:
+def _condition_and_choices(condition: object, *choices: object, **named: object) -> Sample:
     """Read a call of where; NumPy has another function, one of the values, under the same name."""
     choices = (*choices, *named.values())
     if len(choices) != 2:

@@ -13,7 +13,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.ops.indexing import along
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives import Array, Call, Shapes, composite, op
+from tinygrad_nn.primitives import Array, Sample, Shapes, composite, op
 
 
 def _part(g: Array, *, i: int, shapes: Shapes, axis: int = 0) -> Array:
@@ -22,7 +22,7 @@ def _part(g: Array, *, i: int, shapes: Shapes, axis: int = 0) -> Array:
     return g[along(axis % len(shapes[i]), slice(start, start + shapes[i][axis]))]
 
 
-def _sequence(arrays: Iterable[Array], axis: int = 0, **other: object) -> Call:
+def _sequence(arrays: Iterable[Array], axis: int = 0, **other: object) -> Sample:
     return tuple(arrays), {"axis": axis, **other} if axis != 0 else other
 
 

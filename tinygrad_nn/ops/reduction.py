@@ -133,15 +133,15 @@ _BLOCK = 64
 
 def column_sums(x: Array) -> Array:
     """Sum the rows of a matrix: by BLAS, several times faster than NumPy's sum, float32 in blocks of bounded error."""
-    count = len(x)
-    if x.dtype.char == "d" or (count <= 2 * _BLOCK and x.dtype.char == "f"):
-        return ones(count, x.dtype.char) @ x
+    rows = len(x)
+    if x.dtype.char == "d" or (rows <= 2 * _BLOCK and x.dtype.char == "f"):
+        return ones(rows, x.dtype.char) @ x
     if x.dtype.char != "f":
         return np.add.reduce(x, 0, dtype=np.float64 if x.dtype.char == "e" else None).astype(x.dtype)
-    whole = count - count % _BLOCK
+    whole = rows - rows % _BLOCK
     blocks = ones(_BLOCK, "f") @ x[:whole].reshape(-1, _BLOCK, x.shape[1])
     total = np.add.reduce(blocks, axis=0, dtype=np.float64)
-    total += ones(count - whole, "f") @ x[whole:]
+    total += ones(rows - whole, "f") @ x[whole:]
     return total.astype(x.dtype)
 
 

@@ -11,7 +11,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from tinygrad_nn.errors import ArgumentError, NoGradientRule
 from tinygrad_nn.ops.indexing import put
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives import Array, Call, Shapes, composite, kernel, op
+from tinygrad_nn.primitives import Array, Sample, Shapes, composite, kernel, op
 
 _linear = partial(op, linear=True)
 reshape = _linear(
@@ -98,7 +98,7 @@ _REPEATING = ("edge", "reflect", "symmetric", "wrap")
 _PAD_KEYWORDS = {"constant_values": ("constant",), "reflect_type": ("reflect", "symmetric")}
 
 
-def _padding(array: Array, pad_width: Any, mode: object = "constant", **other: object) -> Call:
+def _padding(array: Array, pad_width: Any, mode: object = "constant", **other: object) -> Sample:
     """Read a call of pad, with a pair of widths for each axis; refuse what no rule covers."""
     if mode not in ("constant", *_REPEATING) or other.get("reflect_type") == "odd":
         raise NoGradientRule(

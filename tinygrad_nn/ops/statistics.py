@@ -13,7 +13,7 @@ from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.joining import as_rows
 from tinygrad_nn.ops.reduction import count, restore
 from tinygrad_nn.ops.samples import cases, each, positive
-from tinygrad_nn.primitives import Array, Axis, Call, composite, op
+from tinygrad_nn.primitives import Array, Axis, Sample, composite, op
 
 _SPREADS = (
     [(2, 3, 4), {}, {"axis": (0, 2), "ddof": 1}, {"axis": (-1, 0), "keepdims": True, "ddof": 2}],
@@ -32,7 +32,7 @@ def _share(shape: tuple[int, ...], axis: Axis, ddof: float) -> float:
     return 1 / free if free else math.inf
 
 
-def _corrected(a: object, **params: object) -> Call:
+def _corrected(a: object, **params: object) -> Sample:
     """Read a call of var or std, where NumPy takes the array API's correction for ddof."""
     if "correction" in params:
         ddof, correction = params.get("ddof"), params.pop("correction")
@@ -125,8 +125,8 @@ def nansum(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
 @composite(np.nanmean, samples=_SUMS)
 def nanmean(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """The mean of the elements that are not NaN; the others have the gradient 0."""
-    count = np.sum(~np.isnan(a), axis=axis, keepdims=keepdims)
-    return nansum(a, axis, keepdims=keepdims) / count
+    present = np.sum(~np.isnan(a), axis=axis, keepdims=keepdims)
+    return nansum(a, axis, keepdims=keepdims) / present
 
 
 _TABLES = [(5, 3), {"rowvar": False}, (2, 5), (5,), {}, (3, 5)]

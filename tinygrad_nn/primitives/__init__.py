@@ -2,21 +2,21 @@
 
 from tinygrad_nn.primitives.composite import Composite
 from tinygrad_nn.primitives.declare import composite, kernel, op
-from tinygrad_nn.primitives.operands import Array, Axis, Call, Function, Operands, Params, Shape, Shapes
+from tinygrad_nn.primitives.operands import Array, Axis, Function, Operands, Params, Shape, Shapes
 from tinygrad_nn.primitives.primitive import Primitive
-from tinygrad_nn.primitives.record import REGISTRY, Record
+from tinygrad_nn.primitives.record import REGISTRY, Record, Sample
 
 __all__ = [
     "REGISTRY",
     "Array",
     "Axis",
-    "Call",
     "Composite",
     "Function",
     "Operands",
     "Params",
     "Primitive",
     "Record",
+    "Sample",
     "Shape",
     "Shapes",
     "composite",

@@ -40,14 +40,14 @@ class Composite(Record):
         self.differentiable = differentiable
         self.__doc__ = function.__doc__
 
+    def __repr__(self) -> str:
+        return f"<composite {self.name}>"
+
 
 def _called_as(key: Any, function: Function, name: str, settings: tuple[str, ...]) -> Any:
     """Return a composite that is called as NumPy's function is, and refuses what it has no rule for."""
-    told = Signature(key, function)
-    takes, own = (
-        told if told.positions is not None else Signature(function, function),
-        Signature(function, function),
-    )
+    keys, own = Signature(key, function), Signature(function, function)
+    takes = keys if keys.positions is not None else own
     needed = [parameter for parameter in own.names if parameter not in own.defaults]
 
     @functools.wraps(function)

@@ -77,7 +77,7 @@ def op(
         BadRule: a rule asks for a name that does not exist, an option is unknown, or the op is registered already.
     """
     name = name or function.__name__
-    _refuse(name, unknown)
+    _refuse(op, name, unknown)
     record = Primitive(
         function,
         call or function,
@@ -141,7 +141,7 @@ def kernel(
     Raises:
         BadRule: no rules, a rule that is none, a lambda without `name=`, an unknown option.
     """
-    _refuse("kernel", unknown)
+    _refuse(kernel, "kernel", unknown)
     for rule in rules:
         if rule is not None and not takes_cotangent(rule):
             who = getattr(rule, "__name__", type(rule).__name__)
@@ -195,9 +195,9 @@ _GONE = {
 """Options there once were, and what to write now."""
 
 
-def _refuse(who: str, unknown: Mapping[str, object]) -> None:
+def _refuse(declares: Function, who: str, unknown: Mapping[str, object]) -> None:
+    known = [p.name for p in inspect.signature(declares).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for option, value in unknown.items():
-        known = [*inspect.signature(op).parameters, *inspect.signature(kernel).parameters]
         hint = _GONE.get(option) or next(iter(f"{word}=..." for word in get_close_matches(option, known)), "")
         if not hint and callable(value):
             hint = f"a value to save besides: residuals={{{option!r}: ...}}"

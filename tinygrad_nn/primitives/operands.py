@@ -21,8 +21,6 @@ Operands = tuple[Any, ...]
 """What an op is called with: arrays, tensors, Python numbers, lists of them."""
 Params = dict[str, Any]
 """The keywords of a call."""
-Call = tuple[Operands, Params]
-"""A call of an op: its operands and its parameters."""
 DEFAULT_DTYPE = np.dtype(np.float32)
 _KINDS = "fiub"
 

@@ -25,12 +25,12 @@ import numpy as np
 from tinygrad_nn import context
 from tinygrad_nn.errors import ArgumentError, BadRule, NoGradientRule
 from tinygrad_nn.primitives.operands import Function, Operands, Params
-from tinygrad_nn.primitives.record import REGISTRY, Domain, Record, Samples
+from tinygrad_nn.primitives.record import REGISTRY, Domain, Record, Sample, Samples
 from tinygrad_nn.primitives.rule import Rule
 from tinygrad_nn.primitives.signature import Signature
 
 Kinks = tuple[float, ...] | Mapping[float, Any] | Function
-Adapt = Callable[..., tuple[Operands, Params]]
+Adapt = Callable[..., Sample]
 
 _LETTERS = "abcdef"
 _PLAIN = frozenset({np.ndarray, float, int, bool})

@@ -18,7 +18,7 @@ Interval = tuple[float, float]
 Domain = Interval | tuple[Interval, ...]
 """Where operands are drawn from: one interval for all, or one for each."""
 Sample = tuple[Operands, Params]
-"""One call to check an op with: its operands and its parameters."""
+"""One call of an op: its operands and its parameters."""
 Samples = Callable[[np.random.Generator], list[Sample]]
 
 
@@ -45,9 +45,6 @@ class Record:
     samples: Samples | None
     analytic: bool
     differentiable: bool
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__.lower()} {self.name}>"
 
 
 REGISTRY: dict[object, Record] = {}
