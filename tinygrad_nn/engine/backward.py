@@ -176,8 +176,9 @@ class OnArrays:
 
     def hand_out(self, totals: dict[Source, Array], gradients: dict[Source, Array]) -> None:
         """Move totals to gradients, which share memory with nothing."""
+        own = self.own
         for source, g in totals.items():
-            gradients[source] = g if source in self.own else g.copy()
+            gradients[source] = g if source in own else g.copy()
 
     def unbroadcast(self, r: Array, shape: Shape, dtype: np.dtype, node: Node, index: int) -> Any:
         """Bring what a rule returned to the shape and dtype of its operand: sum, broadcast, cast."""

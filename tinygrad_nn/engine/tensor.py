@@ -103,7 +103,7 @@ def compute(
         node.operands = links
         node.params = params
         node.plan = plan
-        node.saved = plan.save([*arrays, out, *residuals])
+        node.saved = plan.save([*arrays, out, *residuals] if residuals else [*arrays, out])
         node.shape = out.shape
         node.dtype = out.dtype
         node.scope = SCOPE.get()
