@@ -499,3 +499,23 @@ def test_a_named_tuple_is_an_argument_of_arrays_given_anew():
         assert compiled(Batch(np.array([k]), np.array([k]))).data == [k * k]
         assert compiled(Batch(tn.tensor([k]))).data == [2 * k]
     assert len(compiled.programs) == 2
+
+
+@pytest.mark.parametrize("operand", ["labels of nll", "a mask of a kernel of one's own", "indices"])
+def test_operands_without_a_rule_are_followed_into_rules(operand, backend):
+    masked = tn.kernel(lambda g, m: g * (m > 0), None, name="masked")(lambda x, m: x * (m > 0))
+    loss = {
+        "labels of nll": lambda x, y: tn.nn.losses.nll(tn.log_softmax(x), y),
+        "a mask of a kernel of one's own": lambda x, y: masked(x, (y - 1)[:, None]).sum(),
+        "indices": lambda x, y: (np.take_along_axis(x, y[:, None], axis=1) ** 2).sum(),
+    }[operand]
+
+    def gradient(x, y):
+        return tn.value_and_grad(lambda x: loss(x, y))(x)
+
+    compiled = tn.compile(gradient, backend)
+    x = np.arange(6.0).reshape(2, 3) / 4
+    for labels in (np.array([0, 1]), np.array([2, 2]), np.array([1, 0])):
+        for found, expected in zip(compiled(x, labels), gradient(x, tn.tensor(labels)), strict=True):
+            np.testing.assert_allclose(found.data, expected.data, rtol=1e-12)
+    assert len(compiled.programs) == 1

@@ -258,12 +258,10 @@ class OnTensors(OnArrays):
         return [values[name] for name in node.plan.names]
 
     def _operand(self, node: Node, index: int, array: Array) -> Any:
-        if not node.op.variadic and node.op.rules[index] is None:
-            return array
         operand = node.operands[index]
         if type(operand) in (Node, Leaf):
             return self._wrap(array, operand)
-        # A constant is wrapped too, so that watchers see what uses it.
+        # A constant is wrapped too, labels and masks among them, so that watchers see what a rule makes of it.
         return self._wrap(array, None) if isinstance(array, np.ndarray) else array
 
 
