@@ -272,3 +272,45 @@ def test_without_file_locks_as_on_windows_files_are_written_and_remains_removed(
     module["write_atomically"](target, [b"new ", b"contents"])
     assert target.read_bytes() == b"new contents"
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_no_open_file_is_replaced_which_windows_refuses(target, monkeypatch):
+    replace, opened = os.replace, []
+
+    def like_windows(source, destination):
+        opened.extend(f"/proc/self/fd/{k}" for k in os.listdir("/proc/self/fd"))
+        held = {os.path.realpath(link) for link in opened}
+        if {os.path.realpath(source), os.path.realpath(destination)} & held:
+            raise PermissionError(errno.EACCES, "the file is being used by another process", source)
+        replace(source, destination)
+
+    monkeypatch.setattr(os, "replace", like_windows)
+    files.write_atomically(target, [NEW])
+    assert opened
+    assert target.read_bytes() == NEW
+
+
+@posix
+def test_where_there_are_no_locks_files_are_written_all_the_same(target, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOTSUP, "no locks here")
+
+    monkeypatch.setattr(files.fcntl, "flock", none)
+    files.write_atomically(target, [NEW])
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_file_that_is_taken_for_remains_before_it_takes_its_place_is_written_again(target, monkeypatch):
+    replace, gone = os.replace, []
+
+    def late(source, destination):
+        if not gone:
+            gone.append(source)
+            os.unlink(source)
+        replace(source, destination)
+
+    monkeypatch.setattr(os, "replace", late)
+    files.write_atomically(target, (piece for piece in [b"new ", b"contents"]))
+    assert len(gone) == 1
+    assert target.read_bytes() == b"new contents"
+    assert list(target.parent.iterdir()) == [target]

@@ -6,9 +6,10 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import IO
 
 StrPath = str | os.PathLike[str]
 
@@ -53,31 +54,58 @@ def write_atomically(path: StrPath, pieces: Iterable[bytes | memoryview]) -> Non
     if target.exists() and not target.is_file():
         raise OSError(errno.EISDIR, "this is not a file", os.fspath(target))
     _remove_remains(target)
-    while not _try_to_write(target, pieces):
+    written: list[bytes | memoryview] = []
+    source = iter(pieces)
+    while not _try_to_write(target, _again(written, source)):
         pass
     _flush_folder(target.parent)
 
 
+def _again(
+    written: list[bytes | memoryview], source: Iterator[bytes | memoryview]
+) -> Iterator[bytes | memoryview]:
+    """Yield what an earlier try has written, and then the rest, which is remembered for another."""
+    yield from list(written)
+    for piece in source:
+        written.append(piece)
+        yield piece
+
+
 def _try_to_write(target: Path, pieces: Iterable[bytes | memoryview]) -> bool:
-    """Write and replace; False if another writer took the file for remains in the moment before it was locked."""
+    """Write and replace; False if another writer took the file for remains while it was not locked."""
     partial = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with open(descriptor, "wb") as file:
-            if fcntl is not None:
-                # A lock ends with the process, however that ends.
-                fcntl.flock(file, fcntl.LOCK_EX)
+            _lock(file)
             if not partial.exists():
                 return False
             for piece in pieces:
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())
+        # Only now, although the lock has ended: Windows replaces no file that is open.
+        try:
             os.replace(partial, target)
+        except FileNotFoundError:
+            if target.parent.exists():
+                return False
+            raise
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
     return True
+
+
+def _lock(file: IO[bytes], *, wait: bool = True) -> None:
+    """Lock a file until it is closed or its process ends, however that ends; where there are locks."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as fault:
+        if fault.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK):
+            raise
 
 
 def _prefix(target: Path) -> str:
@@ -89,8 +117,7 @@ def _remove_remains(target: Path) -> None:
     for partial in target.parent.glob("*.partial"):
         if partial.name.startswith(_prefix(target)):
             with contextlib.suppress(OSError), open(partial, "rb") as file:
-                if fcntl is not None:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(file, wait=False)
                 partial.unlink()
 
 
