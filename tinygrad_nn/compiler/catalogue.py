@@ -117,7 +117,7 @@ ROWS: dict[object, Row] = {
     np.concatenate: Row(into=kernels.concatenate),
     np.transpose: Row(view=_transposed),
     np.swapaxes: Row(view=np.swapaxes),
-    np.reshape: Row(view=np.reshape, keeps=True),
+    np.reshape: Row(view=shape.reshaped, keeps=True),
     np.broadcast_to: Row(view=np.broadcast_to, keeps=True),
     np.expand_dims: Row(view=np.expand_dims, keeps=True),
     np.squeeze: Row(view=np.squeeze, keeps=True),

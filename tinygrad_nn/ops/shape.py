@@ -14,9 +14,23 @@ from tinygrad_nn.ops.samples import cases, each
 from tinygrad_nn.primitives import Array, Sample, Shapes, composite, kernel, op
 
 _linear = partial(op, linear=True)
+
+
+def reshaped(x: Array, shape: Any, order: Any = "C") -> Array:
+    """np.reshape by position: before NumPy 2.1 the keyword was newshape."""
+    return np.reshape(x, shape, order)
+
+
+def _new_shape(a: object, shape: object = None, order: str = "C", **other: object) -> Sample:
+    usual = {} if order == "C" else {"order": order}
+    return (a,), {"shape": other.pop("newshape", shape), **usual, **other}
+
+
 reshape = _linear(
     np.reshape,
     lambda g, *, shapes, shape=None, order="C": np.reshape(g, shapes[0], order=order),
+    call=reshaped,
+    adapt=_new_shape,
     samples=cases(
         [(2, 3, 4), {"shape": each((4, 6), (-1,))}, {"shape": (3, -1), "order": "F"}],
         [(), {"shape": (1, 1)}, (1,), {"shape": ()}, (0, 2), {"shape": (3, 0)}],
