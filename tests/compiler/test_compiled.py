@@ -391,6 +391,23 @@ def test_a_replay_allocates_nothing_large_and_needs_no_more_than_by_hand(workloa
     assert step.programs[0].nbytes <= 1.1 * peak(hand) + 64 * 1024
 
 
+def test_an_argument_that_requires_grad_is_refused_on_every_call():
+    double = tn.compile(lambda x, factor=2: x * factor, "numpy")
+    plain, leaf = tn.tensor(np.ones(2)), tn.tensor(np.ones(2), requires_grad=True)
+    with pytest.raises(
+        errors.CaptureError, match=r"shape \(2,\) requires grad, but a replay records no graph"
+    ):
+        double(leaf)
+    assert double(plain).tolist() == [2, 2]
+    assert double(plain, factor=plain).tolist() == [1, 1]
+    for args, kwargs in (((leaf,), {}), ((leaf * 2,), {}), ((plain,), {"factor": leaf})):
+        with pytest.raises(errors.CaptureError, match="requires grad"):
+            double(*args, **kwargs)
+    leaf.requires_grad = False
+    assert double(leaf).tolist() == [2, 2]
+    assert len(double.programs) == 2
+
+
 def test_bad_backends_and_steps_are_refused():
     with pytest.raises(ValueError, match="backend"):
         tn.compile(lambda x: x, backend="cuda")

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba")
-from tinygrad_nn.compiler import numba_backend
-from tinygrad_nn.compiler import numba_math
+from tinygrad_nn.compiler import numba_backend, numba_math
 from tinygrad_nn.files import cache_folder
 
 TEXT = f"{numba_backend.HEADER}def segment(v0):\n    for i in range(v0.size):\n        v0[i] = v0[i] * 7\n"
