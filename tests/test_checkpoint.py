@@ -13,13 +13,14 @@ import pytest
 import safetensors.numpy
 
 import tinygrad_nn as tn
+from tests.support import networks
 from tinygrad_nn import checkpoint, nn, optim
 from tinygrad_nn.data import batches, batches_forever, batches_with_replacement
 from tinygrad_nn.errors import CheckpointError, DtypeError
 
 
 def network(seed=0, hidden=3):
-    return nn.Sequential(nn.Dense(2, hidden, rng=seed), nn.Tanh(), nn.Dense(hidden, 2, rng=seed + 1))
+    return networks.network(seed, widths=(2, hidden, 2))
 
 
 def digest(module):

@@ -28,7 +28,7 @@ def numpy_by_hand(workload: Workload) -> Contestant:
     return by_hand(workload), _as_is
 
 
-def _our_step(workload: Workload) -> Callable[[Any, Any], Any]:
+def our_step(workload: Workload) -> Callable[[Any, Any], Any]:
     kinds = {"tanh": tn.nn.Tanh, "sigmoid": tn.nn.Sigmoid, "relu": tn.nn.ReLU}
     modules: list[Any] = []
     for weight, bias in workload.first_weights():
@@ -52,19 +52,19 @@ def _our_step(workload: Workload) -> Callable[[Any, Any], Any]:
 
 
 def eager(workload: Workload) -> Contestant:
-    return _our_step(workload), _as_is
+    return our_step(workload), _as_is
 
 
 def compiled(workload: Workload) -> Contestant:
-    return tn.compile(_our_step(workload)), _as_is
+    return tn.compile(our_step(workload)), _as_is
 
 
 def compiled_numpy(workload: Workload) -> Contestant:
-    return tn.compile(_our_step(workload), backend="numpy"), _as_is
+    return tn.compile(our_step(workload), backend="numpy"), _as_is
 
 
 def compiled_numba(workload: Workload) -> Contestant:
-    return tn.compile(_our_step(workload), backend="numba"), _as_is
+    return tn.compile(our_step(workload), backend="numba"), _as_is
 
 
 def _torch_parts(workload: Workload) -> tuple[Any, Any, Any]:

@@ -10,10 +10,11 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.benchmarks.by_hand import by_hand
-from tests.benchmarks.contestants import _our_step
+from tests.benchmarks.contestants import our_step
 from tests.benchmarks.workloads import WORKLOADS, Workload
 from tests.support.leaves import vector
-from tests.support.steps import assert_twins, network, pair, problem, training_step
+from tests.support.networks import network
+from tests.support.steps import assert_twins, pair, problem, training_step
 from tinygrad_nn import errors
 
 SMALL = Workload("small", (6, 5, 4, 3), 16, "tanh", "adam", 0.01)
@@ -22,7 +23,7 @@ SMALL = Workload("small", (6, 5, 4, 3), 16, "tanh", "adam", 0.01)
 @pytest.mark.parametrize("workload", [*WORKLOADS, SMALL], ids=lambda workload: workload.name)
 def test_twenty_steps_equal_the_eager_ones(workload, backend):
     x, labels = workload.batch_of_data()
-    eager, compiled = _our_step(workload), tn.compile(_our_step(workload), backend=backend)
+    eager, compiled = our_step(workload), tn.compile(our_step(workload), backend=backend)
     rtol = 1e-10 if workload.dtype == "float64" else 2e-3
     for _ in range(20):
         np.testing.assert_allclose(compiled(x, labels).item(), eager(x, labels).item(), rtol=rtol)
@@ -373,7 +374,7 @@ def test_threads_take_turns(backend):
 @pytest.mark.parametrize("workload", WORKLOADS[:5], ids=lambda workload: workload.name)
 def test_a_replay_allocates_nothing_large_and_needs_no_more_than_by_hand(workload, backend):
     x, labels = workload.batch_of_data()
-    step, hand = tn.compile(_our_step(workload), backend=backend), by_hand(workload)
+    step, hand = tn.compile(our_step(workload), backend=backend), by_hand(workload)
     for run in (step, hand):
         run(x, labels)
         run(x, labels)
@@ -389,6 +390,23 @@ def test_a_replay_allocates_nothing_large_and_needs_no_more_than_by_hand(workloa
     # With NumPy, up to 8,192 elements at a time pass through the buffers of its own iterators where it broadcasts.
     assert peak(step) < (48 if backend == "numpy" else 4) * 1024
     assert step.programs[0].nbytes <= 1.1 * peak(hand) + 64 * 1024
+
+
+def test_an_argument_that_requires_grad_is_refused_on_every_call():
+    double = tn.compile(lambda x, factor=2: x * factor, "numpy")
+    plain, leaf = tn.tensor(np.ones(2)), tn.tensor(np.ones(2), requires_grad=True)
+    with pytest.raises(
+        errors.CaptureError, match=r"shape \(2,\) requires grad, but a replay records no graph"
+    ):
+        double(leaf)
+    assert double(plain).tolist() == [2, 2]
+    assert double(plain, factor=plain).tolist() == [1, 1]
+    for args, kwargs in (((leaf,), {}), ((leaf * 2,), {}), ((plain,), {"factor": leaf})):
+        with pytest.raises(errors.CaptureError, match="requires grad"):
+            double(*args, **kwargs)
+    leaf.requires_grad = False
+    assert double(leaf).tolist() == [2, 2]
+    assert len(double.programs) == 2
 
 
 def test_bad_backends_and_steps_are_refused():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba")
-from tinygrad_nn.compiler import numba_backend
-from tinygrad_nn.compiler import numba_math as cm
+from tinygrad_nn.compiler import numba_backend, numba_math
+from tinygrad_nn.files import cache_folder
 
 TEXT = f"{numba_backend.HEADER}def segment(v0):\n    for i in range(v0.size):\n        v0[i] = v0[i] * 7\n"
 
@@ -37,7 +37,7 @@ def test_loops_are_written_once_and_found_again(cold, monkeypatch):
     (text,) = cold.glob("loops_*.py")
     assert text.read_text() == TEXT
     assert list(cold.glob("**/*.nbi")), "Numba keeps its machine code beside the text"
-    assert not list(cold.glob("*.tmp"))
+    assert not list(cold.glob("*.partial"))
     kept = text.stat().st_mtime_ns
     assert times_seven() == [0, 7, 14]
     monkeypatch.setattr(numba_backend, "_FUNCTIONS", {})  # as in a new process
@@ -47,19 +47,24 @@ def test_loops_are_written_once_and_found_again(cold, monkeypatch):
 
 def test_loops_of_another_version_are_not_taken_for_these(cold, monkeypatch, tmp_path):
     times_seven()
-    other = tmp_path / "compile_math.py"
+    other = tmp_path / "numba_math.py"
     other.write_text("# another version")
     monkeypatch.setattr(numba_backend, "_FUNCTIONS", {})
-    monkeypatch.setattr(cm, "__file__", str(other))
+    monkeypatch.setattr(numba_math, "__file__", str(other))
     times_seven()
     assert len(list(cold.glob("loops_*.py"))) == 2
 
 
-@pytest.mark.parametrize("obstacle", ["a file in the way", "no right to write"])
+@pytest.mark.parametrize("obstacle", ["a file in the way", "no right to write", "no home directory"])
 def test_where_nothing_can_be_kept_loops_live_in_a_temporary_folder(cold, monkeypatch, tmp_path, obstacle):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     if obstacle == "a file in the way":
         cold.parents[1].write_text("not a folder")
+    elif obstacle == "no home directory":
+        monkeypatch.delenv("XDG_CACHE_HOME")
+        monkeypatch.setattr("os.path.expanduser", lambda path: path)
+        with pytest.raises(RuntimeError, match="home directory"):
+            cache_folder()
     else:
         monkeypatch.setattr(numba_backend.os, "access", lambda *_: False)
     assert times_seven() == [0, 7, 14]

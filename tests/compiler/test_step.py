@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
-from tests.support.steps import assert_twins, network, problem, training_step
+from tests.support.networks import network
+from tests.support.steps import assert_twins, problem, training_step
 from tinygrad_nn import errors
 from tinygrad_nn.graph.recorder import trace
 
@@ -203,7 +204,7 @@ def test_capture_has_no_side_effects(backend):
 def test_a_failed_capture_changes_nothing():
     model = network()
     optimizer = tn.optim.SGD(model.parameters(), lr=0.1)
-    model.parameters()[0].grad = np.ones((4, 5), np.float32)
+    model.parameters()[0].grad = np.ones((5, 4), np.float32)
     before = model.state_dict()
 
     def step(x, labels):

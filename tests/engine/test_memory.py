@@ -6,6 +6,7 @@ import pytest
 import tinygrad_nn as tn
 from tests.support.leaves import leaf, vector
 from tinygrad_nn.errors import StaleValue
+from tinygrad_nn.testing.battery.duties import memory_layouts
 
 SHARING = {
     "add": lambda a, b: a + b,
@@ -94,25 +95,8 @@ def test_an_optimizer_step_between_forward_and_backward_is_named():
         loss.backward()
 
 
-def layouts_of(x):
-    wide = np.zeros((2 * x.shape[0], 2 * x.shape[1]))
-    wide[::2, ::2] = x
-    frozen = x.copy()
-    frozen.flags.writeable = False
-    misaligned = np.zeros(x.nbytes + 1, np.uint8)[1:].view(np.float64).reshape(x.shape)
-    misaligned[...] = x
-    return {
-        "Fortran": np.asfortranarray(x),
-        "negative": x[::-1, ::-1].copy()[::-1, ::-1],
-        "strided": wide[::2, ::2],
-        "misaligned": misaligned,
-        "read-only": frozen,
-        "big-endian": x.astype(">f8"),
-    }
-
-
 @pytest.mark.case("H126")
-@pytest.mark.parametrize("name", layouts_of(np.ones((2, 3))))
+@pytest.mark.parametrize("name", dict(memory_layouts(np.ones((2, 3)))))
 @pytest.mark.parametrize("door", [tn.tensor, tn.as_tensor])
 def test_every_memory_layout_gives_the_same(name, door):
     x = np.random.default_rng(0).normal(size=(3, 4))
@@ -124,7 +108,7 @@ def test_every_memory_layout_gives_the_same(name, door):
         y.sum().backward()
         return y.data, t.grad
 
-    value, gradient = both(layouts_of(x)[name])
+    value, gradient = both(dict(memory_layouts(x))[name])
     expected, expected_gradient = both(x)
     np.testing.assert_allclose(value, expected, rtol=1e-14)
     np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-14)

@@ -9,12 +9,12 @@ import tinygrad_nn as tn
 from tests.support.networks import X, Y, network
 from tinygrad_nn import nn
 from tinygrad_nn.errors import GraphError, GraphFreed
-from tinygrad_nn.graph.builder import from_error, from_result
+from tinygrad_nn.graph.builder import captured, from_error
 
 
 def test_an_existing_result_prints_one_line_an_op():
     loss = nn.losses.cross_entropy(network()(X), Y)
-    assert from_result(loss, names={"x": X}).check().text() == (
+    assert captured(loss, names={"x": X}).graph.check().text() == (
         "%1 = matmul(x, 0.weight)         (8, 4)   Sequential / 0: Dense\n"
         "%2 = add(%1, 0.bias)             (8, 4)   Sequential / 0: Dense\n"
         "%3 = tanh(%2)                    (8, 4)   Sequential / 1: Tanh\n"
@@ -26,19 +26,19 @@ def test_an_existing_result_prints_one_line_an_op():
 
 def test_replaying_a_captured_result_gives_it_again():
     loss = nn.losses.cross_entropy(network()(X), Y)
-    assert from_result(loss).evaluate()[-1] == loss.item()
+    assert captured(loss).graph.evaluate()[-1] == loss.item()
 
 
 def test_an_operand_used_twice_stands_there_twice():
     x = tn.tensor(2.0, requires_grad=True, name="x")
-    graph = from_result(x * x)
+    graph = captured(x * x).graph
     assert graph.values[-1].operands == (0, 0)
 
 
 def test_promotion_of_a_zero_dimensional_leaf_is_replayed():
     scale = tn.tensor(np.float64(2), requires_grad=True)
     y = scale * tn.tensor([1.0, 2.0])
-    values = from_result(y).evaluate()
+    values = captured(y).graph.evaluate()
     assert values[-1].dtype == y.dtype == np.float32
 
 
@@ -47,14 +47,14 @@ def test_capture_of_a_released_graph_says_what_to_do():
     y = x * x
     y.backward()
     with pytest.raises(GraphFreed, match="retain_graph=True"):
-        from_result(y)
+        captured(y)
 
 
 def test_a_parameter_changed_since_is_noted():
     x = tn.tensor(2.0, requires_grad=True, name="x")
     y = x * x
     x.data = np.float32(3)
-    assert "x () has changed since" in from_result(y).notes[0]
+    assert "x () has changed since" in captured(y).graph.notes[0]
 
 
 def test_an_error_has_the_graph_up_to_the_op_that_failed():
@@ -73,7 +73,7 @@ def test_two_models_with_the_same_names_are_told_apart():
         pass
 
     y = Decoder(nn.Dense(4, 2, rng=0))(nn.Sequential(nn.Dense(5, 4, rng=1))(X))
-    names = [value.name for value in from_result(y).values if value.kind == "parameter"]
+    names = [value.name for value in captured(y).graph.values if value.kind == "parameter"]
     assert names == ["Sequential.0.weight", "Sequential.0.bias", "Decoder.0.weight", "Decoder.0.bias"]
 
 
@@ -81,4 +81,4 @@ def test_a_chain_of_30000_ops_is_captured():
     y = tn.tensor(1.0, requires_grad=True)
     for _ in range(30_000):
         y = y + 1
-    assert len(from_result(y).ops) == 30_000
+    assert len(captured(y).graph.ops) == 30_000

@@ -6,7 +6,7 @@ import pytest
 import tinygrad_nn as tn
 from tests.support.networks import X
 from tinygrad_nn.errors import GraphError
-from tinygrad_nn.graph.builder import from_result
+from tinygrad_nn.graph.builder import captured
 from tinygrad_nn.graph.recorder import trace
 
 
@@ -42,7 +42,7 @@ def test_a_graph_that_was_changed_wrongly_is_refused(change, problem):
 
 
 def test_an_invalid_graph_is_refused_with_everything_that_is_wrong():
-    graph = from_result(tn.tensor(1.0, requires_grad=True) + 1)
+    graph = captured(tn.tensor(1.0, requires_grad=True) + 1).graph
     graph.values[-1].operands = (5,)
     graph.outputs = (9,)
     with pytest.raises(GraphError) as caught:

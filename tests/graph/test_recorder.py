@@ -172,6 +172,14 @@ def test_a_function_without_a_signature_has_numbered_inputs():
     assert [graph.values[k].name for k in graph.inputs] == ["input0", "input1"]
 
 
+def test_inputs_are_called_as_positional_parameters_alone():
+    def f(first, /, second, *more, flag=False, **others):
+        return first * second * more[0] * more[1]
+
+    graph, _ = trace(f, *[X] * 4)
+    assert [graph.values[k].name for k in graph.inputs] == ["first", "second", "input2", "input3"]
+
+
 def test_numbers_that_do_not_depend_on_inputs_may_be_read_during_capture():
     scale = tn.tensor(2.0)
     graph, _ = trace(lambda x: x * float(scale) * scale * float(scale), X)

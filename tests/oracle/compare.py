@@ -6,6 +6,7 @@ import numpy as np
 
 import tinygrad_nn as tn
 from tests.support.op_calls import calls_of
+from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.tensor import apply
 from tinygrad_nn.primitives.composite import Composite
 from tinygrad_nn.primitives.record import REGISTRY
@@ -49,18 +50,18 @@ class Disagreement:
             self.relative = max(self.relative, difference / max(1.0, float(np.abs(expected[finite]).max())))
 
 
+def _is_float_array(x):
+    return getattr(x, "dtype", np.dtype(bool)).kind == "f"
+
+
 def floats(x):
     """Return the floating arrays among nested operands."""
-    if isinstance(x, (list, tuple)):
-        return [array for part in x for array in floats(part)]
-    return [np.asarray(x)] if getattr(x, "dtype", np.dtype(bool)).kind == "f" else []
+    return [np.asarray(part) for part in trees.leaves(x) if _is_float_array(part)]
 
 
 def replace(x, arrays):
     """Return nested operands with their floating arrays replaced, in order, by those of an iterator."""
-    if isinstance(x, (list, tuple)):
-        return type(x)(replace(part, arrays) for part in x)
-    return next(arrays) if getattr(x, "dtype", np.dtype(bool)).kind == "f" else x
+    return trees.mapped(lambda part: next(arrays) if _is_float_array(part) else part, x)
 
 
 def several(y):

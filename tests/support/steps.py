@@ -5,13 +5,9 @@ import numpy as np
 import tinygrad_nn as tn
 
 
-def problem(n=12, features=4, classes=3, seed=0, dtype=np.float32):
+def problem(n=12, features=5, classes=3, seed=0, dtype=np.float32):
     rng = np.random.default_rng(seed)
     return rng.normal(size=(n, features)).astype(dtype), rng.integers(classes, size=n)
-
-
-def network(seed=0, activation=tn.nn.Tanh):
-    return tn.nn.Sequential(tn.nn.Dense(4, 5, rng=seed), activation(), tn.nn.Dense(5, 3, rng=seed + 1))
 
 
 def training_step(model, optimizer):

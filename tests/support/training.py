@@ -2,7 +2,8 @@
 
 import io
 
-from tinygrad_nn import nn, optim
+from tests.support import networks
+from tinygrad_nn import optim
 from tinygrad_nn.data import batches, moons
 from tinygrad_nn.nn.losses import cross_entropy
 from tinygrad_nn.train import accuracy, fit
@@ -17,9 +18,9 @@ class Terminal(io.StringIO):
         return True
 
 
-def network(seed=0):
+def network():
     """Return a network for the moons."""
-    return nn.Sequential(nn.Dense(2, 16, rng=seed), nn.Tanh(), nn.Dense(16, 2, rng=seed + 1))
+    return networks.network(widths=(2, 16, 2))
 
 
 def weights(model):

@@ -3,6 +3,7 @@
 import inspect
 import re
 import sys
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tinygrad_nn.primitives.declare import composite
 from tinygrad_nn.primitives.record import REGISTRY
 from tinygrad_nn.testing import check_op
 from tinygrad_nn.testing.battery import CHECKS, derivatives, duties
-from tinygrad_nn.testing.battery.calls import Call
+from tinygrad_nn.testing.battery.calls import OpCall
 from tinygrad_nn.testing.battery.failing import reproduction_of
 
 X = np.array([[1.5, -2.25, 0.75], [3.0, -0.5, 1.25]])
@@ -26,7 +27,7 @@ def planted(function, *rules, **options):
 
 
 def fails(check, op, operands, message):
-    call = Call(op, operands, {}, seed=3)
+    call = OpCall(op, operands, {}, seed=3)
     with pytest.raises(CheckFailed, match=f"{op.name}: {message}") as failure:
         check(call)
     assert "  reproduce\n" in str(failure.value)
@@ -111,7 +112,7 @@ def test_an_op_that_refuses_float32_is_told_so():
             raise ShapeError("wide_only: float64, please")
         return 2 * x
 
-    call = Call(planted(wide_only, lambda g: 2 * g), (X,), {})
+    call = OpCall(planted(wide_only, lambda g: 2 * g), (X,), {})
     with pytest.raises(ShapeError, match="wide_only: float64, please"):
         duties.dtype(call)
 
@@ -209,7 +210,7 @@ def strided_alike(x):
 )
 def test_a_function_that_minds_the_memory_of_its_operand_is_found(function, message):
     op = planted(function, lambda g: 2 * g)
-    calls = [Call(op, (X,), {}, seed=seed) for seed in range(2)]  # each looks at half of the layouts
+    calls = [OpCall(op, (X,), {}, seed=seed) for seed in range(2)]  # each looks at half of the layouts
     failures = []
     for call in calls:
         try:
@@ -220,7 +221,7 @@ def test_a_function_that_minds_the_memory_of_its_operand_is_found(function, mess
 
 
 def test_a_cast_to_integers_has_no_gradient_and_the_same_value_in_every_layout():
-    call = Call(REGISTRY["astype"], (X,), {"dtype": np.dtype(np.int64)})
+    call = OpCall(REGISTRY["astype"], (X,), {"dtype": np.dtype(np.int64)})
     assert not call.differentiable
     assert duties.layouts(call)
 
@@ -245,7 +246,7 @@ def test_a_function_without_a_signature_is_taken_to_know_no_out():
             return 2 * x
 
     op = tn.op(Doubling(), lambda g: 2 * g, reference=TWICE)
-    assert not duties.out_argument(Call(op, (X,), {}))
+    assert not duties.out_argument(OpCall(op, (X,), {}))
 
 
 def test_wrong_calls_that_are_taken_or_badly_explained_are_found():
@@ -279,7 +280,7 @@ def test_second_derivatives_that_are_wrong_or_should_be_zero_are_found():
         lambda g, x: 2 * x * g if isinstance(g, np.ndarray) else 2 * x * g + 0 * x * x * x + (x - x.detach()) * g,
         name="bent", reference=np.square,
     )(lambda x: x * x)  # fmt: skip
-    call = Call(bent, (X,), {})
+    call = OpCall(bent, (X,), {})
     with pytest.raises(GradientMismatch, match="bent, second order: the gradient is wrong"):
         derivatives.second_order(call)
 
@@ -307,11 +308,11 @@ def test_the_complex_step_is_of_the_reference_where_the_function_has_none():
         return np.float64(x.sum()) if x.dtype.kind == "f" else np.float64("none")
 
     op = planted(real_only, lambda g, x: g * np.ones(x.shape), reference=lambda x: x.sum())
-    np.testing.assert_array_equal(Call(op, (X,), {}).exact, np.ones((1, 6)))
+    np.testing.assert_array_equal(OpCall(op, (X,), {}).exact, np.ones((1, 6)))
     for options in ({"reference": None}, {"reference": lambda x: np.abs(x).sum()}):
         name = f"no_complex_{len(options)}_{options['reference'] is None}"
         op = tn.kernel(lambda g, x: g * np.ones(x.shape), name=name, **options)(real_only)
-        call = Call(op, (X,), {})
+        call = OpCall(op, (X,), {})
         with pytest.raises(
             CheckFailed, match=rf"{name}: .* takes complex numbers; paste\n    analytic=False,"
         ):
@@ -324,6 +325,19 @@ def test_a_composite_without_samples_is_checked_on_arrays_for_its_operands():
         return (a * b).sum() * scale
 
     assert check_op("weighted_sum", max_examples=10).nonzero >= 10
+
+
+class Pair(NamedTuple):
+    a: Any
+    b: Any
+
+
+def test_a_composite_may_take_and_return_named_tuples():
+    @composite(name="doubled", samples=lambda rng: [((Pair(X, Y),), {})], reference=lambda p: (p.a * 2, p.b))
+    def doubled(pair):
+        return Pair(pair.a * 2, pair.b * 1)
+
+    assert check_op("doubled", max_examples=5).nonzero == 5
 
 
 def test_a_composite_of_many_operands_asks_for_samples():
@@ -365,7 +379,7 @@ def test_the_checks_stand_in_one_list_with_the_one_that_needs_writeable_arrays_f
 
 
 def test_a_call_reproduces_with_its_parameters():
-    call = Call(REGISTRY["astype"], (X,), {"dtype": np.dtype(np.float64)}, seed=5, scale=10.0)
+    call = OpCall(REGISTRY["astype"], (X,), {"dtype": np.dtype(np.float64)}, seed=5, scale=10.0)
     script = [line.strip() for line in reproduction_of(call)[1:]]
     namespace = {}
     exec("\n".join(script), namespace)

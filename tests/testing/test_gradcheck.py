@@ -203,6 +203,18 @@ def test_a_failure_under_a_cotangent_reproduces_it():
         exec(code, {"fn": wrong})
 
 
+def test_a_failure_with_many_inputs_reproduces_it():
+    def wrong(*xs):
+        return (sum(xs) * xs[5].detach()).sum()
+
+    with pytest.raises(GradientMismatch) as failure:
+        gradcheck(wrong, *np.arange(1.0, 13.0).reshape(6, 2))
+    script = str(failure.value).partition("  reproduce\n")[2]
+    code = compile("\n".join(line.strip() for line in script.splitlines()), "script", "exec")
+    with pytest.raises(GradientMismatch, match="input 5"):
+        exec(code, {"fn": wrong})
+
+
 def test_a_function_may_use_parameters_that_are_no_inputs_of_it():
     w = tn.tensor(Y, requires_grad=True)
     assert gradcheck(lambda x: (x * w * w).sum(), X, order=2).nonzero

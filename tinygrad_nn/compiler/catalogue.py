@@ -57,7 +57,7 @@ class Row:
     bools: tuple[int, ...] = ()
     slow_in_narrow_loops: bool = False
     sums: bool = False
-    loops: numba_kernels.Build | None = None
+    loops: numba_kernels.BuildLoops | None = None
 
 
 def _transposed(x: Array, axes: tuple[int, ...] | None = None) -> Array:

@@ -52,7 +52,6 @@ class Program:
         for stage in stages(backend):
             draft = stage(draft)
         self._replay, self.text = write(draft)
-        self.backend = backend
         self.nbytes = draft.memory.nbytes
         # Compiled loops give no warnings; NumPy does.
         self._quiet = all(task.call is None for task in draft.tasks)
@@ -89,6 +88,7 @@ class Program:
         for leaf in self._changed:
             leaf.number = tick()
         template = self._result
+        # Of the time of a small step this saves some percent, and most steps return their loss alone.
         if type(template) is Output and template.tensor:
             return wrap(results[0], None)
         return _filled(template, results)
@@ -179,7 +179,8 @@ class Compiled(Generic[Result]):
 
     def _capture(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Program:
         start = time.perf_counter()
-        trees.mapped(self._refuse_graph, (*args, kwargs))
+        for leaf in trees.leaves((*args, kwargs)):
+            self._refuse_graph(leaf)
         program = Program(capture(self._step, args, kwargs), _chosen(self._backend))
         program.seconds = time.perf_counter() - start
         return program
@@ -200,6 +201,8 @@ def compile(step: Callable[..., Result], backend: Backend = "auto") -> Compiled[
     read when it is captured, on the first call with arguments of some shapes and dtypes. Parameters, the state of
     optimizers and their learning rates are used where they are: a replay sees their values and updates them.
 
+    No other thread may train while a step is captured: gradients are put aside for that time, all there are.
+
     After a replay `.grad` holds what the step left there, in arrays that the next replay fills again. Results are
     fresh and have no graph. Floating-point warnings are not given. Labels are checked on every call; the range
     and the sums of target probabilities only when the step is captured.
@@ -214,6 +217,9 @@ def compile(step: Callable[..., Result], backend: Backend = "auto") -> Compiled[
             changes from call to call and is neither an argument nor a parameter; or an argument is neither an
             array nor hashable.
         LabelError: on any call, for a label outside of the classes of `cross_entropy`.
+        ValueError: there is no such backend.
+        TypeError: `step` is not a function.
+        ImportError: the backend is "numba", which is not installed.
 
     Example:
         >>> import tinygrad_nn as tn
@@ -267,9 +273,13 @@ def _key_of_array(arg: Array, arrays: list[Array]) -> Hashable:
 
 
 def _key_of_tensor(arg: Tensor, arrays: list[Array]) -> Hashable:
-    array = arg._data if arg._data.flags.c_contiguous else _ordered(arg._data)
+    array, node = arg._data, arg._node
+    if not array.flags.c_contiguous:
+        array = _ordered(array)
     arrays.append(array)
-    return Tensor, array.shape, array.dtype.char
+    # A tensor that requires grad has to miss, because only a capture refuses it.
+    kind = Tensor if node is None or not node.requires_grad else Leaf
+    return kind, array.shape, array.dtype.char
 
 
 def _ordered(array: Array) -> Array:

@@ -49,13 +49,13 @@ Loops = Callable[[LoopNames], list[str]]
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """A line of a replay: `name(reads..., makes..., settings...)`; plain Python work neither reads nor makes anything.
+    """A line of a replay: `name(reads..., makes..., keywords...)`; plain Python work neither reads nor makes anything.
 
     Attributes:
         name: what the text calls the function.
         run: the function; None where only loops do the task.
         reads, makes: the values whose arrays it is given, and those whose arrays it fills.
-        settings: keywords.
+        keywords: by name, what else it is called with.
         call: the call of the graph that it does; None for plain Python work and for checks.
         over: for values that it makes, the operands whose memory each may take, best first.
         loops: the same as lines of a compiled function, where there are any.
@@ -65,19 +65,19 @@ class Task:
     run: Run | None
     reads: tuple[int, ...] = ()
     makes: tuple[int, ...] = ()
-    settings: Mapping[str, object] = field(default_factory=dict)
+    keywords: Mapping[str, object] = field(default_factory=dict)
     call: Call | None = None
     over: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     loops: Loops | None = None
 
     def line(self, names: Names) -> str:
         """Return the task as a line of Python."""
-        return call_text(names.bind(self.name, self.run), (*self.reads, *self.makes), self.settings, names)
+        return call_text(names.bind(self.name, self.run), (*self.reads, *self.makes), self.keywords, names)
 
 
-def call_text(function: str, arrays: Iterable[int], settings: Mapping[str, object], names: Names) -> str:
+def call_text(function: str, arrays: Iterable[int], keywords: Mapping[str, object], names: Names) -> str:
     """Return a call of a function with some arrays and keywords."""
-    words = [f"{key}={names.bind(f'{key}_', setting)}" for key, setting in settings.items()]
+    words = [f"{key}={names.bind(f'{key}_', value)}" for key, value in keywords.items()]
     return f"{function}({', '.join([*map(names.name, arrays), *words])})"
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from tinygrad_nn.compiler.draft import Run
 from tinygrad_nn.engine.failures import label_error
 from tinygrad_nn.graph.ir import Call, Value
+from tinygrad_nn.ops.fused_losses import labels_fit
 from tinygrad_nn.ops.reduction import count
 from tinygrad_nn.primitives import Array
 
@@ -37,15 +38,7 @@ def label_check(fit: Callable[[Array, int], bool]) -> Callable[[Array, str, int]
     return check_labels
 
 
-_UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
-
-
-def _labels_fit(labels: Array, classes: int) -> bool:
-    # Negative labels are huge as unsigned ones.
-    return not labels.size or np.maximum.reduce(labels.view(_UNSIGNED[labels.itemsize]), None) < classes
-
-
-check_labels = label_check(_labels_fit)
+check_labels = label_check(labels_fit)
 
 
 def power(call: Call, operands: list[Value]) -> Run:

@@ -218,10 +218,11 @@ def function_of(text: str) -> Any:
 
 def _folder() -> Path:
     """Return where texts and machine code are kept; a folder of this process where that cannot be written."""
-    folder = cache_folder("loops")
     try:
+        folder = cache_folder("loops")
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    # Without a home directory there is no folder to ask for.
+    except (OSError, RuntimeError):
         return _temporary_folder()
     return folder if os.access(folder, os.W_OK) else _temporary_folder()
 

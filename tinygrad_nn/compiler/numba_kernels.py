@@ -12,7 +12,7 @@ from collections.abc import Callable
 from tinygrad_nn.compiler.draft import Draft, LoopNames, Loops, is_flat
 from tinygrad_nn.graph.ir import Call
 
-Build = Callable[[Draft, Call, tuple[int, ...]], Loops | None]
+BuildLoops = Callable[[Draft, Call, tuple[int, ...]], Loops | None]
 
 KINDS = {"float32": "f4", "float64": "f8"}
 """The dtypes that loops compute in, and how their text calls them."""

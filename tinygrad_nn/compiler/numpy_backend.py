@@ -48,8 +48,8 @@ def _checks(draft: Draft) -> tuple[list[Task], dict[int, Task]]:
         place = row_of(call.op).labels
         if place is not None:
             labels, classes = draft.operands(call)[place], draft.values_of(call)[0].shape[1]
-            settings = {"who": call.op.name, "classes": classes}
-            check = Task("check_labels", check_labels, (labels,), settings=settings)
+            keywords = {"who": call.op.name, "classes": classes}
+            check = Task("check_labels", check_labels, (labels,), keywords=keywords)
             root = draft.root(labels)
             if root in written or isinstance(draft.values[root], Call):
                 late[call.index] = check
@@ -68,7 +68,7 @@ def _task(draft: Draft, call: Call, residuals: dict[str, int]) -> Task:
     """
     op, row, reads, function = call.op, row_of(call.op), draft.operands(call), call.op.function
     if op.writes:
-        return Task(op.name, function, reads, settings=call.params, call=call)
+        return Task(op.name, function, reads, keywords=call.params, call=call)
     if row.scratch and not residuals:
         (name,) = op.residuals
         residuals = {name: draft.add(RESIDUAL, call.index, draft.values_of(call)[0], name=name).index}

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinygrad_nn.compiler.catalogue import op_of, row_of
+from tinygrad_nn.compiler.compare import same
 from tinygrad_nn.compiler.draft import Draft
-from tinygrad_nn.compiler.step import same
 from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.primitives import Array, Params, Primitive
 
@@ -129,8 +129,10 @@ def share_residuals(draft: Draft) -> Draft:
 
     def find(symbol: object) -> int | None:
         """Return the value that has been computed as a symbol says."""
-        if not isinstance(symbol, _Symbol) or symbol.op is None:
-            return symbol.index if isinstance(symbol, _Symbol) else None
+        if not isinstance(symbol, _Symbol):
+            return None
+        if symbol.op is None:
+            return symbol.index
         operands = [find(x) for x in symbol.operands]
         values = [draft.values[k] for k in operands if k is not None and k not in written]
         if len(values) < len(operands):

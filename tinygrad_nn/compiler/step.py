@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.compiler.catalogue import row_of
+from tinygrad_nn.compiler.compare import same
 from tinygrad_nn.compiler.draft import Draft
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.node import Leaf
@@ -252,21 +253,3 @@ def _constant_difference(x: Value, y: Value, label: str) -> str | None:
     if not same(x.data, y.data):
         return f"the constant {label} {x.shape} differed between two runs"
     return None
-
-
-def same(a: Any, b: Any) -> bool:
-    """Tell whether two parameters or constants are equal, arrays and NaN included."""
-    if a is b:
-        return True
-    # Comparing tensors would make a tensor.
-    if type(a) is not type(b) or isinstance(a, Tensor):
-        return False
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, (np.ndarray, np.generic)):
-        return bool(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes())
-    if isinstance(a, slice):
-        return same((a.start, a.stop, a.step), (b.start, b.stop, b.step))
-    return bool(a == b) or bool(a != a and b != b)

@@ -147,11 +147,6 @@ class Builder:
         return self.graph
 
 
-def from_result(*results: Tensor, names: Mapping[str, Tensor | Array] | None = None) -> Graph:
-    """Return the graph of tensors that were computed earlier; see `captured`."""
-    return captured(*results, names=names).graph
-
-
 def captured(*results: Tensor, names: Mapping[str, Tensor | Array] | None = None) -> Builder:
     """Return the graph of tensors that were computed earlier, and which node is which value.
 

@@ -160,7 +160,7 @@ def _names(function: Callable[..., Any], count: int) -> list[str]:
     except (TypeError, ValueError):
         # Functions written in C do not always have a signature.
         return [f"input{k}" for k in range(count)]
-    names = [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL]
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return [names[k] if k < len(names) else f"input{k}" for k in range(count)]
 
 

@@ -21,7 +21,6 @@ from tinygrad_nn.primitives.operands import as_array
 
 Reduction = Literal["mean", "sum", "none"]
 _SUM_TO_ONE = 1e-3
-_UNSIGNED = {char: np.dtype(char.upper()) for char in "bhilqBHILQ"}
 
 
 def _check_reduction(reduction: str) -> None:
@@ -98,8 +97,7 @@ def _labels(
     """Return valid labels and the mask of rows that count; where a row does not, its label is replaced by 0."""
     labels = targets if type(targets) is Tensor else as_array(targets)
     array = labels._data if isinstance(labels, Tensor) else labels
-    unsigned = _UNSIGNED.get(array.dtype.char)
-    if unsigned is None:
+    if array.dtype.kind not in "iu":
         hint = "labels.argmax(axis=1) for one-hot rows" if array.ndim == 2 else "labels.astype(np.int64)"
         raise DtypeError(f"{who}: labels are integers, got dtype {array.dtype}\n  hint   {hint}")
     count, classes = scores._data.shape
@@ -117,8 +115,7 @@ def _labels(
         mask = labels != ignore_index
         labels = where(mask, labels, 0)
         array = plain(labels)
-    # As unsigned numbers negative labels are huge.
-    if count and np.maximum.reduce(array.view(unsigned)) >= classes:
+    if not fused_losses.labels_fit(array, classes):
         raise label_error(who, array, classes)
     return labels, mask
 

@@ -328,7 +328,7 @@ def _where(verdict: Verdict, xs: list[Array]) -> list[str]:
 def _reproduction(inputs: Sequence[Input], order: int, cotangent: Input | None, seed: int) -> list[str]:
     arrays = [np.asarray(x._data if isinstance(x, Tensor) else x) for x in inputs]
     names = [f"x{k}" for k in range(len(arrays))]
-    lines = [f"{name} = {spell(x)}" for name, x in zip(names[:5], arrays, strict=False)]
+    lines = [f"{name} = {spell(x)}" for name, x in zip(names, arrays, strict=True)]
     options = f", order={order}" if order > 1 else ""
     if cotangent is not None:
         options += f", cotangent={spell(np.asarray(cotangent))}"

@@ -11,7 +11,6 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -20,25 +19,27 @@ from tinygrad_nn.engine.tensor import Tensor, as_tensor
 from tinygrad_nn.primitives import Array, Primitive, Record
 from tinygrad_nn.primitives.rule import Rule
 from tinygrad_nn.testing.battery import CHECKS, derivatives, duties
-from tinygrad_nn.testing.battery.calls import SHAPES, Call, Chooser, draw_call, missing_data, saved_arrays
+from tinygrad_nn.testing.battery.calls import SHAPES, Chooser, OpCall, draw_call, missing_data, saved_arrays
 from tinygrad_nn.testing.numerical import away_from_zero, largest
 from tinygrad_nn.testing.tape import home
 from tinygrad_nn.testing.verdict import close
 
-Value = Any
-"""A cotangent, a saved value (or a tuple of them) or a gradient: an array, or a Tensor at higher orders."""
-RuleFunction = Callable[..., Value]
+Value = Array | Tensor
+"""A cotangent, or a saved value: an array, or a Tensor at higher orders."""
+RuleFunction = Callable[..., object]
 Mutator = Callable[[RuleFunction], RuleFunction]
 Values = tuple[Value, ...]
 
 
-def _on_result(change: Callable[[Array, Value], object]) -> Mutator:
+def _on_result(change: Callable[[Array, Array], object]) -> Mutator:
     """Return a mutator that changes the array a rule returns, given it and the cotangent."""
 
     def mutator(rule: RuleFunction) -> RuleFunction:
-        def broken(g: Value, *values: Value, **keywords: object) -> Value:
+        def broken(g: Value, *values: Value, **keywords: object) -> object:
             r = rule(g, *values, **keywords)
-            return r if isinstance(r, Tensor) else change(np.asarray(r), g)
+            if isinstance(r, Tensor):
+                return r
+            return change(np.asarray(r), g._data if isinstance(g, Tensor) else g)
 
         return broken
 
@@ -49,7 +50,7 @@ def _on_inputs(change: Callable[[Value, Values], tuple[Value, Values]]) -> Mutat
     """Return a mutator that changes what a rule is given, the cotangent and the saved values."""
 
     def mutator(rule: RuleFunction) -> RuleFunction:
-        def broken(g: Value, *values: Value, **keywords: object) -> Value:
+        def broken(g: Value, *values: Value, **keywords: object) -> object:
             g, values = change(g, values)
             return rule(g, *values, **keywords)
 
@@ -77,8 +78,8 @@ def _each(values: Values, change: Callable[[Value], Value]) -> Values:
     return tuple(_each(v, change) if isinstance(v, tuple) else change(v) for v in values)
 
 
-def _scaled_entries(places: slice, factor: float) -> Callable[[Array, Value], Array]:
-    def change(r: Array, _: Value) -> Array:
+def _scaled_entries(places: slice, factor: float) -> Callable[[Array, Array], Array]:
+    def change(r: Array, _: Array) -> Array:
         r = r.copy()
         r.flat[places] *= factor
         return r
@@ -96,7 +97,7 @@ def _swapped(g: Value, values: Values) -> tuple[Value, Values]:
 
 
 def _writes_into_the_cotangent(rule: RuleFunction) -> RuleFunction:
-    def broken(g: Value, *values: Value, **keywords: object) -> Value:
+    def broken(g: Value, *values: Value, **keywords: object) -> object:
         r = rule(g, *values, **keywords)
         if isinstance(g, np.ndarray):
             r = np.array(r)
@@ -107,7 +108,7 @@ def _writes_into_the_cotangent(rule: RuleFunction) -> RuleFunction:
 
 
 def _writes_into_saved_values(rule: RuleFunction) -> RuleFunction:
-    def broken(g: Value, *values: Value, **keywords: object) -> Value:
+    def broken(g: Value, *values: Value, **keywords: object) -> object:
         r = rule(g, *values, **keywords)
         for v in filter(_real, values):
             r = np.array(r)
@@ -120,7 +121,7 @@ def _writes_into_saved_values(rule: RuleFunction) -> RuleFunction:
 def _stale_saved_values(rule: RuleFunction) -> RuleFunction:
     before: list[Values] = []
 
-    def broken(g: Value, *values: Value, **keywords: object) -> Value:
+    def broken(g: Value, *values: Value, **keywords: object) -> object:
         if any(isinstance(v, Tensor) for v in values):
             return rule(g, *values, **keywords)
         fits = before and [np.shape(v) for v in before[0]] == [np.shape(v) for v in values]
@@ -196,7 +197,7 @@ class MutationReport:
         return "\n".join([f"{counts}, {len(self.survivors)} survived", *self.survivors])
 
 
-def calls_for(op: Primitive) -> list[Call]:
+def calls_for(op: Primitive) -> list[OpCall]:
     """Return a few calls that together show every difference: broadcast, square and not, every sample."""
     samples = SHAPES[len(op.rules)] if op.samples is None else op.samples(np.random.default_rng(0))
     at_kink = [7] if op.kinks != () else []
@@ -224,7 +225,7 @@ def replaced(rule: Rule, function: RuleFunction) -> Iterator[None]:
         rule.function = original
 
 
-def _outcome(call: Call) -> list[Array]:
+def _outcome(call: OpCall) -> list[Array]:
     """Return all that the rules of a call bring about, run in every way the battery runs them."""
     outcome: list[Array] = []
     with np.errstate(all="ignore"):
@@ -257,7 +258,7 @@ def _equal(a: Sequence[Array], b: Sequence[Array], scale: float) -> bool:
     return all(close(x, y, tolerances.get(x.dtype, 0.0), scale) for x, y in zip(a, b, strict=True))
 
 
-def is_caught(calls: Sequence[Call]) -> bool:
+def is_caught(calls: Sequence[OpCall]) -> bool:
     """Tell whether a check of the battery fails on one of the calls."""
     for call in calls:
         for check in CHECKS:
@@ -297,7 +298,7 @@ def mutation_test(ops: Iterable[Primitive], mutators: Mapping[str, Mutator] = MU
     return report
 
 
-def _differs(call: Call, expected: Sequence[Array], scale: float) -> bool:
+def _differs(call: OpCall, expected: Sequence[Array], scale: float) -> bool:
     try:
         return not _equal(_outcome(call), expected, scale)
     except Exception:  # the rule it is a mutant of does not fail

@@ -15,11 +15,9 @@ from numpy.typing import ArrayLike
 
 from tinygrad_nn.engine.tensor import Tensor, tensor
 from tinygrad_nn.errors import DtypeError, ShapeError
-from tinygrad_nn.primitives import Array
+from tinygrad_nn.primitives import Array, Function
 
 ArrayFunction = Callable[[list[Array]], Array]
-Function = Callable[..., object]
-"""Of Tensors or of arrays; it returns one of these, a number, or several of them."""
 Input = Tensor | ArrayLike
 """What can be differentiated by: a tensor, an array or a float, all of them float64."""
 

@@ -15,61 +15,58 @@ from tinygrad_nn.primitives import Array
 from tinygrad_nn.testing.numerical import complex_jacobian
 from tinygrad_nn.testing.verdict import close, reproduction, spell
 
-Value = Any
-"""A Tensor or, in the replay, an array or a NumPy number: steps are written once, for all of them."""
-
 SHAPES = ((), (3,), (2, 3), (3, 1), (1, 3), (3, 3))
 
 
-def _detach(x: Value) -> Value:
+def _detach(x: Array) -> Array:
     # In the replay, a constant has no imaginary part.
     return x.detach() if isinstance(x, Tensor) else x.real + 0j
 
 
-def _unrecorded(x: Value) -> Value:
+def _unrecorded(x: Array) -> Array:
     if not isinstance(x, Tensor):
         return np.tanh(x).real + 0j
     with context.changed(recording=False):
         return np.tanh(x)
 
 
-def _paired(f: Callable[[Value, Value], Value]) -> Callable[[Value, Value], Value]:
+def _paired(f: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
     """Return `f` for values that may not broadcast: then it gets the mean of the second."""
 
-    def paired(a: Value, b: Value) -> Value:
+    def paired(a: Array, b: Array) -> Array:
         try:
             np.broadcast_shapes(a.shape, b.shape)
         except ValueError:
-            b = np.mean(b)
+            b = b.mean()
         return f(a, b)
 
     return paired
 
 
-def _added_in_place(a: Value, b: Value) -> Value:
+def _added_in_place(a: Array, b: Array) -> Array:
     # Of the full shape, as += needs it.
     total = a * 1.0 + 0.0 * b
     total += b
     return np.sin(total)
 
 
-def _alternating(a: Value, b: Value) -> Value:
+def _alternating(a: Array, b: Array) -> Array:
     both = np.broadcast_shapes(a.shape, b.shape)
     return np.where(np.arange(math.prod(both)).reshape(both) % 2 == 0, a, b)
 
 
-def _at(x: Value, k: int) -> Value:
+def _at(x: Array, k: int) -> Array:
     return x[k % x.shape[0]] if x.ndim else x
 
 
-def _matmul(a: Value, b: Value) -> Value:
+def _matmul(a: Array, b: Array) -> Array:
     flat_a, flat_b = a.reshape(-1), b.reshape(-1)
     if flat_a.shape == flat_b.shape:
         return flat_a @ flat_b
     return flat_a.reshape(-1, 1) @ flat_b.reshape(1, -1) if a.size * b.size <= 12 else np.mean(a) * b
 
 
-UNARY: dict[str, Callable[[Value, int], Value]] = {
+UNARY: dict[str, Callable[[Array, int], Array]] = {
     "tanh": lambda x, _: np.tanh(x),
     "sin": lambda x, _: np.sin(x),
     "exp of tanh": lambda x, _: np.exp(np.tanh(x)),
@@ -84,10 +81,10 @@ UNARY: dict[str, Callable[[Value, int], Value]] = {
     "rows twice": lambda x, k: x[np.array([k % x.shape[0], 0, k % x.shape[0]])] if x.ndim else x,
     "new axis": lambda x, _: x[None] if x.ndim < 3 else x,
     "sum": lambda x, k: np.sum(x, axis=k % x.ndim, keepdims=bool(k % 2)) if x.ndim else x,
-    "mean": lambda x, _: np.mean(x),
+    "mean": lambda x, _: x.mean(),
     "broadcast": lambda x, _: np.broadcast_to(x, (2, *x.shape)) if x.size <= 6 else x,
 }
-BINARY: dict[str, Callable[[Value, Value], Value]] = {
+BINARY: dict[str, Callable[[Array, Array], Array]] = {
     "add": _paired(np.add),
     "subtract": _paired(np.subtract),
     "multiply": _paired(lambda a, b: np.tanh(a * b)),
@@ -107,7 +104,7 @@ class RandomStep:
     operands: tuple[int, ...]
     choice: int = 0
 
-    def compute(self, values: Sequence[Value]) -> Value:
+    def compute(self, values: Sequence[Any]) -> Any:
         """Return the result for the values so far, Tensors or arrays."""
         if self.name in UNARY:
             return UNARY[self.name](values[self.operands[0]], self.choice)
@@ -121,9 +118,9 @@ class RandomProgram:
     inputs: tuple[Array, ...]
     steps: tuple[RandomStep, ...] = ()
 
-    def run(self, inputs: Sequence[Value]) -> Value:
+    def run(self, inputs: Sequence[Array | Tensor]) -> Any:
         """Return the result, a scalar, on Tensors or arrays."""
-        values = list(inputs)
+        values: list[Any] = list(inputs)
         for step in self.steps:
             values.append(step.compute(values))
         total = np.mean(values[0]) * 0.0

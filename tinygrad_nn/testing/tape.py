@@ -12,10 +12,9 @@ import numpy as np
 
 from tinygrad_nn.engine.node import Leaf, Node, Source, reachable
 from tinygrad_nn.engine.tensor import Tensor
-from tinygrad_nn.primitives import Array, Primitive
+from tinygrad_nn.primitives import Array, Params, Primitive
 from tinygrad_nn.primitives.primitive import Plan
 
-Params = Mapping[str, object]
 Saved = Mapping[str, Array]
 
 

@@ -91,7 +91,8 @@ def _frames(value: Value) -> list[Frame]:
 
 
 def _class_name(frame: Frame) -> str:
-    return type(frame.module if isinstance(frame, Scope) else frame).__name__
+    """Return the class of a called module; a phase stands for itself."""
+    return type(frame.module).__name__ if isinstance(frame, Scope) else frame
 
 
 def _common(paths: Sequence[list[Frame]]) -> list[Frame]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tinygrad_nn.testing.battery import derivatives, duties
-from tinygrad_nn.testing.battery.calls import Call
+from tinygrad_nn.testing.battery.calls import OpCall
 
 __all__ = ["CHECKS", "Check", "derivatives", "duties", "run"]
 
-Check = Callable[[Call], bool]
+Check = Callable[[OpCall], bool]
 """Raises `CheckFailed`, and returns False where it does not apply."""
 
 CHECKS: tuple[Check, ...] = (
@@ -31,6 +31,6 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def run(call: Call) -> list[str]:
+def run(call: OpCall) -> list[str]:
     """Run every check on a call; return the names of those that applied."""
     return [check.__name__ for check in CHECKS if check(call)]

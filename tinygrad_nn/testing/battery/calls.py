@@ -32,8 +32,8 @@ from tinygrad_nn.testing.verdict import Verdict
 
 Chooser = Callable[[int, int], int]
 """Chooses an integer between two, both included: Hypothesis does, or a generator."""
-Operands = Sequence[Array]
-"""Of an op: arrays, or what stands for one, Tensors and Python numbers."""
+Arrays = Sequence[Array]
+"""Operands of an op: arrays, or what stands for one, Tensors and Python numbers."""
 
 UNDEFINED = (np.empty_like,)
 """Functions whose values are not defined, only shape and dtype."""
@@ -99,7 +99,7 @@ def missing_data(op: Primitive) -> str | None:
 
 
 @dataclass
-class Call:
+class OpCall:
     """One call of an op on float64 operands, with a cotangent for its result."""
 
     op: Primitive
@@ -137,7 +137,7 @@ class Call:
         values = dict(zip(self.wanted, xs, strict=True))
         return tuple(values.get(k, x) for k, x in enumerate(self.operands))
 
-    def leaves(self, xs: Operands | None = None) -> list[Tensor]:
+    def leaves(self, xs: Arrays | None = None) -> list[Tensor]:
         """Return fresh leaves for the operands that have a rule; memory is shared with the arrays."""
         return [as_tensor(x, requires_grad=True) for x in (self.xs if xs is None else xs)]
 
@@ -146,12 +146,12 @@ class Call:
         with np.errstate(all="ignore"):
             return apply(self.op, self.with_operands(tensors), self.params)
 
-    def recorded(self, xs: Operands | None = None) -> tuple[list[Tensor], Tensor]:
+    def recorded(self, xs: Arrays | None = None) -> tuple[list[Tensor], Tensor]:
         """Return fresh leaves and the result for them."""
         leaves = self.leaves(xs)
         return leaves, self.on_tensors(leaves)
 
-    def outcome(self, xs: Operands | None = None, cotangent: Array | None = None) -> list[Array]:
+    def outcome(self, xs: Arrays | None = None, cotangent: Array | None = None) -> list[Array]:
         """Return the value and, where there are some, the gradients from the engine."""
         leaves, y = self.recorded(xs)
         if not self.differentiable:
@@ -159,11 +159,11 @@ class Call:
         g = self.cotangent if cotangent is None else cotangent
         return [y._data, *[t._data for t in gradients(y, leaves, cotangent=g)]]
 
-    def plain(self, xs: Operands) -> Array:
+    def plain(self, xs: Arrays) -> Array:
         """Return the result on plain arrays."""
         return compute(self.op, self.with_operands(xs), self.params)[0]
 
-    def plain_gradient(self, xs: Operands, cotangent: Array) -> list[Array]:
+    def plain_gradient(self, xs: Arrays, cotangent: Array) -> list[Array]:
         """Return what the rules themselves return on plain arrays, as they return it, without the engine."""
         operands = self.with_operands(xs)
         plan = self.op.plan(sum(1 << k for k in self.wanted), len(operands))
@@ -171,7 +171,7 @@ class Call:
         shapes = tuple(map(np.shape, operands))
         return [r for _, r in rule_results(plan, saved, cotangent, self.params, shapes)]
 
-    def gradient_at(self, xs: Operands) -> Array:
+    def gradient_at(self, xs: Arrays) -> Array:
         """Return the gradients, flat, from the rules on plain arrays, complex ones too."""
         results = self.plain_gradient(xs, self.cotangent)
         return np.concatenate([home(r, np.shape(x)).ravel() for r, x in zip(results, xs, strict=True)])
@@ -189,7 +189,7 @@ class Call:
             "numbers; paste\n    analytic=False,"
         )
 
-    def _reference(self, xs: Operands) -> Array:
+    def _reference(self, xs: Arrays) -> Array:
         if self.op.reference is None:
             raise TypeError
         return np.asarray(self.op.reference(*self.with_operands(xs), **self.params))
@@ -241,7 +241,7 @@ def _is_float(x: object) -> bool:
     return bool(getattr(x, "dtype", np.dtype(type(x))).kind == "f")
 
 
-def draw_call(op: Primitive, choose: Chooser) -> Call:
+def draw_call(op: Primitive, choose: Chooser) -> OpCall:
     """Return a call of `op` as `choose` chooses it."""
     rng = np.random.default_rng(choose(0, 2**32 - 1))
     scale = 10.0 ** choose(-3, 3)
@@ -256,16 +256,16 @@ def draw_call(op: Primitive, choose: Chooser) -> Call:
         if op.differentiable or _is_defined(op, operands, params):
             break
         which += 1
-    return Call(op, operands, params, seed=int(rng.integers(2**31)), scale=scale, at_kink=at_kink)
+    return OpCall(op, operands, params, seed=int(rng.integers(2**31)), scale=scale, at_kink=at_kink)
 
 
-def are_apart(operands: Operands) -> bool:
+def are_apart(operands: Arrays) -> bool:
     """Tell whether no two values are so close that the steps of central differences cross a tie."""
     values = np.sort(np.concatenate([np.ravel(x) for x in operands if _is_float(x)] or [np.zeros(0)]))
     return not np.any(np.diff(values) < 1e-3)
 
 
-def _is_defined(op: Primitive, operands: Operands, params: dict[str, object]) -> bool:
+def _is_defined(op: Primitive, operands: Arrays, params: dict[str, object]) -> bool:
     """Tell whether a function without a derivative takes these operands: not all take empty ones."""
     try:
         compute(op, operands, params)
@@ -297,7 +297,7 @@ def _takes_floats(op: Primitive) -> bool:
     return not isinstance(op.key, np.ufunc) or any(set(t.split("->")[0]) & set("fd") for t in op.key.types)
 
 
-def _fits_kinks(kinks: Kinks, operands: Operands, params: dict[str, object], at_kink: bool) -> bool:
+def _fits_kinks(kinks: Kinks, operands: Arrays, params: dict[str, object], at_kink: bool) -> bool:
     """Tell whether operands are far from every kink, or, where kinks are wanted, exactly on one."""
     with np.errstate(all="ignore"):
         if callable(kinks):

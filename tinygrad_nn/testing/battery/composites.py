@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
+from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.tensor import Tensor, as_tensor
 from tinygrad_nn.errors import CheckFailed, GraphError
 from tinygrad_nn.primitives import Array, Composite
@@ -46,20 +45,8 @@ def _is_float_array(x: object) -> bool:
     return bool(getattr(x, "dtype", np.dtype(bool)).kind == "f")
 
 
-def _parts(y: object) -> list[Any]:
-    """Return what nested lists and tuples hold, in a row."""
-    return [part for item in y for part in _parts(item)] if isinstance(y, (tuple, list)) else [y]
-
-
 def _floats(args: object) -> list[Array]:
-    return [np.asarray(x) for x in _parts(args) if _is_float_array(x)]
-
-
-def _with(args: object, replacements: Iterator[object]) -> Any:
-    """Return the arguments with their floating arrays replaced, one after the other."""
-    if isinstance(args, (tuple, list)):
-        return type(args)([_with(part, replacements) for part in args])
-    return next(replacements) if _is_float_array(args) else args
+    return [np.asarray(x) for x in trees.leaves(args) if _is_float_array(x)]
 
 
 def check_composite_call(
@@ -68,24 +55,25 @@ def check_composite_call(
     """Check one call; None where there is no derivative to check."""
     xs = _floats(args)
 
-    def function(*tensors: Tensor) -> Any:
+    def function(*tensors: Tensor) -> tuple[Tensor, ...]:
+        replacements = iter(tensors)
+        operands = trees.mapped(lambda x: next(replacements) if _is_float_array(x) else x, args)
         with np.errstate(all="ignore"):
-            y = record.function(*_with(args, iter(tensors)), **params)
-        return tuple(_parts(y)) if isinstance(y, (tuple, list)) else y
+            return tuple(trees.leaves(record.function(*operands, **params)))
 
-    results = _parts(function(*map(as_tensor, xs)))
+    results = function(*map(as_tensor, xs))
     if record.reference is not None:
         call = f"tn.{record.name}(*{spell(args)}, **{spell(params)})"
         with np.errstate(all="ignore"):
-            expected = _parts(record.reference(*args, **params))
-        for a, b in zip(results, expected, strict=True):
-            a, b = np.asarray(a._data if isinstance(a, Tensor) else a), np.asarray(b)
+            expected = trees.leaves(record.reference(*args, **params))
+        for result, other in zip(results, expected, strict=True):
+            a, b = np.asarray(result._data if isinstance(result, Tensor) else result), np.asarray(other)
             if a.shape != b.shape or not np.allclose(a, b, rtol=1e-11, atol=1e-13, equal_nan=True):
                 text = f"{record.name}: value {a!r}, the reference gives {b!r}"
                 raise CheckFailed("\n".join([text, *reproduction(call)]))
     if not record.differentiable:
         return None
-    for y in _parts(function(*[as_tensor(x.astype(np.float32), requires_grad=True) for x in xs])):
+    for y in function(*[as_tensor(x.astype(np.float32), requires_grad=True) for x in xs]):
         require(
             record.name,
             y.requires_grad and y.dtype == np.float32,

@@ -8,7 +8,7 @@ from tinygrad_nn import context
 from tinygrad_nn.engine.autodiff import gradients
 from tinygrad_nn.engine.tensor import Tensor, as_tensor
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.testing.battery.calls import UNDEFINED, Call, is_kernel
+from tinygrad_nn.testing.battery.calls import UNDEFINED, OpCall, is_kernel
 from tinygrad_nn.testing.battery.failing import fail, reproduction_of
 from tinygrad_nn.testing.numerical import (
     along,
@@ -23,7 +23,7 @@ from tinygrad_nn.testing.numerical import (
 from tinygrad_nn.testing.verdict import close, entry, judge, mismatch, same
 
 
-def value(call: Call) -> bool:
+def value(call: OpCall) -> bool:
     """The result is the reference's, recorded or not; it requires grad when it should."""
     op = call.op
     y = call.on_tensors(call.leaves())
@@ -47,7 +47,7 @@ def value(call: Call) -> bool:
     return True
 
 
-def jacobian(call: Call) -> bool:
+def jacobian(call: OpCall) -> bool:
     """The rules give the numerical Jacobian; at a kink, a slope between those on both sides."""
     if not call.differentiable:
         return False
@@ -68,13 +68,13 @@ def jacobian(call: Call) -> bool:
     return True
 
 
-def _entry(call: Call, place: int) -> str:
+def _entry(call: OpCall, place: int) -> str:
     """Name an entry of all operands with a rule, flat one after the other."""
     k, index = entry(call.xs, place)
     return f"operand {call.wanted[k]}{index}"
 
 
-def _convention(call: Call, jacobian: Array) -> None:
+def _convention(call: OpCall, jacobian: Array) -> None:
     """At the kinks that the record maps to a slope, the rule gives this slope."""
     if not call.at_kink or not isinstance(call.op.kinks, dict) or len(call.xs) != 1:
         return
@@ -86,7 +86,7 @@ def _convention(call: Call, jacobian: Array) -> None:
             fail(call, "kink", f"the slope at {kink} is declared to be {expected}, got {at_kink}")
 
 
-def cotangents(call: Call) -> bool:
+def cotangents(call: OpCall) -> bool:
     """The gradient is linear in the cotangent at every size, and zero for zero."""
     if not call.differentiable or not call.result.size:
         return False
@@ -103,7 +103,7 @@ def cotangents(call: Call) -> bool:
     return True
 
 
-def second_order(call: Call) -> bool:
+def second_order(call: OpCall) -> bool:
     """The gradient of the gradient is right, symmetric, and zero for linear ops."""
     if not call.differentiable or call.at_kink or not call.result.size or not call.input_size:
         return False
@@ -129,7 +129,7 @@ def second_order(call: Call) -> bool:
     return True
 
 
-def _hessian(call: Call, rule: Array, w: Array) -> None:
+def _hessian(call: OpCall, rule: Array, w: Array) -> None:
     """Compare w @ H from the engine with H @ w, the derivative of the gradient along w: H is right and symmetric."""
     gradient = along(call.gradient_at, call.xs, split_like(w, call.xs))
     here = [np.zeros(())]
@@ -141,7 +141,7 @@ def _hessian(call: Call, rule: Array, w: Array) -> None:
         raise mismatch(f"{call.op.name}, second order", verdict, where, reproduction_of(call))
 
 
-def single_precision(call: Call) -> bool:
+def single_precision(call: OpCall) -> bool:
     """float32 value and gradient are those of float64, to rounding and the condition of the function."""
     if not call.differentiable or "dtype" in call.params or call.at_kink:
         return False  # at a jump, rounding decides which side it is

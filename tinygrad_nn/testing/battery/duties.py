@@ -14,13 +14,13 @@ from tinygrad_nn.engine.tensor import Tensor, apply, as_tensor
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import TinygradError
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.testing.battery.calls import UNDEFINED, Call, domains, saved_arrays
+from tinygrad_nn.testing.battery.calls import UNDEFINED, OpCall, domains, saved_arrays
 from tinygrad_nn.testing.battery.failing import fail
 from tinygrad_nn.testing.numerical import largest
 from tinygrad_nn.testing.verdict import close, same
 
 
-def dtype(call: Call) -> bool:
+def dtype(call: OpCall) -> bool:
     """float32 in gives float32 out, before the engine's cast too, also with integers and scalars around."""
     if not call.xs or "dtype" in call.params:
         return False
@@ -44,7 +44,7 @@ def dtype(call: Call) -> bool:
     return True
 
 
-def _promotion(call: Call) -> None:
+def _promotion(call: OpCall) -> None:
     leaves = call.leaves([x.astype(np.float32) for x in call.xs])
     for other in range(1, len(leaves)):
         around: list[Array | Tensor] = [*leaves]
@@ -58,7 +58,7 @@ def _promotion(call: Call) -> None:
                 fail(call, "dtype", f"a NumPy scalar as operand {other} widens float32")
 
 
-def untouched(call: Call) -> bool:
+def untouched(call: OpCall) -> bool:
     """Operands, saved arrays and the cotangent stay as they are, and may be read-only."""
     if not call.differentiable:
         return False
@@ -78,7 +78,7 @@ def untouched(call: Call) -> bool:
     return True
 
 
-def ownership(call: Call) -> bool:
+def ownership(call: OpCall) -> bool:
     """`.grad` fits its leaf and owns its memory; two passes give twice; the graph can be built again."""
     if not call.differentiable:
         return False
@@ -116,7 +116,7 @@ class _Rules(Watcher):
         self.indices.add(index)
 
 
-def only_where_asked(call: Call) -> bool:
+def only_where_asked(call: OpCall) -> bool:
     """A single operand that requires grad gets the same gradient, and no other rule runs."""
     if not call.differentiable or len(call.wanted) < 2:
         return False
@@ -134,7 +134,7 @@ def only_where_asked(call: Call) -> bool:
     return True
 
 
-def interleaved(call: Call) -> bool:
+def interleaved(call: OpCall) -> bool:
     """Another call of the same op between forward and backward changes nothing."""
     if not call.differentiable or call.at_kink or call.op.zero_gradient:
         return False
@@ -157,7 +157,7 @@ def _reversed(x: Array) -> Array:
     return x.ravel()[::-1].reshape(x.shape) if isinstance(x, np.ndarray) and x.dtype.kind in "fb" else x
 
 
-def shared_operand(call: Call) -> bool:
+def shared_operand(call: OpCall) -> bool:
     """f(x, x) has the sum of both gradients."""
     pairs = [(i, j) for j in range(len(call.xs)) for i in range(j) if call.xs[i].shape == call.xs[j].shape]
     if not call.differentiable or not pairs or not call.op.broadcasts:
@@ -196,7 +196,7 @@ def memory_layouts(x: Array) -> Iterator[tuple[str, Array]]:
     yield "misaligned", misaligned
 
 
-def layouts(call: Call) -> bool:
+def layouts(call: OpCall) -> bool:
     """Memory order, strides, alignment, byte order and read-only memory change neither value nor gradient."""
     if not call.xs or call.op.key in UNDEFINED:
         return False
@@ -218,7 +218,7 @@ def layouts(call: Call) -> bool:
     return True
 
 
-def out_argument(call: Call) -> bool:
+def out_argument(call: OpCall) -> bool:
     """Writing into `out=` gives what allocating gives."""
     function = call.op.function
     if call.op.residuals or not _takes_out(function):
@@ -240,7 +240,7 @@ def _takes_out(function: Callable[..., object]) -> bool:
         return False
 
 
-def wrong_call(call: Call) -> bool:
+def wrong_call(call: OpCall) -> bool:
     """A keyword that does not exist and a complex operand raise a typed error."""
     if not call.xs:
         return False
