@@ -35,3 +35,14 @@ def test_unequal_parts_are_joined_and_split_with_their_gradients():
 def test_splitting_into_no_parts_is_refused(split, parts):
     with pytest.raises(ValueError, match=f"the number of sections is positive, got {parts}"):
         split(tn.tensor([1.0, 2.0]), parts)
+
+
+def test_arrays_joined_without_an_axis_are_flat():
+    a, b = tn.tensor([[1.0, 2.0]], requires_grad=True), tn.tensor([3.0], requires_grad=True)
+    y = np.concatenate([a, b], axis=None)
+    assert y.data.tolist() == [1, 2, 3]
+    y.backward(np.array([1.0, 10.0, 100.0]))
+    assert a.grad.tolist() == [[1, 10]]
+    assert b.grad.tolist() == [100]
+    with pytest.raises(TypeError):
+        np.stack([a, a], axis=None)

@@ -26,16 +26,24 @@ def _sequence(arrays: Iterable[Array], axis: int = 0, **other: object) -> Sample
     return tuple(arrays), {"axis": axis, **other} if axis != 0 else other
 
 
-_of_arrays = partial(op, variadic=True, adapt=_sequence, linear=True)
+def _flat_or_along(arrays: Iterable[Array], axis: int | None = 0, **other: object) -> Sample:
+    if axis is None:
+        return tuple(np.ravel(x) for x in arrays), other
+    return _sequence(arrays, axis, **other)
+
+
+_of_arrays = partial(op, variadic=True, linear=True)
 concatenate = _of_arrays(
     np.concatenate,
     _part,
+    adapt=_flat_or_along,
     call=lambda *arrays, **params: np.concatenate(arrays, **params),
     samples=cases([(2, 3), (2, 1), {"axis": -1}, (2, 3), (1, 3), (0, 3)]),
 )
 stack = _of_arrays(
     np.stack,
     lambda g, *, i, axis=0: np.take(g, i, axis=axis),
+    adapt=_sequence,
     call=lambda *arrays, **params: np.stack(arrays, **params),
     samples=cases([(2, 3), (2, 3), (2, 3), {"axis": -1}, (2, 3), (2, 3)]),
 )

@@ -38,7 +38,8 @@ def _right(g: Array, a: Array, b: Array) -> Array:
         return a[:, None] * g[..., None, :]
     # One product of tall matrices instead of a batch of products, summed.
     if b.ndim == 2:
-        return np.reshape(a, (-1, a.shape[-1])).T @ np.reshape(g, (-1, g.shape[-1]))
+        rows = math.prod(a.shape[:-1])
+        return np.reshape(a, (rows, a.shape[-1])).T @ np.reshape(g, (rows, g.shape[-1]))
     return np.swapaxes(a, -1, -2) @ g
 
 
@@ -50,7 +51,7 @@ matmul = _of_matrices(
     samples=cases(
         [(3,), each((3,), (3, 4), (5, 3, 4)), {}, (2, 3), each((3,), (3, 4), (4, 3, 2))],
         [(5, 2, 3), each((3,), (3, 4)), {}, (5, 1, 2, 3), (2, 3, 4), {}, (3, 3), (3, 3)],
-        [(2, 0), (0, 3), {}, (0, 2), (2, 3), {}, (1, 1), (1, 1)],
+        [(2, 0), (0, 3), {}, (0, 2), (2, 3), {}, (1, 1), (1, 1), {}, (5, 5, 0), (0, 5)],
     ),
 )
 
