@@ -1,6 +1,7 @@
 """The compiler's table of ops: what it says of each is right, and what it does not know is a decision."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ from tinygrad_nn.errors import LabelError
 from tinygrad_nn.ops.fused_losses import minus_one_hot, nll
 
 OPS = [op for op in CATALOGUE if not op.writes]
+FEW = None if os.environ.get("CI") == "true" else 3
+"""How many calls of an op are compiled: all of them in the gate."""
 
 
 def check_against_eager_run(op, operands, params, backend):
@@ -37,7 +40,7 @@ def check_against_eager_run(op, operands, params, backend):
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 def test_an_op_with_a_row_gives_what_it_gives_eagerly(op):
-    for operands, params in calls_of(op, np.random.default_rng(3)):
+    for operands, params in calls_of(op, np.random.default_rng(3))[:FEW]:
         check_against_eager_run(op, operands, params, "numpy")
 
 
