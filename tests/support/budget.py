@@ -14,7 +14,8 @@ LINES = {
     # as **options) and looked at when an op is declared (30), the hooks of watchers are typed (50), a walk over
     # containers serves everyone (30).
     "primitives engine": 2030,
-    # 1,700 was meant. Signatures of kernels and composites say types, which a third of them need a line each for, and what was found from outside adds to it.
+    # 1,700 was meant. Signatures of kernels and composites say types, for which a third of them need a line each; and
+    # what was found from outside is mended here.
     "ops": 1830,
     "graph": 500,
     "compiler": 1900,
