@@ -1,3 +1,4 @@
+import gc
 import os
 import sys
 
@@ -18,6 +19,12 @@ settings.register_profile("dev", max_examples=25, **_COMMON)
 settings.register_profile("ci", max_examples=200, derandomize=True, **_COMMON)
 settings.register_profile("thorough", max_examples=2000, **_COMMON)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+# Python, pytest and the package are there for good: neither the collector nor a capture, which looks for leaves,
+# has to go through them again and again. The modules of tests, which may have leaves, come later.
+gc.collect()
+gc.freeze()
 
 
 @pytest.fixture(autouse=True)
