@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_nn import data, errors, nn, optim, viz
-from tinygrad_nn.compiler.compiled import compile
 from tinygrad_nn.context import enable_grad, no_grad
 from tinygrad_nn.engine.autodiff import grad, gradients, hessian, jacobian, jvp, value_and_grad, vjp
 from tinygrad_nn.engine.debug import debug
@@ -37,6 +36,7 @@ from tinygrad_nn.primitives import REGISTRY, kernel, op
 if TYPE_CHECKING:
     from tinygrad_nn import plot, testing, train
     from tinygrad_nn.checkpoint import load, save
+    from tinygrad_nn.compiler.compiled import compile
 
 __version__ = "0.1.0"
 __all__ = [
@@ -88,6 +88,7 @@ __all__ = [
 ]
 
 _ON_FIRST_USE = {
+    "compile": "tinygrad_nn.compiler.compiled",
     "load": "tinygrad_nn.checkpoint",
     "plot": "tinygrad_nn.plot",
     "save": "tinygrad_nn.checkpoint",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,6 +46,9 @@ class Summary:
         return "\n".join([lines[0], rule, *lines[1:], rule, self._footer()])
 
     def _repr_html_(self) -> str:
+        # Notebooks only: not every program needs it.
+        import html
+
         body = "".join(f"<tr>{_cells(row, 'td')}</tr>" for row in self.rows)
         head = f"<thead><tr>{_cells(Row._fields, 'th')}</tr></thead>"
         return f"<table><caption>{html.escape(self._footer())}</caption>{head}<tbody>{body}</tbody></table>"
@@ -66,6 +68,8 @@ def spell_shape(shape: tuple[int, ...]) -> str:
 
 
 def _cells(row: tuple[str, ...], tag: str) -> str:
+    import html
+
     return "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Never, TypeVar
 
 from tinygrad_nn.errors import BadRule
@@ -196,6 +195,11 @@ _GONE = {
 
 
 def _refuse(declares: Function, who: str, unknown: Mapping[str, object]) -> None:
+    if not unknown:
+        return
+    # Loaded for an error only: it takes as long as ten files of ours.
+    from difflib import get_close_matches
+
     known = [p.name for p in inspect.signature(declares).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for option, value in unknown.items():
         hint = _GONE.get(option) or next(iter(f"{word}=..." for word in get_close_matches(option, known)), "")
