@@ -5,11 +5,21 @@ import os
 import signal
 import threading
 
+import pytest
+
 from tests.support.training import Terminal, X, Y, shown
 from tinygrad_nn import nn, optim
 from tinygrad_nn.data import batches
 from tinygrad_nn.nn.losses import cross_entropy
 from tinygrad_nn.train import fit
+
+
+@pytest.fixture(autouse=True)
+def pressed_keys_count():
+    # A shell starts its background jobs with SIGINT ignored, and Python keeps it so.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_returns_the_history_so_far():
