@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support import needs
 from tinygrad_nn import files, nn
 
 OLD, NEW = b"old" * 1000, b"new" * 2000
-posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and signals")
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_fault_between_pieces_keeps_the_old_file(target, fault):
 
 
 @pytest.mark.case("H158")
-@posix
+@needs.fork
 def test_a_disk_that_takes_only_part_of_the_file_keeps_the_old_one(target):
     import resource
 
@@ -94,7 +94,7 @@ def test_a_disk_that_takes_only_part_of_the_file_keeps_the_old_one(target):
 
 
 @pytest.mark.case("H158")
-@posix
+@needs.fork
 @pytest.mark.parametrize("call", ["os.fsync", "os.replace"])
 def test_what_a_killed_process_leaves_is_removed_by_the_next(target, monkeypatch, call):
     def work():
@@ -109,7 +109,7 @@ def test_what_a_killed_process_leaves_is_removed_by_the_next(target, monkeypatch
     assert list(target.parent.iterdir()) == [target]
 
 
-@posix
+@needs.fork
 def test_partial_files_of_a_living_process_and_of_other_files_stay(target):
     other = target.with_name(".model.safetensors2.0a1b2c3d.partial")
     other.write_bytes(b"another file's")
@@ -124,7 +124,7 @@ def test_partial_files_of_a_living_process_and_of_other_files_stay(target):
     assert set(target.parent.iterdir()) == {target, other}
 
 
-@posix
+@needs.fork
 def test_a_file_that_is_taken_for_remains_before_it_is_locked_is_written_again(target, monkeypatch):
     lock = files.fcntl.flock
     partials = []
@@ -180,7 +180,7 @@ def open_folder():
 
 
 @pytest.mark.case("H159")
-@posix
+@needs.fork
 def test_a_folder_that_cannot_be_written_is_an_error_that_leaves_nothing(open_folder):
     model, root = nn.Dense(2, 2), os.geteuid() == 0
     tn.save(open_folder / "first.safetensors", model=model)  # as root, imports what another user may not read
@@ -202,7 +202,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_leaves_nothing(open_fo
     assert sorted(path.name for path in open_folder.iterdir()) == ["first.safetensors", "second.safetensors"]
 
 
-@posix
+@needs.fork
 def test_new_files_have_the_usual_permissions(tmp_path):
     before = os.umask(0o027)
     try:
@@ -235,7 +235,7 @@ def test_no_module_of_the_package_can_load_a_pickle():
 
 
 @pytest.mark.case("H158")
-@posix
+@needs.fork
 def test_a_process_killed_while_it_saves_leaves_a_whole_file(tmp_path):
     path = tmp_path / "state.safetensors"
     rng = np.random.default_rng(0)
@@ -290,7 +290,7 @@ def test_no_open_file_is_replaced_which_windows_refuses(target, monkeypatch):
     assert target.read_bytes() == NEW
 
 
-@posix
+@needs.fork
 def test_where_there_are_no_locks_files_are_written_all_the_same(target, monkeypatch):
     def none(*_):
         raise OSError(errno.ENOTSUP, "no locks here")

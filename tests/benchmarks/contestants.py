@@ -16,6 +16,7 @@ import numpy as np
 import tinygrad_nn as tn
 from tests.benchmarks.by_hand import by_hand
 from tests.benchmarks.workloads import BETAS, EPS, Workload
+from tests.support.steps import training_step
 
 Contestant = tuple[Callable[[Any, Any], Any], Callable[[Any], Any]]
 
@@ -40,15 +41,7 @@ def our_step(workload: Workload) -> Callable[[Any, Any], Any]:
         optimizer: Any = tn.optim.SGD(model.parameters(), lr=workload.rate)
     else:
         optimizer = tn.optim.Adam(model.parameters(), lr=workload.rate, betas=BETAS, eps=EPS)
-
-    def step(x: Any, labels: Any) -> Any:
-        optimizer.zero_grad()
-        loss = tn.nn.losses.cross_entropy(model(x), labels)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step
+    return training_step(model, optimizer)
 
 
 def eager(workload: Workload) -> Contestant:

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import tinygrad_nn
+from tests.support import needs
 from tinygrad_nn import data
 from tinygrad_nn.data import download, mnist_files
 from tinygrad_nn.errors import DatasetError
 
+# Read before a fixture hides it.
 REAL = os.environ.get("TINYGRAD_NN_DATA")
-needs_mnist = pytest.mark.skipif(not REAL, reason="TINYGRAD_NN_DATA does not name a folder with MNIST")
-
 NAMES = [file.name for file in mnist_files.FILES]
 IMAGES, LABELS = NAMES[:2]
 
@@ -101,7 +101,7 @@ def check(result, contents):
 # The real files
 
 
-@needs_mnist
+@needs.mnist
 def test_mnist_is_mnist():
     x_train, y_train, x_test, y_test = data.mnist(REAL)
     assert [array.shape for array in (x_train, y_train, x_test, y_test)] == [
@@ -118,7 +118,7 @@ def test_mnist_is_mnist():
 
 
 @pytest.mark.case("H166")
-@needs_mnist
+@needs.mnist
 def test_the_pinned_checksums_are_those_of_the_real_files(cache, monkeypatch):
     monkeypatch.setattr(download, "fetch", None)
     cache.parent.mkdir()

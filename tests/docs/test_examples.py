@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import needs
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -31,9 +33,7 @@ def test_moons_are_told_apart():
     assert last_percentage(run("moons.py")) >= 97
 
 
-@pytest.mark.skipif(
-    not os.environ.get("TINYGRAD_NN_DATA"), reason="TINYGRAD_NN_DATA does not name MNIST's folder"
-)
+@needs.mnist
 def test_mnist_is_learned_in_one_epoch_to_95_percent():
     assert last_percentage(run("mnist.py", "--epochs", "1", "--hidden", "64")) >= 95
 

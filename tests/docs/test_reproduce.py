@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import needs
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 pytest.importorskip("matplotlib")
-mnist = pytest.mark.skipif(not os.environ.get("TINYGRAD_NN_DATA"), reason="needs MNIST in TINYGRAD_NN_DATA")
 
 
 def reproduce(folder, *arguments):
@@ -65,7 +66,7 @@ def test_a_pipe_gets_no_control_characters(moons):
     assert re.search(r"[^\x20-\x7e\n]", moons[0].stdout) is None
 
 
-@mnist
+@needs.mnist
 @pytest.mark.parametrize("name", ["mnist-mse", "mnist-numerical", "mnist-adam", "mnist-hidden"])
 def test_the_mnist_systems_run_and_draw(tmp_path, name):
     done = reproduce(tmp_path, name, "--quick")

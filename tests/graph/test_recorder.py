@@ -7,6 +7,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.networks import X, Y, network
+from tests.support.steps import training_step
 from tinygrad_nn import nn
 from tinygrad_nn.errors import CaptureError, GraphError
 from tinygrad_nn.graph.recorder import tensors, trace
@@ -75,16 +76,8 @@ def test_a_captured_gradient_follows_new_inputs():
 def test_a_training_step_is_one_graph_and_its_replay_writes_nothing():
     model = network()
     optimizer = tn.optim.Adam(model.parameters())
-
-    def step(x, labels):
-        optimizer.zero_grad()
-        loss = nn.losses.cross_entropy(model(x), labels)
-        loss.backward()
-        optimizer.step()
-        return loss
-
     before = model.state_dict()
-    graph, _ = trace(step, X, Y)
+    graph, _ = trace(training_step(model, optimizer), X, Y)
     values = graph.check().evaluate()
     updates = [value for value in graph.ops if value.phase == "update"]
     assert [graph.values[update.operands[0]].name for update in updates] == [

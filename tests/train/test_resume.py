@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support import needs
 from tinygrad_nn import nn, optim
 from tinygrad_nn.data import batches, batches_forever, moons
 from tinygrad_nn.errors import CheckpointError
@@ -178,7 +179,7 @@ def test_a_checkpoint_of_another_model_stops_before_training(tmp_path):
 
 
 @pytest.mark.case("H158")
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@needs.fork
 def test_killed_a_hundred_times_in_training_ends_in_the_same_bits(tmp_path):
     path, done = tmp_path / "run.safetensors", tmp_path / "done"
     rng = np.random.default_rng(0)

@@ -5,6 +5,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.networks import X, Y, loss, network
+from tests.support.steps import training_step
 from tinygrad_nn import nn, viz
 from tinygrad_nn.errors import ShapeError
 
@@ -119,16 +120,8 @@ def test_a_training_step_is_drawn_whole_and_nothing_happens():
     loss().backward()
     for parameter in model.parameters():
         parameter.grad = np.full_like(parameter.data, 7)
-
-    def step(x, labels):
-        optimizer.zero_grad()
-        value = nn.losses.cross_entropy(model(x), labels)
-        value.backward()
-        optimizer.step()
-        return value
-
     before = model.state_dict() | optimizer.state_dict()
-    picture = viz.draw(step, X, Y)
+    picture = viz.draw(training_step(model, optimizer), X, Y)
     assert [group.title for group in picture.scene.groups.values()][-2:] == [
         "backward pass",
         "optimizer update",

@@ -1,0 +1,10 @@
+"""What some tests need from the machine: marks that skip them, with the reason, where it is not there."""
+
+import os
+
+import pytest
+
+fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork, which this system lacks")
+mnist = pytest.mark.skipif(
+    not os.environ.get("TINYGRAD_NN_DATA"), reason="needs TINYGRAD_NN_DATA, the folder with MNIST"
+)
