@@ -72,7 +72,7 @@ class Program:
         for module, training in self._modes:
             if module.training is not training:
                 return False
-        return all((leaf.grad is not None) is expected for leaf, expected in self._pattern)
+        return all((leaf.own_grad is not None) is expected for leaf, expected in self._pattern)
 
     def __call__(self, arrays: list[Array]) -> Any:
         """Replay with these arrays; return what the step returned."""
@@ -84,7 +84,7 @@ class Program:
             with np.errstate(all="ignore"):
                 results = self._replay(*arrays)
         for leaf, gradient, shared in self._grads_out:
-            leaf.grad = gradient.copy() if shared else gradient
+            leaf.own_grad = gradient.copy() if shared else gradient
         for leaf in self._changed:
             leaf.number = tick()
         template = self._result
@@ -124,7 +124,7 @@ def _changed(captured: Captured, draft: Draft) -> list[Leaf]:
 
 
 def _contiguous(leaf: Leaf, copy: bool) -> Array:
-    gradient = leaf.grad
+    gradient = leaf.own_grad
     assert gradient is not None
     return gradient.copy() if copy or not gradient.flags.c_contiguous else gradient
 
@@ -200,8 +200,6 @@ def compile(step: Callable[..., Result], backend: Backend = "auto") -> Compiled[
     among its arguments, also in lists, tuples and dicts, are given anew on each call; everything else it uses is
     read when it is captured, on the first call with arguments of some shapes and dtypes. Parameters, the state of
     optimizers and their learning rates are used where they are: a replay sees their values and updates them.
-
-    No other thread may train while a step is captured: gradients are put aside for that time, all there are.
 
     After a replay `.grad` holds what the step left there, in arrays that the next replay fills again. Results are
     fresh and have no graph. Floating-point warnings are not given. Labels are checked on every call; the range

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinygrad_nn.compiler.catalogue import op_of, row_of
-from tinygrad_nn.compiler.compare import same
 from tinygrad_nn.compiler.draft import Draft
+from tinygrad_nn.graph.compare import same
 from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.primitives import Array, Params, Primitive
 

@@ -11,21 +11,20 @@ import functools
 import gc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from operator import attrgetter
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.compiler.catalogue import row_of
-from tinygrad_nn.compiler.compare import same
 from tinygrad_nn.compiler.draft import Draft
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.node import Leaf
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import CaptureError
+from tinygrad_nn.graph.compare import same
+from tinygrad_nn.graph.generators import put_back
 from tinygrad_nn.graph.ir import Call, Graph, Value
-from tinygrad_nn.graph.isolation import unchanged
 from tinygrad_nn.graph.recorder import Recorder, record
 from tinygrad_nn.primitives import Array
 
@@ -73,12 +72,12 @@ class Output:
 class StepRecorder(Recorder):
     """A recorder that knows which leaves a step makes, and which tensors stand for plain arrays."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.new_leaves: list[Leaf] = []
+    def __init__(self, find: Callable[[Leaf], Array | None]) -> None:
+        super().__init__(find)
+        self.new_leaves: set[Leaf] = set()
 
     def on_leaf(self, leaf: Leaf) -> None:
-        self.new_leaves.append(leaf)
+        self.new_leaves.add(leaf)
 
     def is_plain(self, tensor: Tensor) -> bool:
         return self.index_of.get(id(tensor._data)) in self.plain
@@ -95,36 +94,35 @@ def capture(step: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
     Raises:
         CaptureError: the step reads the value of a tensor, or something differs between two runs.
     """
-    with unchanged() as before:
-        arrays = {leaf: grad for leaf, grad in before.items() if grad is not None}
-        run = functools.partial(_run, step, args, kwargs, set(before))
+    there: dict[Leaf, Array | None] = {}
+
+    def find(leaf: Leaf) -> Array | None:
+        """Return the gradient that is in a leaf, the same however often and in whichever thread it changes."""
+        return there.setdefault(leaf, leaf.own_grad)
+
+    with put_back(step, args, kwargs) as moved:
+        run = functools.partial(_run, step, args, kwargs, moved)
         seen: list[Leaf] = []
         try:
-            without = run({})
+            without = run(lambda leaf: None)
         except Exception:
             # Perhaps the step needs gradients to be there; if not, it fails again below.
-            if not arrays:
-                raise
+            pass
         else:
             seen = [leaf for leaf in {**without.leaves, **without.grads_out} if leaf.requires_grad]
-            with_all = run({leaf: np.zeros_like(leaf.data) for leaf in seen} | arrays)
+            zeros = {leaf: np.zeros_like(leaf.data) for leaf in seen}
+            with_all = run(lambda leaf: zeros.get(leaf) if find(leaf) is None else find(leaf))
             if _difference(without, with_all) is None:
                 return without
-        first, second = run(arrays), run(arrays)
-    own = (first.grads_out.keys() ^ second.grads_out.keys()) - before.keys()
-    if own:
-        raise CaptureError(
-            f"the step makes a tensor that requires grad, of shape {next(iter(own)).shape}, on each call and leaves a "
-            "gradient in it\n"
-            "  hint   make it once, outside of the step; or (g,) = tn.gradients(loss, [w]) instead of loss.backward()"
-        )
+        first, second = run(find), run(find)
     problem = _difference(first, second)
     if problem is not None:
         raise CaptureError(
             f"{problem}\n"
             "  hint   what changes from call to call is an argument of the step, or a random op of this library"
         )
-    first.pattern = {leaf: leaf in arrays for leaf in {*seen, *first.grads_in.values(), *first.grads_out}}
+    leaves = {*seen, *first.grads_in.values(), *first.grads_out}
+    first.pattern = {leaf: find(leaf) is not None for leaf in leaves}
     return first
 
 
@@ -132,13 +130,11 @@ def _run(
     step: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
-    alive: set[Leaf],
-    gradients: dict[Leaf, Array],
+    moved: Callable[[], list[object]],
+    find: Callable[[Leaf], Array | None],
 ) -> Captured:
-    """Run the step with these gradients in place; leaves that it makes join those that are `alive`."""
-    for leaf in alive:
-        leaf.grad = gradients.get(leaf)
-    recorder = StepRecorder()
+    """Run the step, which finds in leaves the gradients that `find` gives it."""
+    recorder = StepRecorder(find)
 
     @functools.wraps(step)
     def call(*given: Any) -> Any:
@@ -149,12 +145,23 @@ def _run(
     leaves = {
         leaf: leaf.data for leaf, k in recorder.nodes.items() if type(leaf) is Leaf and k not in graph.inputs
     }
-    owners = {id(array): leaf for leaf, array in gradients.items()}
+    if generators := moved():
+        raise CaptureError(
+            f"the step draws from {generators[0]!r} with plain NumPy or Python, which a replay would not repeat\n"
+            "  hint   draw outside of it, and make what was drawn an argument"
+        )
     grads_out: dict[Leaf, int | None] = {}
-    alive.update(recorder.new_leaves, (leaf for leaf in recorder.nodes if type(leaf) is Leaf))
-    for leaf in sorted(alive, key=attrgetter("number")):
-        if leaf.grad is not gradients.get(leaf):
-            grads_out[leaf] = None if leaf.grad is None else _index_of(recorder, leaf.grad, "a gradient")
+    for leaf, gradient in recorder.left.items():
+        if gradient is not recorder.gradient_found(leaf):
+            grads_out[leaf] = None if gradient is None else _index_of(recorder, gradient, "a gradient")
+            if leaf in recorder.new_leaves:
+                raise CaptureError(
+                    f"the step makes a tensor that requires grad, of shape {leaf.shape}, on each call and leaves a "
+                    "gradient in it\n"
+                    "  hint   make it once, outside of the step; or (g,) = tn.gradients(loss, [w]) instead of "
+                    "loss.backward()"
+                )
+    owners = {id(array): leaf for leaf, array in recorder.found.items() if array is not None}
     modules = [call.module for value in graph.values if value.scope for call in value.scope.chain()]
     return Captured(
         graph,

@@ -116,12 +116,17 @@ def _saved_by(node: Node) -> Sequence[Any]:
         raise _freed(node)
     for operand in node.operands:
         if type(operand) is Leaf and operand.number > number:
-            raise StaleValue(
-                f"{node.op.name}: its operand {operand.name or 'a leaf'} {operand.shape} was changed after the "
-                "forward pass, so the gradient would belong to another value\n"
-                "  hint   call backward() before step(), or compute the loss again"
-            )
+            raise stale(node, operand)
     return saved
+
+
+def stale(node: Node, leaf: Leaf) -> StaleValue:
+    """Return the error for a node whose operand `leaf` was changed after it had been used."""
+    return StaleValue(
+        f"{node.op.name}: its operand {leaf.name or 'a leaf'} {leaf.shape} was changed after the "
+        "forward pass, so the gradient would belong to another value\n"
+        "  hint   call backward() before step(), or compute the loss again"
+    )
 
 
 def _freed(node: Node) -> GraphFreed:
@@ -228,15 +233,18 @@ class OnTensors(OnArrays):
     def hand_out(self, totals: dict[Source, Array], gradients: dict[Source, Array]) -> None:
         gradients.update(totals)
 
-    def joined(self, old: Array | None, g: Any, others: list[Array]) -> Array:
-        """Return the array of the sum of the gradient that a leaf has, if it has one, and a new one."""
-        if old is not None:
-            g = self._wrap(old, None) + g
-        elif any(g._data is other for other in others):
-            # Tensors may share their memory, but each leaf has a gradient of its own.
-            g = g.copy()
-        array: Array = g._data
-        return array
+    def commit(self, gradients: Mapping[Any, Any]) -> None:
+        """Add gradients to `.grad` of their leaves, as the traced code sees it."""
+        taken: set[int] = set()
+        for leaf, g in gradients.items():
+            old = leaf.grad
+            if old is not None:
+                g = self._wrap(old, None) + g
+            elif id(g._data) in taken:
+                # Tensors may share their memory, but each leaf has a gradient of its own.
+                g = g.copy()
+            taken.add(id(g._data))
+            leaf.grad = g._data
 
     def reshaped(self, r: Array, shape: Shape) -> Any:
         return _summed(r, shape)
@@ -275,26 +283,19 @@ def _summed(r: Array, shape: Shape) -> Any:
 _LOCK = threading.Lock()
 
 
-def commit(gradients: Mapping[Any, Array], sums: OnTensors | None = None) -> None:
-    """Add gradients to `.grad` of their leaves; an error or an interrupt on the way leaves all as they were.
-
-    Gradients that are tensors are added by the `sums` that made them.
-    """
+def commit(gradients: Mapping[Any, Array]) -> None:
+    """Add gradients to `.grad` of their leaves; an error or an interrupt on the way leaves all as they were."""
     with _LOCK:
         before: list[tuple[Leaf, Array | None]] = []
         after: list[Array] = []
         for leaf, g in gradients.items():
-            old = leaf.grad
+            old = leaf.own_grad
             before.append((leaf, old))
-            if sums is not None:
-                g = sums.joined(old, g, after)
-            elif old is not None:
-                g = np.add(old, g)
-            after.append(g)
+            after.append(g if old is None else np.add(old, g))
         try:
             for (leaf, _), g in zip(before, after, strict=True):
-                leaf.grad = g if type(g) is np.ndarray else np.asarray(g)
+                leaf.own_grad = g if type(g) is np.ndarray else np.asarray(g)
         except BaseException:
             for leaf, old in before:
-                leaf.grad = old
+                leaf.own_grad = old
             raise

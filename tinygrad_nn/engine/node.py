@@ -20,17 +20,20 @@ tick = count(1).__next__
 class Leaf:
     """A tensor that no op made: its array, its name and its gradient.
 
+    While code is traced, what it does to leaves is written down by the tracer, and done to none: `grad` is what that
+    code sees, `own_grad` what there is. Training steps, which look up once whether somebody traces, use the latter.
+
     `number` is the time of its last change. A node that is older than one of its leaves saw another value.
     """
 
-    __slots__ = ("_data", "dtype", "grad", "name", "number", "requires_grad", "shape")
+    __slots__ = ("_data", "dtype", "name", "number", "own_grad", "requires_grad", "shape")
     op = None
 
     def __init__(self, data: Array, requires_grad: bool, name: str | None) -> None:
         self.data = data
         self.requires_grad = requires_grad
         self.name = name
-        self.grad: Array | None = None
+        self.own_grad: Array | None = None
         self.number = tick()
         for watcher in current().watchers:
             watcher.on_leaf(self)
@@ -44,6 +47,26 @@ class Leaf:
         self._data = array
         self.shape = array.shape
         self.dtype = array.dtype
+
+    @property
+    def grad(self) -> Array | None:
+        tracers = current().tracers
+        gradient: Array | None = tracers[-1].gradient_of(self) if tracers else self.own_grad
+        return gradient
+
+    @grad.setter
+    def grad(self, gradient: Array | None) -> None:
+        if tracers := current().tracers:
+            tracers[-1].on_gradient_left(self, gradient)
+        else:
+            self.own_grad = gradient
+
+    def touch(self) -> None:
+        """Note that the value has changed."""
+        if tracers := current().tracers:
+            tracers[-1].on_change(self)
+        else:
+            self.number = tick()
 
 
 class Node:

@@ -80,7 +80,8 @@ def compute(
     watchers: tuple[Watcher, ...]
     recording, watchers, _ = STATE.get(DEFAULT)
     try:
-        out = op.function(*arrays, **params) if params else op.function(*arrays)
+        given = _drawing(params) if watchers else params
+        out = op.function(*arrays, **given) if given else op.function(*arrays)
     except (ValueError, TypeError, IndexError) as error:
         raise worded(op, operands, arrays, params, error) from error
     residuals: Sequence[Any] = ()
@@ -115,6 +116,13 @@ def compute(
     else:
         result._node = None
     return result
+
+
+def _drawing(params: Params) -> Params:
+    """Return the parameters of a call with the random generators that traced code draws from."""
+    for tracer in context.current().tracers:
+        params = tracer.drawing(params)
+    return params
 
 
 class Tensor(Methods, Conversions):
@@ -182,7 +190,7 @@ class Tensor(Methods, Conversions):
                 raise ShapeError(f"data: a tensor that requires grad stays floating {leaf.shape}, got {got}")
             leaf.grad = leaf.grad if array.dtype == leaf.dtype else None
             leaf.data = array
-            leaf.number = tick()
+            leaf.touch()
         self._data = array
 
     @property
@@ -260,15 +268,18 @@ class Tensor(Methods, Conversions):
                 "  hint   tn.tensor(data, requires_grad=True), and compute outside of no_grad()"
             )
         seed = seed_like(self, cotangent)
-        if isinstance(node, Leaf):
-            commit({node: seed.copy()})
-            return
         if not context.current().tracers:
-            commit(run_backward(node, seed, retain=retain_graph))
+            if isinstance(node, Leaf):
+                commit({node: seed.copy()})
+            else:
+                commit(run_backward(node, seed, retain=retain_graph))
             return
         with context.changed(recording=False):
             sums = OnTensors(lambda array, _: wrap(array, None))
-            commit(run_backward(node, wrap(seed, None), sums=sums, retain=retain_graph), sums)
+            if isinstance(node, Leaf):
+                sums.commit({node: wrap(seed, None).copy()})
+            else:
+                sums.commit(run_backward(node, wrap(seed, None), sums=sums, retain=retain_graph))
 
     def detach(self) -> Tensor:
         """Return the same values, sharing memory, without the graph."""

@@ -68,10 +68,25 @@ class Everyone(Watcher):
 class Tracer(Watcher):
     """A watcher that writes down what runs; backward passes run their rules on tensors, whose ops it sees too.
 
-    A tensor is handed over as it is; what a replay could not repeat, it refuses by raising `CaptureError`.
+    A tensor is handed over as it is; what a replay could not repeat, it refuses by raising `CaptureError`. What the
+    traced code does to leaves and random generators, it sees itself and nobody else: the tracer keeps it.
     """
 
     traces = True
+
+    def gradient_of(self, leaf: Leaf) -> Array | None:
+        """Return the gradient of a leaf, as the traced code sees it."""
+        return leaf.own_grad
+
+    def on_gradient_left(self, leaf: Leaf, gradient: Array | None) -> None:
+        """Called instead of leaving a gradient in a leaf."""
+
+    def on_change(self, leaf: Leaf) -> None:
+        """Called instead of noting that the value of a leaf has changed."""
+
+    def drawing(self, params: Params) -> Params:
+        """Return the parameters of a call with random generators that the traced code may draw from."""
+        return params
 
     def on_copy(self, link: Any, array: Array, copy: Array) -> None:
         """Called after a tensor with a node or array `link` was made into a new one, whose array is `copy`."""

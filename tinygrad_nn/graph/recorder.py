@@ -5,20 +5,24 @@ A value is known by the identity of its array, and every array is kept alive whi
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.engine import trees
-from tinygrad_nn.engine.node import Leaf, Node, Source
+from tinygrad_nn.engine.backward import stale
+from tinygrad_nn.engine.node import Leaf, Node, Source, tick
 from tinygrad_nn.engine.tensor import Tensor, wrap
 from tinygrad_nn.engine.watcher import Tracer
 from tinygrad_nn.errors import CaptureError, GraphError
 from tinygrad_nn.graph.builder import Builder
+from tinygrad_nn.graph.generators import is_generator
 from tinygrad_nn.graph.ir import Data, Graph
 from tinygrad_nn.ops.shape import astype
 from tinygrad_nn.primitives import Array, Params, Primitive
@@ -28,12 +32,22 @@ from tinygrad_nn.primitives.operands import as_array
 class Recorder(Tracer, Builder):
     """Records every op that runs, forward, backward and updates, into one graph. Updates are not executed.
 
-    `plain` has the inputs that the caller gave as plain arrays.
+    Gradients are left, versions changed and random numbers drawn where the traced code alone sees it.
+
+    Attributes:
+        plain: the inputs that the caller gave as plain arrays.
+        found: the gradients that the run found in leaves and asked for.
+        left: the gradients that it left.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, find: Callable[[Leaf], Array | None] = attrgetter("own_grad")) -> None:
         Builder.__init__(self)
         self.plain: set[int] = set()
+        self.found: dict[Leaf, Array | None] = {}
+        self.left: dict[Leaf, Array | None] = {}
+        self._find = find
+        self._changed: dict[Source, int] = {}
+        self._drawn_from: dict[object, object] = {}
         self._rule: int | None = None
         self._last = -1
 
@@ -85,10 +99,36 @@ class Recorder(Tracer, Builder):
         self.nodes[node] = self._last
 
     def before_rules(self, node: Node, cotangent: Array | Tensor) -> None:
+        for operand in node.operands:
+            if type(operand) is Leaf and self._changed.get(operand, 0) > node.number:
+                raise stale(node, operand)
         self._rule = self.nodes.get(node)
 
     def after_rules(self, node: Node) -> None:
         self._rule = None
+
+    def gradient_of(self, leaf: Leaf) -> Array | None:
+        return self.left[leaf] if leaf in self.left else self.gradient_found(leaf)
+
+    def gradient_found(self, leaf: Leaf) -> Array | None:
+        """Return the gradient that was in a leaf before the run."""
+        if leaf not in self.found:
+            self.found[leaf] = self._find(leaf)
+        return self.found[leaf]
+
+    def on_gradient_left(self, leaf: Leaf, gradient: Array | None) -> None:
+        self.left[leaf] = gradient
+
+    def on_change(self, leaf: Leaf) -> None:
+        self._changed[leaf] = tick()
+
+    def drawing(self, params: Params) -> Params:
+        return {name: self._twin(value) if is_generator(value) else value for name, value in params.items()}
+
+    def _twin(self, generator: object) -> object:
+        if generator not in self._drawn_from:
+            self._drawn_from[generator] = copy.deepcopy(generator)
+        return self._drawn_from[generator]
 
     def on_update(self, update: Primitive, operands: Sequence[Data], params: Params) -> bool:
         places = [

@@ -103,8 +103,12 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
+        traced = context.current().tracers
         for parameter in self.parameters:
-            parameter._node.grad = None
+            if traced:
+                parameter._node.grad = None
+            else:
+                parameter._node.own_grad = None
 
     def step(self) -> None:
         """Update every parameter that has a gradient.
@@ -121,10 +125,14 @@ class Optimizer:
         update = self.rule if tracers else self.rule.function
         options = self._options
         for parameter, operands in zip(self.parameters, self._operands, strict=True):
-            gradient = parameter._node.grad
+            leaf = parameter._node
+            gradient = leaf.grad if tracers else leaf.own_grad
             if gradient is not None:
                 update(parameter._data, gradient, *operands, **options)
-                parameter._node.number = tick()
+                if tracers:
+                    leaf.touch()
+                else:
+                    leaf.number = tick()
 
     def _prepare(self) -> None:
         """Count the step and set the rate; plain Python work that a replay of a captured step repeats."""

@@ -16,7 +16,7 @@ import numpy as np
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import GraphError
 from tinygrad_nn.graph.builder import captured, from_error
-from tinygrad_nn.graph.isolation import unchanged
+from tinygrad_nn.graph.generators import put_back
 from tinygrad_nn.graph.recorder import Recorder, record, tensors
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.primitives.operands import as_array
@@ -82,7 +82,7 @@ def draw(
             f"draw: {name} needs example inputs\n"
             f"  hint   viz.draw({name}, x); a result is drawn alone: loss.graph()"
         )
-    with unchanged():
+    with put_back(target, inputs):
         recorder = Recorder()
         result = record(recorder, target, *_examples(target, inputs))
         results = tensors(result)

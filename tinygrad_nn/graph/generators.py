@@ -1,0 +1,116 @@
+"""The random generators that a function can reach, so that running it to see what it does leaves them as they were.
+
+Random ops get their generator as a parameter, for which a tracer has a twin. What a function draws with plain NumPy
+nobody sees; but the state of the generator tells.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.graph.compare import same
+
+_WITHOUT = {bool, int, float, complex, str, bytes, type(None), np.ndarray, CodeType, ModuleType}
+_INSTALLED = tuple(
+    str(Path(file).parents[up]) for file, up in ((random.__file__, 0), (np.__file__, 1), (__file__, 1))
+)
+"""Where the code lies that is not looked into: it draws from what it is given, or from what it holds."""
+
+
+def is_generator(thing: object) -> bool:
+    """Tell whether `thing` draws random numbers: a Generator or RandomState of NumPy, a Random of Python."""
+    return isinstance(thing, (np.random.Generator, np.random.RandomState, random.Random))
+
+
+@contextmanager
+def put_back(*roots: object) -> Iterator[Callable[[], list[object]]]:
+    """Put the generators that `roots` can reach back afterwards; yields what tells which have been moved."""
+    before = {generator: _state(generator) for generator in reachable(*roots)}
+
+    def moved() -> list[Any]:
+        return [generator for generator, state in before.items() if not same(_state(generator), state)]
+
+    try:
+        yield moved
+    finally:
+        for generator in moved():
+            _set_state(generator, before[generator])
+
+
+def reachable(*roots: object) -> list[Any]:
+    """Return the generators in what `roots` hold, close over or name in their code."""
+    found: list[Any] = []
+    seen: dict[int, object] = {}
+    stack: list[Any] = list(roots)
+    while stack:
+        x = stack.pop()
+        kind = type(x)
+        if kind in _WITHOUT or id(x) in seen:
+            continue
+        # Kept alive, so that no other object gets its number.
+        seen[id(x)] = x
+        if kind is FunctionType:
+            stack += _of_function(x)
+        elif kind is MethodType:
+            stack += [x.__self__, x.__func__]
+        elif kind is BuiltinFunctionType:
+            stack.append(x.__self__)
+        elif issubclass(kind, type):
+            own = not _installed(getattr(sys.modules.get(x.__module__), "__file__", None) or "")
+            stack += vars(x).values() if own else ()
+        elif is_generator(x):
+            found.append(x)
+        else:
+            stack += gc.get_referents(x)
+    return found
+
+
+def _installed(file: str) -> bool:
+    return file.startswith(_INSTALLED)
+
+
+def _of_function(function: FunctionType) -> list[Any]:
+    """Return what a function closes over and, of globals and modules, what its code names."""
+    inside: list[Any] = [function.__defaults__, function.__kwdefaults__, *(function.__closure__ or ())]
+    if _installed(function.__code__.co_filename):
+        return inside
+    names = _names(function.__code__)
+    spaces, entered = [function.__globals__], set()
+    while spaces:
+        space = spaces.pop()
+        for x in [space[name] for name in names if name in space]:
+            inside.append(x)
+            if isinstance(x, ModuleType) and x not in entered:
+                entered.add(x)
+                spaces.append(vars(x))
+    return inside
+
+
+def _names(code: CodeType) -> set[str]:
+    """Return the names of globals and attributes in code, functions inside of it included."""
+    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return set(code.co_names).union(*map(_names, inner))
+
+
+def _state(generator: Any) -> Any:
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    return generator.getstate() if isinstance(generator, random.Random) else generator.get_state(legacy=False)
+
+
+def _set_state(generator: Any, state: Any) -> None:
+    if isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    elif isinstance(generator, random.Random):
+        generator.setstate(state)
+    else:
+        generator.set_state(state)
