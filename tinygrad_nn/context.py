@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
+import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,6 +19,35 @@ from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar, cast, overload
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_LOCKS: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def lock() -> Any:
+    """Return a lock that a fork waits for, so that no child finds it held by a thread that it does not have."""
+    made = threading.RLock()
+    _LOCKS.add(made)
+    return made
+
+
+def _before_fork() -> None:
+    # One fork at a time, in whichever thread.
+    _FORKING.acquire()
+    _HELD.extend(sorted(_LOCKS, key=id))
+    for held in _HELD:
+        held.acquire()
+
+
+def _after_fork() -> None:
+    while _HELD:
+        _HELD.pop().release()
+    _FORKING.release()
+
+
+_FORKING = threading.RLock()
+_HELD: list[Any] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 class Scope(tuple[Any, Any]):

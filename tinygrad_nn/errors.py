@@ -71,6 +71,10 @@ class CaptureError(TinygradError, RuntimeError):
     """Something happened during capture that a replay could not repeat."""
 
 
+class UsageWarning(UserWarning):
+    """What was written works, and is hardly what was meant."""
+
+
 class DatasetError(TinygradError, ValueError):
     """A data file is missing, damaged or not what it should be."""
 

@@ -1,8 +1,13 @@
 """A compiled step does what the step does: same numbers, same effects, same errors, whatever it is given."""
 
+import copy
+import os
+import pickle
+import signal
 import sys
 import threading
 import tracemalloc
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +17,7 @@ import tinygrad_nn as tn
 from tests.benchmarks.by_hand import by_hand
 from tests.benchmarks.contestants import our_step
 from tests.benchmarks.workloads import WORKLOADS, Workload
+from tests.support import needs
 from tests.support.leaves import vector
 from tests.support.networks import network
 from tests.support.steps import assert_twins, pair, problem, training_step
@@ -537,3 +543,99 @@ def test_operands_without_a_rule_are_followed_into_rules(operand, backend):
         for found, expected in zip(compiled(x, labels), gradient(x, tn.tensor(labels)), strict=True):
             np.testing.assert_allclose(found.data, expected.data, rtol=1e-12)
     assert len(compiled.programs) == 1
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, m: x[m].sum(),
+        lambda x, m: x[np.logical_not(m)].sum(),
+        lambda x, m: x[x > 0].sum(),
+        lambda x, m: tn.grad(lambda x: (x[m] ** 2).sum())(x),
+        lambda x, m: (x * np.where(m, 1.0, 2.0))[m][0],
+    ],
+)
+def test_a_mask_that_is_given_or_computed_is_refused_as_an_index(f, backend):
+    x, mask = np.array([1.0, -2.0, 3.0]), np.array([True, False, True])
+    with pytest.raises(errors.CaptureError, match=r"getitem(.|\n)*np\.where"):
+        tn.compile(f, backend)(x, mask)
+
+
+def test_a_mask_that_is_the_same_on_each_call_may_be_an_index_until_it_is_not(backend):
+    mask = np.array([True, False, True])
+    step = tn.compile(lambda x: tn.value_and_grad(lambda x: (x[mask] ** 2).sum())(x), backend)
+    for x in (np.array([1.0, -2.0, 3.0]), np.array([4.0, 5.0, 6.0])):
+        value, gradient = step(x)
+        assert value.item() == (x[mask] ** 2).sum()
+        np.testing.assert_array_equal(gradient.data, 2 * x * mask)
+    for changed in ([True, True, True], [True, False, False], [False] * 3):
+        mask[:] = changed
+        with pytest.raises(errors.CaptureError, match=r"getitem(.|\n)*has shape"):
+            step(x)
+
+
+@pytest.mark.parametrize("number", [10**30, -(10**25), 2**63, 2**64, -(2**63) - 1])
+def test_python_ints_of_any_size_are_numbers_of_a_step(number, backend):
+    step = tn.compile(lambda x: x * number + number, backend)
+    np.testing.assert_allclose(step(np.ones(3)).data, 2.0 * number)
+    np.testing.assert_allclose(step(np.full(3, 2, np.float32)).data, 3.0 * number, rtol=1e-6)
+
+
+class Trainer:
+    """Holds a compiled step of its own model."""
+
+    def __init__(self):
+        self.model = tn.nn.Dense(2, 1, rng=0)
+        self.fast = tn.compile(self.step, "numpy")
+
+    def step(self, x):
+        return self.model(x).sum()
+
+
+def test_a_copy_of_what_holds_a_compiled_step_computes_with_its_own_parts():
+    trainer, x = Trainer(), np.ones((1, 2), np.float32)
+    trainer.fast(x)
+    for copied in (copy.deepcopy(trainer), pickle.loads(pickle.dumps(trainer))):
+        copied.model.weight.data[...] = 5.0
+        assert copied.fast(x).item() == 10
+        assert copied.fast.programs
+        assert trainer.fast(x).item() == trainer.step(x).item() != 10
+
+
+@needs.fork
+def test_a_fork_waits_for_a_replay_and_a_backward_pass_of_another_thread():
+    w = tn.tensor(np.ones((100, 100)), requires_grad=True)
+    step = tn.compile(lambda x: (np.tanh(x @ w) ** 2).sum(), "numpy")
+    x = np.ones((20, 100))
+    expected, done = step(x).item(), threading.Event()
+
+    def work():
+        while not done.is_set():
+            step(x)
+            (w * 2).sum().backward()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        with warnings.catch_warnings():
+            # Python 3.12 says that forking beside a thread is dangerous, which is what is tried here.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            for _ in range(5):
+                if not (child := os.fork()):
+                    signal.alarm(10)
+                    v = tn.tensor([1.0], requires_grad=True)
+                    try:
+                        (v * 2).sum().backward()
+                    finally:
+                        os._exit(int(v.grad is None or step(x).item() != expected))
+                assert os.waitpid(child, 0)[1] == 0
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_backward_of_what_a_compiled_function_returned_says_to_compile_the_step():
+    model = tn.nn.Dense(2, 3, rng=0)
+    fast = tn.compile(model, "numpy")
+    with pytest.raises(errors.GraphError, match=r"compile the whole step, backward\(\) included"):
+        fast(np.ones((4, 2), np.float32)).sum().backward()

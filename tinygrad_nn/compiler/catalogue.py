@@ -33,6 +33,7 @@ class Row:
         neutral: the operands that change nothing where they are the number 1.
         keeps: whether its operand stands for its result, if that has the same shape and dtype.
         view: how its result is made, if that may be a view of its operand.
+        selects: whether bools among its operands after the first say how many elements its result has.
         fills: whether it is an update that fills its first operand without reading it.
         labels: the operand that holds labels, for the columns of the first.
         into: makes, for one call, a function that writes its result into an array.
@@ -48,6 +49,7 @@ class Row:
     neutral: tuple[int, ...] = ()
     keeps: bool = False
     view: Callable[..., Array] | None = None
+    selects: bool = False
     fills: bool = False
     labels: int | None = None
     into: kernels.Build | None = None
@@ -121,7 +123,7 @@ ROWS: dict[object, Row] = {
     np.broadcast_to: Row(view=np.broadcast_to, keeps=True),
     np.expand_dims: Row(view=np.expand_dims, keeps=True),
     np.squeeze: Row(view=np.squeeze, keeps=True),
-    indexing.getitem: Row(view=indexing.getitem.function),
+    indexing.getitem: Row(view=indexing.getitem.function, selects=True),
     np.matmul: Row(loops=numba_kernels.small_product),
     fused_losses.minus_one_hot: Row(labels=1, into=kernels.minus_one_hot, in_place=(0,)),
     fused_losses.nll: Row(labels=1, into=kernels.nll),

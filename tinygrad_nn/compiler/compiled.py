@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Generic, Literal, TypeVar
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.compiler.draft import Draft
+from tinygrad_nn.compiler.guards import Guards
 from tinygrad_nn.compiler.memory import place
 from tinygrad_nn.compiler.numpy_backend import list_tasks, write
 from tinygrad_nn.compiler.passes import PASSES
@@ -18,7 +20,7 @@ from tinygrad_nn.compiler.step import Captured, Output, capture
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.node import Leaf, tick
 from tinygrad_nn.engine.tensor import Tensor, wrap
-from tinygrad_nn.errors import CaptureError
+from tinygrad_nn.errors import CaptureError, UsageWarning
 from tinygrad_nn.graph.ir import Call
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.primitives.operands import as_array
@@ -26,6 +28,10 @@ from tinygrad_nn.primitives.operands import as_array
 Backend = Literal["auto", "numpy", "numba"]
 Stage = Callable[[Draft], Draft]
 Result = TypeVar("Result")
+KEPT = 64
+"""How many programs one step keeps."""
+MANY = 9
+"""So many captures for the same shapes are worth a word."""
 
 
 def stages(backend: str) -> tuple[Stage, ...]:
@@ -45,6 +51,7 @@ class Program:
         text: the replay as Python.
         seconds: how long capturing and compiling took.
         nbytes: bytes of the buffers.
+        guards: what it takes for granted besides its arguments.
     """
 
     def __init__(self, captured: Captured, backend: str) -> None:
@@ -56,23 +63,11 @@ class Program:
         # Compiled loops give no warnings; NumPy does.
         self._quiet = all(task.call is None for task in draft.tasks)
         self._result = captured.result
-        self._leaves = list(captured.leaves.items())
-        self._pattern = list(captured.pattern.items())
-        self._modes = list(captured.modes.items())
+        self.guards = Guards(captured.leaves, captured.pattern, captured.constants, captured.modules)
         self._grads_in = _grads_in(captured, draft)
         self._grads_out = _grads_out(captured, draft)
         self._changed = _changed(captured, draft)
         self.seconds = 0.0
-
-    def fits(self) -> bool:
-        """Tell whether everything but the arguments is still as it was captured."""
-        for leaf, array in self._leaves:
-            if leaf.data is not array:
-                return False
-        for module, training in self._modes:
-            if module.training is not training:
-                return False
-        return all((leaf.own_grad is not None) is expected for leaf, expected in self._pattern)
 
     def __call__(self, arrays: list[Array]) -> Any:
         """Replay with these arrays; return what the step returned."""
@@ -147,18 +142,23 @@ class Compiled(Generic[Result]):
     def __init__(self, step: Callable[..., Result], backend: Backend) -> None:
         self._step = step
         self._backend = backend
-        self._programs: dict[Hashable, Program] = {}
-        self._lock = threading.RLock()
+        self._programs: dict[Hashable, list[Program]] = {}
+        self._captures: Counter[Hashable] = Counter()
+        self._lock = context.lock()
         self.__doc__ = getattr(step, "__doc__", None)
         self.__name__ = getattr(step, "__name__", type(step).__name__)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel and be copied as the step alone, which is captured again there."""
+        return Compiled, (self._step, self._backend)
+
     def __repr__(self) -> str:
-        return f"<compiled {self.__name__}, backend {self._backend}, {len(self._programs)} captured>"
+        return f"<compiled {self.__name__}, backend {self._backend}, {len(self.programs)} captured>"
 
     @property
     def programs(self) -> list[Program]:
-        """What has been captured so far; `print(step.programs[0].text)` shows what a replay does."""
-        return list(self._programs.values())
+        """What has been captured and is kept; `print(step.programs[0].text)` shows what a replay does."""
+        return [program for programs in self._programs.values() for program in programs]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Result:
         state = context.current()
@@ -171,11 +171,34 @@ class Compiled(Generic[Result]):
         if kwargs:
             key = (*key, _key_of_dict(kwargs, arrays))
         with self._lock:
-            program = self._programs.get(key)
-            if program is None or not program.fits():
-                program = self._programs[key] = self._capture(args, kwargs)
+            for program in self._programs.get(key, ()):
+                if not program.guards.change():
+                    break
+            else:
+                program = self._capture(args, kwargs)
+                self._keep(key, program, tuple([(x.shape, x.dtype.char) for x in arrays]))
             result: Result = program(arrays)
         return result
+
+    def _keep(self, key: Hashable, program: Program, shapes: Hashable) -> None:
+        """Keep a program for calls like this one, and forget the oldest; say it when many have the same shapes."""
+        others = self._programs.pop(key, [])
+        self._programs[key] = [program, *others][:KEPT]
+        while len(self.programs) > KEPT:
+            oldest = next(iter(self._programs))
+            self._programs[oldest].pop()
+            if not self._programs[oldest]:
+                del self._programs[oldest]
+        self._captures[shapes] += 1
+        if self._captures[shapes] == MANY:
+            why = others[0].guards.change() if others else "a plain Python value among them is another"
+            warnings.warn(
+                f"{self.__name__}: captured {MANY} times for arguments of the same shapes, the last time because "
+                f"{why}\n"
+                "  hint   what changes from call to call is an array or a tensor among the arguments: np.asarray(lr)",
+                UsageWarning,
+                stacklevel=3,
+            )
 
     def _capture(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Program:
         start = time.perf_counter()
@@ -197,9 +220,12 @@ def compile(step: Callable[..., Result], backend: Backend = "auto") -> Compiled[
     """Return a function that does what `step` does, faster: captured once, then replayed.
 
     `step` is a training step (forward, `backward()`, optimizer) or a pure function of tensors. Arrays and tensors
-    among its arguments, also in lists, tuples and dicts, are given anew on each call; everything else it uses is
-    read when it is captured, on the first call with arguments of some shapes and dtypes. Parameters, the state of
-    optimizers and their learning rates are used where they are: a replay sees their values and updates them.
+    among its arguments, also in lists, tuples and dicts, are given anew on each call. All other arrays and tensors,
+    parameters, the state of optimizers and their learning rates among them, are used where they are: a replay sees
+    their values and updates them. Each call compares what the step read from parameters (frozen or not) and from the
+    attributes of modules that it called with what is there now, and captures it again where that has changed. What
+    else it read from Python, a number in a closure for example, is read when it is captured, on the first call with
+    arguments of some shapes and dtypes.
 
     After a replay `.grad` holds what the step left there, in arrays that the next replay fills again. Results are
     fresh and have no graph. Floating-point warnings are not given. Labels are checked on every call; the range
@@ -211,9 +237,10 @@ def compile(step: Callable[..., Result], backend: Backend = "auto") -> Compiled[
         backend: "numpy", or "numba" (extra `jit`) for compiled loops; "auto" takes Numba where it is installed.
 
     Raises:
-        CaptureError: `step` reads the value of a tensor (`bool(t)`, `float(t)`, `.data`), or uses something that
-            changes from call to call and is neither an argument nor a parameter; or an argument is neither an
-            array nor hashable.
+        CaptureError: `step` reads the value of a tensor (`bool(t)`, `float(t)`, `.data`), draws random numbers with
+            plain NumPy, changes attributes of a module, indexes with a mask that is an argument or computed, or
+            uses something that changes from call to call and is neither an argument nor a parameter; or an
+            argument is neither an array nor hashable.
         LabelError: on any call, for a label outside of the classes of `cross_entropy`.
         ValueError: there is no such backend.
         TypeError: `step` is not a function.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tinygrad_nn.graph.ir import Call, Graph, Host, Value
+from tinygrad_nn.graph.ir import Call, Data, Graph, Host, Value
 from tinygrad_nn.primitives import Array, Primitive
 
 Run = Callable[..., object]
@@ -163,6 +163,19 @@ class Draft:
         while index in self.parents:
             index = self.parents[index]
         return index
+
+    def fixed_number(self, value: Value) -> Data | None:
+        """Return a number that nobody can change between replays: of Python, or in an array that is read-only.
+
+        All other arrays are used where they are, and read on each replay.
+        """
+        data = value.data
+        if value.kind != "constant" or value.shape or value.index in self.arguments:
+            return None
+        if isinstance(data, float | int):
+            return data
+        alone = data is not None and data.base is None and not data.flags.writeable
+        return data.item() if data is not None and alone else None
 
     def add(self, op: Primitive, source: int, like: Value, **params: str) -> Call:
         """Append a call that the captured graph did not have, of one operand, with a result like `like`."""

@@ -19,20 +19,18 @@ from tinygrad_nn.primitives import Shape
 
 _NARROW = 16
 _UNROLLED_SUMS = 8
-_INDEX = {"full": "i", "column": "j", "row": "r"}
+_INDEX = {"single": "0", "full": "i", "column": "j", "row": "r"}
 """How an operand is read, by how it varies over the space of a loop."""
 
 
 def _number(draft: Draft, value: Value) -> float | None:
     """Return a constant number, which the text of a loop contains."""
-    if value.kind != "constant" or value.shape or value.index in draft.arguments:
-        return None
-    number = value.data.item() if isinstance(value.data, np.ndarray) else value.data
+    number = draft.fixed_number(value)
     return number if isinstance(number, (bool, int, float)) and math.isfinite(number) else None
 
 
 def _role(draft: Draft, index: int, space: Shape) -> str | None:
-    """Return how an operand varies over a space: number, full, column, row; None if loops do not know."""
+    """Return how an operand varies over a space: number, single, full, column, row; None if loops do not know."""
     value = draft.values[index]
     if _number(draft, value) is not None:
         return "number"
@@ -40,6 +38,8 @@ def _role(draft: Draft, index: int, space: Shape) -> str | None:
         return None
     if value.shape == space:
         return "full"
+    if not value.shape and draft.fixed_number(value) is None:
+        return "single"
     if len(space) >= 2 and value.shape in ((space[-1],), (1,) * (len(space) - 1) + space[-1:]):
         return "column"
     if len(space) >= 2 and value.shape == (*space[:-1], 1):
@@ -109,7 +109,7 @@ class FusedLoop:
         draft, inside, width = self.draft, self.inside, self.space[-1]
         rows = math.prod(self.space) // width
         variables: dict[int, str] = {}
-        loads: dict[str, list[str]] = {"full": [], "column": [], "row": []}
+        loads: dict[str, list[str]] = {role: [] for role in _INDEX}
         for k in self.operands(self.members):
             role = _role(draft, k, self.space)
             if k in inside:
@@ -129,6 +129,7 @@ class FusedLoop:
             lines = _two_loops(rows, width, loads["row"], [*reads, *steps, result])
         else:
             lines = _one_loop(rows * width, [*reads, *steps, result])
+        lines = [*loads["single"], *lines]
         for total in self.sums:
             lines += _column_sum(names, out, names.array(total), rows, width, KINDS[self.root.dtype.name])
         return lines
@@ -143,7 +144,8 @@ class FusedLoop:
             and not loads["row"]
             and any(row_of(call.op).slow_in_narrow_loops for call in self.members)
             and all(
-                k in inside or _role(self.draft, k, self.space) == "number" for k in self.operands(others)
+                k in inside or _role(self.draft, k, self.space) in ("number", "single")
+                for k in self.operands(others)
             )
         )
 

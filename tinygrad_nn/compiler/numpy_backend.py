@@ -16,6 +16,7 @@ from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft, Run, Task, call_text
 from tinygrad_nn.compiler.kernels import check_labels
 from tinygrad_nn.compiler.passes import RESIDUAL
+from tinygrad_nn.errors import CaptureError
 from tinygrad_nn.graph.ir import Call
 from tinygrad_nn.primitives import Array
 
@@ -92,7 +93,7 @@ def _copied(call: Call, residuals: Sequence[int]) -> Run:
     if not call.op.residuals:
 
         def run(*arrays: Array) -> None:
-            arrays[-1][...] = function(*arrays[:-1], **params)
+            _fill(call, arrays[-1], function(*arrays[:-1], **params))
 
         return run
     places = (0, *residuals)
@@ -101,9 +102,19 @@ def _copied(call: Call, residuals: Sequence[int]) -> Run:
         operands, outs = arrays[: -len(places)], arrays[-len(places) :]
         results = function(*operands, **params)
         for out, place in zip(outs, places, strict=True):
-            out[...] = results[place]
+            _fill(call, out, results[place])
 
     return run_with_residuals
+
+
+def _fill(call: Call, out: Array, result: Array) -> None:
+    if np.shape(result) != out.shape:
+        raise CaptureError(
+            f"{call.op.name}: its result had shape {out.shape} when it was captured and has shape {np.shape(result)}, "
+            "because values that it depends on have changed\n"
+            "  hint   a compiled step has fixed shapes: np.where(mask, x, 0) instead of x[mask]"
+        )
+    out[...] = result
 
 
 class Writer:

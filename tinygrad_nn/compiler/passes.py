@@ -40,17 +40,14 @@ def fold_constants(draft: Draft) -> Draft:
 
     Arrays by reference may be changed by their owner between runs; numbers that are made during capture may not.
     """
-    written = draft.written()
     order = []
     for call in draft.calls():
         operands = draft.values_of(call)
-        constant = all(
-            x.kind == "constant" and x.index not in written.union(draft.arguments) for x in operands
-        )
-        small = not call.shape and not any(x.shape for x in operands)
-        if constant and small and not call.op.writes and not is_random(call):
+        fixed = not call.shape and all(draft.fixed_number(x) is not None for x in operands)
+        if fixed and not call.op.writes and not is_random(call):
             result = call.op.function(*[x.data for x in operands], **call.params)
             data = np.array(result[0] if call.op.residuals else result)
+            data.flags.writeable = False
             k = call.index
             draft.values[k] = Value(k, "constant", data.shape, data.dtype, data=data, phase=call.phase)
         else:
@@ -64,7 +61,7 @@ def drop_identities(draft: Draft) -> Draft:
     written = draft.written()
     order = []
     for call in draft.calls():
-        original = None if call.index in written else _original(call, draft.values_of(call))
+        original = None if call.index in written else _original(draft, call)
         if original is None or original in written:
             order.append(call.index)
         else:
@@ -73,20 +70,16 @@ def drop_identities(draft: Draft) -> Draft:
     return draft
 
 
-def _original(call: Call, operands: list[Value]) -> int | None:
+def _original(draft: Draft, call: Call) -> int | None:
     """Return the operand that the result of a call is equal to in any case, in shape and dtype too."""
-    row = row_of(call.op)
-    places = [1 - place for place in row.neutral if _is_one(operands[place])]
+    row, operands = row_of(call.op), draft.values_of(call)
+    places = [1 - place for place in row.neutral if draft.fixed_number(operands[place]) == 1]
     for place in [0] if row.keeps else reversed(places):
         x = operands[place]
         is_array = isinstance(x, Call) or isinstance(x.data, np.ndarray)
         if is_array and (x.shape, x.dtype) == (call.shape, call.dtype):
             return x.index
     return None
-
-
-def _is_one(value: Value) -> bool:
-    return value.kind == "constant" and not value.shape and bool(value.data == 1)
 
 
 def merge_equal(draft: Draft) -> Draft:

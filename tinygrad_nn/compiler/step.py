@@ -18,6 +18,7 @@ import numpy as np
 
 from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft
+from tinygrad_nn.compiler.guards import Attributes
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.node import Leaf
 from tinygrad_nn.engine.tensor import Tensor
@@ -43,7 +44,8 @@ class Captured:
         grads_out: what the call leaves in `.grad` of leaves: the value, or None.
         leaves: the leaves whose arrays are used, with these arrays.
         pattern: leaves that matter to it, with whether it expects to find a gradient there.
-        modes: the modules that were called, with whether they were training.
+        constants: the tensors without a leaf whose arrays are used.
+        modules: the modules that were called.
     """
 
     graph: Graph
@@ -52,7 +54,8 @@ class Captured:
     grads_out: dict[Leaf, int | None] = field(default_factory=dict)
     leaves: dict[Leaf, Array] = field(default_factory=dict)
     pattern: dict[Leaf, bool] = field(default_factory=dict)
-    modes: dict[Any, bool] = field(default_factory=dict)
+    constants: list[Tensor] = field(default_factory=list)
+    modules: list[object] = field(default_factory=list)
 
     def draft(self) -> Draft:
         """Return the graph as a draft, the first stage of compiling."""
@@ -70,14 +73,33 @@ class Output:
 
 
 class StepRecorder(Recorder):
-    """A recorder that knows which leaves a step makes, and which tensors stand for plain arrays."""
+    """A recorder that knows which leaves a step makes, which tensors stand for plain arrays, which modules it calls."""
 
     def __init__(self, find: Callable[[Leaf], Array | None]) -> None:
         super().__init__(find)
         self.new_leaves: set[Leaf] = set()
+        self.modules: list[object] = []
+        self._attributes: list[Attributes] = []
+        self._copies: list[tuple[Array, Array]] = []
 
     def on_leaf(self, leaf: Leaf) -> None:
         self.new_leaves.add(leaf)
+
+    def on_call(self, module: object) -> None:
+        if not any(module is known for known in self.modules):
+            self.modules.append(module)
+            attributes = Attributes([module])
+            self._attributes.append(attributes)
+            self._copies += [(x, x.copy()) for x in attributes.values() if isinstance(x, np.ndarray)]
+
+    def restore(self) -> str:
+        """Bring the attributes of modules back to what they were before the run; say what had changed."""
+        changes = [change for attributes in self._attributes if (change := attributes.restore())]
+        for array, copy in self._copies:
+            if not same(array, copy):
+                array[...] = copy
+                changes.append(f"an array of shape {array.shape} was written")
+        return "; ".join(changes)
 
     def is_plain(self, tensor: Tensor) -> bool:
         return self.index_of.get(id(tensor._data)) in self.plain
@@ -140,8 +162,17 @@ def _run(
     def call(*given: Any) -> Any:
         return step(*given[:-1], **given[-1])
 
-    result = record(recorder, call, *args, dict(kwargs))
+    try:
+        result = record(recorder, call, *args, dict(kwargs))
+    finally:
+        change = recorder.restore()
+    if change:
+        raise CaptureError(
+            f"the step changes a module that it calls: {change}; a replay would not repeat it\n"
+            "  hint   with tn.no_grad(): w += ... changes a tensor that requires grad; all else is changed outside"
+        )
     graph = recorder.graph
+    _refuse_masks(graph)
     leaves = {
         leaf: leaf.data for leaf, k in recorder.nodes.items() if type(leaf) is Leaf and k not in graph.inputs
     }
@@ -162,15 +193,29 @@ def _run(
                     "loss.backward()"
                 )
     owners = {id(array): leaf for leaf, array in recorder.found.items() if array is not None}
-    modules = [call.module for value in graph.values if value.scope for call in value.scope.chain()]
     return Captured(
         graph,
         _template(result, recorder),
         {v.index: owners[id(v.data)] for v in graph.values if id(v.data) in owners},
         grads_out,
         leaves,
-        modes={module: module.training for module in modules if hasattr(module, "training")},
+        constants=recorder.constants,
+        modules=recorder.modules,
     )
+
+
+def _refuse_masks(graph: Graph) -> None:
+    """Refuse a call whose result has as many elements as a mask has True, where the mask differs from call to call."""
+    for call in graph.ops:
+        masks = [graph.values[k] for k in call.operands[1:]] if row_of(call.op).selects else []
+        for mask in masks:
+            if mask.dtype == bool and mask.kind != "constant":
+                labels = graph.labels()
+                raise CaptureError(
+                    f"{call.op.name}: {labels[call.operands[0]]}[{labels[mask.index]}] has as many elements as the "
+                    f"mask of shape {mask.shape} has True, and a replay has the shapes of its capture\n"
+                    "  hint   np.where(mask, x, 0) for a sum; or indices as an argument: x[np.flatnonzero(mask)]"
+                )
 
 
 def _index_of(recorder: StepRecorder, array: Array, what: str) -> int:

@@ -7,7 +7,6 @@ sums of several contributions and who owns which buffer (`OnArrays`), and handin
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from heapq import heappop, heappush
 from sys import getrefcount
@@ -280,7 +279,7 @@ def _summed(r: Array, shape: Shape) -> Any:
     return sum_to(r, shape=shape) if full != shape else r
 
 
-_LOCK = threading.Lock()
+_LOCK = context.lock()
 
 
 def commit(gradients: Mapping[Any, Array]) -> None:

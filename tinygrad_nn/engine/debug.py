@@ -54,7 +54,7 @@ class _Debugger(Watcher):
         self.made: dict[Node, tuple[str, list[int]]] = {}
         self.prune_at = 1000
 
-    def on_op(self, op: Any, links: Any, arrays: Any, params: Any, result: Any) -> None:
+    def on_op(self, op: Any, links: Any, arrays: Any, params: Any, result: Any, operands: Any) -> None:
         self.ops += 1
         place = _first_bad(result, arrays)
         if place is None:

@@ -93,7 +93,7 @@ def compute(
     result._data = out
     if watchers:
         for watcher in watchers:
-            watcher.on_op(op, links, arrays, params, out)
+            watcher.on_op(op, links, arrays, params, out, operands)
     if needs and recording and op.differentiable and out.dtype.kind == "f":
         plan = op.plans.get(needs) or op.plan(needs, len(arrays))
         if params:
@@ -166,7 +166,7 @@ class Tensor(Methods, Conversions):
         _make_leaf(self, requires_grad, name)
         if isinstance(data, Tensor):
             for tracer in context.current().tracers:
-                tracer.on_copy(array if data._node is None else data._node, array, self._data)
+                tracer.on_copy(data, self._data)
 
     # What a tensor is
 
@@ -265,7 +265,8 @@ class Tensor(Methods, Conversions):
         if node is None or not node.requires_grad:
             raise GraphError(
                 "backward: nothing that this tensor was computed from requires grad\n"
-                "  hint   tn.tensor(data, requires_grad=True), and compute outside of no_grad()"
+                "  hint   tn.tensor(data, requires_grad=True), and compute outside of no_grad()\n"
+                "         results of compiled functions have no graph: compile the whole step, backward() included"
             )
         seed = seed_like(self, cotangent)
         if not context.current().tracers:

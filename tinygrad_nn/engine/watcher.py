@@ -24,8 +24,12 @@ class Watcher:
         arrays: Sequence[Any],
         params: Params,
         result: Array,
+        operands: Sequence[Any],
     ) -> None:
-        """Called after `op` made the array `result` from `arrays`; `links` has the node of each that has one."""
+        """Called after `op` made the array `result` from `arrays`.
+
+        `links` has the node of each that has one, `operands` what it was called with, before any conversion.
+        """
 
     def on_leaf(self, leaf: Leaf) -> None:
         """Called after a tensor was made that requires grad or has a name."""
@@ -88,8 +92,11 @@ class Tracer(Watcher):
         """Return the parameters of a call with random generators that the traced code may draw from."""
         return params
 
-    def on_copy(self, link: Any, array: Array, copy: Array) -> None:
-        """Called after a tensor with a node or array `link` was made into a new one, whose array is `copy`."""
+    def on_copy(self, tensor: Any, copy: Array) -> None:
+        """Called after `tensor` was made into a new one, whose array is `copy`."""
+
+    def on_call(self, module: Any) -> None:
+        """Called before a module computes."""
 
     def on_update(self, update: Primitive, operands: Sequence[Any], params: Params) -> bool:
         """Called instead of a kernel that writes its operands; True says that it has been dealt with."""

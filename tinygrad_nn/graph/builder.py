@@ -27,6 +27,10 @@ class Builder:
     def add(self, kind: str, data: Data, *, name: str | None = None, phase: str = "forward") -> int:
         """Append a value that no op makes, known from now on by its array."""
         array = np.asarray(data)
+        if array.dtype == object:
+            # A Python int of more than 64 bits, which next to floats is one.
+            data = float(data)
+            array = np.asarray(data)
         index = len(self.graph.values)
         self.graph.values.append(Value(index, kind, array.shape, array.dtype, name, data=data, phase=phase))
         if isinstance(data, np.ndarray):

@@ -38,6 +38,7 @@ class Recorder(Tracer, Builder):
         plain: the inputs that the caller gave as plain arrays.
         found: the gradients that the run found in leaves and asked for.
         left: the gradients that it left.
+        constants: tensors without a node that it used and did not make.
     """
 
     def __init__(self, find: Callable[[Leaf], Array | None] = attrgetter("own_grad")) -> None:
@@ -45,15 +46,21 @@ class Recorder(Tracer, Builder):
         self.plain: set[int] = set()
         self.found: dict[Leaf, Array | None] = {}
         self.left: dict[Leaf, Array | None] = {}
+        self.constants: list[Tensor] = []
         self._find = find
         self._changed: dict[Source, int] = {}
         self._drawn_from: dict[object, object] = {}
         self._rule: int | None = None
         self._last = -1
 
-    def _place(self, link: Source | Data | None, array: Data, phase: str) -> int:
+    def _place(self, link: Source | Data | None, array: Data, operand: object, phase: str) -> int:
         index = self.index_of.get(id(array)) if isinstance(array, np.ndarray) else None
         if index is None:
+            if phase == "forward" and isinstance(operand, Tensor) and operand._node is None:
+                self.constants.append(operand)
+            if isinstance(operand, np.generic) and isinstance(array, np.ndarray):
+                # Made of a NumPy scalar, it is nobody else's.
+                array.flags.writeable = False
             leaf = link if type(link) is Leaf else None
             kind = "parameter" if leaf is not None and leaf.requires_grad else "constant"
             index = self.add(
@@ -70,14 +77,15 @@ class Recorder(Tracer, Builder):
         arrays: Sequence[Data],
         params: Params,
         result: Array,
+        operands: Sequence[Any],
     ) -> None:
         phase = "forward" if self._rule is None else "backward"
-        operands = [self._place(link, array, phase) for link, array in zip(links, arrays, strict=True)]
-        if any(self.graph.values[k].phase == "backward" for k in operands):
+        places = [self._place(*x, phase) for x in zip(links, arrays, operands, strict=True)]
+        if any(self.graph.values[k].phase == "backward" for k in places):
             phase = "backward"
         self._last = self.add_op(
             op,
-            operands,
+            places,
             params,
             result.shape,
             result.dtype,
@@ -87,13 +95,16 @@ class Recorder(Tracer, Builder):
         )
         self.know(result, self._last)
 
-    def on_copy(self, link: Source | Data, array: Array, copy: Array) -> None:
+    def on_copy(self, tensor: Tensor, copy: Array) -> None:
+        array, node = tensor._data, tensor._node
         index = self.index_of.get(id(array), -1)
         if index in self.graph.inputs and copy.dtype == array.dtype:
             # An input stays what it is.
             self.know(copy, index)
         else:
-            self.on_op(astype, [link], [array], {"dtype": copy.dtype}, copy)
+            self.on_op(
+                astype, [array if node is None else node], [array], {"dtype": copy.dtype}, copy, [tensor]
+            )
 
     def on_record(self, node: Node) -> None:
         self.nodes[node] = self._last
@@ -187,7 +198,7 @@ def record(recorder: Recorder, function: Callable[..., Any], *args: Any) -> Any:
     with context.watching(recorder):
         result = function(*inputs)
     results = tensors(result)
-    recorder.finish([recorder._place(r._node, r._data, "forward") for r in results])
+    recorder.finish([recorder._place(r._node, r._data, r, "forward") for r in results])
     for r in results:
         if type(r._node) is Node and r.name:
             recorder.graph.values[recorder.index_of[id(r._data)]].name = r.name

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinygrad_nn.context import SCOPE, Scope, current, no_grad
+from tinygrad_nn.context import DEFAULT, SCOPE, STATE, Scope, current, no_grad
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
 from tinygrad_nn.nn.drawing import Drawing
@@ -56,6 +56,8 @@ class Module(Drawing):
 
     def __call__(self: _HasForward[Inputs, Output], *args: Inputs.args, **kwargs: Inputs.kwargs) -> Output:
         previous = SCOPE.get()
+        for tracer in STATE.get(DEFAULT).tracers:
+            tracer.on_call(self)
         SCOPE.set(_new_scope(Scope, (self, previous)))
         try:
             return self.forward(*args, **kwargs)
