@@ -29,6 +29,7 @@ from tinygrad_nn.ops.activation import (
     xlogy,
 )
 from tinygrad_nn.ops.arithmetic import product, quotient
+from tinygrad_nn.ops.decompositions import solve_triangular
 from tinygrad_nn.ops.reduction import logsumexp
 from tinygrad_nn.ops.special import erf
 from tinygrad_nn.primitives import REGISTRY, kernel, op
@@ -77,6 +78,7 @@ __all__ = [
     "silu",
     "softmax",
     "softplus",
+    "solve_triangular",
     "tensor",
     "testing",
     "trace",

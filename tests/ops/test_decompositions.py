@@ -25,7 +25,5 @@ def test_a_singular_matrix_without_a_cotangent_leaves_the_gradients_of_the_other
     np.testing.assert_array_equal(g, [np.eye(2) / 2, np.zeros((2, 2))])
     with pytest.raises(MatrixError, match="slogdet: .* no gradient where a matrix is singular\n  hint"):
         derive(lambda t: np.linalg.slogdet(t)[1], a)
-    with pytest.raises(
-        MatrixError, match=r"slogdet: determinants are of square matrices, got shape \(2, 3\)"
-    ):
+    with pytest.raises(MatrixError, match=r"slogdet: takes square matrices, got shape \(2, 3\)"):
         np.linalg.slogdet(tn.tensor(np.ones((2, 3))))

@@ -76,7 +76,6 @@ WITHOUT_RULE = {
     "where of nansum": lambda t: np.nansum(t, where=TABLE > 1),
     "dtype of nanmean": lambda t: np.nanmean(t, dtype=np.float64),
     "shape of full_like": lambda t: np.full_like(t, 1.0, shape=(2,)),
-    "order of norm": lambda t: np.linalg.norm(t, 2),
     "mode of pad": lambda t: np.pad(t, 1, mode="mean"),
 }
 

@@ -15,8 +15,8 @@ LINES = {
     # containers serves everyone (30), and traced code has leaves of its own (30).
     "primitives engine": 2060,
     # 1,700 was meant. Signatures of kernels and composites say types, for which a third of them need a line each; and
-    # what was found from outside is mended here.
-    "ops": 1830,
+    # what was found from outside is mended here. Decompositions, which were not there, are 290.
+    "ops": 2120,
     # 500 was meant. Random generators that a function can reach are found and put back (90).
     "graph": 600,
     "compiler": 1900,

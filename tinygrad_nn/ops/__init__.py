@@ -21,6 +21,7 @@ from tinygrad_nn.ops import (  # noqa: F401
     rounding,
     shape,
     special,
+    spectral,
     statistics,
     trigonometric,
 )

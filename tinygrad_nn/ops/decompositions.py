@@ -1,4 +1,4 @@
-"""What one needs of a covariance matrix: its Cholesky factor and the logarithm of its determinant."""
+"""Triangular factors, and the logarithm of a determinant."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinygrad_nn.errors import MatrixError
-from tinygrad_nn.ops.linalg import turned
-from tinygrad_nn.ops.samples import cases, covariance
+from tinygrad_nn.errors import MatrixError, NoGradientRule
+from tinygrad_nn.ops.linalg import check_square, turned
+from tinygrad_nn.ops.samples import cases, covariance, each
 from tinygrad_nn.primitives import Array, composite, kernel, op
 
 _COVARIANCES = cases([covariance((3, 3), (2, 3, 3), (1, 1), (2, 1, 2, 2), (0, 2, 2))])
@@ -68,7 +68,84 @@ class SlogdetResult(NamedTuple):
 @composite(np.linalg.slogdet, samples=_COVARIANCES)
 def slogdet(a: Array) -> SlogdetResult:
     """The sign of the determinant and the logarithm of its absolute value."""
-    if np.ndim(a) < 2 or np.shape(a)[-1] != np.shape(a)[-2]:
-        raise MatrixError(f"slogdet: determinants are of square matrices, got shape {np.shape(a)}")
+    check_square("slogdet", a)
     both = sign_and_log_det(a)
     return SlogdetResult(both[..., 0], both[..., 1])
+
+
+def _qr_rule(g: Array, a: Array, y: Array) -> Array:
+    """(gQ + Q M) inv(R).T, M the symmetric matrix that has the lower triangle of R gR.T - gQ.T Q.
+
+    Roberts and Roberts 2020, arXiv:2009.10071.
+    """
+    m, n = np.shape(a)[-2:]
+    q, r, gq, gr = y[..., :m, :], turned(y[..., m:, :]), g[..., :m, :], np.triu(turned(g[..., m:, :]))
+    inner = _lower(r @ turned(gr) - turned(gq) @ q)
+    try:
+        return turned(np.linalg.solve(r, turned(gq + q @ (inner + turned(inner)))))
+    except np.linalg.LinAlgError:
+        raise MatrixError(
+            f"qr: the factors have no gradient where the {n} columns of a matrix depend on each other"
+        ) from None
+
+
+@kernel(
+    _qr_rule,
+    reference=lambda a: np.concatenate([(f := np.linalg.qr(a))[0], f[1].mT], axis=-2),
+    samples=cases([each((3, 3), (4, 2), (2, 3, 2), (1, 1), (0, 3, 2))]),
+    broadcasts=False,
+    analytic=False,
+    method=False,
+)
+def q_and_r(a: Array) -> Array:
+    """The orthonormal columns of a matrix with at least as many rows, and below them the transposed triangle."""
+    q, r = np.linalg.qr(a)
+    return np.concatenate([q, turned(r)], axis=-2)
+
+
+class QRResult(NamedTuple):
+    """What `np.linalg.qr` returns: Q @ R is the matrix."""
+
+    Q: Array
+    R: Array
+
+
+@composite(
+    np.linalg.qr,
+    samples=cases([each((3, 3), (4, 2), (2, 4), (2, 3, 2))], [(3, 2), {"mode": "r"}]),
+    analytic=False,
+)
+def qr(a: Array, mode: str = "reduced") -> QRResult | Array:
+    """The orthonormal and the upper triangular factor."""
+    m, n = np.shape(a)[-2:]
+    if mode not in ("reduced", "r", "complete") or (mode == "complete" and m > n):
+        raise NoGradientRule(
+            f"qr: there is no derivative rule for mode={mode!r} of a {m} by {n} matrix\n"
+            '  hint   mode="reduced" or mode="r"'
+        )
+    k = min(m, n)
+    both = q_and_r(a[..., :k])
+    q, r = both[..., :m, :], turned(both[..., m:, :])
+    if n > k:
+        # Further columns are only turned.
+        r = np.concatenate([r, turned(q) @ a[..., k:]], axis=-1)
+    return r if mode == "r" else QRResult(q, r)
+
+
+@composite(
+    samples=cases([covariance((3, 3), (2, 3, 3)), (3, 2), {}, {"lower": True}]),
+    reference=lambda a, b, lower=False: np.linalg.solve(np.tril(a) if lower else np.triu(a), b),
+)
+def solve_triangular(a: Array, b: Array, *, lower: bool = False) -> Array:
+    """The x of t @ x = b, for the upper or lower triangle t of a; `a` (..., n, n), `b` as for `np.linalg.solve`.
+
+    Raises:
+        MatrixError: `a` is not square.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> tn.solve_triangular(np.array([[2.0, 1.0], [0.0, 4.0]]), np.array([4.0, 4.0]))
+        array([1.5, 1. ])
+    """
+    check_square("solve_triangular", a)
+    return np.linalg.solve(np.tril(a) if lower else np.triu(a), b)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.errors import MatrixError, ShapeError
 from tinygrad_nn.ops.arithmetic import quotient
 from tinygrad_nn.ops.indexing import put_back
 from tinygrad_nn.ops.samples import adjoint, cases, each, regular
@@ -252,3 +254,61 @@ def kron(a: Array, b: Array) -> Array:
     a = np.reshape(a, [k for n in rows for k in (n, 1)])
     b = np.reshape(b, [k for n in columns for k in (1, n)])
     return np.reshape(a * b, [m * n for m, n in zip(rows, columns, strict=True)])
+
+
+def check_square(name: str, a: Array) -> None:
+    """Raise `MatrixError` unless `a` is a square matrix, or several."""
+    if np.ndim(a) < 2 or np.shape(a)[-1] != np.shape(a)[-2]:
+        raise MatrixError(f"{name}: takes square matrices, got shape {np.shape(a)}")
+
+
+@composite(
+    np.linalg.matrix_power, samples=cases([regular((3, 3), (2, 2, 2)), {"n": each(0, 1, 2, 3, 5, -1, -3)}])
+)
+def matrix_power(a: Array, n: int) -> Array:
+    """The product of n square matrices a, or of -n inverses, by repeated squaring."""
+    check_square("matrix_power", a)
+    n = operator.index(n)
+    if n == 0:
+        # It does not depend on a, whatever there is in it.
+        return np.where(np.True_, np.eye(np.shape(a)[-1], dtype=a.dtype), a)
+    power: Array = np.linalg.inv(a) if n < 0 else a
+    factors = []
+    for k, bit in enumerate(reversed(f"{abs(n):b}")):
+        power = power @ power if k else power
+        factors += [power] if bit == "1" else []
+    return functools.reduce(operator.matmul, factors)
+
+
+@composite(
+    np.linalg.multi_dot,
+    samples=cases(
+        [[(2, 3), (3, 4)]],
+        [[(10, 2), (2, 5), (5, 3)]],
+        [[(3,), (3, 2), (2, 4), (4,)]],
+        [[(2, 3), (3, 1), (1, 4), (4,)]],
+    ),
+)
+def multi_dot(arrays: Sequence[Array]) -> Array:
+    """The product of several matrices, of which the first and the last may be vectors, in the cheapest order."""
+    arrays = list(arrays)
+    if len(arrays) < 2:
+        raise ShapeError(f"multi_dot: takes two arrays or more, got {len(arrays)}")
+    shapes = [np.shape(x) for x in arrays]
+    widths = [1 if len(shapes[0]) == 1 else shapes[0][0]] + [shape[-1] for shape in shapes[:-1]]
+    widths.append(1 if len(shapes[-1]) == 1 else shapes[-1][-1])
+    # cost[i, j] is that of the product from i to j, and where it is split (Cormen et al., matrix chains).
+    cost: dict[tuple[int, int], tuple[int, int]] = {(i, i): (0, i) for i in range(len(arrays))}
+    for length in range(1, len(arrays)):
+        for i in range(len(arrays) - length):
+            j = i + length
+            outside = widths[i] * widths[j + 1]
+            cost[i, j] = min(
+                (cost[i, k][0] + cost[k + 1, j][0] + outside * widths[k + 1], k) for k in range(i, j)
+            )
+
+    def product(i: int, j: int) -> Array:
+        k = cost[i, j][1]
+        return arrays[i] if i == j else product(i, k) @ product(k + 1, j)
+
+    return product(0, len(arrays) - 1)

@@ -11,6 +11,7 @@ from tinygrad_nn.errors import NoGradientRule
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.reduction import restore, sum_
 from tinygrad_nn.ops.samples import cases, each
+from tinygrad_nn.ops.spectral import svdvals
 from tinygrad_nn.primitives import Array, Axis, composite, kernel
 
 _norm = partial(composite, analytic=False, method=True)
@@ -18,7 +19,7 @@ _VECTORS = (
     [(2, 3, 4), {"axis": (0, 2)}, {"axis": (-1, 0), "keepdims": True}],
     [(3, 4), {"axis": 0}, {"axis": -1, "keepdims": True}, each((5,), (2, 3), (1,), ())],
 )
-_ORDERS = each("fro", 1, -1, np.inf, -np.inf)
+_ORDERS = each("fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)
 _EMPTY = [(0, 3), {"axis": 1}]
 
 
@@ -72,18 +73,22 @@ def vector_norm(x: Array, *, axis: Axis = None, keepdims: bool = False, ord: flo
     samples=cases([each((3, 4), (2, 3, 3)), {"ord": _ORDERS, "keepdims": each(False, True)}]),
 )
 def matrix_norm(x: Array, *, keepdims: bool = False, ord: float | str = "fro") -> Array:
-    """The norm of matrices in the last two axes: Frobenius, or extreme sums of absolute rows or columns."""
+    """The norm of matrices in the last two axes: of all elements, singular values, or absolute rows or columns."""
     return _matrix_norm(x, ord, (-2, -1), keepdims)
 
 
 def _matrix_norm(x: Array, ord: float | str, axes: tuple[int, int], keepdims: bool) -> Array:
     if ord in ("fro", "f"):
         return euclidean_norm(x, axis=axes, keepdims=keepdims)
+    if ord in ("nuc", 2, -2):
+        s = svdvals(np.moveaxis(x, axes, (-2, -1)))
+        y = np.sum(s, axis=-1) if ord == "nuc" else s[..., 0 if ord == 2 else -1]
+        return np.expand_dims(y, axes) if keepdims else y
     sums = {1: (0, np.max), -1: (0, np.min), np.inf: (1, np.max), -np.inf: (1, np.min)}
     if ord not in sums:
         raise NoGradientRule(
             f"norm: there is no derivative rule for the matrix norm ord={ord!r}\n"
-            "  hint   with a derivative: 'fro', 1, -1, inf, -inf"
+            "  hint   with a derivative: 'fro', 'nuc', 1, -1, 2, -2, inf, -inf"
         )
     along, extremum = sums[ord]
     columns = np.sum(np.absolute(x), axis=axes[along], keepdims=True)

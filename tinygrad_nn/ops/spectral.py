@@ -1,0 +1,272 @@
+"""Eigenvalues and singular values, their vectors, and what is made of them.
+
+An op here has several results: they lie side by side in one array, of which the functions hand out the parts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_nn.errors import MatrixError, NoGradientRule
+from tinygrad_nn.ops.linalg import check_square, turned
+from tinygrad_nn.ops.samples import cases, each, positive, regular
+from tinygrad_nn.primitives import Array, composite, kernel, op
+
+_SQUARES = cases([regular((3, 3), (2, 3, 3), (1, 1), (2, 1, 2, 2), (0, 2, 2))])
+_RECTANGLES = cases([each((3, 3), (4, 2), (2, 3), (2, 3, 2), (1, 1), (0, 2, 3))])
+
+
+def _negative(rng: np.random.Generator) -> Array:
+    return -rng.uniform(0.5, 2, 3)
+
+
+def _rounded_away(x: Array, size: Array, n: int) -> Array:
+    """Tell which elements are no more than rounding errors of numbers of this size."""
+    return np.absolute(x) <= 8 * n * np.finfo(x.dtype).eps * size
+
+
+@kernel(
+    lambda g, a, b, *, diagonal=True: over_differences(g, a, b, diagonal=diagonal),
+    lambda g, a, b, y, *, diagonal=True: -np.sum(over_differences(g * y, a, b, diagonal=diagonal), axis=-2),
+    lambda g, a, b, y, *, diagonal=True: np.sum(over_differences(g * y, a, b, diagonal=diagonal), axis=-1),
+    reference=lambda m, a, b, diagonal=True: (
+        m / (a[..., None, :] - b[..., :, None]) * (1 if diagonal else 1 - np.eye(m.shape[-1]))
+    ),
+    samples=cases(
+        [each((3, 4), (2, 3, 4)), positive((4,)), _negative],
+        [(3, 3), positive((3,)), _negative, {"diagonal": False}],
+    ),
+    broadcasts=False,
+    method=False,
+)
+def over_differences(m: Array, a: Array, b: Array, *, diagonal: bool = True) -> Array:
+    """m[i, j] / (a[j] - b[i]), and 0 where both are 0, to rounding; without the diagonal also 0 on that.
+
+    Raises:
+        MatrixError: a difference is 0 and its numerator is not.
+    """
+    if not diagonal:
+        m = m * (1 - np.eye(m.shape[-1], dtype=m.dtype))
+    size = max(np.max(np.absolute(x), initial=0) for x in (a, b))
+    d = a[..., None, :] - b[..., :, None]
+    n = max(m.shape[-2:])
+    equal = _rounded_away(d, size, n)
+    if np.any(equal & ~_rounded_away(m, np.max(np.absolute(m), axis=(-2, -1), keepdims=True, initial=0), n)):
+        raise MatrixError(
+            "the vectors of equal eigenvalues or singular values, or of singular values of 0, do not tell what the "
+            "gradient is\n"
+            "  hint   of the values alone: np.linalg.eigvalsh, np.linalg.svdvals; or a + small distinct values on the "
+            "diagonal"
+        )
+    return np.where(equal, np.zeros((), m.dtype), m / np.where(equal, np.ones((), m.dtype), d))
+
+
+def _symmetric(m: Array) -> Array:
+    return (m + turned(m)) / 2
+
+
+def _on_diagonal(x: Array) -> Array:
+    return x[..., None, :] * np.eye(np.shape(x)[-1], dtype=x.dtype)
+
+
+def _eigh_rule(g: Array, y: Array) -> Array:
+    """V (diag(gw) + V.T gV / (w[j] - w[i])) V.T, the symmetric part (Giles 2008, matrix derivatives)."""
+    w, v = y[..., 0, :], y[..., 1:, :]
+    turning = _symmetric(over_differences(turned(v) @ g[..., 1:, :], w, w, diagonal=False))
+    return v @ (turning + _on_diagonal(g[..., 0, :])) @ turned(v)
+
+
+@kernel(
+    _eigh_rule,
+    reference=lambda a: np.concatenate(
+        [x if x.ndim == a.ndim else x[..., None, :] for x in np.linalg.eigh((a + a.mT) / 2)], axis=-2
+    ),
+    samples=_SQUARES,
+    broadcasts=False,
+    analytic=False,
+    method=False,
+)
+def values_and_vectors(a: Array) -> Array:
+    """The eigenvalues of the symmetric part in the first row, and below them the eigenvectors as columns."""
+    w, v = np.linalg.eigh((a + turned(a)) / 2)
+    return np.concatenate([w[..., None, :], v], axis=-2)
+
+
+def _read_rule(g: Array, a: Array, *, lower: bool = True) -> Array:
+    n = np.shape(a)[-1]
+    triangle = np.tri(n, dtype=g.dtype) if lower else np.tri(n, dtype=g.dtype).T
+    both = g + turned(g)
+    own = both * (triangle - np.eye(n, dtype=g.dtype) / 2)
+    return np.where(is_symmetric(a), both / 2, own)
+
+
+@kernel(None, differentiable=False, method=False, samples=_SQUARES)
+def is_symmetric(a: Array) -> Array:
+    """Whether matrices are symmetric, to rounding, with axes of length 1 in their place."""
+    size = np.max(np.absolute(a), axis=(-2, -1), keepdims=True, initial=0)
+    return np.all(_rounded_away(a - turned(a), size, a.shape[-1]), axis=(-2, -1), keepdims=True)
+
+
+@kernel(
+    _read_rule,
+    reference=lambda a, lower=True: (
+        (t := np.tril(a) if lower else np.triu(a)) + t.mT - t * np.eye(a.shape[-1])
+    ),
+    samples=cases([regular((3, 3), (2, 3, 3), (0, 2, 2)), {}, {"lower": False}]),
+    broadcasts=False,
+    linear=True,
+    method=False,
+)
+def mirrored(a: Array, *, lower: bool = True) -> Array:
+    """The symmetric matrix of which NumPy reads one triangle.
+
+    The gradient goes to that triangle; of a matrix that is symmetric, half of it to each, so that a step along it
+    stays among symmetric matrices.
+    """
+    n = a.shape[-1]
+    triangle = np.tri(n, dtype=bool) if lower else np.tri(n, dtype=bool).T
+    return np.where(triangle, a, turned(a))
+
+
+class EighResult(NamedTuple):
+    """What `np.linalg.eigh` returns: eigenvalues in ascending order, eigenvectors as columns."""
+
+    eigenvalues: Array
+    eigenvectors: Array
+
+
+@composite(np.linalg.eigh, samples=_SQUARES, analytic=False)
+def eigh(a: Array, UPLO: str = "L") -> EighResult:
+    """The eigenvalues and eigenvectors of a symmetric matrix."""
+    check_square("eigh", a)
+    both = values_and_vectors(mirrored(a, lower=UPLO in ("L", "l")))
+    return EighResult(both[..., 0, :], both[..., 1:, :])
+
+
+@composite(np.linalg.eigvalsh, samples=_SQUARES, analytic=False)
+def eigvalsh(a: Array, UPLO: str = "L") -> Array:
+    """The eigenvalues of a symmetric matrix, in ascending order."""
+    check_square("eigvalsh", a)
+    return values_and_vectors(mirrored(a, lower=UPLO in ("L", "l")))[..., 0, :]
+
+
+def _svd_rule(g: Array, a: Array, y: Array) -> Array:
+    """What turns the vectors among themselves, and what out of their space (Townsend 2016, Differentiating the SVD)."""
+    m = np.shape(a)[-2]
+    u, s, v = y[..., :m, :], y[..., m, :], y[..., m + 1 :, :]
+    gu, gs, gv = g[..., :m, :], g[..., m, :], g[..., m + 1 :, :]
+    left, right = turned(u) @ gu, turned(v) @ gv
+    turning = _symmetric(over_differences(left + right, s, s, diagonal=False))
+    skew = (left - right) - turned(left - right)
+    turning = turning + over_differences(skew / 2, s, -s)
+    inside = u @ (turning + _on_diagonal(gs)) @ turned(v)
+    k = np.shape(s)[-1]
+    for x, gx, other, is_left in ((u, gu, v, True), (v, gv, u, False)):
+        if np.shape(x)[-2] > k:
+            out = over_differences(gx - x @ (turned(x) @ gx), s, np.zeros(np.shape(x)[:-1], x.dtype))
+            inside = inside + (out @ turned(other) if is_left else other @ turned(out))
+    return inside
+
+
+@kernel(
+    _svd_rule,
+    reference=lambda a: np.concatenate(
+        [(f := np.linalg.svd(a, full_matrices=False))[0], f[1][..., None, :], f[2].mT], axis=-2
+    ),
+    samples=_RECTANGLES,
+    broadcasts=False,
+    analytic=False,
+    method=False,
+)
+def singular_values_and_vectors(a: Array) -> Array:
+    """The left singular vectors as columns, below them the singular values, below them the right singular vectors."""
+    u, s, vh = np.linalg.svd(a, full_matrices=False)
+    return np.concatenate([u, s[..., None, :], turned(vh)], axis=-2)
+
+
+class SVDResult(NamedTuple):
+    """What `np.linalg.svd` returns: (U * S) @ Vh is the matrix."""
+
+    U: Array
+    S: Array
+    Vh: Array
+
+
+@composite(
+    np.linalg.svd, samples=cases([each((3, 3), (4, 2), (2, 3)), {"full_matrices": False}]), analytic=False
+)
+def svd(
+    a: Array, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False
+) -> SVDResult | Array:
+    """The singular value decomposition; singular vectors outside of the matrix's own space have no derivative."""
+    if hermitian:
+        raise NoGradientRule(
+            "svd: there is no derivative rule for hermitian=True\n  hint   np.linalg.eigh(a)"
+        )
+    if not compute_uv:
+        return svdvals(a)
+    m, n = np.shape(a)[-2:]
+    if full_matrices and m != n:
+        raise NoGradientRule(
+            f"svd: the singular vectors that fill up a {m} by {n} matrix to a square have no derivative\n"
+            "  hint   np.linalg.svd(a, full_matrices=False)"
+        )
+    parts = singular_values_and_vectors(a)
+    return SVDResult(parts[..., :m, :], parts[..., m, :], turned(parts[..., m + 1 :, :]))
+
+
+@composite(np.linalg.svdvals, samples=_RECTANGLES, analytic=False)
+def svdvals(x: Array) -> Array:
+    """The singular values, in descending order; those that are equal have a gradient if all are treated alike."""
+    return singular_values_and_vectors(x)[..., np.shape(x)[-2], :]
+
+
+def _pinv_rule(
+    g: Array, a: Array, y: Array, *, rcond: Any = None, hermitian: bool = False, rtol: Any = None
+) -> Array:
+    """For matrices near a that have the same rank (Golub and Pereyra 1973)."""
+    m, n = np.shape(a)[-2:]
+    t, gt = turned(y), turned(g)
+    outside = (np.eye(m, dtype=a.dtype) - a @ y) @ gt @ y @ t
+    return outside + t @ y @ gt @ (np.eye(n, dtype=a.dtype) - y @ a) - t @ g @ t
+
+
+pinv = op(
+    np.linalg.pinv, _pinv_rule, operand_names=("a",), samples=_RECTANGLES, broadcasts=False, analytic=False
+)
+
+
+@composite(
+    np.linalg.lstsq,
+    samples=cases([(4, 2), each((4,), (4, 3))], [(3, 3), (3,)], [(2, 3), (2,)]),
+    analytic=False,
+)
+def lstsq(a: Array, b: Array, rcond: Any = None) -> tuple[Any, Any, int, Any]:
+    """The x of least |a @ x - b|**2, what remains of that, the rank of a and its singular values."""
+    if np.ndim(a) != 2 or np.ndim(b) not in (1, 2) or np.shape(a)[0] != np.shape(b)[0]:
+        raise MatrixError(
+            f"lstsq: takes a matrix and as many rows, got shapes {np.shape(a)} and {np.shape(b)}"
+        )
+    m, n = np.shape(a)
+    s = svdvals(a)
+    cutoff = float(np.finfo(s.dtype).eps) * max(m, n) if rcond is None else rcond
+    x = pinv(a, rcond=cutoff) @ b
+    rank = int(np.sum(s > cutoff * s[:1]))
+    rest = np.sum(np.reshape(np.square(a @ x - b), (m, -1)), axis=0)
+    return x, rest if rank == n < m else rest[:0], rank, s
+
+
+@composite(
+    np.linalg.cond,
+    samples=cases([regular((3, 3), (2, 2, 2)), {"p": each(None, -2, 2, 1, np.inf, "fro")}]),
+    analytic=False,
+)
+def cond(x: Array, p: Any = None) -> Array:
+    """How much a matrix may enlarge relative errors: the ratio of its singular values, or norm(x) * norm(inv(x))."""
+    if p is None or p in (2, -2):
+        s = svdvals(x)
+        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+    check_square("cond", x)
+    return np.linalg.norm(x, p, axis=(-2, -1)) * np.linalg.norm(np.linalg.inv(x), p, axis=(-2, -1))
