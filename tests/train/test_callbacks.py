@@ -44,6 +44,27 @@ def test_early_stopping_restores_the_best_weights():
     assert history.stopped == f"val_loss has not improved on {min(history['val_loss']):.4f} for 3 epochs"
 
 
+@pytest.mark.parametrize(("mode", "best"), [("max", 3), ("min", 1), (None, 3)])
+def test_early_stopping_follows_its_mode_whatever_the_column_is_called(mode, best):
+    kept = {}
+    values = iter([0.1, 0.5, 0.9, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
+    stopping = EarlyStopping("gain", patience=2, mode=mode)
+    model = network()
+    history = fit(
+        model,
+        cross_entropy,
+        optim.SGD(model.parameters(), lr=0.1),
+        [(X, Y)],
+        epochs=10,
+        metrics={"gain": lambda predictions, labels: next(values)},
+        callbacks=[lambda run: kept.update({run.epoch: weights(run.model)}), stopping],
+        progress=False,
+    )
+    assert len(history) == best + 3
+    assert weights(model) == kept[best]
+    assert history.stopped == f"gain has not improved on {history['gain'][best - 1]:.4f} for 3 epochs"
+
+
 def test_early_stopping_on_a_column_that_is_not_there_says_which_are():
     with pytest.raises(KeyError, match="no column 'val_loss'; there are loss, acc"):
         trained(callbacks=[EarlyStopping("val_loss")])

@@ -126,6 +126,58 @@ def test_early_stopping_remembers_across_a_resumption(tmp_path):
     assert resumed == whole
 
 
+@pytest.mark.parametrize("kind", [list, lambda batches: Reading(batches)], ids=["a list", "an own class"])
+@pytest.mark.parametrize("step", [1, 3, 4, 5, 7])
+def test_batches_without_a_state_of_their_own_go_on_in_the_middle_of_an_epoch(tmp_path, step, kind):
+    def run(path, loss=cross_entropy):
+        model = nn.Dense(2, 2, rng=0)
+        seen = []
+        data = kind([(X[k : k + 50], Y[k : k + 50]) for k in range(0, 200, 50)])
+        fit(
+            lambda x: seen.append(float(x[0, 0])) or model(x),
+            loss,
+            optim.SGD(model.parameters(), lr=0.5),
+            data,
+            epochs=2,
+            callbacks=[Checkpoint(path, model=model)] if path else [],
+            progress=False,
+        )
+        return seen, [a.tolist() for a in model.state_dict().values()]
+
+    path = tmp_path / "run.safetensors"
+    before, _ = run(path, InterruptAt(step))
+    after, resumed = run(path)
+    assert (before + after, resumed) == run(None)
+
+
+class Reading:
+    """Batches that can be iterated over again, and have neither a length nor a state."""
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __iter__(self):
+        return iter(self.batches)
+
+
+def test_a_checkpoint_that_serves_two_trainings_counts_the_steps_of_each(tmp_path):
+    saves = []
+    saving = Checkpoint(tmp_path / "run.safetensors", every=3)
+    saving._save = lambda run: saves.append((run.epoch, run.batch))
+    for _ in range(2):
+        model = nn.Dense(2, 2, rng=0)
+        data = [(X[:50], Y[:50])] * 4
+        fit(
+            model,
+            cross_entropy,
+            optim.SGD(model.parameters(), lr=0.5),
+            data,
+            callbacks=[saving],
+            progress=False,
+        )
+    assert saves == [(0, 3), (1, 0)] * 2
+
+
 def test_endless_batches_resume_too(tmp_path):
     def run(path, epochs):
         model = nn.Dense(2, 2, rng=0)
