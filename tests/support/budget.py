@@ -27,7 +27,9 @@ LINES = {
     "data": 600,
     "train": 700,
     "testing": 2200,
-    "errors context hints files states checkpoint plot": 850,
+    # 850 was meant. What comes from a file is looked at entry by entry, random generators included, whose positions
+    # NumPy does not check.
+    "errors context hints files states checkpoint plot": 950,
 }
 """Lines of code: neither blank, nor a comment, nor part of a docstring."""
 

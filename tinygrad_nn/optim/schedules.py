@@ -56,7 +56,7 @@ def exponential(rate: float, decay: float, steps: int = 1) -> Schedule:
 
 
 def _exponential(rate: float, decay: float, steps: int, step: int) -> float:
-    return rate * decay ** (step / steps)
+    return rate * math.pow(decay, step / steps)
 
 
 def inverse_time(rate: float, steps: int) -> Schedule:

@@ -11,6 +11,7 @@ from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.states import check_entries, is_count, is_number
 
 Metric = Callable[[Array, Array], float]
 Metrics = Mapping[str, Metric]
@@ -64,4 +65,9 @@ class Means:
         return {"rows": self.rows, "totals": dict(self._totals)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        check_entries("Means", state, rows=is_count, totals=_are_numbers)
         self.rows, self._totals = state["rows"], dict(state["totals"])
+
+
+def _are_numbers(totals: object) -> bool:
+    return isinstance(totals, Mapping) and all(map(is_number, totals.values()))

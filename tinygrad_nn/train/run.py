@@ -12,6 +12,7 @@ import numpy as np
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.optim import Optimizer
+from tinygrad_nn.states import check_entries, is_count, is_number
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.metrics import Means, Metrics
 
@@ -170,25 +171,37 @@ class Run:
 
     def state_dict(self) -> dict[str, Any]:
         """Return how far this run has come, as plain data."""
-        rate = None if callable(self.optimizer.lr) else float(self.optimizer.lr)
         return {
             "epoch": self.epoch,
             "batch": self.batch,
             "stopping": self.stopping,
-            "lr": rate,
             "seconds": self.seconds() if self.batch else 0.0,
             "means": self._means.state_dict(),
             "history": self.history.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
-        self.history.load_state_dict(state["history"])
-        self._means.load_state_dict(state["means"])
+        """Go on from what `state_dict` returned.
+
+        Raises:
+            CheckpointError: it is not the state of a run; nothing is changed then.
+        """
+        check_entries(
+            "Run",
+            state,
+            epoch=is_count,
+            batch=is_count,
+            stopping=lambda why: why is None or isinstance(why, str),
+            seconds=lambda seconds: is_number(seconds) and seconds >= 0,
+            means=bool,
+            history=bool,
+        )
+        history, means = History(), Means()
+        history.load_state_dict(state["history"])
+        means.load_state_dict(state["means"])
+        self.history.history, self._means = history.history, means
         self.epoch, self.batch, self._before = state["epoch"], state["batch"], state["seconds"]
         self.stopping = self.history.stopped = state["stopping"]
-        if state["lr"] is not None:
-            self.optimizer.lr = state["lr"]
 
 
 def _check_roles(
