@@ -50,6 +50,12 @@ class Module(Drawing):
 
     training = True
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # NumPy makes a scalar of what is computed from a 0-d array; a buffer stays one.
+        if isinstance(value, np.generic) and isinstance(vars(self).get(name), np.ndarray):
+            value = np.asarray(value)
+        object.__setattr__(self, name, value)
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the result; every module defines its own."""
         raise TypeError(f"{type(self).__name__} does not define forward(self, x)")
