@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_nn import hints
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.optim import Optimizer
 from tinygrad_nn.states import check_entries, is_count, is_number
 from tinygrad_nn.train.history import History
-from tinygrad_nn.train.metrics import Means, Metrics
+from tinygrad_nn.train.metrics import Means, Metrics, check_metrics, is_array
 
 Model = Callable[..., Any]
 Loss = Callable[[Any, Any], Tensor]
@@ -27,9 +28,23 @@ class Callback:
 
     What a callback remembers from epoch to epoch it returns from `state_dict`, so that a checkpoint contains
     it. Callbacks are told in the order given, those of a higher `rank` after all others.
+
+    Raises:
+        ArgumentError: when a subclass is defined, for a method that begins with `on_` and is none of these events.
     """
 
     rank = 0
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        events = [name for name in vars(Callback) if name.startswith("on_")]
+        for name in dir(cls):
+            if name.startswith("on_") and name not in events and callable(getattr(cls, name)):
+                meant = hints.EVENTS[name] if name in hints.EVENTS else _closest(name, events)
+                hint = f"\n  hint   def {meant}(self, run)" if meant else ""
+                raise ArgumentError(
+                    f"{cls.__name__}: there is no event {name}; the events are {', '.join(events)}{hint}"
+                )
 
     def on_start(self, run: Run) -> None:
         """Called once, before the first step."""
@@ -52,6 +67,13 @@ class Callback:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
+
+
+def _closest(name: str, events: list[str]) -> str | None:
+    # Needed for an error only, and slow to import.
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, events, 1)), None)
 
 
 class EachEpoch(Callback):
@@ -88,10 +110,13 @@ class Run:
     ) -> None:
         # An iterator gives them once.
         callbacks = list(callbacks) if isinstance(callbacks, Iterable) else callbacks
-        _check_roles(model, loss, optimizer, epochs, metrics, callbacks)
-        array = (np.ndarray, Tensor)
-        several = isinstance(data, list) and isinstance(next(iter(data), None), array)
-        if several or isinstance(data, (tuple, *array)):
+        _check_roles(model, loss, optimizer, epochs, callbacks)
+        check_metrics("fit", metrics)
+        if (
+            is_array(data)
+            or isinstance(data, tuple)
+            or (isinstance(data, list) and data and is_array(data[0]))
+        ):
             raise TypeError(
                 "fit: data are batches, and these are whole arrays\n"
                 "  hint   tn.data.batches(X, y, size=100, rng=0)"
@@ -204,9 +229,7 @@ class Run:
         self.stopping = self.history.stopped = state["stopping"]
 
 
-def _check_roles(
-    model: object, loss: object, optimizer: object, epochs: object, metrics: object, callbacks: object
-) -> None:
+def _check_roles(model: object, loss: object, optimizer: object, epochs: object, callbacks: object) -> None:
     """Refuse what cannot play the part that `fit` has for it, before anything is trained."""
     call = 'fit(model, tn.nn.losses.cross_entropy, optimizer, data, metrics={"acc": tn.train.accuracy})'
     parts = {
@@ -219,10 +242,6 @@ def _check_roles(
         "epochs are an integer from 0": (
             isinstance(epochs, (int, np.integer)) and not isinstance(epochs, bool) and epochs >= 0,
             epochs,
-        ),
-        "metrics are functions by name": (
-            metrics is None or (isinstance(metrics, Mapping) and all(map(callable, metrics.values()))),
-            metrics,
         ),
         "callbacks are a list": (isinstance(callbacks, Iterable), callbacks),
     }
