@@ -75,8 +75,9 @@ def is_array(thing: object) -> TypeGuard[Tensor | np.ndarray]:
 
 def arrays_of(values: Any) -> Any:
     """Return the arrays behind what a model or a batch has: one, or several in the containers they come in."""
-    several = not is_array(values) and any(map(is_array, trees.leaves(values)))
-    return trees.mapped(_one_array, values) if several else plain(values)
+    if is_array(values) or not any(map(is_array, trees.leaves(values))):
+        return plain(values)
+    return trees.mapped(_one_array, values)
 
 
 def _one_array(leaf: object) -> Array:
