@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import pickle
+import random
 import struct
 import time
 import tracemalloc
@@ -13,7 +14,7 @@ import pytest
 import safetensors.numpy
 
 import tinygrad_nn as tn
-from tests.support import networks
+from tests.support import hostile, networks
 from tinygrad_nn import checkpoint, nn, optim
 from tinygrad_nn.data import batches, batches_forever, batches_with_replacement
 from tinygrad_nn.errors import CheckpointError, DtypeError
@@ -119,6 +120,120 @@ def test_generators_inside_a_module_are_saved_with_it(tmp_path):
         "1 random generators saved, but the module has 0",
         model=nn.Sequential(np.tanh, nn.Dense(2, 2)),
     )
+
+
+class Drawing(nn.Module):
+    """Draws from generators of every kind, wherever a module may have them."""
+
+    def __init__(self, seed):
+        self.own = np.random.default_rng(seed)
+        self.again = self.own
+        self.several = [np.random.RandomState(seed + 1), (np.random.RandomState(np.random.PCG64(seed + 2)),)]
+        self.by_name = {
+            "bits": np.random.MT19937(seed + 3),
+            "deep": {"rng": [np.random.default_rng(seed + 4)]},
+        }
+        self.python = (random.Random(seed + 5), random.SystemRandom())
+        self.children = [{"child": Inside(seed + 6)}]
+        self.several.append(self.several)
+
+    def draw(self):
+        bits = self.by_name["bits"]
+        return [
+            self.own.random(),
+            self.several[0].randn(),
+            self.several[1][0].rand(),
+            bits.random_raw(),
+            self.by_name["deep"]["rng"][0].normal(),
+            self.python[0].gauss(0, 1),
+            self.children[0]["child"].rngs["a"].random(),
+        ]
+
+
+class Inside(nn.Module):
+    def __init__(self, seed):
+        self.rngs = {"a": np.random.default_rng(seed)}
+
+
+def test_all_generators_of_a_module_are_saved_wherever_they_are_and_whatever_kind(tmp_path):
+    path = tmp_path / "drawing.safetensors"
+    model, other = Drawing(1), Drawing(20)
+    # Half of the pair that a normal draw makes is left over.
+    model.draw()
+    tn.save(path, model=model)
+    expected = [model.draw() for _ in range(3)]
+    tn.load(path, model=other)
+    assert [other.draw() for _ in range(3)] == expected
+
+
+@pytest.mark.parametrize(
+    ("make", "draw"),
+    [
+        (np.random.RandomState, np.random.RandomState.randn),
+        (random.Random, random.Random.random),
+        (np.random.Philox, np.random.Philox.random_raw),
+        (np.random.SFC64, np.random.SFC64.random_raw),
+    ],
+    ids=lambda x: x.__name__,
+)
+def test_generators_of_every_kind_are_parts_by_themselves(tmp_path, make, draw):
+    path = tmp_path / "rng.safetensors"
+    source, other = make(1), make(2)
+    draw(source)
+    tn.save(path, rng=source)
+    tn.load(path, rng=other)
+    assert [draw(source) for _ in range(9)] == [draw(other) for _ in range(9)]
+    with pytest.raises(CheckpointError, match="the state is not one of this Generator: "):
+        tn.load(path, rng=np.random.default_rng(0))
+
+
+def test_a_generator_that_does_not_fit_changes_neither_parameters_nor_other_generators(tmp_path):
+    path = tmp_path / "drawing.safetensors"
+
+    def misfit():
+        module = Drawing(20)
+        module.by_name["bits"] = np.random.Philox(0)
+        return module
+
+    model, twin = misfit(), misfit()
+    tn.save(path, model=Drawing(1))
+    with pytest.raises(CheckpointError, match="the state is not one of this Philox: "):
+        tn.load(path, model=model)
+    assert model.draw() == twin.draw()
+
+
+@pytest.mark.case("H155")
+@pytest.mark.parametrize(
+    ("make", "outer", "name", "value"),
+    [
+        (np.random.MT19937, "state", "pos", 10**6),
+        (np.random.MT19937, "state", "pos", -1),
+        (np.random.Philox, None, "buffer_pos", 5),
+        (np.random.Philox, None, "buffer_pos", -5),
+        (np.random.PCG64, None, "uinteger", 2**40),
+        (np.random.PCG64, None, "has_uint32", True),
+    ],
+)
+def test_positions_beyond_a_generators_array_are_refused_which_numpy_would_read_at(
+    tmp_path, make, outer, name, value
+):
+    state = make(0).state
+    (state[outer] if outer else state)[name] = value
+    tn.save(tmp_path / "rng", rng=Kept(state))
+    bits = make(1)
+    before = repr(bits.state)
+    with pytest.raises(CheckpointError, match=f"{name} is {value}"):
+        tn.load(tmp_path / "rng", rng=bits)
+    assert repr(bits.state) == before
+
+
+@pytest.mark.case("H155")
+def test_whatever_is_changed_in_a_checkpoint_only_a_checkpoint_error_comes_of_it_and_no_change():
+    outcomes = hostile.attack(150, seed=1)
+    assert set(outcomes) <= {"loaded", "refused", "changed by a refused file"}
+    assert outcomes["changed by a refused file"] == 0
+    assert outcomes["loaded"] > 10
+    assert outcomes["refused"] > 75
 
 
 @pytest.mark.parametrize("taken", [0, 1, 4, 7, 10, 13])
@@ -334,6 +449,62 @@ def test_foreign_files_are_named_and_never_executed(tmp_path):
         tn.load(tmp_path / "absent", model=network())
 
 
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (
+            "2",
+            r"written by a newer version of tinygrad_nn, in format 2; .* reads 1\n  hint   pip install --upgrade",
+        ),
+        ("10", "written by a newer version of tinygrad_nn, in format 10"),
+        ("0", "damaged: its header begins wrongly"),
+        ("x", "damaged: its header begins wrongly"),
+        ("9" * 100, "written by a newer version"),
+    ],
+)
+def test_a_file_of_a_newer_version_says_so(saved, version, message):
+    blob = saved.read_bytes().replace(b'"tinygrad_nn":"1 ', f'"tinygrad_nn":"{version} '.encode())
+    saved.write_bytes(blob)
+    refused(saved, message)
+
+
+@pytest.mark.parametrize("name", ["__metadata__", "allow_nonfinite"])
+def test_names_that_no_part_could_be_read_by_are_refused_before_anything_is_written(tmp_path, name):
+    with pytest.raises(ValueError, match=f"save: no part can be called {name}"):
+        tn.save(tmp_path / "x", model=network(), **{name: np.ones(2)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_loaded_into_nothing_says_what_it_holds(tmp_path, saved):
+    path = tmp_path / "both.safetensors"
+    model = network()
+    tn.save(path, model=model, optimizer=optim.SGD(model.parameters(), lr=0.1))
+    with pytest.raises(
+        CheckpointError,
+        match=r"it holds model, optimizer, and nothing was given to restore\n"
+        r"  hint   tn\.load\(path, model=model, optimizer=optimizer\)",
+    ):
+        tn.load(path)
+    assert tn.load(saved) == {"epoch": 7}
+
+
+@pytest.mark.case("H157")
+def test_numbers_that_are_not_finite_load_only_when_wanted_and_where_they_are_wanted(tmp_path):
+    path = tmp_path / "numbers.safetensors"
+    tn.save(path, losses=[1.0, [{"a": float("nan")}]], best=np.inf, part=Kept({"least": -np.inf}), fine=1e300)
+    part = Kept({})
+    with pytest.raises(CheckpointError, match=r"NaN or infinities in part\.least, losses\.1\.0\.a, best\n"):
+        tn.load(path, part=part)
+    with pytest.raises(CheckpointError, match=r"NaN or infinities in losses\.1\.0\.a\n"):
+        tn.load(path, allow_nonfinite=("part", "best"), part=part)
+    assert part.state == {}
+    assert tn.load(path, allow_nonfinite=["losses", "part", "best"], part=part)["best"] == np.inf
+    assert part.state == {"least": -np.inf}
+    tn.save(path, many=[float("nan")] * 50)
+    with pytest.raises(CheckpointError, match=r"many\.9 and 40 more\n"):
+        tn.load(path)
+
+
 @pytest.mark.case("H157")
 def test_nan_and_infinity_load_only_when_wanted(tmp_path):
     path = tmp_path / "nan.safetensors"
@@ -346,6 +517,15 @@ def test_nan_and_infinity_load_only_when_wanted(tmp_path):
     other = network(3)
     tn.load(path, allow_nonfinite=True, model=other)
     assert digest(other) == digest(model)
+
+
+@pytest.mark.case("H155")
+@pytest.mark.parametrize("depth", [300, 450, 490, 600, 900])
+def test_deeply_nested_data_are_refused(tmp_path, depth):
+    path = tmp_path / "deep.safetensors"
+    nested = f'{{"model":{{"restored":true,"state":{{"a":{"[" * depth + "]" * depth}}}}}}}'
+    path.write_bytes(forged("", nested))
+    refused(path)
 
 
 def test_without_safetensors_the_extra_is_named(tmp_path, monkeypatch):

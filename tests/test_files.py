@@ -5,6 +5,7 @@ import errno
 import os
 import runpy
 import signal
+import stat
 import sys
 import tempfile
 import time
@@ -212,6 +213,62 @@ def test_new_files_have_the_usual_permissions(tmp_path):
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
 
 
+@needs.fork
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o666, 0o444, 0o755])
+def test_a_file_keeps_its_permissions_and_is_never_open_to_more_while_it_is_written(target, mode):
+    target.chmod(mode)
+    seen = []
+
+    def pieces():
+        (partial,) = target.parent.glob("*.partial")
+        seen.append(partial.stat().st_mode & 0o777)
+        yield NEW
+
+    before = os.umask(0o027)
+    try:
+        files.write_atomically(target, pieces())
+    finally:
+        os.umask(before)
+    assert seen == [mode]
+    assert target.read_bytes() == NEW
+    assert target.stat().st_mode & 0o777 == mode
+
+
+@needs.fork
+def test_a_file_keeps_its_group(target):
+    other = next((group for group in [*os.getgroups(), 12345] if group != target.stat().st_gid), None)
+    try:
+        os.chown(target, -1, other)
+    except PermissionError:
+        pytest.skip("this user is in one group only")
+    files.write_atomically(target, [NEW])
+    assert target.stat().st_gid == other
+
+
+@needs.fork
+def test_where_no_permissions_can_be_given_files_are_written_all_the_same_and_are_never_wider(
+    target, monkeypatch
+):
+    def none(*_):
+        raise PermissionError(errno.EPERM, "no modes here")
+
+    target.chmod(0o600)
+    monkeypatch.setattr(os, "chmod", none)
+    monkeypatch.setattr(os, "chown", none)
+    files.write_atomically(target, [NEW])
+    assert target.read_bytes() == NEW
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+@needs.fork
+def test_a_checkpoint_that_only_its_owner_may_read_stays_so(tmp_path):
+    path = tmp_path / "model.safetensors"
+    tn.save(path, model=nn.Dense(2, 2, rng=0))
+    path.chmod(0o600)
+    tn.save(path, model=nn.Dense(2, 2, rng=1))
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def loads_pickles(path):
     """Return whether a file imports what loads pickles, or allows it to NumPy."""
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
@@ -261,6 +318,68 @@ def test_a_process_killed_while_it_saves_leaves_a_whole_file(tmp_path):
         assert (state == state[0]).all()
     tn.save(path, state=states[0])
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.case("H158")
+@needs.fork
+def test_several_writers_of_one_path_and_readers_beside_them_see_whole_files_only(tmp_path):
+    path = tmp_path / "state.safetensors"
+    tn.save(path, state=np.zeros(2_000, np.int64))
+
+    def write(who):
+        for k in range(25):
+            tn.save(path, state=np.full(2_000, 100 * who + k, np.int64))
+
+    def read():
+        for _ in range(60):
+            state = tn.load(path)["state"]
+            assert (state == state[0]).all()
+
+    works = [lambda: write(1), lambda: write(2), lambda: write(3), read, read]
+    children = []
+    for work in works:
+        child = os.fork()
+        if not child:
+            try:
+                work()
+                os._exit(0)
+            except BaseException:
+                os._exit(1)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * len(works)
+    assert tn.load(path)["state"][0] % 100 == 24
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_is_told_as_it_is_where_the_partial_file_is_gone_too(target, monkeypatch):
+    def fail(source, _):
+        os.unlink(source)
+        raise PermissionError(errno.EPERM, "not here")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(PermissionError, match="not here"):
+        files.write_atomically(target, [NEW])
+    assert target.read_bytes() == OLD
+
+
+@needs.fork
+@pytest.mark.parametrize("fault", [None, OSError(errno.EINVAL, "folders cannot be flushed")])
+def test_the_folder_is_flushed_where_it_can_be_and_nothing_stays_open(target, monkeypatch, fault):
+    fsync, flushed = os.fsync, []
+
+    def watched(descriptor):
+        folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        flushed.append("folder" if folder else "file")
+        if folder and fault:
+            raise fault
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    before = os.listdir("/proc/self/fd")
+    files.write_atomically(target, [NEW])
+    assert flushed == ["file", "folder"]
+    assert os.listdir("/proc/self/fd") == before
+    assert target.read_bytes() == NEW
 
 
 def test_without_file_locks_as_on_windows_files_are_written_and_remains_removed(target, monkeypatch):

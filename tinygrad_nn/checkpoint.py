@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import Any, NoReturn, Protocol, TypeGuard
 
 import numpy as np
 
 from tinygrad_nn.engine.tensor import Tensor
-from tinygrad_nn.errors import CheckpointError, DtypeError
+from tinygrad_nn.errors import CheckpointError, DtypeError, SettingError
 from tinygrad_nn.files import StrPath, write_atomically
-from tinygrad_nn.nn.module import Module
+from tinygrad_nn.nn.module import Module, flat
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.states import RandomSource, is_random_source, random_state, set_random_state
 
 Arrays = dict[str, Array]
 
@@ -32,12 +34,13 @@ class Stateful(Protocol):
     def load_state_dict(self, state: Any, /) -> object: ...
 
 
-Restorable = Stateful | np.random.Generator
+Restorable = Stateful | RandomSource
 
 
 _KEY = "tinygrad_nn"
 _VERSION = "1"
-_HEAD = f'{{"__metadata__":{{"{_KEY}":"{_VERSION} '.encode()
+_OURS = f'{{"__metadata__":{{"{_KEY}":"'.encode()
+_HEAD = _OURS + f"{_VERSION} ".encode()
 """How the header of every checkpoint begins; the digest follows."""
 
 _DIGEST = slice(8 + len(_HEAD), 8 + len(_HEAD) + 64)
@@ -56,13 +59,14 @@ _FOREIGN = {
 def save(path: StrPath, **parts: object) -> None:
     """Save parts by name: modules, optimizers, batches, random generators, arrays and plain data.
 
-    A part is a `numpy.random.Generator`, anything with `state_dict` and `load_state_dict`, or plain data
-    (arrays, numbers, strings, None, lists and dicts of them). The random generators inside a module are saved
-    with it.
+    A part is a random generator of NumPy or Python, anything with `state_dict` and `load_state_dict`, or plain
+    data (arrays, numbers, strings, None, lists and dicts of them). The random generators among the attributes of a
+    module, and in lists, tuples and dicts there, are saved with it.
 
     Raises:
         OSError: the file cannot be written; the old one, if any, is as it was.
         TypeError: a part that is nothing of this; nothing is written then.
+        ValueError: a part has a name that the file or `load` has for itself.
 
     Example:
         >>> import tempfile, tinygrad_nn as tn
@@ -73,6 +77,8 @@ def save(path: StrPath, **parts: object) -> None:
         {'epoch': 3}
     """
     codec = _safetensors()
+    if reserved := _RESERVED & parts.keys():
+        raise SettingError(f"save: no part can be called {', '.join(sorted(reserved))}")
     arrays: Arrays = {}
     content = {
         name: {"restored": _restorable(part), "state": _encode(_state(part), name, arrays)}
@@ -87,35 +93,44 @@ def save(path: StrPath, **parts: object) -> None:
     write_atomically(path, [rest[: _DIGEST.start], digest, rest[_DIGEST.stop :]])
 
 
-def load(path: StrPath, *, allow_nonfinite: bool = False, **parts: Restorable) -> dict[str, Any]:
+def load(
+    path: StrPath, *, allow_nonfinite: bool | Collection[str] = False, **parts: Restorable
+) -> dict[str, Any]:
     """Restore parts that `save` saved, in place, all or none; return the plain data among what was saved.
 
     Args:
         path: of the checkpoint.
-        allow_nonfinite: load arrays with NaN or infinities in them, too.
+        allow_nonfinite: load arrays and numbers that are NaN or infinite, too; or the names of the parts in which
+            they may be.
         parts: the objects to restore, by the names they were saved under. Those left out are not restored.
 
     Raises:
-        CheckpointError: the file is damaged, was not written by `save`, or does not fit; nothing is changed
-            then.
-        FileNotFoundError: there is no such file.
+        CheckpointError: the file is damaged, was not written by `save`, or does not fit, or all that it holds is to
+            be restored and no part was given; nothing is changed then.
+        OSError: there is no such file, or it cannot be read.
     """
-    content, arrays = _read(path)
+    restorable, states = _read(path)
+    returned = [name for name in states if name not in restorable]
     try:
-        if not allow_nonfinite:
-            returned = [name for name, entry in content.items() if not entry["restored"]]
-            _check_finite(arrays, [*parts, *returned])
-        missing = [name for name in parts if name not in content or not content[name]["restored"]]
-        if missing:
-            present = ", ".join(content) or "nothing"
+        allowed = () if allow_nonfinite is False else states if allow_nonfinite is True else allow_nonfinite
+        _check_finite({name: states.get(name) for name in (*parts, *returned) if name not in allowed})
+        if not parts and restorable and not returned:
+            words = ", ".join(f"{name}={name}" for name in restorable)
+            raise CheckpointError(
+                f"it holds {', '.join(restorable)}, and nothing was given to restore\n"
+                f"  hint   tn.load(path, {words})"
+            )
+        if missing := [name for name in parts if name not in restorable]:
+            present = ", ".join(states) or "nothing"
             raise CheckpointError(f"there is no {', '.join(missing)} to restore in it; there is {present}")
-        states = {name: _decode(entry["state"], arrays) for name, entry in content.items()}
-        if arrays:
-            raise CheckpointError(f"damaged: nothing in it refers to {', '.join(map(repr, arrays))}")
         _restore_all([(part, states[name]) for name, part in parts.items()])
     except CheckpointError as error:
         raise CheckpointError(f"{os.fspath(path)}: {error}") from error.__cause__
-    return {name: states[name] for name, entry in content.items() if not entry["restored"]}
+    return {name: states[name] for name in returned}
+
+
+_RESERVED = {"__metadata__", "allow_nonfinite"}
+"""Names that no part can have: safetensors' own, and what `load` would take for its option."""
 
 
 def _safetensors() -> ModuleType:
@@ -136,14 +151,14 @@ def _stateful(part: object) -> TypeGuard[Stateful]:
 
 
 def _restorable(part: object) -> bool:
-    return isinstance(part, np.random.Generator) or _stateful(part)
+    return is_random_source(part) or _stateful(part)
 
 
 def _state(part: object) -> object:
-    if isinstance(part, np.random.Generator):
-        return part.bit_generator.state
+    if is_random_source(part):
+        return random_state(part)
     if isinstance(part, Module):
-        randoms = [generator.bit_generator.state for generator in _generators(part)]
+        randoms = [random_state(source) for source in _random_sources(part)]
         return part.state_dict() | ({_RANDOMS: randoms} if randoms else {})
     return part.state_dict() if _stateful(part) else part
 
@@ -151,35 +166,31 @@ def _state(part: object) -> object:
 _RANDOMS = "random generators"
 
 
-def _generators(module: Module) -> list[np.random.Generator]:
+def _random_sources(module: Module) -> list[RandomSource]:
     """Return the random generators among the attributes of a module and of those inside it, each once."""
-    generators: dict[int, np.random.Generator] = {}
+    sources: dict[int, RandomSource] = {}
     for _, inner in module.named_modules():
-        for value in vars(inner).values():
-            if isinstance(value, np.random.Generator):
-                generators[id(value)] = value
-    return list(generators.values())
+        for _, value in flat(vars(inner)):
+            if is_random_source(value):
+                sources[id(value)] = value
+    return list(sources.values())
 
 
 def _put(part: Restorable, state: Any) -> None:
-    if isinstance(part, np.random.Generator):
-        part.bit_generator.state = state
+    if is_random_source(part):
+        set_random_state(part, state)
     elif isinstance(part, Module):
-        generators = _generators(part)
+        sources = _random_sources(part)
         randoms = state.get(_RANDOMS, [])
-        if len(randoms) != len(generators):
+        if len(randoms) != len(sources):
             raise CheckpointError(
-                f"{len(randoms)} random generators saved, but the module has {len(generators)}"
+                f"{len(randoms)} random generators saved, but the module has {len(sources)}"
             )
         part.load_state_dict({name: value for name, value in state.items() if name != _RANDOMS})
-        for generator, random in zip(generators, randoms, strict=True):
-            generator.bit_generator.state = random
-    else:
+        for source, random in zip(sources, randoms, strict=True):
+            set_random_state(source, random)
+    elif _stateful(part):
         part.load_state_dict(state)
-
-
-_MISFITS = (LookupError, TypeError, ValueError, AttributeError)
-"""What `load_state_dict` of somebody else may raise at a state that is not its own."""
 
 
 def _restore_all(pairs: list[tuple[Restorable, object]]) -> None:
@@ -193,11 +204,12 @@ def _restore_all(pairs: list[tuple[Restorable, object]]) -> None:
     except BaseException as error:
         for part, state in before[:done]:
             _put(part, state)
-        if isinstance(error, CheckpointError) or not isinstance(error, _MISFITS):
+        # What a state from elsewhere does to somebody's load_state_dict can be any error.
+        if isinstance(error, CheckpointError) or not isinstance(error, Exception):
             raise
         name = type(pairs[done - 1][0]).__name__
         raise CheckpointError(
-            f"the state does not fit this {name}; nothing was changed ({error!r})"
+            f"the state does not fit this {name}; nothing was changed ({error!r:.200})"
         ) from error
 
 
@@ -239,36 +251,50 @@ def _decode(value: object, arrays: Arrays) -> object:
         return value
     if value.keys() != {_ARRAY}:
         return {key: _decode(item, arrays) for key, item in value.items()}
-    if value[_ARRAY] not in arrays:
-        raise CheckpointError(f"damaged: the array {value[_ARRAY]!r} is missing")
-    return arrays.pop(value[_ARRAY])
+    name = value[_ARRAY]
+    if not isinstance(name, str) or name not in arrays:
+        raise CheckpointError(f"damaged: the array {name!r:.60} is missing")
+    return arrays.pop(name)
 
 
-def _check_finite(arrays: Arrays, parts: list[str]) -> None:
-    prefixes = tuple(f"{part}." for part in parts)
-    floating = {
-        name: array
-        for name, array in arrays.items()
-        if f"{name}.".startswith(prefixes) and array.dtype.kind == "f"
-    }
-    bad = [f"{name} {array.shape}" for name, array in floating.items() if not np.isfinite(array).all()]
+def _check_finite(states: Mapping[str, object]) -> None:
+    """Raise `CheckpointError` if there is NaN or an infinity in states, saying where."""
+    bad = []
+    stack = list(states.items())[::-1]
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, (dict, list)):
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            stack += [(f"{path}.{key}", item) for key, item in items][::-1]
+        elif isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
+            bad.append(f"{path} {value.shape}")
+        elif isinstance(value, float) and not math.isfinite(value):
+            bad.append(path)
     if bad:
+        more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
         raise CheckpointError(
-            f"NaN or infinities in {', '.join(bad)}\n"
+            f"NaN or infinities in {', '.join(bad[:_SHOWN])}{more}\n"
             "  hint   load(..., allow_nonfinite=True) if they are wanted"
         )
+
+
+_SHOWN = 10
 
 
 # The file
 
 
-def _read(path: StrPath) -> tuple[dict[str, Any], Arrays]:
-    """Return the JSON and the arrays of a checkpoint, after everything about the file has been verified."""
+def _read(path: StrPath) -> tuple[list[str], dict[str, Any]]:
+    """Return which parts are to be restored, and the states of all, verified as far as a file can be."""
     codec = _safetensors()
     blob = _blob(path)
     try:
         content = _verified(blob)
-        return content, codec.load(blob)
+        arrays = codec.load(blob)
+        states = {name: _decode(entry["state"], arrays) for name, entry in content.items()}
+        if arrays:
+            raise CheckpointError(f"damaged: nothing in it refers to {', '.join(map(repr, arrays)):.200}")
+        return [name for name, entry in content.items() if entry["restored"]], states
     except CheckpointError as error:
         raise CheckpointError(f"{os.fspath(path)}: {error}") from None
     except Exception as error:
@@ -288,18 +314,27 @@ def _blob(path: StrPath) -> bytes:
 def _checked_head(path: StrPath, blob: bytes) -> bytes:
     """Return a blob that begins as a checkpoint does."""
     if blob[8 : _DIGEST.start] != _HEAD:
-        raise CheckpointError(f"{os.fspath(path)}: not a checkpoint of tinygrad_nn{_guess(blob)}")
+        raise CheckpointError(f"{os.fspath(path)}: {_foreign(blob)}")
     return blob
 
 
-def _guess(start: bytes) -> str:
+def _foreign(start: bytes) -> str:
+    """Say what a file is that does not begin as the checkpoints of this version do."""
+    if start[8:].startswith(_OURS):
+        version = start[8 + len(_OURS) :].partition(b" ")[0]
+        if not version.isdigit() or int(version) <= int(_VERSION):
+            return "damaged: its header begins wrongly"
+        return (
+            f"written by a newer version of tinygrad_nn, in format {int(version)}; this version reads {_VERSION}\n"
+            "  hint   pip install --upgrade tinygrad_nn"
+        )
     kind = next((what for magic, what in _FOREIGN.items() if start.startswith(magic)), None)
     if kind is None and start[8:9] == b"{":
         kind = (
             "a safetensors file of another program\n"
             "  hint   model.load_state_dict(safetensors.numpy.load_file(path))"
         )
-    return f", but {kind}" if kind else ""
+    return "not a checkpoint of tinygrad_nn" + (f", but {kind}" if kind else "")
 
 
 def _verified(blob: bytes) -> dict[str, Any]:
@@ -317,7 +352,7 @@ def _verified(blob: bytes) -> dict[str, Any]:
     note: str = header["__metadata__"][_KEY].split(" ", 2)[2]
     content: dict[str, Any] = json.loads(note, object_pairs_hook=_unique)
     for name, entry in content.items():
-        if not isinstance(entry, dict) or entry.keys() != {"restored", "state"}:
+        if entry.keys() != {"restored", "state"} or not isinstance(entry["restored"], bool):
             raise CheckpointError(f"damaged: the part {name} has no state")
     return content
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -37,8 +38,9 @@ def cache_folder(name: str = "") -> Path:
 def write_atomically(path: StrPath, pieces: Iterable[bytes | memoryview]) -> None:
     """Write a file beside `path`, flush it to the disk, and let it take the place of `path`.
 
-    After an error, an interrupt or the end of the process the old file is as it was. What a killed process
-    leaves behind is removed by the next call for the same path.
+    After an error, an interrupt or the end of the process the old file is as it was. The new one has the
+    permissions of the old, or those that `open` gives to new files. What a killed process leaves behind is removed
+    by the next call for the same path.
 
     Raises:
         OSError: the folder does not exist or cannot be written, `path` is a symbolic link or not a file, the
@@ -74,12 +76,17 @@ def _again(
 def _try_to_write(target: Path, pieces: Iterable[bytes | memoryview]) -> bool:
     """Write and replace; False if another writer took the file for remains while it was not locked."""
     partial = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    old = _status(target)
+    # Never open to more than the old file is, not even while it is written.
+    mode = 0o666 if old is None else stat.S_IMODE(old.st_mode)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
         with open(descriptor, "wb") as file:
             _lock(file)
             if not partial.exists():
                 return False
+            if old is not None:
+                _give_permissions(descriptor if os.chmod in os.supports_fd else partial, old)
             for piece in pieces:
                 file.write(piece)
             file.flush()
@@ -95,6 +102,22 @@ def _try_to_write(target: Path, pieces: Iterable[bytes | memoryview]) -> bool:
         partial.unlink(missing_ok=True)
         raise
     return True
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _give_permissions(file: int | Path, like: os.stat_result) -> None:
+    """Give a file the group and the mode of another, where the system allows that; it is narrower than that before."""
+    # The group first, because changing it may take bits of the mode away.
+    with contextlib.suppress(OSError, AttributeError):
+        os.chown(file, -1, like.st_gid)
+    with contextlib.suppress(OSError):
+        os.chmod(file, stat.S_IMODE(like.st_mode))
 
 
 def _lock(file: IO[bytes], *, wait: bool = True) -> None:

@@ -46,6 +46,21 @@ FUNCTIONS = {"array": "tn.tensor(data)", "asarray": "tn.as_tensor(data)"}
 """Names in the package itself; those that NumPy has are not here."""
 
 
+EVENTS: dict[str, str | None] = {
+    "on_train_begin": "on_start",
+    "on_train_end": "on_end",
+    "on_epoch_end": "on_epoch",
+    "on_batch_end": "on_step",
+    "on_train_batch_end": "on_step",
+    "on_test_begin": None,
+    "on_test_end": "on_epoch",
+    "on_epoch_begin": None,
+    "on_batch_begin": None,
+    "on_train_batch_begin": None,
+}
+"""What callbacks of Keras are told, and the event of ours at the same time, if there is one."""
+
+
 def no_attribute(owner: str, name: str, words: Mapping[str, str]) -> AttributeError:
     """Return the error for a name that `owner` does not have, with the line to write where there is one."""
     hint = f"\n  hint   {words[name]}" if name in words else ""

@@ -1,8 +1,11 @@
-"""Whether the arrays of a saved state fit those that they are to be copied into."""
+"""Whether a saved state fits what it goes to: arrays, entries of plain data, sources of random numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+import random
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -37,3 +40,103 @@ def check_state(
     if problems:
         text = "\n  ".join([f"the state does not fit this {who}; nothing was changed", *problems])
         raise CheckpointError(text)
+
+
+Entry = Callable[[Any], bool]
+"""Tells whether one entry of a state is what it has to be."""
+
+
+def is_count(x: object, most: float = math.inf) -> bool:
+    """Tell whether `x` is a plain integer from 0 to `most`."""
+    return type(x) is int and 0 <= x <= most
+
+
+def is_number(x: object) -> bool:
+    """Tell whether `x` is a plain number."""
+    return type(x) in (int, float)
+
+
+def check_entries(who: str, state: object, **entries: Entry) -> None:
+    """Raise `CheckpointError` unless a state of plain data has these entries, each as its test wants it.
+
+    Example:
+        >>> check_entries("Means", {"rows": -1, "more": 0}, rows=is_count)
+        Traceback (most recent call last):
+        tinygrad_nn.errors.CheckpointError: the state does not fit this Means; nothing was changed
+          wrong       rows: -1
+    """
+    if not isinstance(state, Mapping):
+        raise CheckpointError(f"the state does not fit this {who}: it is {state!r:.60}; nothing was changed")
+    problems = [f"missing     {name}" for name in entries if name not in state]
+    problems += [
+        f"wrong       {name}: {state[name]!r:.60}"
+        for name, fits in entries.items()
+        if name in state and not fits(state[name])
+    ]
+    if problems:
+        text = "\n  ".join([f"the state does not fit this {who}; nothing was changed", *problems])
+        raise CheckpointError(text)
+
+
+RandomSource = np.random.Generator | np.random.RandomState | np.random.BitGenerator | random.Random
+"""What draws random numbers and has a state."""
+
+_LARGEST = {"pos": 624, "buffer_pos": 4, "has_uint32": 1, "uinteger": 2**32 - 1, "has_gauss": 1}
+"""What NumPy's generators hold at most; it looks at none of them, and a position beyond is read beyond the array."""
+
+
+def is_random_source(thing: object) -> TypeGuard[RandomSource]:
+    """Tell whether `thing` draws random numbers and has a state, which the system's entropy has not."""
+    return isinstance(thing, RandomSource) and not isinstance(thing, random.SystemRandom)
+
+
+def random_state(source: RandomSource) -> dict[str, Any]:
+    """Return the state of a source of random numbers, as plain data and arrays."""
+    if isinstance(source, random.Random):
+        version, (*words, position), gauss = source.getstate()
+        return {"version": version, "words": np.array(words, np.uint32), "pos": position, "gauss": gauss}
+    if isinstance(source, np.random.RandomState):
+        return dict(source.get_state(legacy=False))
+    return dict(_bits(source).state)
+
+
+def fits_random(source: RandomSource) -> Entry:
+    """Return the test of whether a state is one that a source of this kind can have."""
+    return lambda state: _misfit(random_state(source), state) is None
+
+
+def set_random_state(source: RandomSource, state: Any) -> None:
+    """Let a source go on where `random_state` found one of its kind.
+
+    Raises:
+        CheckpointError: the state is none, or one of another kind; nothing is changed then.
+    """
+    if problem := _misfit(random_state(source), state):
+        raise CheckpointError(f"the state is not one of this {type(source).__name__}: {problem}")
+    if isinstance(source, random.Random):
+        source.setstate((state["version"], (*state["words"].tolist(), state["pos"]), state["gauss"]))
+    elif isinstance(source, np.random.RandomState):
+        source.set_state(state)
+    else:
+        _bits(source).state = state
+
+
+def _bits(source: np.random.Generator | np.random.BitGenerator) -> np.random.BitGenerator:
+    return source.bit_generator if isinstance(source, np.random.Generator) else source
+
+
+def _misfit(present: Any, state: Any, name: str = "") -> str | None:
+    """Say where a state has another form than the present one; None if it has not."""
+    if isinstance(present, Mapping):
+        if not isinstance(state, Mapping) or state.keys() != present.keys():
+            return f"{name or 'it'} is {state!r:.60}"
+        return next(filter(None, (_misfit(value, state[key], key) for key, value in present.items())), None)
+    if isinstance(present, np.ndarray):
+        fits = isinstance(state, np.ndarray) and (state.shape, state.dtype) == (present.shape, present.dtype)
+    elif isinstance(present, str) or name == "version":
+        fits = state == present
+    elif name == "gauss":
+        fits = state is None or is_number(state)
+    else:
+        fits = is_count(state, _LARGEST.get(name, math.inf))
+    return None if fits else f"{name} is {state!r:.60}"

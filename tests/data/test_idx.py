@@ -193,6 +193,39 @@ def test_a_gzip_bomb_is_unpacked_no_further_than_its_header_allows(read):
         tracemalloc.stop()
 
 
+@pytest.mark.case("H164")
+def test_a_small_file_with_an_honest_header_cannot_fill_the_memory_either(tmp_path):
+    path = tmp_path / "bomb"
+    packer = zlib.compressobj(wbits=31)
+    zeros = bytes(1_000_000)
+    bomb = packer.compress(header(0x08, 100, 1_000_000)) + b"".join(
+        packer.compress(zeros) for _ in range(100)
+    )
+    path.write_bytes(bomb + packer.flush())
+    assert path.stat().st_size < 200_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            DatasetError,
+            match=r"bomb: 100,000,000 bytes, where 64,000,000 are allowed\n  hint   read_idx\(path, max_bytes=",
+        ):
+            data.read_idx(path)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+    assert data.read_idx(path, max_bytes=100_000_000).shape == (100, 1_000_000)
+
+
+@pytest.mark.case("H164")
+def test_bytes_are_allowed_exactly_and_counted_in_elements_of_their_size(tmp_path):
+    path = tmp_path / "file"
+    for packed in (bytes, gzip.compress):
+        path.write_bytes(packed(header(0x0E, 3) + bytes(24)))
+        assert data.read_idx(path, max_bytes=24).shape == (3,)
+        with pytest.raises(DatasetError, match="24 bytes, where 23 are allowed"):
+            data.read_idx(path, max_bytes=23)
+
+
 @pytest.mark.case("H165")
 def test_gzip_truncated_at_every_byte_is_refused(read):
     for length in range(len(PACKED)):

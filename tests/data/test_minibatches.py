@@ -168,3 +168,58 @@ def test_a_stream_refuses_the_state_of_other_data_and_goes_on_as_before(kind):
         stream.load_state_dict(other.state_dict())
     for _ in range(4):
         assert next(stream)[0].tolist() == next(twin)[0].tolist()
+
+
+BAD_STATES = [
+    ("taken", -1),
+    ("taken", 5),
+    ("taken", 1.0),
+    ("taken", True),
+    ("taken", "2"),
+    ("taken", 10**40),
+    ("rows", 10.0),
+    ("size", None),
+    ("now", None),
+    ("now", {}),
+    ("now", np.random.MT19937(0).state),
+    ("drawn_from", None),
+    ("drawn_from", {"bit_generator": "PCG64"}),
+    ("drawn_from", np.random.PCG64(0).state | {"uinteger": -1}),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_STATES, ids=lambda x: repr(x)[:20])
+def test_batches_refuse_a_state_that_is_none_and_go_on_as_before(name, value):
+    loader, twin = (data.batches(np.arange(10), size=3, rng=1) for _ in range(2))
+    iterator, other = iter(loader), iter(twin)
+    next(iterator), next(other)
+    state = loader.state_dict() | {name: value}
+    missing = {key: item for key, item in state.items() if key != name}
+    for bad in (state, missing, [], None, 3):
+        with pytest.raises(CheckpointError, match="the state does not fit this Batches"):
+            loader.load_state_dict(bad)
+    assert [rows.tolist() for (rows,) in iterator] == [rows.tolist() for (rows,) in other]
+    assert [rows.tolist() for (rows,) in loader] == [rows.tolist() for (rows,) in twin]
+
+
+def test_all_batches_of_an_epoch_may_have_been_taken():
+    loader = data.batches(np.arange(10), size=3, rng=1)
+    for _ in loader:
+        state = loader.state_dict()
+    assert state["taken"] == len(loader)
+    other = data.batches(np.arange(10), size=3, rng=2)
+    other.load_state_dict(state)
+    assert list(other) == []
+    assert [rows.tolist() for (rows,) in other] == [rows.tolist() for (rows,) in loader]
+
+
+@pytest.mark.parametrize(
+    "order",
+    [[0, 1], np.array([0, 8]), np.array([-1]), np.array([0.0]), np.zeros((1, 1), int), None, "abc"],
+    ids=repr,
+)
+def test_streams_refuse_an_order_of_rows_that_they_do_not_have(order):
+    stream, twin = (data.batches_forever(np.arange(8), size=3, rng=1) for _ in range(2))
+    with pytest.raises(CheckpointError, match="the state does not fit this Stream(.|\n)*wrong +order"):
+        stream.load_state_dict(stream.state_dict() | {"order": order})
+    assert [next(stream)[0].tolist() for _ in range(5)] == [next(twin)[0].tolist() for _ in range(5)]

@@ -197,6 +197,97 @@ def test_a_damaged_file_in_the_users_folder_is_named_kept_and_not_substituted(ow
     assert path.read_bytes() == damaged
 
 
+def dotted(name):
+    return name.replace("-idx", ".idx")
+
+
+LAYOUTS = {
+    "with a dot": dotted,
+    "each in a folder of its name": lambda name: f"{name}/{name}",
+    "with a dot, in folders with a dot": lambda name: f"{dotted(name)}/{dotted(name)}",
+    "with a dot, in folders without": lambda name: f"{name}/{dotted(name)}",
+    "mixed": lambda name: dotted(name) if "train" in name else f"{name}/{name}",
+}
+
+
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_files_are_found_as_unpackers_and_kaggle_call_them(own, small, tmp_path, layout, compressed):
+    folder = tmp_path / "kaggle"
+    for name in NAMES:
+        path = folder / f"{LAYOUTS[layout](name)}{'.gz' if compressed else ''}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(small[name]) if compressed else small[name])
+    check(data.mnist(folder), small)
+
+
+def test_a_file_stands_before_a_folder_of_its_name(own, small):
+    for name in NAMES:
+        (own / name).rename(own / dotted(name))
+        (own / name).mkdir()
+        (own / name / name).write_bytes(b"another file")
+    check(data.mnist(own), small)
+
+
+@pytest.mark.parametrize("inside", ["raw", "MNIST/raw"])
+def test_files_in_a_folder_inside_are_pointed_to(own, tmp_path, inside):
+    outer = tmp_path / "outer"
+    (outer / inside).parent.mkdir(parents=True)
+    own.rename(outer / inside)
+    with pytest.raises(
+        DatasetError, match="; they are in a folder inside\n  hint   tn.data.mnist\\('"
+    ) as caught:
+        data.mnist(outer)
+    assert f"tn.data.mnist({str(outer / inside)!r})" in str(caught.value)
+
+
+def test_what_a_folder_holds_instead_is_named(own, small, tmp_path):
+    for name in NAMES:
+        (own / name).rename(own / f"{name}.bin")
+    with pytest.raises(
+        DatasetError, match=rf"; there is {NAMES[2]}\.bin, {NAMES[3]}\.bin, {IMAGES}\.bin, {LABELS}\.bin$"
+    ):
+        data.mnist(own)
+    (own / "mnist.npz").touch()
+    with pytest.raises(
+        DatasetError, match=r"; there is mnist\.npz, .*\n  hint   tn\.data\.read_npz\('.*mnist\.npz'\)$"
+    ):
+        data.mnist(own)
+    for k in range(20):
+        (own / f"a{k:02}").touch()
+    with pytest.raises(DatasetError, match="; there is a00, .* a07 and 17 more\n"):
+        data.mnist(own)
+    with pytest.raises(DatasetError, match="; it is a file\n  hint   tn.data.read_npz"):
+        data.mnist(own / "mnist.npz")
+    with pytest.raises(DatasetError, match="; it is a file\n  hint   tn.data.read_idx"):
+        data.mnist(own / f"{IMAGES}.bin")
+    with pytest.raises(DatasetError, match="; there is no such folder"):
+        data.mnist(own / "absent")
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(DatasetError, match="; there is nothing"):
+        data.mnist(tmp_path / "bare")
+
+
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("rows", [None, 3], ids=["of the same shape", "of another"])
+def test_another_set_under_the_same_names_is_told_what_reads_it(own, small, compressed, rows):
+    fashion = np.frombuffer(small[IMAGES], np.uint8)[16:].reshape(-1, 28, 28)[:rows] ^ 255
+    path = own / f"{IMAGES}{'.gz' if compressed else ''}"
+    (own / IMAGES).unlink()
+    path.write_bytes(gzip.compress(idx(fashion)) if compressed else idx(fashion))
+    with pytest.raises(DatasetError, match="expected|the SHA-256") as caught:
+        data.mnist(own)
+    assert f"  hint   tn.data.read_idx({str(path)!r}) reads any file of this format" in str(caught.value)
+    np.testing.assert_array_equal(data.read_idx(path), fashion)
+
+
+def test_a_damaged_file_is_not_said_to_be_another_set(own):
+    (own / IMAGES).write_bytes((own / IMAGES).read_bytes()[:-1])
+    with pytest.raises(DatasetError) as caught:
+        data.mnist(own)
+    assert "hint" not in str(caught.value)
+
+
 @pytest.mark.case("H166")
 def test_a_changed_payload_in_the_users_folder_is_refused(own, small):
     changed = bytearray(small[IMAGES])

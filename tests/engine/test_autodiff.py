@@ -1,5 +1,6 @@
 """Derivatives as functions: gradients, grad, vjp, jvp, jacobian, hessian at their edges, and what they refuse."""
 
+import functools
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.leaves import vector
-from tinygrad_nn.errors import DtypeError, GraphError, GraphFreed, ShapeError
+from tinygrad_nn.errors import ArgumentError, DtypeError, GraphError, GraphFreed, ShapeError
 
 X = np.array([1.0, 2.0, 3.0])
 
@@ -204,3 +205,41 @@ def test_gradients_come_in_the_containers_that_the_tensors_were_in():
     assert [g.item() for g in pile] == [4, 12]
     with pytest.raises(GraphError, match="every x is a tensor"):
         tn.gradients(y, OrderedDict(w=w))
+
+
+@pytest.mark.parametrize("who", ["grad", "value_and_grad", "jacobian", "hessian"])
+def test_a_loss_in_place_of_a_function_is_refused_at_once_with_the_line_to_write(who):
+    w = tn.tensor([1.0, 2.0], requires_grad=True)
+    loss = (w * w).sum()
+    differentiate = getattr(tn, who)
+    hint = rf"^{who}: expected a function, got a Tensor\n  hint   tn\.gradients\(loss, parameters\)"
+    for arguments in ((loss,), (loss, [w]), (loss, w), (w,)):
+        with pytest.raises(ArgumentError, match=hint):
+            differentiate(*arguments)
+    with pytest.raises(ArgumentError, match=rf"^{who}: expected a function, got a list$"):
+        differentiate([loss])
+    for argnums in ([0, 1], w, 0.5, True, "x", None):
+        with pytest.raises(
+            ArgumentError, match=rf"^{who}: argnums are integers, got .*\n  hint   {who}\(f\)"
+        ):
+            differentiate(lambda x: x.sum(), argnums)
+
+
+def test_vjp_and_jvp_refuse_a_loss_in_place_of_a_function():
+    w = tn.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(
+        ArgumentError, match=r"^vjp: expected a function, got a Tensor\n  hint   tn\.gradients"
+    ):
+        tn.vjp((w * w).sum(), w)
+    with pytest.raises(
+        ArgumentError, match=r"^jvp: expected a function, got a Tensor\n  hint   tn\.gradients"
+    ):
+        tn.jvp((w * w).sum(), w, w)
+
+
+def test_functions_of_every_kind_are_differentiated():
+    model = tn.nn.Dense(2, 1, rng=0)
+    x = np.ones(2, np.float32)
+    assert tn.grad(model)(x).shape == (2,)
+    assert tn.grad(functools.partial(np.multiply, 3.0))(2.0).item() == 3
+    assert tn.grad(lambda x, y: x * y, np.int64(1))(2.0, 5.0).item() == 2

@@ -67,3 +67,43 @@ def test_two_arrays_of_one_name_are_refused():
     model.parts = {1: vector(1.0), "1": vector(2.0)}
     with pytest.raises(ValueError, match=r"go by the name parts\.1"):
         model.state_dict()
+
+
+class Counting(nn.Module):
+    """Buffers without axes, which NumPy makes scalars of."""
+
+    def __init__(self):
+        self.count, self.mean = np.zeros((), np.int64), np.array(0.0, np.float32)
+        self.seen, self.limit = np.array(False), np.float32(2)
+
+    def forward(self, x):
+        self.count = self.count + 1
+        self.mean = np.float32(0.5) * self.mean + np.float32(0.5) * x.mean()
+        self.seen = self.seen | True
+        return x
+
+
+def test_a_buffer_without_axes_that_forward_updates_stays_one(tmp_path):
+    module = Counting()
+    before = {name: array.dtype for name, array in module.state_dict().items()}
+    for _ in range(3):
+        module(np.array([1.0, 3.0], np.float32))
+    state = module.state_dict()
+    assert {name: array.dtype for name, array in state.items()} == before
+    assert set(state) == {"count", "mean", "seen"}
+    assert (state["count"], state["mean"], state["seen"]) == (3, 1.75, True)
+    tn.save(tmp_path / "counting", module=module)
+    again = Counting()
+    tn.load(tmp_path / "counting", module=again)
+    assert (again.count, again.mean, again.seen) == (3, 1.75, True)
+    again(np.ones(2, np.float32))
+    assert again.count == 4
+    assert module.count == 3
+
+
+def test_a_scalar_that_was_never_a_buffer_stays_a_scalar():
+    module = Counting()
+    module.limit = np.float32(3)
+    assert type(module.limit) is np.float32
+    module.count = 5
+    assert type(module.count) is int

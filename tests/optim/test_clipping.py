@@ -7,6 +7,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.leaves import vector, weights
+from tinygrad_nn.errors import GraphError
 from tinygrad_nn.optim import clip_grad_norm
 
 
@@ -52,3 +53,19 @@ def test_clip_grad_norm_takes_one_tensor_and_counts_a_repeated_one_once():
         w.grad = np.array([3.0, 4.0])
         assert tn.optim.clip_grad_norm(parameters, 1.0) == 5
         assert np.allclose(w.grad, [0.6, 0.8])
+
+
+@pytest.mark.parametrize("several", [lambda w: [w], lambda w: w, lambda w: iter([w, w]), lambda w: []])
+def test_clipping_without_any_gradient_is_refused(several):
+    w = tn.tensor([1.0], requires_grad=True)
+    with pytest.raises(
+        GraphError, match=r"clip_grad_norm: none of the \d parameters has a gradient\n  hint   loss\.back"
+    ):
+        clip_grad_norm(several(w), 1.0)
+
+
+def test_a_parameter_without_a_gradient_beside_others_is_left_out():
+    w, other = tn.tensor([1.0], requires_grad=True), tn.tensor([1.0], requires_grad=True)
+    w.grad = np.array([3.0], np.float32)
+    assert clip_grad_norm([other, w], 1.0) == 3
+    assert other.grad is None

@@ -5,8 +5,9 @@ import pytest
 from tests.support.training import X, Y, network, trained, weights
 from tinygrad_nn import optim
 from tinygrad_nn.data import batches
+from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.nn.losses import cross_entropy
-from tinygrad_nn.train import Checkpoint, EarlyStopping, LearningRate, ReduceOnPlateau, fit
+from tinygrad_nn.train import Callback, Checkpoint, EarlyStopping, LearningRate, ReduceOnPlateau, fit
 
 
 def test_a_function_is_called_after_every_epoch_and_may_stop():
@@ -42,6 +43,27 @@ def test_early_stopping_restores_the_best_weights():
     assert len(history) == best + 3
     assert weights(model) == kept[best]
     assert history.stopped == f"val_loss has not improved on {min(history['val_loss']):.4f} for 3 epochs"
+
+
+@pytest.mark.parametrize(("mode", "best"), [("max", 3), ("min", 1), (None, 3)])
+def test_early_stopping_follows_its_mode_whatever_the_column_is_called(mode, best):
+    kept = {}
+    values = iter([0.1, 0.5, 0.9, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
+    stopping = EarlyStopping("gain", patience=2, mode=mode)
+    model = network()
+    history = fit(
+        model,
+        cross_entropy,
+        optim.SGD(model.parameters(), lr=0.1),
+        [(X, Y)],
+        epochs=10,
+        metrics={"gain": lambda predictions, labels: next(values)},
+        callbacks=[lambda run: kept.update({run.epoch: weights(run.model)}), stopping],
+        progress=False,
+    )
+    assert len(history) == best + 3
+    assert weights(model) == kept[best]
+    assert history.stopped == f"gain has not improved on {history['gain'][best - 1]:.4f} for 3 epochs"
 
 
 def test_early_stopping_on_a_column_that_is_not_there_says_which_are():
@@ -82,6 +104,52 @@ def test_learning_rates_by_epoch_and_on_a_plateau():
 def test_callbacks_refuse_options_that_make_no_sense(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+EVENTS = "on_start, on_step, on_epoch, on_interrupt, on_end"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("on_train_begin", "on_start"),
+        ("on_epoch_end", "on_epoch"),
+        ("on_train_batch_end", "on_step"),
+        ("on_batch_end", "on_step"),
+        ("on_train_end", "on_end"),
+        ("on_epoch_begin", None),
+        ("on_steps", "on_step"),
+        ("on_epohc", "on_epoch"),
+        ("on_improvement_found_by_somebody", None),
+    ],
+)
+def test_a_callback_for_an_event_that_there_is_not_is_refused_when_it_is_defined(name, meant):
+    hint = rf"\n  hint   def {meant}\(self, run\)" if meant else ""
+    with pytest.raises(
+        ArgumentError, match=rf"^Own: there is no event {name}; the events are {EVENTS}{hint}$"
+    ):
+        type("Own", (Callback,), {name: lambda self, *args: None})
+
+
+def test_events_of_a_mixin_and_of_a_subclass_of_a_callback_are_looked_at_too():
+    class Mixin:
+        def on_epoch_end(self, epoch, logs=None):
+            pass
+
+    with pytest.raises(ArgumentError, match="there is no event on_epoch_end"):
+        type("Own", (Mixin, Callback), {})
+    with pytest.raises(ArgumentError, match="there is no event on_begin"):
+        type("Own", (EarlyStopping,), {"on_begin": lambda self, run: None})
+
+
+def test_every_event_may_be_defined_and_attributes_may_be_called_what_they_like():
+    told = []
+    names = EVENTS.split(", ")
+    own = type("Own", (Callback,), {name: lambda self, run, name=name: told.append(name) for name in names})
+    own.on_screen = True
+    type("Other", (own,), {"on_paper": False, "once": lambda self: None})
+    trained(epochs=1, size=100, callbacks=[own()])
+    assert told == ["on_start", "on_step", "on_step", "on_epoch", "on_end"]
 
 
 def test_a_plateau_cannot_reduce_a_rate_that_follows_a_schedule():

@@ -4,10 +4,12 @@ import io
 import re
 
 import numpy as np
+import pytest
 
 from tests.support.training import Terminal, X, Y, shown
 from tinygrad_nn import nn, optim
 from tinygrad_nn.data import batches
+from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.nn.losses import cross_entropy
 from tinygrad_nn.train import fit
 
@@ -64,3 +66,41 @@ def test_numbers_too_small_for_four_decimals_get_an_exponent():
 def test_progress_can_be_switched_off(capfd):
     assert len(shown(False)) == 10
     assert capfd.readouterr() == ("", "")
+
+
+class Written:
+    """A stream that can be written to, and nothing else."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+
+
+class Empty(Written):
+    def __len__(self):
+        return 0
+
+
+@pytest.mark.parametrize("kind", [Written, Empty])
+def test_a_stream_needs_to_be_written_to_and_nothing_else(monkeypatch, kind):
+    given, standard = kind(), kind()
+    monkeypatch.setattr("sys.stdout", standard)
+    shown(given, epochs=2)
+    shown(True, epochs=2)
+    for stream in (given, standard):
+        assert re.fullmatch(rf"(epoch \d/2  loss {VALUE}  acc {VALUE}  \d+\.\ds\n){{2}}", stream.text)
+
+
+def test_without_a_standard_output_training_is_silent(monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    assert len(shown(True, epochs=2)) == 2
+
+
+@pytest.mark.parametrize("progress", [3, "yes", None, object()])
+def test_what_is_no_stream_is_refused_before_training(progress):
+    seen = []
+    with pytest.raises(ArgumentError, match="fit: progress is True, False or a stream to write to, got"):
+        shown(progress, callbacks=[seen.append])
+    assert seen == []

@@ -12,6 +12,7 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
+from tinygrad_nn.data.limits import allowed, check_size
 from tinygrad_nn.errors import DatasetError
 from tinygrad_nn.files import StrPath
 
@@ -28,11 +29,12 @@ _NUMPY_MAX_BYTES = int(np.iinfo(np.intp).max)
 _CHUNK = 1 << 18
 
 
-def read_idx(path: StrPath) -> np.ndarray:
+def read_idx(path: StrPath, *, max_bytes: int | None = None) -> np.ndarray:
     """Read a file in IDX format, of any element type and rank, gzip-compressed (whatever its name) or not.
 
-    Memory grows only with bytes that are there, never by what a header claims. The format is described at the
-    end of Y. LeCun's page on the MNIST database.
+    Memory grows only with bytes that are there, never by what a header claims, and no more is unpacked than it
+    claims. The array may take `max_bytes`; by default 100 times the size of the file, and 64 MB in any case, so that
+    a small file cannot fill the memory. The format is described at the end of Y. LeCun's page on the MNIST database.
 
     Returns:
         A writeable array in the machine's byte order: uint8, int8, int16, int32, float32 or float64. The first
@@ -47,12 +49,12 @@ def read_idx(path: StrPath) -> np.ndarray:
         raise DatasetError(f"{os.fspath(path)!r} is not a file")
     try:
         with open(path, "rb") as file:
-            return to_array(unpack(file))
+            return to_array(unpack(file, max_bytes=max_bytes))
     except (OSError, DatasetError) as fault:
         raise DatasetError(f"{os.fspath(path)}: {fault}") from fault
 
 
-def unpack(file: BinaryIO, shape: tuple[int, ...] | None = None) -> bytearray:
+def unpack(file: BinaryIO, shape: tuple[int, ...] | None = None, max_bytes: int | None = None) -> bytearray:
     """Return the decompressed contents of a file, proved to be one IDX array (of the given shape)."""
     available = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -71,9 +73,12 @@ def unpack(file: BinaryIO, shape: tuple[int, ...] | None = None) -> bytearray:
     # NumPy multiplies the other sizes of an empty array, too.
     if math.prod(max(size, 1) for size in sizes) * dtype.itemsize > _NUMPY_MAX_BYTES:
         raise DatasetError(f"its header announces more than an array can hold, shape {sizes}")
-    total = len(contents) + math.prod(sizes) * dtype.itemsize
+    nbytes = math.prod(sizes) * dtype.itemsize
+    total = len(contents) + nbytes
     if not gzipped and available != total:
         raise DatasetError(f"{available} bytes, but a {dtype.name} array of shape {sizes} takes {total}")
+    if shape is None:
+        check_size(nbytes, allowed(available, max_bytes), "read_idx")
     _fill(contents, source, total)
     if source.read(1):
         raise DatasetError(f"bytes left over after a {dtype.name} array of shape {sizes}")

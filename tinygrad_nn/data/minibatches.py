@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinygrad_nn.errors import CheckpointError, ShapeError
+from tinygrad_nn.states import check_entries, fits_random, is_count, random_state, set_random_state
 
 Seed = int | np.random.Generator | np.random.SeedSequence | None
 Batch = tuple[np.ndarray, ...]
@@ -42,20 +43,31 @@ class Batches:
         self._taken = 0
 
     def _draw(self) -> np.ndarray | None:
-        self._drawn_from = self._rng.bit_generator.state
+        self._drawn_from = random_state(self._rng)
         return self._rng.permutation(self._rows) if self._shuffle else None
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the latest iteration stands: how many batches it gave, in which order, and the generator."""
         state = {"rows": self._rows, "size": self._size, "taken": self._taken}
-        return {**state, "drawn_from": self._drawn_from, "now": self._rng.bit_generator.state}
+        return {**state, "drawn_from": self._drawn_from, "now": random_state(self._rng)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next iteration go on where another one stood when `state_dict` was called.
 
         Raises:
-            CheckpointError: the state is of batches of another size, or of another number of rows.
+            CheckpointError: the state is none, or of batches of another size or number of rows, or of another kind of
+                generator; nothing is changed then.
         """
+        fits = fits_random(self._rng)
+        check_entries(
+            "Batches",
+            state,
+            rows=is_count,
+            size=is_count,
+            taken=lambda taken: is_count(taken, len(self)),
+            drawn_from=lambda drawn_from: not state.get("taken") or fits(drawn_from),
+            now=fits,
+        )
         if (state["rows"], state["size"]) != (self._rows, self._size):
             raise CheckpointError(
                 f"the state is of {state['rows']} rows in batches of {state['size']}, "
@@ -63,9 +75,9 @@ class Batches:
             )
         self._taken, self._drawn_from, self._pending = state["taken"], state["drawn_from"], None
         if self._taken:
-            self._rng.bit_generator.state = self._drawn_from
+            set_random_state(self._rng, self._drawn_from)
             self._pending = self._draw(), self._taken
-        self._rng.bit_generator.state = state["now"]
+        set_random_state(self._rng, state["now"])
 
 
 class Stream(Iterator[Batch]):
@@ -85,18 +97,25 @@ class Stream(Iterator[Batch]):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows that are still to come of the epoch begun, and the generator."""
-        return {"rows": self._rows, "order": self._order.copy(), "now": self._rng.bit_generator.state}
+        return {"rows": self._rows, "order": self._order.copy(), "now": random_state(self._rng)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where another stream stood when `state_dict` was called.
 
         Raises:
-            CheckpointError: the state is of a stream of another number of rows.
+            CheckpointError: the state is none, or of a stream of another number of rows or kind of generator;
+                nothing is changed then.
         """
+        check_entries("Stream", state, rows=is_count, order=self._is_order, now=fits_random(self._rng))
         if state["rows"] != self._rows:
             raise CheckpointError(f"the state is of {state['rows']} rows, this stream has {self._rows}")
         self._order = np.array(state["order"])
-        self._rng.bit_generator.state = state["now"]
+        set_random_state(self._rng, state["now"])
+
+    def _is_order(self, order: object) -> bool:
+        if not isinstance(order, np.ndarray) or order.ndim != 1 or order.dtype != np.int64:
+            return False
+        return bool(np.all((order >= 0) & (order < self._rows)))
 
 
 class _Epochs(Stream):

@@ -73,8 +73,9 @@ def mnist(folder: StrPath | None = None) -> Mnist:
     which 0 - 1 is 255; they are converted, pixel / 255, before anyone can calculate with them.
 
     The four files, gzip-compressed or not, are looked for in `folder`; without one, in the folder that the
-    environment variable TINYGRAD_NN_DATA names. Such a folder is yours: it must hold all four, and nothing
-    in it is written, removed or replaced. Without either, the files are downloaded on first use, 12 MB, and
+    environment variable TINYGRAD_NN_DATA names. They may be called train-images.idx3-ubyte and so on, and each may
+    lie in a folder of its own name, as Kaggle has them. Such a folder is yours: it must hold all four, and nothing in
+    it is written, removed or replaced. Without either, the files are downloaded on first use, 12 MB, and
     kept in `tinygrad_nn` under XDG_CACHE_HOME or ~/.cache; a damaged file there is downloaded again, with a
     warning. If the cache cannot be written, a warning says so, and nothing is kept.
 
@@ -101,8 +102,51 @@ def _from_folder(folder: Path) -> list[bytearray]:
     """Return the contents of the user's own files, each as it is or not at all."""
     candidates = {file: _candidates(folder, file) for file in FILES}
     if missing := [file.name for file, paths in candidates.items() if not paths]:
-        raise DatasetError(f"{folder} does not contain {', '.join(missing)} (with or without .gz)")
-    return [_read(paths[0], file) for file, paths in candidates.items()]
+        raise DatasetError(
+            f"{folder} does not contain {', '.join(missing)} (with or without .gz){_what_is_there(folder)}"
+        )
+    return [_own(paths[0], file) for file, paths in candidates.items()]
+
+
+def _own(path: Path, file: _File) -> bytearray:
+    """Return the contents of a file of the user's; where it is another set's, say what reads that."""
+    try:
+        return _read(path, file)
+    except DatasetError as fault:
+        try:
+            idx.read_idx(path)
+        except DatasetError:
+            raise fault from None
+        raise DatasetError(
+            f"{fault}\n"
+            f"  hint   tn.data.read_idx({os.fspath(path)!r}) reads any file of this format, such as Fashion-MNIST's"
+        ) from fault
+
+
+def _what_is_there(folder: Path) -> str:
+    """Say what a folder holds instead of the four files, and what to write if that is of use."""
+    if os.path.isfile(folder):
+        reader = "read_npz" if folder.suffix == ".npz" else "read_idx"
+        return f"; it is a file\n  hint   tn.data.{reader}({os.fspath(folder)!r})"
+    if not os.path.isdir(folder):
+        return "; there is no such folder"
+    with suppress(OSError):
+        inside = sorted({path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/*ubyte*")})
+        for inner in inside:
+            if all(_candidates(inner, file) for file in FILES):
+                return f"; they are in a folder inside\n  hint   tn.data.mnist({os.fspath(inner)!r})"
+        names = sorted(os.listdir(folder))
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        hints = [
+            f"\n  hint   tn.data.read_npz({os.fspath(folder / name)!r})"
+            for name in names
+            if name.endswith(".npz")
+        ]
+        return f"; there is {', '.join(names[:_SHOWN]) or 'nothing'}{more}" + "".join(hints[:1])
+    return ""
+
+
+_SHOWN = 8
 
 
 def _from_cache() -> list[bytearray]:
@@ -182,7 +226,11 @@ def _contents(packed: BinaryIO, file: _File) -> bytearray:
 
 
 def _candidates(folder: Path, file: _File) -> list[Path]:
-    return [path for suffix in ("", ".gz") if os.path.isfile(path := folder / (file.name + suffix))]
+    """Return the files that a file's name can stand for: with a dot, compressed, in a folder of its name."""
+    names = file.name, file.name.replace("-idx", ".idx")
+    places = [folder / name for name in names] + [folder / outer / name for outer in names for name in names]
+    paths = [place.with_name(place.name + suffix) for place in places for suffix in ("", ".gz")]
+    return [path for path in paths if os.path.isfile(path)]
 
 
 def _expanded(folder: StrPath) -> Path:

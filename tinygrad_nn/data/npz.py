@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import ArrayLike
 
+from tinygrad_nn.data.limits import allowed, check_size
 from tinygrad_nn.errors import DatasetError, DtypeError
 from tinygrad_nn.files import StrPath, write_atomically
 
@@ -44,7 +45,7 @@ def read_npz(path: StrPath, *, max_bytes: int | None = None) -> dict[str, np.nda
     try:
         with open(path, "rb") as file:
             size = _checked_size(file)
-            return _arrays(file, max(100 * size, 64_000_000) if max_bytes is None else max_bytes)
+            return _arrays(file, allowed(size, max_bytes))
     except DatasetError as fault:
         raise DatasetError(f"{name}: {fault}") from fault.__cause__
     except (
@@ -117,11 +118,7 @@ def _array(source: IO[bytes], announced: int, limit: int) -> np.ndarray:
     """Read one member, which must be one array; memory grows only with bytes that are there."""
     shape, fortran, dtype, length = _header(source)
     total = math.prod(shape) * dtype.itemsize
-    if total > limit:
-        raise DatasetError(
-            f"{total:,} bytes, where {max(limit, 0):,} are allowed\n"
-            "  hint   read_npz(path, max_bytes=...) if you trust it"
-        )
+    check_size(total, limit, "read_npz")
     if announced != length + total:
         raise DatasetError(
             f"it has {announced} bytes, but an array of shape {shape} and {dtype} takes {length + total}"

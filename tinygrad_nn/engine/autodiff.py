@@ -14,7 +14,7 @@ from tinygrad_nn.engine.backward import OnTensors, backward
 from tinygrad_nn.engine.conversions import seed_like
 from tinygrad_nn.engine.node import Leaf, Node, reachable
 from tinygrad_nn.engine.tensor import Operand, Tensor, wrap
-from tinygrad_nn.errors import DtypeError, GraphError, SettingError, ShapeError
+from tinygrad_nn.errors import ArgumentError, DtypeError, GraphError, SettingError, ShapeError
 from tinygrad_nn.primitives import Array, Function, Operands, Shape
 from tinygrad_nn.primitives.operands import as_array
 
@@ -100,6 +100,19 @@ def _filled(g: Array | Tensor | None, x: Tensor) -> Tensor:
     return g if isinstance(g, Tensor) else wrap(g, None)
 
 
+def _check(who: str, f: object, *argnums: object) -> None:
+    """Refuse what is no function, or no numbers of arguments, when it is given and not when it is called."""
+    if not callable(f):
+        hint = "\n  hint   tn.gradients(loss, parameters) for a loss that has been computed"
+        is_loss = isinstance(f, Tensor)
+        raise ArgumentError(f"{who}: expected a function, got a {type(f).__name__}{hint if is_loss else ''}")
+    for number in argnums:
+        if not isinstance(number, (int, np.integer)) or isinstance(number, bool):
+            raise ArgumentError(
+                f"{who}: argnums are integers, got {number!r:.60}\n  hint   {who}(f)(*args), or argnums=(0, 1)"
+            )
+
+
 def _variable(x: Operand, who: str) -> Tensor:
     """Return `x` as a fresh variable: a new leaf, or a copy that keeps its link to an outer derivative."""
     if isinstance(x, Tensor) and x.requires_grad:
@@ -159,6 +172,7 @@ def vjp(f: Function, *xs: Operand) -> tuple[Tensor, Callable[[Operand], Any]]:
 
 def _recorded(f: Function, xs: Sequence[Operand], who: str) -> tuple[Tensor, list[Tensor], bool]:
     """Return the result, the variables, and whether an outer derivative may go through the result."""
+    _check(who, f)
     with context.changed(recording=True):
         variables = [_variable(x, who) for x in xs]
         y = _result(f(*variables), who)
@@ -188,6 +202,7 @@ def value_and_grad(f: Function, argnums: int | Shape = 0) -> Callable[..., tuple
         (Tensor(8.), Tensor(12.))
     """
     numbers = argnums if isinstance(argnums, tuple) else (argnums,)
+    _check("value_and_grad", f, *numbers)
 
     @functools.wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
@@ -212,6 +227,7 @@ def grad(f: Function, argnums: int | Shape = 0) -> Function:
         >>> grad(grad(lambda x: x ** 3))(2.0)
         Tensor(12.)
     """
+    _check("grad", f, *(argnums if isinstance(argnums, tuple) else (argnums,)))
     both = value_and_grad(f, argnums)
 
     @functools.wraps(f)
@@ -264,6 +280,7 @@ def jacobian(f: Function, argnums: int = 0) -> Callable[..., Tensor]:
         >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
         Tensor([[2., 0.], [0., 4.]], dtype=float64)
     """
+    _check("jacobian", f, argnums)
 
     @functools.wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> Tensor:
@@ -291,4 +308,5 @@ def hessian(f: Function, argnums: int = 0) -> Callable[..., Tensor]:
         >>> hessian(lambda x: (x ** 3).sum())(np.array([1.0, 2.0]))
         Tensor([[ 6.,  0.], [ 0., 12.]], dtype=float64)
     """
+    _check("hessian", f, argnums)
     return jacobian(grad(f, argnums), argnums)

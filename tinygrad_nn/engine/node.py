@@ -28,6 +28,9 @@ class Leaf:
 
     __slots__ = ("_data", "dtype", "name", "number", "own_grad", "requires_grad", "shape")
     op = None
+    memory: object = object()
+    """Another object each time that some leaf got memory of another dtype, or that cannot be written; optimizers keep
+    the one they know."""
 
     def __init__(self, data: Array, requires_grad: bool, name: str | None) -> None:
         self.data = data

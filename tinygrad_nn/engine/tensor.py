@@ -191,6 +191,8 @@ class Tensor(Methods, Conversions):
             leaf.grad = leaf.grad if array.dtype == leaf.dtype else None
             leaf.data = array
             leaf.touch()
+        if array.dtype != self._data.dtype or not array.flags.writeable:
+            Leaf.memory = object()
         self._data = array
 
     @property

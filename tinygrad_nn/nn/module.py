@@ -50,6 +50,12 @@ class Module(Drawing):
 
     training = True
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # NumPy makes a scalar of what is computed from a 0-d array; a buffer stays one.
+        if isinstance(value, np.generic) and isinstance(vars(self).get(name), np.ndarray):
+            value = np.asarray(value)
+        object.__setattr__(self, name, value)
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the result; every module defines its own."""
         raise TypeError(f"{type(self).__name__} does not define forward(self, x)")
@@ -70,7 +76,7 @@ class Module(Drawing):
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield the modules directly inside, with their names."""
-        for name, value in _flat(self.attributes()):
+        for name, value in flat(self.attributes()):
             if isinstance(value, Module):
                 yield name, value
 
@@ -99,7 +105,7 @@ class Module(Drawing):
             seen.add(id(value))
             if isinstance(value, Module):
                 prefix = f"{path}." if path else ""
-                stack.extend(reversed([(prefix + name, inner) for name, inner in _flat(value.attributes())]))
+                stack.extend(reversed([(prefix + name, inner) for name, inner in flat(value.attributes())]))
             elif isinstance(value, np.ndarray) or (isinstance(value, Tensor) and value.is_leaf):
                 if path in names:
                     raise ValueError(f"{type(self).__name__}: two tensors or arrays go by the name {path}")
@@ -196,7 +202,7 @@ class Module(Drawing):
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
 
 
-def _flat(items: Mapping[Any, object]) -> Iterator[tuple[str, object]]:
+def flat(items: Mapping[Any, object]) -> Iterator[tuple[str, object]]:
     """Yield the values of a mapping, those of lists, tuples and dicts in it one by one under dotted names."""
     stack = [(str(key), value) for key, value in reversed(list(items.items()))]
     inside: set[int] = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -89,10 +89,14 @@ class Adam(Optimizer):
         if weight_decay:
             options |= {"weight_decay": weight_decay, "decoupled": self._decoupled}
         super().__init__(parameters, lr, **options)
-        if any(parameter.dtype.itemsize < 4 for parameter in self.parameters):
+
+    def _memory(self, scratch: Array, state: Mapping[str, Array]) -> dict[str, Array]:
+        if scratch.dtype.itemsize < 4:
             raise ValueError(
-                f"{who}: float16 is too narrow for the squares of gradients\n  hint   float32 parameters"
+                f"{type(self).__name__}: float16 is too narrow for the squares of gradients\n"
+                "  hint   float32 parameters"
             )
+        return super()._memory(scratch, state)
 
 
 class AdamW(Adam):

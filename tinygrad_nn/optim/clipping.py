@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.optim.optimizer import Parameter
+from tinygrad_nn.optim.optimizer import Parameter, no_gradient
 from tinygrad_nn.primitives import Array, kernel
 
 
@@ -37,13 +37,16 @@ def clip_grad_norm(
     While a step is being captured for `tn.compile` there is no norm yet, and None is returned.
 
     Raises:
+        GraphError: no parameter has a gradient.
         ValueError: `max_norm` is not positive, or the norm is infinite or NaN (unless
             `error_if_nonfinite=False`).
     """
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm: max_norm is positive, got {max_norm!r}")
-    several: Iterable[Any] = [parameters] if hasattr(parameters, "grad") else parameters
-    gradients = [p._node.grad for p in dict.fromkeys(several) if p.grad is not None]
+    several: dict[Any, None] = dict.fromkeys([parameters] if hasattr(parameters, "grad") else parameters)
+    gradients = [p._node.grad for p in several if p.grad is not None]
+    if not gradients:
+        raise no_gradient("clip_grad_norm", len(several))
     norm = np.zeros(())
     gradient_norm(norm, *gradients, error_if_nonfinite=error_if_nonfinite)
     for gradient in gradients:

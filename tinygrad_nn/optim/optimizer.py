@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinygrad_nn import context
-from tinygrad_nn.engine.node import tick
-from tinygrad_nn.errors import BadRule
+from tinygrad_nn.engine.node import Leaf, tick
+from tinygrad_nn.errors import BadRule, GraphError, SettingError
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array, Primitive
 from tinygrad_nn.states import check_state
@@ -73,10 +73,9 @@ class Optimizer:
         self.state: list[dict[str, Array]] = [
             {slot: np.zeros_like(parameter._data) for slot in self.slots} for parameter in self.parameters
         ]
-        pairs = zip(self.parameters, self.state, strict=True)
-        self._operands = [
-            self._rule_operands(np.empty_like(parameter._data), state) for parameter, state in pairs
-        ]
+        self._operands: list[list[Array]] = []
+        self._lay_out()
+        self._looked: object = None
 
     def _check_rule(self, options: Mapping[str, object]) -> None:
         """Refuse a rule that a replay would leave out, or that does not take the options."""
@@ -101,6 +100,31 @@ class Optimizer:
                 f"{who}: {rule.name} takes no {', '.join(unknown)}\n  takes  {', '.join(rule.takes.names)}"
             )
 
+    def _lay_out(self) -> None:
+        """Give the state and the scratch memory of each parameter its dtype; values are kept."""
+        dtypes = [parameter.dtype for parameter in self.parameters]
+        state = [
+            {slot: array.astype(dtype, copy=False) for slot, array in arrays.items()}
+            for dtype, arrays in zip(dtypes, self.state, strict=True)
+        ]
+        self._operands = [
+            self._rule_operands(np.empty_like(parameter._data), arrays)
+            for parameter, arrays in zip(self.parameters, state, strict=True)
+        ]
+        self.state, self._dtypes = state, dtypes
+
+    def _look_at_memory(self) -> None:
+        """Refuse parameters that cannot be written, and follow those that have another dtype now."""
+        for k, parameter in enumerate(self.parameters):
+            if not parameter._data.flags.writeable:
+                raise SettingError(
+                    f"{type(self).__name__}.step: parameter {k} of shape {parameter.shape} lies in memory that cannot "
+                    "be written; nothing was changed\n  hint   p.data = p.data.copy()"
+                )
+        if self._dtypes != [parameter.dtype for parameter in self.parameters]:
+            self._lay_out()
+        self._looked = Leaf.memory
+
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
         traced = context.current().tracers
@@ -114,9 +138,18 @@ class Optimizer:
         """Update every parameter that has a gradient.
 
         Raises:
-            ValueError: the rate, or what a schedule returned, is no number, negative, infinite or NaN.
+            GraphError: none has one.
+            ValueError: the rate, or what a schedule returned, is no number, negative, infinite or NaN; a parameter lies
+                in memory that cannot be written.
         """
+        if self._looked is not Leaf.memory:
+            self._look_at_memory()
         _, watchers, tracers = context.current()
+        for parameter in self.parameters:
+            if (parameter._node.grad if tracers else parameter._node.own_grad) is not None:
+                break
+        else:
+            raise no_gradient(f"{type(self).__name__}.step", len(self.parameters))
         for watcher in watchers:
             watcher.before_step(self.parameters)
         # Every tracer is told, so not any() of a generator.
@@ -161,28 +194,58 @@ class Optimizer:
         return {**state, "scratch": scratch, "rate": self._rate, "count": self.steps}
 
     def _arrays(self) -> dict[str, Array]:
-        """Return the arrays that make up the state, by name; not copies."""
+        """Return the arrays that make up the state, by name; not copies, but for the rate."""
+        if self._dtypes != [parameter.dtype for parameter in self.parameters]:
+            self._lay_out()
         slots = {f"{k}.{slot}": array for k, state in enumerate(self.state) for slot, array in state.items()}
-        return {"steps": self.steps, **slots}
+        rate = {} if callable(self.lr) else {"lr": np.array(self.lr, np.float64)}
+        return {"steps": self.steps, **rate, **slots}
 
     def state_dict(self) -> dict[str, Array]:
-        """Return copies of the step count and of every state array, by name."""
+        """Return copies of the step count, of the rate and of every state array, by name.
+
+        A schedule is not data, and no part of it.
+        """
         return {name: array.copy() for name, array in self._arrays().items()}
 
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
         """Restore what `state_dict` returned, exactly; all of it, or nothing.
 
         Raises:
-            CheckpointError: lists missing and unexpected names and wrong shapes and dtypes.
+            CheckpointError: lists missing and unexpected names and wrong shapes and dtypes; a rate is unexpected where
+                this one follows a schedule, and missing where that one did.
         """
         targets = self._arrays()
         arrays = {name: np.asarray(value) for name, value in state.items()}
         steps = arrays.get("steps", self.steps)
         countable = steps.shape == () and steps.dtype == self.steps.dtype
-        negative = [f"negative    steps: {steps}"] if countable and steps < 0 else []
-        check_state(type(self).__name__, targets, arrays, negative)
+        problems = [f"negative    steps: {steps}"] if countable and steps < 0 else []
+        problems += self._rate_problems(arrays.get("lr"))
+        check_state(type(self).__name__, targets, arrays, problems)
         for name, target in targets.items():
             target[...] = arrays[name]
+        if "lr" in targets:
+            self.lr = float(targets["lr"])
+
+    def _rate_problems(self, saved: Array | None) -> list[str]:
+        if callable(self.lr):
+            return (
+                []
+                if saved is None
+                else ["hint        load into a constant rate, then optimizer.lr = schedule"]
+            )
+        if saved is None:
+            return ["hint        saved under a schedule: load with one, then optimizer.lr = ..."]
+        number = saved.shape == () and saved.dtype == np.float64
+        return [f"wrong       lr: {saved}"] if number and not 0 <= saved < math.inf else []
+
+
+def no_gradient(who: str, parameters: int) -> GraphError:
+    """Return the error for parameters of which none has a gradient."""
+    return GraphError(
+        f"{who}: none of the {parameters} parameters has a gradient\n"
+        "  hint   loss.backward() first, of a loss that was computed with these parameters"
+    )
 
 
 def _leaves(who: str, parameters: Iterable[Parameter]) -> list[Parameter]:

@@ -1,6 +1,7 @@
 """Learning-rate schedules: functions of the number of steps taken, for `SGD(..., lr=cosine(0.1, 10_000))`.
 
-They remember nothing: the optimizer's step count is all the state there is, so a checkpoint contains them.
+They remember nothing: the optimizer's step count is all the state there is. They can be copied and pickled, as
+functions defined inside of others cannot.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 Schedule = Callable[[int], float]
@@ -35,7 +37,11 @@ def piecewise(rates: Sequence[float], boundaries: Sequence[int]) -> Schedule:
         raise ValueError(
             f"piecewise: {len(rates)} rates need {len(rates) - 1} increasing boundaries, got {boundaries}"
         )
-    return lambda step: rates[bisect.bisect_right(boundaries, step)]
+    return partial(_piecewise, rates, boundaries)
+
+
+def _piecewise(rates: list[float], boundaries: list[int], step: int) -> float:
+    return rates[bisect.bisect_right(boundaries, step)]
 
 
 def exponential(rate: float, decay: float, steps: int = 1) -> Schedule:
@@ -46,7 +52,11 @@ def exponential(rate: float, decay: float, steps: int = 1) -> Schedule:
         0.025
     """
     _positive("exponential", rate=rate, decay=decay, steps=steps)
-    return lambda step: rate * decay ** (step / steps)
+    return partial(_exponential, rate, decay, steps)
+
+
+def _exponential(rate: float, decay: float, steps: int, step: int) -> float:
+    return rate * math.pow(decay, step / steps)
 
 
 def inverse_time(rate: float, steps: int) -> Schedule:
@@ -57,7 +67,11 @@ def inverse_time(rate: float, steps: int) -> Schedule:
         0.05
     """
     _positive("inverse_time", rate=rate, steps=steps)
-    return lambda step: rate / (1 + step / steps)
+    return partial(_inverse_time, rate, steps)
+
+
+def _inverse_time(rate: float, steps: int, step: int) -> float:
+    return rate / (1 + step / steps)
 
 
 def linear(first: float, last: float, steps: int) -> Schedule:
@@ -68,7 +82,11 @@ def linear(first: float, last: float, steps: int) -> Schedule:
         0.05
     """
     _positive("linear", steps=steps)
-    return lambda step: first + (last - first) * min(step / steps, 1)
+    return partial(_linear, first, last, steps)
+
+
+def _linear(first: float, last: float, steps: int, step: int) -> float:
+    return first + (last - first) * min(step / steps, 1)
 
 
 def cosine(rate: float, steps: int, last: float = 0.0) -> Schedule:
@@ -79,7 +97,11 @@ def cosine(rate: float, steps: int, last: float = 0.0) -> Schedule:
         [0.1, 0.05, 0.0, 0.0]
     """
     _positive("cosine", rate=rate, steps=steps)
-    return lambda step: last + (rate - last) * (1 + math.cos(math.pi * min(step / steps, 1))) / 2
+    return partial(_cosine, rate, steps, last)
+
+
+def _cosine(rate: float, steps: int, last: float, step: int) -> float:
+    return last + (rate - last) * (1 + math.cos(math.pi * min(step / steps, 1))) / 2
 
 
 def warmup(schedule: Schedule, steps: int) -> Schedule:
@@ -91,4 +113,8 @@ def warmup(schedule: Schedule, steps: int) -> Schedule:
         (0.01, 0.1, 0.05)
     """
     _positive("warmup", steps=steps)
-    return lambda step: schedule(0) * (step + 1) / steps if step < steps else schedule(step - steps)
+    return partial(_warmup, schedule, steps)
+
+
+def _warmup(schedule: Schedule, steps: int, step: int) -> float:
+    return schedule(0) * (step + 1) / steps if step < steps else schedule(step - steps)

@@ -7,9 +7,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from tinygrad_nn import checkpoint
+from tinygrad_nn.nn.module import Module
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.states import check_entries, is_count, is_number
 from tinygrad_nn.train.history import Mode, better, number
 from tinygrad_nn.train.run import Callback, Run
 
@@ -65,7 +69,12 @@ class EarlyStopping(Callback):
         return {"least": self._least, "waited": self._waited, "best": self._best}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        check_entries("EarlyStopping", state, least=is_number, waited=is_count, best=_are_arrays)
         self._least, self._waited, self._best = state["least"], state["waited"], dict(state["best"])
+
+
+def _are_arrays(weights: object) -> bool:
+    return isinstance(weights, Mapping) and all(isinstance(array, np.ndarray) for array in weights.values())
 
 
 class LearningRate(Callback):
@@ -131,6 +140,7 @@ class ReduceOnPlateau(Callback):
         return {"least": self._least, "waited": self._waited}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        check_entries("ReduceOnPlateau", state, least=is_number, waited=is_count)
         self._least, self._waited = state["least"], state["waited"]
 
 
@@ -170,7 +180,14 @@ class Checkpoint(Callback):
     def on_start(self, run: Run) -> None:
         self._steps = 0
         if os.path.lexists(self.path):
-            checkpoint.load(self.path, **run.parts(), **self._parts)
+            parts = {**run.parts(), **self._parts}
+            # Measurements may be infinite or NaN by right, weights may not.
+            measured = [
+                name
+                for name, part in parts.items()
+                if name not in ("model", "optimizer") and not isinstance(part, Module)
+            ]
+            checkpoint.load(self.path, allow_nonfinite=measured, **parts)
             run.resumed = f"resumed from {os.fspath(self.path)} after epoch {run.epoch}, batch {run.batch}"
 
     def on_step(self, run: Run) -> None:

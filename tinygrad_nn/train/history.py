@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tinygrad_nn import plot
+from tinygrad_nn.states import check_entries, is_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,7 +127,12 @@ class History:
         return {"history": {name: list(column) for name, column in self.history.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Replace the columns by those that `state_dict` returned."""
+        """Replace the columns by those that `state_dict` returned.
+
+        Raises:
+            CheckpointError: these are no columns of numbers, all of one length; nothing is changed then.
+        """
+        check_entries("History", state, history=_are_columns)
         self.history = {name: list(column) for name, column in state["history"].items()}
 
     def _rows(self) -> list[list[float]]:
@@ -150,6 +156,13 @@ class History:
         )
         note = f"<caption>stopped: {html.escape(self.stopped)}</caption>" if self.stopped else ""
         return f"<table>{note}<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _are_columns(columns: object) -> bool:
+    if not isinstance(columns, Mapping) or not all(isinstance(column, list) for column in columns.values()):
+        return False
+    lengths = {len(column) for column in columns.values()}
+    return len(lengths) <= 1 and all(is_number(value) for column in columns.values() for value in column)
 
 
 def number(value: float) -> str:

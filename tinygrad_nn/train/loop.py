@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable
-from typing import TextIO
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from operator import itemgetter
+from typing import Any, TextIO
 
 import numpy as np
 
 from tinygrad_nn.context import no_grad
-from tinygrad_nn.engine.conversions import plain
+from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.tensor import Operand, Tensor
-from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.errors import ArgumentError, ShapeError
 from tinygrad_nn.nn.module import in_mode
 from tinygrad_nn.optim import Optimizer
-from tinygrad_nn.primitives import Array
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.interrupts import Interrupts
-from tinygrad_nn.train.metrics import Means, Metrics
+from tinygrad_nn.train.metrics import Means, Metrics, arrays_of, check_metrics, is_array, rows_of
 from tinygrad_nn.train.nonfinite import not_finite
 from tinygrad_nn.train.progress import Progress
 from tinygrad_nn.train.run import Batch, Callback, Loss, Model, Run
 
-Data = tuple[Operand, ...] | Iterable[Batch]
+Data = tuple[Any, ...] | Iterable[Batch]
 """Whole arrays, the targets last, or batches of them."""
 
 ROWS = 1000
@@ -58,8 +58,9 @@ def fit(
             targets come last; what stands before them are the model's arguments.
         epochs: how many to have trained in the end, those before a resumed checkpoint included.
         steps: batches that make an epoch, for `data` that never ends (`tn.data.batches_forever`).
-        validation: arrays `(X, y)`, or batches, to evaluate on after every epoch.
-        metrics: functions of predictions and targets, both arrays, by name: `{"acc": tn.train.accuracy}`.
+        validation: arrays `(X, y)`, or batches that can be iterated over again, to evaluate on after every epoch.
+        metrics: functions of predictions and targets, both arrays, by name: `{"acc": tn.train.accuracy}`. Names
+            of other columns are refused.
         callbacks: `EarlyStopping`, `Checkpoint` and others, or functions of the run to call after every
             epoch.
         progress: report to `sys.stdout`, to another stream, or not at all.
@@ -71,10 +72,15 @@ def fit(
         NonFinite: the loss became infinite or NaN; says in which epoch, which batch, and which op was the
             first.
         ValueError: no batches in an epoch, or one-shot data without `steps`.
+        ArgumentError: something that cannot play its part, before anything is trained.
+        GraphError: after the first batch, none of the optimizer's parameters has a gradient.
     """
     run = Run(model, loss, optimizer, data, epochs=epochs, steps=steps, metrics=metrics, callbacks=callbacks)
+    if validation is not None:
+        validation = _again_and_again(validation)
     watchers = list(run.callbacks)
-    if progress is not False:
+    # A program without a console has no standard output.
+    if progress is not False and not (progress is True and sys.stdout is None):
         watchers.append(Progress(sys.stdout if progress is True else progress))
     try:
         _tell(watchers, "on_start", run)
@@ -122,10 +128,12 @@ def evaluate(model: Model, loss: Loss, data: Data, *, metrics: Metrics | None = 
     Raises:
         ValueError: there is no row.
         ShapeError: arrays of different lengths.
+        ArgumentError: data that are neither arrays nor batches; a metric with the name of another column.
     """
+    check_metrics("evaluate", metrics)
     means = Means()
     with no_grad(), in_mode(model, training=False):
-        for *inputs, targets in _batches_of(data):
+        for *inputs, targets in _batches_of("evaluate", data):
             predictions = model(*inputs)
             means.add(loss(predictions, targets), predictions, targets, metrics or {})
     if not means.rows:
@@ -133,20 +141,31 @@ def evaluate(model: Model, loss: Loss, data: Data, *, metrics: Metrics | None = 
     return means.values()
 
 
-def predict(model: Model, *inputs: Operand) -> Array:
-    """Return what the model makes of arrays, as one array, in evaluation mode and without a graph.
+def predict(model: Model, *inputs: Operand) -> Any:
+    """Return what the model makes of arrays, as an array, in evaluation mode and without a graph.
 
-    The rows go through the model in slices, so that memory stays bounded.
+    The rows go through the model in slices, so that memory stays bounded. Of a model with several outputs, in a
+    tuple, a named tuple, a list or a dict, these come back in the same, each as one array.
 
     Raises:
-        ShapeError: arrays of different lengths.
+        ShapeError: arrays of different lengths; an output that has not one row for each row.
         ValueError: there is no row.
     """
+    pieces = []
     with no_grad(), in_mode(model, training=False):
-        pieces = [plain(model(*rows)) for rows in _batches_of(inputs)]
+        for rows in _slices("predict", inputs):
+            output, expected = arrays_of(model(*rows)), rows_of("predict", rows)
+            if any(array.shape[:1] != (expected,) for array in trees.leaves(output)):
+                shapes = ", ".join(str(array.shape) for array in trees.leaves(output))
+                raise ShapeError(
+                    f"predict: of {expected} rows the model made {shapes}, expected one row for each\n"
+                    "  hint   with tn.no_grad(): model(x)"
+                )
+            pieces.append(output)
     if not pieces:
         raise ValueError("predict: the data have no rows")
-    return np.concatenate(pieces)
+    columns = zip(*map(trees.leaves, pieces), strict=True)
+    return trees.mapped(lambda _: np.concatenate(next(columns)), pieces[0])
 
 
 def _tell(callbacks: Iterable[Callback], event: str, run: Run) -> None:
@@ -154,14 +173,38 @@ def _tell(callbacks: Iterable[Callback], event: str, run: Run) -> None:
         getattr(callback, event)(run)
 
 
-def _batches_of(data: Data) -> Iterable[Batch]:
-    """Return the batches of a data set, cutting a tuple of whole arrays into slices."""
-    if not isinstance(data, tuple):
-        return data
-    arrays = [plain(array) for array in data]
-    lengths = {array.shape[:1] for array in arrays}
-    if len(lengths) != 1 or () in lengths:
-        raise ShapeError(
-            f"arrays with the same number of rows are needed, got {', '.join(str(a.shape) for a in arrays)}"
+def _again_and_again(validation: Data) -> Iterable[Batch]:
+    """Return the batches of validation data, which are iterated over after every epoch."""
+    if isinstance(validation, Iterator):
+        raise ArgumentError(
+            f"fit: validation is looked at after every epoch, and a {type(validation).__name__} can be iterated over "
+            "only once, or never ends\n  hint   validation=list(batches), or arrays (X, y)"
         )
-    return ([array[k : k + ROWS] for array in arrays] for k in range(0, len(arrays[0]), ROWS))
+    batches = _batches_of("fit: validation", validation)
+    if isinstance(batches, Sized) and not len(batches):
+        raise ValueError("fit: the validation data have no rows")
+    return batches
+
+
+def _batches_of(who: str, data: Data) -> Iterable[Batch]:
+    """Return the batches of a data set, cutting whole arrays into slices; refuse what would be neither."""
+    if isinstance(data, (list, tuple)):
+        batches = [part for part in data if isinstance(part, (list, tuple)) and len(part) > 1]
+        if len(data) > 1 and (isinstance(data, tuple) or is_array(data[0])):
+            return _slices(who, tuple(data))
+        if isinstance(data, list) and len(batches) == len(data):
+            return data
+    elif isinstance(data, Iterable) and not is_array(data) and not isinstance(data, (Mapping, str)):
+        return data
+    raise ArgumentError(
+        f"{who}: expected arrays (X, y), the targets last, or batches of them, got {type(data).__name__} {data!r:.60}"
+    )
+
+
+def _slices(who: str, data: tuple[Any, ...]) -> Sequence[Batch]:
+    """Return whole arrays, or containers of them, as batches of some rows, none of which is copied."""
+    arrays = [arrays_of(part) for part in data]
+    return [
+        [trees.mapped(itemgetter(slice(k, k + ROWS)), part) for part in arrays]
+        for k in range(0, rows_of(who, arrays), ROWS)
+    ]

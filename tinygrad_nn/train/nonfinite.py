@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.context import no_grad
-from tinygrad_nn.engine.conversions import plain
+from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.debug import debug
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import NonFinite
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.train.metrics import arrays_of
 from tinygrad_nn.train.run import Run
 
 
@@ -29,10 +31,11 @@ def not_finite(run: Run, inputs: Sequence[Operand], targets: Operand, value: Ten
 
 
 def _sources(run: Run, inputs: Sequence[Operand], targets: Operand) -> list[str]:
-    arrays = {f"input {k}": plain(x) for k, x in enumerate(inputs)} | {"targets": plain(targets)}
+    parts: dict[str, Any] = {f"input {k}": x for k, x in enumerate(inputs)} | {"targets": targets}
     if isinstance(run.model, Module):
-        arrays |= {f"parameter {name}": plain(value) for name, value in run.model.named_parameters()}
-    bad = [f"{name} {array.shape}: {_census(array)}" for name, array in arrays.items() if not _finite(array)]
+        parts |= {f"parameter {name}": value for name, value in run.model.named_parameters()}
+    arrays = [(name, array) for name, part in parts.items() for array in trees.leaves(arrays_of(part))]
+    bad = [f"{name} {array.shape}: {_census(array)}" for name, array in arrays if not _finite(array)]
     if bad:
         return [f"not finite before the first op: {text}" for text in bad]
     try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TextIO
 
+from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.train.history import number
 from tinygrad_nn.train.run import Callback, Run
 
@@ -17,12 +18,16 @@ class Progress(Callback):
     """Writes how training goes.
 
     On a terminal one line is rewritten at most ten times a second, with the rate and the time left in the
-    epoch. In a file, a pipe or a notebook there is one line per epoch, without control characters.
+    epoch. In a file, a pipe or a notebook there is one line per epoch, without control characters. Of the stream only
+    `write` is needed.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._out = stream
-        self._terminal = stream.isatty()
+        if not callable(getattr(stream, "write", None)):
+            raise ArgumentError(f"fit: progress is True, False or a stream to write to, got {stream!r:.60}")
+        self._terminal = bool(getattr(stream, "isatty", bool)())
+        self._flush: Callable[[], object] = getattr(stream, "flush", bool)
         self._shown = 0
         self._next = 0.0
 
@@ -52,20 +57,20 @@ class Progress(Callback):
         else:
             self._out.write(line)
         self._out.write("\n")
-        self._out.flush()
+        self._flush()
 
     def on_end(self, run: Run) -> None:
         if self._terminal and self._shown:
             self._out.write("\n")
         if run.history.stopped:
             self._out.write(f"stopped: {run.history.stopped}\n")
-        self._out.flush()
+        self._flush()
 
     def _rewrite(self, line: str) -> None:
         # A line that wraps could not be rewritten.
         line = line[: shutil.get_terminal_size().columns - 1]
         self._out.write("\r" + line.ljust(self._shown))
-        self._out.flush()
+        self._flush()
         self._shown = len(line)
 
 

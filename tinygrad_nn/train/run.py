@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_nn import hints
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.optim import Optimizer
+from tinygrad_nn.states import check_entries, is_count, is_number
 from tinygrad_nn.train.history import History
-from tinygrad_nn.train.metrics import Means, Metrics
+from tinygrad_nn.train.metrics import Means, Metrics, check_metrics, is_array
 
 Model = Callable[..., Any]
 Loss = Callable[[Any, Any], Tensor]
@@ -26,9 +28,23 @@ class Callback:
 
     What a callback remembers from epoch to epoch it returns from `state_dict`, so that a checkpoint contains
     it. Callbacks are told in the order given, those of a higher `rank` after all others.
+
+    Raises:
+        ArgumentError: when a subclass is defined, for a method that begins with `on_` and is none of these events.
     """
 
     rank = 0
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        events = [name for name in vars(Callback) if name.startswith("on_")]
+        for name in dir(cls):
+            if name.startswith("on_") and name not in events and callable(getattr(cls, name)):
+                meant = hints.EVENTS[name] if name in hints.EVENTS else _closest(name, events)
+                hint = f"\n  hint   def {meant}(self, run)" if meant else ""
+                raise ArgumentError(
+                    f"{cls.__name__}: there is no event {name}; the events are {', '.join(events)}{hint}"
+                )
 
     def on_start(self, run: Run) -> None:
         """Called once, before the first step."""
@@ -51,6 +67,13 @@ class Callback:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
+
+
+def _closest(name: str, events: list[str]) -> str | None:
+    # Needed for an error only, and slow to import.
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, events, 1)), None)
 
 
 class EachEpoch(Callback):
@@ -87,10 +110,13 @@ class Run:
     ) -> None:
         # An iterator gives them once.
         callbacks = list(callbacks) if isinstance(callbacks, Iterable) else callbacks
-        _check_roles(model, loss, optimizer, epochs, metrics, callbacks)
-        array = (np.ndarray, Tensor)
-        several = isinstance(data, list) and isinstance(next(iter(data), None), array)
-        if several or isinstance(data, (tuple, *array)):
+        _check_roles(model, loss, optimizer, epochs, callbacks)
+        check_metrics("fit", metrics)
+        if (
+            is_array(data)
+            or isinstance(data, tuple)
+            or (isinstance(data, list) and data and is_array(data[0]))
+        ):
             raise TypeError(
                 "fit: data are batches, and these are whole arrays\n"
                 "  hint   tn.data.batches(X, y, size=100, rng=0)"
@@ -170,30 +196,40 @@ class Run:
 
     def state_dict(self) -> dict[str, Any]:
         """Return how far this run has come, as plain data."""
-        rate = None if callable(self.optimizer.lr) else float(self.optimizer.lr)
         return {
             "epoch": self.epoch,
             "batch": self.batch,
             "stopping": self.stopping,
-            "lr": rate,
             "seconds": self.seconds() if self.batch else 0.0,
             "means": self._means.state_dict(),
             "history": self.history.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
-        self.history.load_state_dict(state["history"])
-        self._means.load_state_dict(state["means"])
+        """Go on from what `state_dict` returned.
+
+        Raises:
+            CheckpointError: it is not the state of a run; nothing is changed then.
+        """
+        check_entries(
+            "Run",
+            state,
+            epoch=is_count,
+            batch=is_count,
+            stopping=lambda why: why is None or isinstance(why, str),
+            seconds=lambda seconds: is_number(seconds) and seconds >= 0,
+            means=bool,
+            history=bool,
+        )
+        history, means = History(), Means()
+        history.load_state_dict(state["history"])
+        means.load_state_dict(state["means"])
+        self.history.history, self._means = history.history, means
         self.epoch, self.batch, self._before = state["epoch"], state["batch"], state["seconds"]
         self.stopping = self.history.stopped = state["stopping"]
-        if state["lr"] is not None:
-            self.optimizer.lr = state["lr"]
 
 
-def _check_roles(
-    model: object, loss: object, optimizer: object, epochs: object, metrics: object, callbacks: object
-) -> None:
+def _check_roles(model: object, loss: object, optimizer: object, epochs: object, callbacks: object) -> None:
     """Refuse what cannot play the part that `fit` has for it, before anything is trained."""
     call = 'fit(model, tn.nn.losses.cross_entropy, optimizer, data, metrics={"acc": tn.train.accuracy})'
     parts = {
@@ -206,10 +242,6 @@ def _check_roles(
         "epochs are an integer from 0": (
             isinstance(epochs, (int, np.integer)) and not isinstance(epochs, bool) and epochs >= 0,
             epochs,
-        ),
-        "metrics are functions by name": (
-            metrics is None or (isinstance(metrics, Mapping) and all(map(callable, metrics.values()))),
-            metrics,
         ),
         "callbacks are a list": (isinstance(callbacks, Iterable), callbacks),
     }
