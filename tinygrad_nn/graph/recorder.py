@@ -6,8 +6,7 @@ A value is known by the identity of its array, and every array is kept alive whi
 from __future__ import annotations
 
 import copy
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -25,8 +24,9 @@ from tinygrad_nn.graph.builder import Builder
 from tinygrad_nn.graph.generators import is_generator
 from tinygrad_nn.graph.ir import Data, Graph
 from tinygrad_nn.ops.shape import astype
-from tinygrad_nn.primitives import Array, Params, Primitive
+from tinygrad_nn.primitives import REGISTRY, Array, Params, Primitive
 from tinygrad_nn.primitives.operands import as_array
+from tinygrad_nn.primitives.signature import parameters_of
 
 
 class Recorder(Tracer, Builder):
@@ -206,12 +206,13 @@ def record(recorder: Recorder, function: Callable[..., Any], *args: Any) -> Any:
 
 
 def _names(function: Callable[..., Any], count: int) -> list[str]:
-    try:
-        parameters = inspect.signature(getattr(function, "forward", function)).parameters.values()
-    except (TypeError, ValueError):
+    record = REGISTRY.get(function) if isinstance(function, Hashable) else None
+    if isinstance(record, Primitive):
+        names = list(record.operand_names)
+    else:
         # Functions written in C do not always have a signature.
-        return [f"input{k}" for k in range(count)]
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        parameters = parameters_of(getattr(function, "forward", function)) or []
+        names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return [names[k] if k < len(names) else f"input{k}" for k in range(count)]
 
 

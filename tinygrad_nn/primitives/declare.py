@@ -15,6 +15,7 @@ from tinygrad_nn.primitives.operands import Function
 from tinygrad_nn.primitives.primitive import Adapt, Kinks, Primitive
 from tinygrad_nn.primitives.record import Domain, Samples, register
 from tinygrad_nn.primitives.rule import takes_cotangent
+from tinygrad_nn.primitives.signature import parameters_of
 
 F = TypeVar("F", bound=Function)
 Rules = Function | None
@@ -156,13 +157,14 @@ def kernel(
             raise BadRule(
                 'a kernel made of a lambda needs a name: tn.kernel(rule, name="square")(lambda x: x * x)'
             )
-        parameters = None if variadic else tuple(inspect.signature(function).parameters)[: len(rules)]
+        parameters = parameters_of(function)
+        own_names = tuple(p.name for p in parameters[: len(rules)]) if parameters and not variadic else None
         record = Primitive(
             function,
             function,
             rules,
             own_name,
-            operand_names=operand_names or parameters,
+            operand_names=operand_names or own_names,
             adapt=adapt,
             variadic=variadic,
             residuals=residuals,

@@ -26,8 +26,8 @@ class Signature:
     positions: int | None
 
     def __init__(self, function: Function, substitute: Function) -> None:
-        told = _parameters(function)
-        parameters = told if told is not None else _parameters(substitute) or []
+        told = parameters_of(function)
+        parameters = told if told is not None else parameters_of(substitute) or []
         kinds = {p.kind for p in parameters}
         named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         self.names = tuple(p.name for p in named)
@@ -85,7 +85,8 @@ def unknown_keyword(name: str, keyword: str, value: Any, known: Iterable[str]) -
     )
 
 
-def _parameters(function: Function) -> list[inspect.Parameter] | None:
+def parameters_of(function: Function) -> list[inspect.Parameter] | None:
+    """Return the parameters of a function; None for one of C that does not say, as ufuncs before NumPy 2.4."""
     try:
         return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
