@@ -117,7 +117,11 @@ class Primitive(Record):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the op; Tensors among the operands record it, anything else is plain NumPy."""
-        operands, params = self.bind(args, kwargs)
+        if kwargs or self.adapt is not None or len(args) != len(self.rules):
+            operands, params = self.bind(args, kwargs)
+        else:
+            # bind says the same; rules call ops as often as users do, and a call less is quicker.
+            operands, params = args, kwargs
         for x in operands:
             # Tensor.__primitive__ is `apply` of the engine: an op itself never names the tensor.
             if type(x) not in _PLAIN and (record := getattr(type(x), "__primitive__", None)) is not None:
@@ -126,7 +130,7 @@ class Primitive(Record):
             for tracer in context.current().tracers:
                 if tracer.on_update(self, operands, params):
                     return None
-        result = self.function(*operands, **params)
+        result = self.function(*operands, **params) if params else self.function(*operands)
         return self.split(result)[0] if self.residuals else result
 
     def split(self, returned: Any) -> tuple[Any, list[Any]]:
