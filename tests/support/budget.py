@@ -16,7 +16,8 @@ LINES = {
     "primitives engine": 2030,
     # 1,700 was meant. Signatures of kernels and composites say types, for which a third of them need a line each; and
     # what was found from outside is mended here: zero cotangents at infinities and NaN, in inverses of matrices too,
-    # lengths of zero in every order, counts and sums that float16 does not have, scattered sums in double precision (110).
+    # lengths of zero in every order, counts and sums that float16 does not have, scattered sums in double precision
+    # (110).
     "ops": 1930,
     "graph": 500,
     "compiler": 1900,
