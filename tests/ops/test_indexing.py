@@ -115,3 +115,8 @@ def test_contributions_add_up_wherever_an_index_points(name, dtype):
     np.add.at(expected, place, cotangent.astype(float))
     np.testing.assert_array_equal(x.grad, expected)
     assert x.grad.dtype == dtype
+
+
+@pytest.mark.parametrize("axis", [None, 0, -1])
+def test_of_a_number_elements_are_taken_as_of_a_vector(axis):
+    check(lambda x: np.take(x, [0, 0], axis=axis), [2.0], [2, 2], 2)

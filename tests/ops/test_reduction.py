@@ -94,6 +94,15 @@ def test_gradients_of_what_was_broadcast_accumulate_in_double_precision(shape):
     assert np.max(np.abs(bias.grad - exact) / exact) <= 1e-6
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(200, 0), (200, 3, 0), (0, 3), (0, 0)])
+def test_what_was_broadcast_may_have_no_elements(shape, dtype):
+    bias = tn.tensor(np.zeros(shape[1:], dtype), requires_grad=True)
+    (np.zeros(shape, dtype) + bias).sum().backward()
+    assert bias.grad.shape == shape[1:]
+    assert not bias.grad.any()
+
+
 MANY = 70_000
 """More than the largest float16, 65,504: as a number beside a float16 it is infinite."""
 LABELS = np.zeros(MANY, np.int64)

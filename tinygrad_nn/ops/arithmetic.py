@@ -26,11 +26,15 @@ def floating(x: Array) -> Array:
     return x.astype(np.float64) if x.dtype.kind in "iub" else x
 
 
-def all_finite(r: Array) -> bool:
+_INFINITY = math.inf
+
+
+def all_finite(r: Array) -> np.bool:
     """Tell whether an array has neither infinities nor NaN."""
     # A sum of squares is infinite or NaN as soon as one term is, and much cheaper than a look at every element.
     flat = r.ravel("K")
-    return bool(abs(flat.dot(flat)) < math.inf)
+    finite: np.bool = abs(flat.dot(flat)) < _INFINITY
+    return finite
 
 
 @kernel(

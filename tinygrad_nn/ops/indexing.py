@@ -182,7 +182,7 @@ take = op(
 
 def put(g: Array, indices: Array, shape: tuple[int, ...], axis: int | None) -> Array:
     """Add slices of g to zeros of `shape`, where the indices along an axis say: the adjoint of take."""
-    if axis is None:
+    if axis is None or not shape:
         return np.reshape(scatter(g, indices, index=(HOLE,), shape=(math.prod(shape),)), shape)
     return scatter(g, indices, index=along(axis % len(shape), HOLE), shape=shape)
 

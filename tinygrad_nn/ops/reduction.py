@@ -172,7 +172,7 @@ def column_sums(x: Array) -> Array:
     if x.dtype.char != "f":
         return np.add.reduce(x, 0, dtype=np.float64 if x.dtype.char == "e" else None).astype(x.dtype)
     whole = rows - rows % _BLOCK
-    blocks = ones(_BLOCK, "f") @ x[:whole].reshape(-1, _BLOCK, x.shape[1])
+    blocks = ones(_BLOCK, "f") @ x[:whole].reshape(whole // _BLOCK, _BLOCK, x.shape[1])
     total = np.add.reduce(blocks, axis=0, dtype=np.float64)
     total += ones(rows - whole, "f") @ x[whole:]
     return total.astype(x.dtype)

@@ -33,14 +33,14 @@ Kinks = tuple[float, ...] | Mapping[float, Any] | Function
 Adapt = Callable[..., Sample]
 
 _LETTERS = "abcdef"
-_PLAIN = frozenset({np.ndarray, float, int, bool})
+_PLAIN = frozenset({np.ndarray, np.float32, np.float64, float, int, bool})
 
 
 class Primitive(Record):
     """An op with its derivative rules; call it like the function it stands for, on arrays or on Tensors."""
 
     # What every call reads comes first: slots are faster than the entries of a large dictionary.
-    __slots__ = ("differentiable", "function", "plans", "promotes", "residuals", "rules")
+    __slots__ = ("differentiable", "direct", "function", "plans", "promotes", "residuals", "rules")
 
     def __init__(
         self,
@@ -101,6 +101,8 @@ class Primitive(Record):
             raise BadRule(f"{name}: no rule asks for the residual {', '.join(idle)}")
         several = variadic or sum(rule is not None for rule in self.rules) > 1
         self.promotes = several if promotes is None else promotes
+        # So many operands are the whole of a call, and what the function returns is the whole of its result.
+        self.direct = len(rules) if adapt is None and not (variadic or writes or residuals) else None
         self.plans: dict[int | tuple[int, int], Plan] = {}
         self.takes = Signature(key, function)
         own = key is function and inspect.isfunction(function)
@@ -117,11 +119,14 @@ class Primitive(Record):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the op; Tensors among the operands record it, anything else is plain NumPy."""
-        if kwargs or self.adapt is not None or len(args) != len(self.rules):
-            operands, params = self.bind(args, kwargs)
-        else:
-            # bind says the same; rules call ops as often as users do, and a call less is quicker.
-            operands, params = args, kwargs
+        if len(args) == self.direct and not kwargs:
+            # What follows would say the same of operands that are arrays, as they are in most rules.
+            for x in args:
+                if type(x) not in _PLAIN:
+                    break
+            else:
+                return self.function(*args)
+        operands, params = self.bind(args, kwargs)
         for x in operands:
             # Tensor.__primitive__ is `apply` of the engine: an op itself never names the tensor.
             if type(x) not in _PLAIN and (record := getattr(type(x), "__primitive__", None)) is not None:
@@ -130,7 +135,7 @@ class Primitive(Record):
             for tracer in context.current().tracers:
                 if tracer.on_update(self, operands, params):
                     return None
-        result = self.function(*operands, **params) if params else self.function(*operands)
+        result = self.function(*operands, **params)
         return self.split(result)[0] if self.residuals else result
 
     def split(self, returned: Any) -> tuple[Any, list[Any]]:
