@@ -35,6 +35,11 @@ Chooser = Callable[[int, int], int]
 Arrays = Sequence[Array]
 """Operands of an op: arrays, or what stands for one, Tensors and Python numbers."""
 
+NARROWER = (
+    "a domain=(low, high) inside of which they are finite, or samples=, says where the op is to be checked"
+)
+"""What a record lacks whose calls have no finite values."""
+
 UNDEFINED = (np.empty_like,)
 """Functions whose values are not defined, only shape and dtype."""
 

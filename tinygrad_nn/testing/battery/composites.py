@@ -11,7 +11,7 @@ from tinygrad_nn.engine.tensor import Tensor, as_tensor
 from tinygrad_nn.errors import CheckFailed, GraphError
 from tinygrad_nn.primitives import Array, Composite
 from tinygrad_nn.primitives.record import Sample
-from tinygrad_nn.testing.battery.calls import SHAPES, Chooser, are_apart, draw_values
+from tinygrad_nn.testing.battery.calls import NARROWER, SHAPES, Chooser, are_apart, draw_values
 from tinygrad_nn.testing.gradcheck import GradcheckReport, gradcheck
 from tinygrad_nn.testing.verdict import reproduction, require, spell
 
@@ -73,6 +73,12 @@ def check_composite_call(
                 raise CheckFailed("\n".join([text, *reproduction(call)]))
     if not record.differentiable:
         return None
+    values = [y.data for y in results]
+    require(
+        record.name,
+        all(np.isfinite(value).all() for value in values),
+        f"there is no derivative where the values are {values!r}; {NARROWER}",
+    )
     for y in function(*[as_tensor(x.astype(np.float32), requires_grad=True) for x in xs]):
         require(
             record.name,
