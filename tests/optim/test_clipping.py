@@ -52,3 +52,15 @@ def test_clip_grad_norm_takes_one_tensor_and_counts_a_repeated_one_once():
         w.grad = np.array([3.0, 4.0])
         assert tn.optim.clip_grad_norm(parameters, 1.0) == 5
         assert np.allclose(w.grad, [0.6, 0.8])
+
+
+def test_gradients_are_clipped_together_whatever_numpy_does_on_errors():
+    ends = []
+    for error in ("ignore", "raise"):
+        ws = [tn.tensor(np.zeros(2), requires_grad=True) for _ in range(3)]
+        for w, g in zip(ws, (1e-300, 1e150, 1e-170), strict=True):
+            w.grad = np.full(2, g)
+        with np.errstate(all=error):
+            clip_grad_norm(ws, 1e-10)
+        ends.append([w.grad for w in ws])
+    np.testing.assert_array_equal(*ends)

@@ -7,7 +7,7 @@ rate and step count are 0-d arrays, set before each step, so that they are input
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -118,7 +118,11 @@ class Optimizer:
         # Every tracer is told, so not any() of a generator.
         if not tracers or True not in [tracer.on_host(self._prepare) for tracer in tracers]:
             self._prepare()
-        update = self.rule if tracers else self.rule.function
+        self._update(self.rule if tracers else self.rule.function)
+
+    # Raised in the middle of an update, an error of floating-point numbers would leave it half done.
+    @np.errstate(all="ignore")
+    def _update(self, update: Callable[..., None]) -> None:
         options = self._options
         for parameter, operands in zip(self.parameters, self._operands, strict=True):
             gradient = parameter._node.grad
