@@ -98,6 +98,29 @@ def test_a_right_rule_without_its_domain_is_not_called_wrong(name, analytic):
         tn.testing.check_op(op, max_examples=20)
 
 
+@pytest.mark.parametrize(
+    ("rule", "right"),
+    [
+        (lambda g, x: g[..., None, None] * x, True),
+        (lambda g, x: g[..., None, None] * np.tril(2 * x - x * np.eye(2, dtype=x.dtype)), False),
+        (lambda g, x: g[..., None, None] * 2 * x, False),
+    ],
+    ids=["both triangles", "one triangle", "twice"],
+)
+def test_a_function_of_symmetric_matrices_is_checked_along_them(rule, right):
+    def energy(x):
+        return np.sum(np.tril(x) ** 2 - np.eye(2, dtype=x.dtype) * x**2 / 2, axis=(-2, -1))
+
+    samples = lambda rng: [((np.array([[1.0, 2.0], [2.0, 5.0]]),), {})]
+    options = {"samples": samples, "symmetric": True, "broadcasts": False, "method": False}
+    op = tn.kernel(rule, name="energy", reference=energy, **options)(energy)
+    if right:
+        assert tn.testing.check_op(op, max_examples=5).nonzero
+    else:
+        with pytest.raises(CheckFailed, match="energy"):
+            tn.testing.check_op(op, max_examples=5)
+
+
 def test_a_composite_without_its_domain_is_not_called_wrong():
     op = tn.primitives.Composite(lambda x: np.log(x) * 2, "narrow_too", reference=lambda x: 2 * np.log(x))
     with pytest.raises(CheckFailed, match=r"^narrow_too: there is no derivative where .*nan.*domain="):

@@ -21,14 +21,21 @@ def _lower(m: Array) -> Array:
 
 
 def _cholesky_rule(g: Array, y: Array) -> Array:
-    """Phi(L.T G) between two inverses (Murray 2016, arXiv:1602.07527), for the triangle that NumPy reads."""
+    """Phi(L.T G) between two inverses (Murray 2016, arXiv:1602.07527), for both triangles alike."""
     upper = turned(used(y, g))
     inner = np.linalg.solve(upper, _lower(upper @ g))
     outer = np.linalg.solve(upper, turned(inner))
-    return _lower(outer + turned(outer))
+    return (outer + turned(outer)) / 2
 
 
-cholesky = op(np.linalg.cholesky, _cholesky_rule, samples=_COVARIANCES, broadcasts=False, analytic=False)
+cholesky = op(
+    np.linalg.cholesky,
+    _cholesky_rule,
+    samples=_COVARIANCES,
+    broadcasts=False,
+    analytic=False,
+    symmetric=True,
+)
 
 
 def _log_det_rule(g: Array, a: Array, y: Array) -> Array:

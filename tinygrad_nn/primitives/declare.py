@@ -38,6 +38,7 @@ def op(
     kinks: Kinks = (),
     samples: Samples | None = None,
     broadcasts: bool = True,
+    symmetric: bool = False,
     analytic: bool = True,
     linear: bool = False,
     zero_gradient: bool = False,
@@ -67,6 +68,7 @@ def op(
             and parameters that is zero at kinks.
         samples: the calls to check, where random operands alone do not do: a function of a generator.
         broadcasts: whether operands broadcast against each other.
+        symmetric: whether operands are symmetric matrices; gradients are too, and are checked along such matrices.
         analytic: whether it computes with complex numbers too.
         linear: whether it is linear in its operands.
         zero_gradient: whether its gradient is zero everywhere.
@@ -94,6 +96,7 @@ def op(
         kinks=kinks,
         samples=samples,
         broadcasts=broadcasts,
+        symmetric=symmetric,
         analytic=analytic,
         linear=linear,
         zero_gradient=zero_gradient,
@@ -119,6 +122,7 @@ def kernel(
     kinks: Kinks = (),
     samples: Samples | None = None,
     broadcasts: bool = True,
+    symmetric: bool = False,
     analytic: bool = True,
     linear: bool = False,
     zero_gradient: bool = False,
@@ -134,8 +138,8 @@ def kernel(
         also: NumPy's functions that it stands for.
         reference: plain NumPy, obviously right, which the checks compare it with.
         residuals: values to save besides, by name; the function returns `(result, *residuals)` then.
-        adapt, variadic, writes, promotes, method, domain, kinks, samples, broadcasts, analytic, linear, zero_gradient,
-            differentiable: as for `op`.
+        adapt, variadic, writes, promotes, method, domain, kinks, samples, broadcasts, symmetric, analytic, linear,
+            zero_gradient, differentiable: as for `op`.
 
     Raises:
         BadRule: no rules, a rule that is none, a lambda without `name=`, an unknown option.
@@ -174,6 +178,7 @@ def kernel(
             kinks=kinks,
             samples=samples,
             broadcasts=broadcasts,
+            symmetric=symmetric,
             analytic=analytic,
             linear=linear,
             zero_gradient=zero_gradient,

@@ -61,6 +61,7 @@ class Primitive(Record):
         kinks: Kinks = (),
         samples: Samples | None = None,
         broadcasts: bool = True,
+        symmetric: bool = False,
         analytic: bool = True,
         linear: bool = False,
         zero_gradient: bool = False,
@@ -83,6 +84,7 @@ class Primitive(Record):
         self.writes = writes
         self.kinks = kinks
         self.broadcasts = broadcasts
+        self.symmetric = symmetric
         self.linear = linear
         self.zero_gradient = zero_gradient
         self.residuals = dict(residuals or {})

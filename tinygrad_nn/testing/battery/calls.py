@@ -139,7 +139,10 @@ class OpCall:
 
     def with_operands(self, xs: Sequence[object]) -> tuple[Any, ...]:
         """Return all operands, with other values for those that have a rule."""
-        values = dict(zip(self.wanted, xs, strict=True))
+        values: dict[int, Any] = dict(zip(self.wanted, xs, strict=True))
+        if self.op.symmetric:
+            # What changes one entry of a matrix changes half of it on the other side.
+            values = {k: (x + np.swapaxes(x, -1, -2)) / 2 for k, x in values.items()}
         return tuple(values.get(k, x) for k, x in enumerate(self.operands))
 
     def leaves(self, xs: Arrays | None = None) -> list[Tensor]:
