@@ -15,6 +15,31 @@ def test_plain_array_of_a_tensor_with_gradient_is_refused_and_of_others_given():
     assert np.array_equal(vector(1, 2).detach().numpy(), [1, 2])
 
 
+@pytest.mark.parametrize("make", [tn.tensor, tn.Tensor], ids=["tensor", "Tensor"])
+def test_a_new_tensor_of_one_that_requires_grad_is_refused(make):
+    x = vector(1, 2)
+    for t in (x, x * 3, (x * 3)[0]):
+        for options in ({}, {"requires_grad": True}, {"dtype": np.float64}, {"name": "copy"}):
+            with pytest.raises(
+                NoGradientRule, match=r"lose the gradient\n.*t.copy\(\)\n.*tn.tensor\(t.detach\(\)\)"
+            ):
+                make(t, **options)
+        with pytest.raises(NoGradientRule):
+            make([t, t])
+        assert make(t.detach(), requires_grad=True).requires_grad
+    with tn.no_grad():
+        assert make(x * 3).tolist() == [3, 6]
+    assert make(tn.tensor([1.0]), name="copy").name == "copy"
+
+
+def test_a_copy_of_a_tensor_keeps_its_gradient():
+    x = vector(1, 2)
+    y = x.copy()
+    assert y.data is not x.data
+    (y * 3).sum().backward()
+    np.testing.assert_array_equal(x.grad, [3, 3])
+
+
 def test_a_tensor_is_a_sequence_and_a_number_as_an_array_is():
     t = vector(1, 2, 3)
     assert len(t) == 3

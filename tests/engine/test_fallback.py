@@ -45,6 +45,45 @@ def test_places_are_found_in_a_tensor_that_requires_grad():
     assert np.isin(t, [2.0]).tolist() == [False, True, False]
 
 
+NO_GRADIENT_TO_LOSE = {
+    "isreal": np.isreal,
+    "iscomplex": np.iscomplex,
+    "array_equiv": lambda x: np.array_equiv(x, x),
+    "nanargmax": np.nanargmax,
+    "nanargmin": lambda x: np.nanargmin(x, axis=1),
+    "histogram": lambda x: np.histogram(x, bins=3),
+    "histogram with weights": lambda x: np.histogram([0.5, 1.5], bins=2, weights=x[0]),
+    "histogram2d": lambda x: np.histogram2d(x[0], x[1], bins=2),
+    "histogramdd": lambda x: np.histogramdd(x, bins=2),
+    "matrix_rank": np.linalg.matrix_rank,
+    "einsum_path": lambda x: np.einsum_path("ij,jk,kl->il", x, x, x),
+    "common_type": lambda x: np.common_type(x).__name__,
+    "shares_memory": lambda x: np.shares_memory(x, x),
+    "may_share_memory": lambda x: np.may_share_memory(x, np.zeros(2)),
+    "diag_indices_from": np.diag_indices_from,
+    "tril_indices_from": np.tril_indices_from,
+    "triu_indices_from": np.triu_indices_from,
+    "array_str": np.array_str,
+}
+
+
+@pytest.mark.parametrize("name", NO_GRADIENT_TO_LOSE)
+def test_functions_with_no_gradient_to_lose_give_what_they_give_on_arrays(name):
+    x = np.array([[3.0, 1.0], [0.5, 2.0]])
+    expected = NO_GRADIENT_TO_LOSE[name](x)
+    for requires_grad in (False, True):
+        result = NO_GRADIENT_TO_LOSE[name](tn.tensor(x, requires_grad=requires_grad))
+        assert type(result) is type(expected)
+        assert str(result) == str(expected)
+
+
+@pytest.mark.parametrize("function", [np.isreal, np.linalg.matrix_rank, lambda t: np.histogram(t)[0]])
+def test_values_that_leave_a_captured_step_are_refused(function):
+    step = tn.compile(lambda t: t * (1.0 + np.sum(function(t))))
+    with pytest.raises(tn.TinygradError, match="isreal|matrix_rank|histogram"):
+        step(tn.tensor([[1.0, 2.0]]))
+
+
 def test_a_function_without_a_rule_is_named_as_code_calls_it():
     t = vector(1.0, 2.0)
     for call, text in (

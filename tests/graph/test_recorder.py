@@ -47,7 +47,7 @@ def test_a_copy_of_a_parameter_keeps_the_value_that_it_had():
     optimizer = tn.optim.SGD([w], lr=0.5)
 
     def step(x):
-        old = tn.tensor(w)
+        old = tn.tensor(w.detach())
         optimizer.zero_grad()
         (w * x).sum().backward()
         optimizer.step()

@@ -62,6 +62,55 @@ def test_gelu_far_out_is_the_identity_or_zero():
     check(tn.gelu_tanh, [[1e160, -1e160, 1e3]], [1e160, 0, 1e3], [1, 0, 1])
 
 
+@pytest.mark.parametrize("function", [tn.silu, tn.gelu, tn.gelu_tanh])
+def test_activations_take_their_limits_at_infinity(function):
+    x = tn.tensor([INF, -INF, 1e30, -1e30], requires_grad=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        y = function(x)
+        first = tn.gradients(y.sum(), x, create_graph=True)
+        second = tn.gradients(first.sum(), x)
+    np.testing.assert_array_equal(y.data, np.float32([INF, 0, 1e30, 0]))
+    np.testing.assert_array_equal(first.data, [1, 0, 1, 0])
+    np.testing.assert_array_equal(second.data[2:], [0, 0])
+
+
+def test_elu_has_the_slope_of_its_left_side_at_zero():
+    check(lambda x: tn.elu(x, alpha=2.0), [[0.0, -0.0]], [0, 0], [2, 2])
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint8, np.bool_])
+@pytest.mark.parametrize(
+    "function",
+    [
+        tn.sigmoid,
+        tn.softplus,
+        tn.log_sigmoid,
+        tn.softmax,
+        tn.log_softmax,
+        tn.logsumexp,
+        tn.silu,
+        tn.gelu_tanh,
+    ],
+    ids=lambda function: function.name,
+)
+def test_integers_are_computed_with_as_numbers_in_double_precision(function, dtype):
+    x = np.array([[0, 1, 1], [1, 0, 0]]).astype(dtype)
+    expected = function(x.astype(np.float64))
+    for y in (function(x), function(tn.tensor(x)).data):
+        assert np.asarray(y).dtype == np.float64
+        np.testing.assert_array_equal(y, expected)
+
+
+def test_softmax_over_no_entries_is_empty():
+    for function in (tn.softmax, tn.log_softmax):
+        x = tn.tensor(np.zeros((5, 0)), requires_grad=True)
+        y = function(x)
+        y.sum().backward()
+        assert y.shape == x.grad.shape == (5, 0)
+        assert function(np.zeros((0, 2)), axis=0).shape == (0, 2)
+
+
 @pytest.mark.case("H005")
 def test_softmax_shares_evenly_among_equal_large_entries():
     check(tn.softmax, [[1000.0, 1000.0]], [0.5, 0.5], [-0.25, 0.25], cotangent=[1, 2])
@@ -91,6 +140,10 @@ def test_xlogy_at_zero_is_zero_without_a_gradient():
     z.backward()
     assert (z.item(), x.grad, y.grad) == (0, 0, 0)
     check(tn.xlogy, [0.0, NAN], NAN, NAN, 0)
+
+
+def test_xlogy_of_zero_has_no_gradient_where_there_is_no_logarithm():
+    check(tn.xlogy, [[0.0, 0.0, -1.0], [-1.0, -INF, -1.0]], [0, 0, NAN], [0, 0, NAN], [0, 0, 1])
 
 
 @pytest.mark.parametrize(

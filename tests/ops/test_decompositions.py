@@ -10,6 +10,27 @@ from tests.support.derive import derive
 from tinygrad_nn.errors import MatrixError
 
 
+def test_the_gradient_of_cholesky_is_symmetric_and_a_step_along_it_stays_so():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4, 3, 3))
+    a = x @ x.mT + 2 * np.eye(3)
+    g = rng.normal(size=a.shape)
+    _, (gradient,) = derive(np.linalg.cholesky, a, cotangent=g)
+    np.testing.assert_allclose(gradient, gradient.mT, rtol=1e-12)
+    v = rng.normal(size=a.shape)
+    v = v + v.mT
+    h = 1e-6
+    slope = (np.linalg.cholesky(a + h * v) - np.linalg.cholesky(a - h * v)) / (2 * h)
+    assert np.sum(gradient * v) == pytest.approx(np.sum(g * slope), rel=1e-8)
+    tn.testing.gradcheck(lambda x: np.linalg.cholesky((x + x.T) / 2), a[0], order=2)
+
+
+def test_cholesky_reads_the_lower_triangle_as_numpy_does():
+    y, (gradient,) = derive(lambda t: np.linalg.cholesky(t)[1, 0], [[4.0, 9.0], [1.0, 3.0]])
+    assert y == 0.5
+    np.testing.assert_allclose(gradient, [[-0.0625, 0.25], [0.25, 0]])
+
+
 def test_the_determinant_of_a_large_matrix_has_a_logarithm():
     a = tn.tensor(np.eye(400) * 10.0, requires_grad=True)
     sign, logarithm = np.linalg.slogdet(a)

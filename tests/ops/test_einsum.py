@@ -64,6 +64,22 @@ def test_einsum_says_which_operand_does_not_fit():
         np.einsum("ij,jk->ik", tn.tensor(np.ones((2, 3)), requires_grad=True))
 
 
+@pytest.mark.parametrize(
+    "subscripts", ["...ik, ...j -> ij", "i...->i", "...,...->", "......,...", "ij,...->......", "ij,...- >ij"]
+)
+def test_einsum_refuses_the_subscripts_that_numpy_refuses(subscripts):
+    a, b = np.ones((2, 2, 2)), np.ones(2)
+    operands = (a, b) if "," in subscripts else (a,)
+    with pytest.raises(ValueError, match=r"."):
+        np.einsum(subscripts, *operands)
+    with pytest.raises(ShapeError, match="einsum: "):
+        np.einsum(subscripts, *[tn.tensor(x, requires_grad=True) for x in operands])
+
+
+def test_einsum_takes_an_ellipsis_of_no_axes_that_has_no_place_in_the_output():
+    check(lambda x: np.einsum("...ij->ji", x), [np.ones((2, 3))], np.ones((3, 2)), np.ones((2, 3)))
+
+
 def test_einsum_takes_out_none():
     x = tn.tensor([1.0, 2.0], requires_grad=True)
     np.einsum("i->", x, out=None).backward()

@@ -52,6 +52,18 @@ def test_the_absolute_value_has_no_slope_at_zero(function):
     check(function, [[0.0, -0.0]], [0, 0], [0, 0])
 
 
+def test_copysign_has_no_slope_at_zero_as_the_absolute_value_has_none():
+    check(np.copysign, [[0.0, -0.0, 0.0], [1.0, 1.0, -1.0]], [0, 0, 0], [0, 0, 0], [0, 0, 0])
+    check(
+        np.copysign,
+        [[2.0, -2.0, 2.0, -2.0], [0.0, -0.0, -1.0, 1.0]],
+        [2, -2, -2, 2],
+        [1, 1, -1, -1],
+        np.zeros(4),
+    )
+    check(np.copysign, [NAN, -1.0], NAN, NAN, 0)
+
+
 @pytest.mark.case("H030")
 @pytest.mark.parametrize("function", [np.abs, np.fabs])
 def test_the_absolute_value_of_nan_is_nan_and_so_is_its_slope(function):

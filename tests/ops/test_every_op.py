@@ -5,6 +5,9 @@ import pytest
 from hypothesis import settings
 
 from tests.support.op_calls import calls_of
+from tinygrad_nn.engine.autodiff import gradients
+from tinygrad_nn.engine.tensor import apply, as_tensor
+from tinygrad_nn.errors import MatrixError
 from tinygrad_nn.primitives.primitive import Primitive
 from tinygrad_nn.primitives.record import REGISTRY
 from tinygrad_nn.testing.check_op import check_op
@@ -44,3 +47,65 @@ def test_the_reference_of_an_op_says_the_same_on_the_calls_of_its_record(record)
         several = isinstance(expected, (list, tuple))
         for a, b in zip(result, expected, strict=True) if several else [(result, expected)]:
             np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
+
+
+PLAIN_PRODUCTS = {"multiply", "matmul", "einsum", "convolve", "recurrence", "cumprod"}
+"""Sums of products, whose rules multiply as plainly as they do: see docs/deviations.md."""
+SPECIAL = [np.inf, -np.inf, np.nan, 0.0]
+
+
+def specials(x):
+    """Yield the array with infinities, NaN and zeros: each everywhere, and all of them at every other place."""
+    for value in SPECIAL:
+        yield np.full(x.shape, value)
+    mixed = x.copy()
+    mixed.flat[::2] = np.resize(SPECIAL, mixed.flat[::2].size)
+    yield mixed
+
+
+def special_calls(op):
+    """Yield calls of an op: its own, with the special values in one operand and in all of them."""
+    for operands, params in calls_of(op, np.random.default_rng(1)):
+        real = [
+            k
+            for k, x in enumerate(operands)
+            if op.rules[0 if op.variadic else k] is not None and np.asarray(x).dtype.kind == "f"
+        ]
+        choices = [list(specials(np.array(operands[k]))) for k in real]
+        for which in [*([k] for k in range(len(real))), range(len(real))]:
+            for n in range(len(SPECIAL) + 1):
+                xs = [choices[j][n] if j in which else np.array(operands[k]) for j, k in enumerate(real)]
+                yield operands, dict(zip(real, xs, strict=True)), params
+
+
+@pytest.mark.parametrize(
+    "op",
+    [r for r in RECORDS if isinstance(r, Primitive) and r.differentiable and r.name not in PLAIN_PRODUCTS],
+    ids=lambda op: op.name,
+)
+def test_a_zero_cotangent_stays_zero_whatever_the_operands(op):
+    looked_at = 0
+    for operands, places, params in special_calls(op):
+        leaves = {k: as_tensor(x, requires_grad=True) for k, x in places.items()}
+        with np.errstate(all="ignore"):
+            try:
+                y = apply(op, tuple(leaves.get(k, x) for k, x in enumerate(operands)), params)
+            except MatrixError:
+                continue
+            if not y.requires_grad:
+                continue
+            for g in gradients(y, list(leaves.values()), cotangent=np.zeros(y.shape)):
+                np.testing.assert_array_equal(g.data, np.zeros(g.shape))
+                looked_at += 1
+    assert looked_at
+
+
+def test_only_sums_of_products_make_nan_of_a_zero_cotangent():
+    for name in PLAIN_PRODUCTS:
+        found = []
+        for operands, places, params in special_calls(REGISTRY[name]):
+            leaves = {k: as_tensor(x, requires_grad=True) for k, x in places.items()}
+            with np.errstate(all="ignore"):
+                y = apply(REGISTRY[name], tuple(leaves.get(k, x) for k, x in enumerate(operands)), params)
+                found += gradients(y, list(leaves.values()), cotangent=np.zeros(y.shape))
+        assert any(np.isnan(g.data).any() for g in found), f"{name} is no exception any more"

@@ -24,6 +24,11 @@ def test_maximum_with_nan_gives_the_gradient_to_neither():
     check(np.fmax, [NAN, 1.0], 1, 0, 1)
 
 
+@pytest.mark.parametrize("function", [np.maximum, np.minimum, np.fmax, np.fmin])
+def test_of_two_nan_neither_gets_the_gradient(function):
+    check(function, [NAN, NAN], NAN, 0, 0)
+
+
 def test_clip_passes_at_its_bounds():
     check(lambda x: np.clip(x, 0, 1), [[-1.0, 0.0, 0.5, 1.0, 2.0]], [0, 0, 0.5, 1, 1], [0, 1, 1, 1, 0])
     x, low, high = np.array([-1.0, 0.5, 2.0]), np.zeros(3), np.ones(3)

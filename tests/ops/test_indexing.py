@@ -63,3 +63,60 @@ def test_item_assignment_is_refused_with_what_to_write_instead():
         x[[0, 0]] = 7.0
     with pytest.raises(TypeError, match=r"np\.where"):
         (x * 2)[0] = 1.0
+
+
+MANY = 1_000_000
+TO_ONE_PLACE = {
+    "index": lambda x: x[np.zeros(MANY, int)],
+    "rows": lambda x: x.reshape(1, 2)[np.zeros(MANY // 2, int)],
+    "pairs": lambda x: x.reshape(1, 2)[np.zeros(MANY, int), np.full(MANY, -1)],
+    "take": lambda x: np.take(x, np.zeros(MANY, int)),
+    "take_along_axis": lambda x: np.take_along_axis(x, np.zeros(MANY, int), axis=0),
+    "repeat": lambda x: np.repeat(x, MANY // 2),
+    "pad": lambda x: np.pad(x, (MANY, 0), mode="edge"),
+}
+
+
+@pytest.mark.parametrize("name", TO_ONE_PLACE)
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_a_million_contributions_to_one_place_add_up(name, dtype):
+    x = tn.tensor(np.zeros(2, dtype), requires_grad=True)
+    y = TO_ONE_PLACE[name](x)
+    tenth = dtype(0.1 if dtype is np.float32 else 0.01)
+    y.backward(np.full(y.shape, tenth))
+    np.testing.assert_allclose(
+        x.grad.sum(dtype=float), y.size * float(tenth), rtol=1e-6 if dtype is np.float32 else 1e-3
+    )
+
+
+PLACES = {
+    "dense": ((5,), (np.arange(-200, 200) % 5,)),
+    "negative": ((5,), (np.arange(-300, 0) % 5 - 5,)),
+    "rows": ((7, 3), (np.arange(100) % 7,)),
+    "columns": ((3, 7), (slice(None), np.arange(100) % 7)),
+    "parts of rows": ((9, 8), (np.arange(100) % 4, slice(1, None, 3))),
+    "sparse": ((100_000,), (np.arange(200) ** 2 % 97,)),
+    "sparse rows": ((5_000, 4), (np.arange(-100, 100) % 30 - 15,)),
+    "sparse pairs": ((1_000, 100), (np.arange(150) % 40, np.arange(150) % 20 - 10)),
+    "sparse with a new axis": ((10_000, 2), (np.arange(99) % 10, None, slice(None))),
+    "few": ((6, 5), (np.array([[0, 0, 3], [-1, 5, 3]]), slice(None, None, 2))),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_contributions_add_up_wherever_an_index_points(name, dtype):
+    shape, place = PLACES[name]
+    x = tn.tensor(np.zeros(shape, dtype), requires_grad=True)
+    y = x[place]
+    cotangent = np.random.default_rng(0).integers(-4, 5, y.shape).astype(dtype)
+    y.backward(cotangent)
+    expected = np.zeros(shape)
+    np.add.at(expected, place, cotangent.astype(float))
+    np.testing.assert_array_equal(x.grad, expected)
+    assert x.grad.dtype == dtype
+
+
+@pytest.mark.parametrize("axis", [None, 0, -1])
+def test_of_a_number_elements_are_taken_as_of_a_vector(axis):
+    check(lambda x: np.take(x, [0, 0], axis=axis), [2.0], [2, 2], 2)

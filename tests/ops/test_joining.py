@@ -1,5 +1,7 @@
 """Joining and splitting."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -46,3 +48,46 @@ def test_arrays_joined_without_an_axis_are_flat():
     assert b.grad.tolist() == [100]
     with pytest.raises(TypeError):
         np.stack([a, a], axis=None)
+
+
+JOINS = {
+    "concatenate": np.concatenate,
+    "concatenate columns": lambda ts: np.concatenate([t[:, None] for t in ts], axis=1),
+    "concatenate without an axis": lambda ts: np.concatenate(ts, axis=None),
+    "stack": np.stack,
+    "stack columns": lambda ts: np.stack(ts, axis=1),
+    "hstack": np.hstack,
+    "vstack": np.vstack,
+    "dstack": np.dstack,
+    "column_stack": np.column_stack,
+    "einsum of outer products": lambda ts: np.concatenate([np.einsum("i,j->ij", t, t) for t in ts]),
+}
+
+
+def work_of_backward(join, count):
+    """Count the lines of the library that run in the backward pass of a join of so many arrays."""
+    ts = [tn.tensor(np.ones(2), requires_grad=True) for _ in range(count)]
+    y = join(ts).sum()
+    lines = 0
+
+    def trace(frame, event, _):
+        nonlocal lines
+        lines += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        y.backward()
+    finally:
+        sys.settrace(before)
+    assert all((t.grad == ts[0].grad).all() for t in ts)
+    return lines
+
+
+@pytest.mark.usefixtures("without_coverage")
+@pytest.mark.parametrize("name", JOINS)
+def test_the_work_of_going_back_through_a_join_grows_with_the_number_of_arrays(name):
+    work_of_backward(JOINS[name], 4)
+    few, many = work_of_backward(JOINS[name], 50), work_of_backward(JOINS[name], 400)
+    assert many <= 9 * few

@@ -94,3 +94,11 @@ def test_a_singular_matrix_is_called_singular_and_raises_what_numpy_raises(call)
     ) as error:
         call(singular)
     assert isinstance(error.value, MatrixError)
+
+
+@pytest.mark.parametrize("shape", [(), (2, 3, 3)])
+def test_diag_takes_what_numpy_takes(shape):
+    with pytest.raises(ValueError, match="1- or 2-d"):
+        np.diag(np.zeros(shape))
+    with pytest.raises(ShapeError, match=r"diag: takes a vector or a matrix, got shape .*\n.*np.diagonal"):
+        np.diag(tn.tensor(np.zeros(shape), requires_grad=True))

@@ -18,6 +18,26 @@ def test_norm_at_zero_has_the_smallest_subgradient(order):
     check(lambda x: np.linalg.norm(x, order), [np.zeros(2)], 0, [0, 0])
 
 
+@pytest.mark.parametrize(
+    "length",
+    [
+        np.linalg.norm,
+        np.linalg.matrix_norm,
+        lambda x: np.linalg.norm(x.reshape(-1), 3),
+        lambda x: np.linalg.norm(x.reshape(-1), 1.5),
+        lambda x: np.linalg.norm(x.reshape(-1), 1),
+        lambda x: np.hypot(x[0, 0], x[1, 1]),
+        lambda x: np.arctan2(x[0, 0], x[1, 1]),
+    ],
+    ids=["norm", "Frobenius", "cubic", "1.5", "1", "hypot", "arctan2"],
+)
+def test_a_length_of_zero_has_derivatives_of_zero_in_every_order(length):
+    zero = np.zeros((2, 2))
+    assert not tn.grad(length)(zero).data.any()
+    assert not tn.hessian(length)(zero).data.any()
+    assert not tn.jacobian(tn.hessian(length))(zero).data.any()
+
+
 @pytest.mark.parametrize("order", [3, "spectral"])
 def test_matrix_norms_without_a_rule_are_refused(order):
     with pytest.raises(NoGradientRule, match="'fro', 'nuc', 1, -1, 2, -2, inf, -inf"):

@@ -42,3 +42,28 @@ def test_quantiles_keep_float32_and_refuse_shares_outside_of_0_to_1():
 def test_shares_in_a_list_are_as_exact_as_shares_alone():
     x = tn.tensor(np.arange(11.0, dtype=np.float32))
     assert np.quantile(x, [0.3]).tolist() == [np.quantile(x, 0.3).item()] == [3]
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((3, 0), 0), ((0, 3), 1), ((0, 3), -1), ((2, 0, 3), 0), ((3, 0, 2), 2)]
+)
+def test_along_an_axis_of_some_length_there_may_be_no_elements(shape, axis):
+    x = np.zeros(shape)
+    for function in (
+        np.median,
+        np.ptp,
+        lambda x, axis: np.quantile(x, 0.5, axis=axis),
+        lambda x, axis: np.quantile(x, [0.2, 0.5], axis=axis, keepdims=True),
+        lambda x, axis: np.percentile(x, 50, axis=axis),
+    ):
+        t = tn.tensor(x, requires_grad=True)
+        y, expected = function(t, axis=axis), function(x, axis=axis)
+        assert y.shape == expected.shape
+        y.backward(np.ones(y.shape))
+        assert t.grad.shape == shape
+
+
+@pytest.mark.parametrize("function", [np.quantile, np.percentile])
+def test_of_no_elements_there_is_no_share(function):
+    with pytest.raises(SettingError, match=r"of at least one element, got q=0.5 of shape \(3, 0\)"):
+        function(tn.tensor(np.zeros((3, 0))), 0.5, axis=1)

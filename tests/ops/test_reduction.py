@@ -94,6 +94,64 @@ def test_gradients_of_what_was_broadcast_accumulate_in_double_precision(shape):
     assert np.max(np.abs(bias.grad - exact) / exact) <= 1e-6
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(200, 0), (200, 3, 0), (0, 3), (0, 0)])
+def test_what_was_broadcast_may_have_no_elements(shape, dtype):
+    bias = tn.tensor(np.zeros(shape[1:], dtype), requires_grad=True)
+    (np.zeros(shape, dtype) + bias).sum().backward()
+    assert bias.grad.shape == shape[1:]
+    assert not bias.grad.any()
+
+
+MANY = 70_000
+"""More than the largest float16, 65,504: as a number beside a float16 it is infinite."""
+LABELS = np.zeros(MANY, np.int64)
+OVER_MANY = {
+    "mean": np.mean,
+    "mean along an axis": lambda x: np.mean(x.reshape(1, MANY), axis=1).sum(),
+    "average": np.average,
+    "weighted": lambda x: np.average(x, weights=np.ones(MANY, x.dtype)),
+    "weighted by integers": lambda x: np.average(x, weights=np.ones(MANY, int)),
+    "nanmean": np.nanmean,
+    "median": np.median,
+    "var": lambda x: np.var(x * 8),
+    "std": lambda x: np.std(x * 8),
+    "cov": lambda x: np.cov(x),
+    "norm": lambda x: np.linalg.norm(x),
+    "p-norm": lambda x: np.linalg.norm(x, 3),
+    "logsumexp": tn.logsumexp,
+    "softmax": lambda x: (tn.softmax(x) * x).sum(),
+    "log_softmax": lambda x: tn.log_softmax(x)[0],
+    "max of ties": lambda x: np.max(np.round(x)),
+    "mse": lambda x: tn.nn.losses.mse(x, np.zeros(MANY)),
+    "cross_entropy": lambda x: tn.nn.losses.cross_entropy(np.stack([x, -x], axis=1), LABELS),
+    "cross_entropy of some": lambda x: tn.nn.losses.cross_entropy(
+        np.stack([x, -x], axis=1), np.where(np.arange(MANY) < 66_000, LABELS, -1), ignore_index=-1
+    ),
+    "cross_entropy of classes": lambda x: tn.nn.losses.cross_entropy(x.reshape(1, MANY), LABELS[:1]),
+    "nll": lambda x: tn.nn.losses.nll(x[:, None], LABELS),
+}
+
+
+@pytest.mark.parametrize("name", OVER_MANY)
+def test_half_precision_counts_beyond_its_largest_number(name):
+    values = np.random.default_rng(0).uniform(0.5, 1.5, MANY).astype(np.float16)
+    half, wide = (tn.tensor(values.astype(dtype), requires_grad=True) for dtype in (np.float16, np.float64))
+    y, expected = (OVER_MANY[name](x) for x in (half, wide))
+    y.backward(np.float16(1000))
+    expected.backward(np.float64(1000))
+    assert y.dtype == half.grad.dtype == np.float16
+    assert y.item() == pytest.approx(expected.item(), rel=2e-3)
+    np.testing.assert_allclose(half.grad, wide.grad, rtol=1e-2, atol=2e-3 * np.abs(wide.grad).max())
+
+
+def test_half_precision_has_second_derivatives_over_many_elements():
+    x = tn.tensor(np.full(MANY, 0.5, np.float16), requires_grad=True)
+    first = tn.gradients(np.mean(x * x), x, cotangent=np.float16(1000), create_graph=True)
+    second = tn.gradients(first, x, cotangent=np.ones(MANY, np.float16))
+    np.testing.assert_allclose(second.data, np.full(MANY, 2000 / MANY), rtol=2e-3)
+
+
 @pytest.mark.case("H069")
 def test_half_precision_accumulates_in_single_precision():
     ones = tn.tensor(np.ones(70_000, np.float16), requires_grad=True)

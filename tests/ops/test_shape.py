@@ -73,3 +73,15 @@ def test_full_like_has_the_dtype_and_shape_of_its_model():
         np.testing.assert_array_equal(y.data, expected)
         np.testing.assert_array_equal(np.signbit(y.data), np.signbit(expected))
     assert np.full_like(tn.tensor([1, 2]), 2.7).tolist() == [2, 2]
+
+
+def test_a_number_is_repeated_as_a_vector_of_one():
+    check(lambda x: np.repeat(x, 3, axis=0), [2.0], [2, 2, 2], 3)
+    check(lambda x: np.repeat(x, [2], axis=-1), [2.0], [2, 2], 2)
+    with pytest.raises(IndexError):
+        np.repeat(tn.tensor(2.0), 3, axis=1)
+
+
+def test_nothing_is_padded_around_a_number():
+    check(lambda x: np.pad(x, 1), [2.0], 2, 1)
+    check(lambda x: np.pad(x, 1, mode="edge"), [2.0], 2, 1)

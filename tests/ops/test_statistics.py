@@ -22,6 +22,20 @@ def test_std_of_equal_elements_has_no_gradient():
     check(np.std, [[2.0, 2.0, 2.0]], 0, [0, 0, 0])
 
 
+@pytest.mark.parametrize("x", [[3.5], [2.0, 2.0, 2.0], [0.0, 0.0]], ids=str)
+def test_std_of_equal_elements_has_no_second_derivative_either(x):
+    x = np.array(x)
+    np.testing.assert_array_equal(tn.hessian(np.std)(x).data, np.zeros((x.size, x.size)))
+    third = tn.jacobian(tn.hessian(np.std))(x)
+    np.testing.assert_array_equal(third.data, np.zeros((x.size,) * 3))
+    np.testing.assert_allclose(tn.hessian(np.var)(x).data, (np.eye(x.size) - 1 / x.size) * 2 / x.size)
+    table = np.stack([np.full(3, 2.0), [1.0, 2.0, 4.0]])
+    with np.errstate(all="raise"):
+        rows = tn.hessian(lambda t: np.std(t, axis=1).sum())(table).data
+    assert not rows[0].any()
+    np.testing.assert_allclose(rows[1, :, 1], tn.hessian(np.std)(table[1]).data)
+
+
 def test_missing_values_have_the_gradient_zero():
     x = np.array([[1.0, np.nan, 3.0], [np.nan, np.nan, 5.0]])
     check(np.nansum, [x], 9, [[1, 0, 1], [0, 0, 1]])

@@ -72,6 +72,20 @@ def test_a_branch_that_is_not_taken_has_no_second_derivative(name):
     np.testing.assert_array_equal(second.data, np.zeros(len(places)))
 
 
+def test_a_product_of_infinities_is_not_kept_out_of_a_branch_but_xlogy_is():
+    x, y, slope = [0.0, -1.0, 2.0], [0, 0, 2 * math.log(2)], 1 + math.log(2)
+    check(lambda x: np.where(x > 0, x * np.log(x), 0.0), [x], y, [math.nan, math.nan, slope])
+    check(lambda x: np.where(x > 0, tn.xlogy(x, x), 0.0), [x], y, [0, 0, slope])
+    check(lambda x: np.where(x > 0, tn.product(x, np.log(x)), 0.0), [x], y, [0, 0, slope])
+    check(lambda x: np.where(x > 0, x * np.log(np.where(x > 0, x, 1.0)), 0.0), [x], y, [0, 0, slope])
+
+
+def test_a_quotient_of_infinities_is_kept_out_of_a_branch():
+    a = np.array([1.0, np.inf])
+    check(lambda b: np.where(b > 0, a / b, 0.0), [[2.0, -1.0]], [0.5, 0], [-0.25, 0])
+    check(lambda b: np.where(np.array([True, False]), a / b, 0.0), [[2.0, 3.0]], [0.5, 0], [-0.25, 0])
+
+
 @pytest.mark.case("H046")
 def test_where_gives_an_operand_that_stands_on_both_sides_all():
     check(lambda x: np.where(x > 0, x, x), [[-1.0, 0.0, 2.0]], [-1, 0, 2], [1, 1, 1])

@@ -69,3 +69,15 @@ def test_a_parameter_without_a_gradient_beside_others_is_left_out():
     w.grad = np.array([3.0], np.float32)
     assert clip_grad_norm([other, w], 1.0) == 3
     assert other.grad is None
+
+
+def test_gradients_are_clipped_together_whatever_numpy_does_on_errors():
+    ends = []
+    for error in ("ignore", "raise"):
+        ws = [tn.tensor(np.zeros(2), requires_grad=True) for _ in range(3)]
+        for w, g in zip(ws, (1e-300, 1e150, 1e-170), strict=True):
+            w.grad = np.full(2, g)
+        with np.errstate(all=error):
+            clip_grad_norm(ws, 1e-10)
+        ends.append([w.grad for w in ws])
+    np.testing.assert_array_equal(*ends)

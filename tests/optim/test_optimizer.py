@@ -4,6 +4,7 @@ import copy
 import functools
 import math
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -47,6 +48,58 @@ def test_an_optimizer_of_ones_own_is_a_rule_its_slots_and_its_options():
 
     kind = adagrad()
     check_optimizer(lambda ps: kind(ps, 0.1, eps=1e-6), formula)
+
+
+EXTREMES = [1e-30, 1e-45, 1e30, np.inf, np.nan, 0.0]
+"""Gradients whose squares, in float32, underflow, overflow or are no numbers."""
+
+
+def after_a_step(kind, error):
+    """Return the parameters and the state after one step, while NumPy does so on errors of numbers."""
+    ws = [tn.tensor(np.full(2, 1e-20, np.float32), requires_grad=True) for _ in EXTREMES]
+    optimizer = kind(ws)
+    for w, gradient in zip(ws, EXTREMES, strict=True):
+        w.grad = np.full(2, gradient, np.float32)
+    with np.errstate(all=error):
+        optimizer.step()
+    return [*(w.data for w in ws), *optimizer.state_dict().values()]
+
+
+KINDS = {
+    "SGD": lambda ws: SGD(ws, lr=1e-30),
+    "SGD with momentum": lambda ws: SGD(ws, lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-30),
+    "Adam": lambda ws: Adam(ws, lr=0.1),
+    "AdamW": lambda ws: AdamW(ws, lr=1e-3),
+    "one of ones own": lambda ws: adagrad()(ws, 0.1),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_update_is_whole_whatever_numpy_does_on_errors(kind):
+    expected = after_a_step(KINDS[kind], "ignore")
+    for error in ("raise", "warn"):
+        for a, b in zip(after_a_step(KINDS[kind], error), expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_a_replayed_update_is_whole_whatever_numpy_does_on_errors(kind, backend):
+    ends = []
+    for error in ("ignore", "raise"):
+        w = tn.tensor(np.float32([1e-20, 1.0]), requires_grad=True)
+        optimizer = kind([w], lr=0.1)
+
+        @partial(tn.compile, backend=backend)
+        def step(x, w=w, optimizer=optimizer):
+            optimizer.zero_grad()
+            (w * x).sum().backward()
+            optimizer.step()
+
+        step(np.float32([1.0, 1.0]))
+        with np.errstate(all=error):
+            step(np.float32([1e-30, 1e30]))
+        ends.append(w.data.copy())
+    np.testing.assert_array_equal(*ends)
 
 
 def test_an_optimizer_of_ones_own_is_captured_with_its_state_and_its_options(backend):

@@ -20,6 +20,9 @@ RECORDS = {
 OURS_ALONE = {
     "quotient": "division where a zero cotangent stays zero; np.divide is compared",
     "product": "multiplication where a zero cotangent stays zero; np.multiply is compared",
+    "both": "multiplication where a zero on either side stays zero; np.multiply is compared",
+    "part": "division where a length of zero has no slope; np.divide and norms are compared",
+    "used": "matrices as they are, but infinite ones that nobody asked for; inv and solve are compared",
     "sum_to": "un-broadcasting, a duty of the engine that other libraries keep inside",
     "scatter": "the adjoint of getitem, whose gradient is compared",
     "add_along_axis": "the adjoint of take_along_axis, whose gradient is compared",

@@ -44,7 +44,7 @@ KERNELS = {
     "erf": jax.scipy.special.erf,
     "quantile": lambda x, q, **params: jnp.quantile(x, jnp.asarray(q), **params),
     "percentile": lambda x, q, **params: jnp.percentile(x, jnp.asarray(q), **params),
-    "cholesky": lambda x: jnp.linalg.cholesky(jnp.tril(x) + jnp.swapaxes(jnp.tril(x, -1), -1, -2)),
+    "cholesky": jnp.linalg.cholesky,
     "xlogy": jax.scipy.special.xlogy,
     "softmax": jax.nn.softmax,
     "log_softmax": jax.nn.log_softmax,

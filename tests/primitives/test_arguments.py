@@ -1,10 +1,13 @@
 """Calls as NumPy writes them: by position or by name, with lists beside tensors, and what is refused in which words."""
 
+import inspect
+
 import numpy as np
 import pytest
 
 import tinygrad_nn as tn
 from tinygrad_nn.errors import ArgumentError, NoGradientRule, TinygradError
+from tinygrad_nn.primitives.signature import Signature
 
 TABLE = np.array([[1.0, 2.0, 4.0], [3.0, 5.0, 7.0]], np.float32)
 
@@ -51,6 +54,38 @@ def test_positions_are_numpys_and_their_defaults_change_nothing(name):
     np.testing.assert_allclose(y.data, expected, rtol=1e-6)
     assert y.requires_grad
     assert y.shape == expected.shape
+
+
+SURPLUS = {
+    "exp": lambda t: t.exp(1),
+    "tanh": lambda t: t.tanh(2, 3),
+    "sqrt": lambda t: t.sqrt(0),
+    "absolute": lambda t: t.absolute(None),
+    "sign": lambda t: t.sign(3),
+    "an op called by its record": lambda t: tn.REGISTRY[np.multiply](t, t, t),
+    "a comparison called by its record": lambda t: tn.REGISTRY[np.greater](t, t, t),
+}
+
+
+@pytest.mark.parametrize("name", SURPLUS)
+def test_arguments_that_a_ufunc_has_no_place_for_are_refused(name):
+    with pytest.raises(
+        ArgumentError, match=r"at most [12] arguments go by position, got [23]\n  takes  x1?, "
+    ):
+        SURPLUS[name](tn.tensor(TABLE, requires_grad=True))
+
+
+def test_the_arguments_of_ufuncs_are_those_that_numpy_tells():
+    ufuncs = [f for f in vars(np).values() if isinstance(f, np.ufunc)]
+    for function in ufuncs:
+        names = Signature(function, function).names
+        try:
+            told = inspect.signature(function).parameters
+        except ValueError:  # before NumPy 2.4
+            told = names
+        assert sorted(names) == sorted(told)
+    assert len(ufuncs) > 80
+    assert np.exp(tn.tensor([0.0]), where=True, casting="same_kind").data == [1]
 
 
 WRONG = {

@@ -75,6 +75,58 @@ def test_a_wrong_rule_of_the_user_is_found(rule, message):
     assert 1 <= len(script.splitlines()) <= 10
 
 
+NARROW = {
+    "log": (np.log, lambda g, x: g / x),
+    "sqrt": (np.sqrt, lambda g, x: g / (2 * np.sqrt(x))),
+    "arcsin": (np.arcsin, lambda g, x: g / np.sqrt(1 - x * x)),
+    "log1p": (np.log1p, lambda g, x: g / (1 + x)),
+    "a power": (lambda x: x**1.5, lambda g, x: g * (1.5 * x**0.5)),
+}
+
+
+@pytest.mark.parametrize("analytic", [True, False])
+@pytest.mark.parametrize("name", NARROW)
+def test_a_right_rule_without_its_domain_is_not_called_wrong(name, analytic):
+    function, rule = NARROW[name]
+    inside = {"domain": (0.1, 0.9), "analytic": analytic}
+    op = tn.kernel(rule, name="narrow", reference=function, method=False, **inside)(lambda x: function(x))
+    tn.testing.check_op(op, max_examples=5)
+    op.domain = None
+    with pytest.raises(
+        CheckFailed, match=r"^narrow: jacobian: there is no derivative where the values are .*nan.*domain="
+    ):
+        tn.testing.check_op(op, max_examples=20)
+
+
+@pytest.mark.parametrize(
+    ("rule", "right"),
+    [
+        (lambda g, x: g[..., None, None] * x, True),
+        (lambda g, x: g[..., None, None] * np.tril(2 * x - x * np.eye(2, dtype=x.dtype)), False),
+        (lambda g, x: g[..., None, None] * 2 * x, False),
+    ],
+    ids=["both triangles", "one triangle", "twice"],
+)
+def test_a_function_of_symmetric_matrices_is_checked_along_them(rule, right):
+    def energy(x):
+        return np.sum(np.tril(x) ** 2 - np.eye(2, dtype=x.dtype) * x**2 / 2, axis=(-2, -1))
+
+    samples = lambda rng: [((np.array([[1.0, 2.0], [2.0, 5.0]]),), {})]
+    options = {"samples": samples, "symmetric": True, "broadcasts": False, "method": False}
+    op = tn.kernel(rule, name="energy", reference=energy, **options)(energy)
+    if right:
+        assert tn.testing.check_op(op, max_examples=5).nonzero
+    else:
+        with pytest.raises(CheckFailed, match="energy"):
+            tn.testing.check_op(op, max_examples=5)
+
+
+def test_a_composite_without_its_domain_is_not_called_wrong():
+    op = tn.primitives.Composite(lambda x: np.log(x) * 2, "narrow_too", reference=lambda x: 2 * np.log(x))
+    with pytest.raises(CheckFailed, match=r"^narrow_too: there is no derivative where .*nan.*domain="):
+        tn.testing.check_op(op, max_examples=20)
+
+
 def test_the_script_of_a_failure_reproduces_it():
     op = tn.op(cube, lambda g, x: g * (3.1 * x * x), reference=lambda x: x**3, method=False)
     with pytest.raises(tn.errors.GradientMismatch) as failure:

@@ -232,3 +232,14 @@ def test_gradcheck_needs_no_hypothesis():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["9", 'this check needs Hypothesis: pip install "tinygrad_nn[test]"']
+
+
+@pytest.mark.parametrize(
+    "fn", [np.log, (lambda x: np.log(x).sum(), lambda x: 1 / x)], ids=["function", "pair"]
+)
+def test_outside_of_its_domain_a_function_has_no_gradient_to_be_wrong(fn):
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(GradientMismatch, match="there is no derivative where the values are"),
+    ):
+        gradcheck(fn, np.array([-1.0, 2.0]))

@@ -19,7 +19,7 @@ from tinygrad_nn.engine.node import Leaf, Node, Source, reachable
 from tinygrad_nn.engine.watcher import Everyone
 from tinygrad_nn.errors import BadRule, GraphFreed, StaleValue
 from tinygrad_nn.ops.reduction import column_sums, sum_to
-from tinygrad_nn.primitives import Array, Params, Shape
+from tinygrad_nn.primitives import Array, Params, Shape, Shapes
 from tinygrad_nn.primitives.primitive import RuleCall
 
 
@@ -59,13 +59,19 @@ def backward(
             sums.hand_out({node: g}, gradients)
         if tell is not None:
             tell.before_rules(node, g)
-        operands, saved = node.operands, saved_by(node)
+        operands, saved, shapes = node.operands, saved_by(node), None
         for call in node.plan.calls:
             index, rule, places = call
             parent = operands[index]
             if parent.requires_grad if needs is None else parent in needs:
                 # Most rules are simple, and spelled out here: it saves a call. _run does the same.
-                r = rule.function(g, saved[places[0]]) if rule.simple else _run(call, g, saved, node)
+                if rule.simple:
+                    r = rule.function(g, saved[places[0]])
+                else:
+                    if shapes is None and rule.wants_shapes:
+                        # Once for all operands, of which there may be thousands.
+                        shapes = tuple([getattr(x, "shape", ()) for x in operands])
+                    r = _run(call, g, saved, node, shapes)
                 if type(r) is not np.ndarray or r.shape != parent.shape or r.dtype is not parent.dtype:
                     r = sums.unbroadcast(r, parent.shape, parent.dtype, node, index)
                 if tell is not None:
@@ -80,7 +86,7 @@ def backward(
     return gradients
 
 
-def _run(call: RuleCall, g: Array, saved: Sequence[Any], node: Node) -> Any:
+def _run(call: RuleCall, g: Array, saved: Sequence[Any], node: Node, shapes: Shapes | None) -> Any:
     """Call the rule of one operand with what it asks for."""
     index, rule, places = call
     if rule.plain or not (node.params or rule.wants_shapes or rule.wants_index):
@@ -90,7 +96,6 @@ def _run(call: RuleCall, g: Array, saved: Sequence[Any], node: Node) -> Any:
         if len(places) == 2:
             return rule.function(g, saved[places[0]], saved[places[1]])
         return rule.function(g, *[saved[k] for k in places])
-    shapes = tuple([getattr(x, "shape", ()) for x in node.operands]) if rule.wants_shapes else None
     return rule.function(g, *[saved[k] for k in places], **rule.keywords_for(node.params, shapes, index))
 
 

@@ -28,6 +28,12 @@ def tell_of_assignment(tensor: Any, array: Array) -> None:
             tracer.on_assign(tensor)
 
 
+def tell_of_copy(source: Any, copied: Any) -> None:
+    """Tell tracers that an array is a copy of another tensor's, which a replay has to make again."""
+    for tracer in context.current().tracers:
+        tracer.on_copy(source, copied._data)
+
+
 class Conversions:
     """The part of Tensor that reads its array and its node and makes no new tensors."""
 

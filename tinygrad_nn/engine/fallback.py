@@ -45,7 +45,24 @@ def _no_rule(function: Any) -> str:
     return f"{name} has no derivative rule\n  hint   without gradient: {name}(t.detach(), ...); {hint}"
 
 
-_PROPERTIES = frozenset({np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type})
+_PROPERTIES = frozenset(
+    {
+        np.shape,
+        np.ndim,
+        np.size,
+        np.iscomplexobj,
+        np.isrealobj,
+        np.result_type,
+        np.common_type,
+        np.einsum_path,
+        np.may_share_memory,
+        np.shares_memory,
+        np.diag_indices_from,
+        np.tril_indices_from,
+        np.triu_indices_from,
+    }
+)
+"""Functions that look at shapes, dtypes and memory, not at values."""
 _POSITIONS = frozenset(
     {
         np.nonzero,
@@ -53,8 +70,20 @@ _POSITIONS = frozenset(
         np.argwhere,
         np.digitize,
         np.argpartition,
+        np.nanargmax,
+        np.nanargmin,
         np.lexsort,
         np.isin,
+        np.isreal,
+        np.iscomplex,
+        np.array_equiv,
+        np.histogram,
+        np.histogram2d,
+        np.histogramdd,
+        np.linalg.matrix_rank,
+        np.array_repr,
+        np.array_str,
+        np.array2string,
     }
 )
-"""Functions whose results are places or truths, in plain arrays: no gradient could come back through them."""
+"""Functions whose results are places, truths, counts or text, plain: no gradient could come back through them."""

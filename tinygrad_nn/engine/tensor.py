@@ -12,7 +12,13 @@ from tinygrad_nn import context
 from tinygrad_nn.context import DEFAULT, SCOPE, STATE
 from tinygrad_nn.engine.backward import OnTensors, commit
 from tinygrad_nn.engine.backward import backward as run_backward
-from tinygrad_nn.engine.conversions import Conversions, seed_like, tell_of_assignment, tell_tracers
+from tinygrad_nn.engine.conversions import (
+    Conversions,
+    seed_like,
+    tell_of_assignment,
+    tell_of_copy,
+    tell_tracers,
+)
 from tinygrad_nn.engine.failures import worded
 from tinygrad_nn.engine.fallback import without_rule
 from tinygrad_nn.engine.methods import Methods
@@ -139,6 +145,7 @@ class Tensor(Methods, Conversions):
 
     Raises:
         DtypeError: complex, object, string or masked data; an integer tensor that requires grad.
+        NoGradientRule: `data` is a tensor that requires grad, which `t.copy()` copies and `t.detach()` cuts off.
 
     Example:
         >>> x = Tensor([1.0, 2.0], requires_grad=True)
@@ -160,13 +167,18 @@ class Tensor(Methods, Conversions):
         dtype: DTypeLike | None = None,
         name: str | None = None,
     ) -> None:
+        if isinstance(data, Tensor) and data.requires_grad:
+            raise NoGradientRule(
+                "tn.tensor takes the values alone: of a tensor that requires grad it would lose the gradient\n"
+                "  hint   with gradient: t itself, or t.copy()\n"
+                "         without gradient: t.detach(), or for a copy tn.tensor(t.detach())"
+            )
         array = data._data if isinstance(data, Tensor) else as_array(data, dtype)
         self._data = np.array(array if dtype is None else as_array(array, dtype), copy=True, order="K")
         self._node = None
         _make_leaf(self, requires_grad, name)
         if isinstance(data, Tensor):
-            for tracer in context.current().tracers:
-                tracer.on_copy(data, self._data)
+            tell_of_copy(data, self)
 
     # What a tensor is
 
@@ -311,7 +323,8 @@ class Tensor(Methods, Conversions):
 
     def __deepcopy__(self, memo: dict[int, object]) -> Tensor:
         _, (_, requires_grad, name, grad) = self.__reduce__()
-        memo[id(self)] = copied = Tensor(self, requires_grad=requires_grad, name=name)
+        memo[id(self)] = copied = Tensor(self._data, requires_grad=requires_grad, name=name)
+        tell_of_copy(self, copied)
         if grad is not None:
             copied.grad = grad.copy()
         return copied

@@ -16,6 +16,7 @@ from tinygrad_nn.ops.activation import log_softmax, xlogy
 from tinygrad_nn.ops.arithmetic import product
 from tinygrad_nn.ops.elementwise import absolute
 from tinygrad_nn.ops.indexing import where
+from tinygrad_nn.ops.reduction import in_single
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.primitives.operands import as_array
 
@@ -38,8 +39,13 @@ def _reduce(losses: Tensor, reduction: Reduction, mask: Tensor | Array | None = 
     if reduction == "sum":
         return losses.sum()
     if mask is not None:
-        return losses.sum() / mask.sum()
+        return _mean_of_some(losses, mask)
     return losses.mean() if losses.size else losses.sum() / 0.0
+
+
+@in_single
+def _mean_of_some(losses: Tensor, mask: Tensor | Array) -> Tensor:
+    return losses.sum() / mask.sum()
 
 
 def _targets(who: str, predictions: Tensor, targets: Operand) -> Tensor | Array:

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from tinygrad_nn.ops.arithmetic import in_one_dtype, product, quotient
-from tinygrad_nn.ops.reduction import logsumexp, sum_
+from tinygrad_nn.ops.arithmetic import floating, in_one_dtype, product, quotient
+from tinygrad_nn.ops.reduction import logsumexp, wide_sum
 from tinygrad_nn.ops.samples import cases, each, wide
 from tinygrad_nn.ops.special import erf
 from tinygrad_nn.primitives import Array, Axis, kernel
@@ -19,7 +19,7 @@ _AXES = cases(
 )
 
 
-@kernel(lambda g, y: g * y * (1 - y), reference=lambda x: 1 / (1 + np.exp(-x)))
+@kernel(lambda g, y: product(g, y * (1 - y)), reference=lambda x: 1 / (1 + np.exp(-x)))
 # As a decorator, errstate costs half of what it costs as a block.
 @np.errstate(over="ignore")
 def sigmoid(x: Array) -> Array:
@@ -29,7 +29,7 @@ def sigmoid(x: Array) -> Array:
         >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
         array([0. , 0.5, 1. ])
     """
-    y = np.exp(np.negative(x))
+    y = np.exp(np.negative(floating(x)))
     y += 1
     return np.reciprocal(y)
 
@@ -42,7 +42,7 @@ def relu(x: Array) -> Array:
     return np.maximum(x, 0)
 
 
-@kernel(lambda g, x: g * sigmoid(x), reference=lambda x: np.log(1 + np.exp(x)))
+@kernel(lambda g, x: product(g, sigmoid(x)), reference=lambda x: np.log(1 + np.exp(x)))
 def softplus(x: Array) -> Array:
     """log(1 + exp(x)), a smooth relu.
 
@@ -50,12 +50,14 @@ def softplus(x: Array) -> Array:
         >>> softplus(np.array([-1000.0, 0.0, 1000.0]))
         array([0.00000000e+00, 6.93147181e-01, 1.00000000e+03])
     """
+    x = floating(x)
     return np.maximum(x, 0) + np.log1p(np.exp(np.minimum(x, -x)))
 
 
-@kernel(lambda g, x: g * sigmoid(-x), reference=lambda x: -np.log(1 + np.exp(-x)))
+@kernel(lambda g, x: product(g, sigmoid(-x)), reference=lambda x: -np.log(1 + np.exp(-x)))
 def log_sigmoid(x: Array) -> Array:
     """log(sigmoid(x)) = -softplus(-x), which does not lose small probabilities."""
+    x = floating(x)
     return np.minimum(x, 0) - np.log1p(np.exp(np.minimum(x, -x)))
 
 
@@ -83,15 +85,23 @@ def elu(x: Array, *, alpha: float = 1.0) -> Array:
     return np.where(x > 0, x, np.expm1(np.minimum(x, 0)) * float(alpha))
 
 
+# Beyond, sigmoid is 0 to the last bit, and 0 times infinity would be NaN.
+_FAR = -1e4
+
+
 @kernel(
-    lambda g, x, s: g * (s * (1 + x * (1 - s))),
+    lambda g, y, s: product(g, s + product(1 - s, y)),
     residuals={"s": lambda x: sigmoid(x)},
     reference=lambda x: x / (1 + np.exp(-x)),
 )
 def silu(x: Array) -> tuple[Array, Array]:
     """Return x * sigmoid(x), also called swish (Elfwing et al., 2017, arXiv:1702.03118)."""
     s = sigmoid.function(x)
-    return x * s, s
+    return np.maximum(x, _FAR) * s, s
+
+
+# Beyond, the normal distribution and its approximation are 0 or 1 to the last bit.
+_END = 10.0
 
 
 def _normal_cdf(x: Array) -> Array:
@@ -103,7 +113,7 @@ def _normal_pdf(x: Array) -> Array:
 
 
 @kernel(
-    lambda g, x, p: g * (p + x * _normal_pdf(x)),
+    lambda g, x, p: product(g, p + product(_normal_pdf(x), x)),
     residuals={"p": _normal_cdf},
     reference=lambda x: x * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2))) / 2,
     analytic=False,
@@ -111,7 +121,7 @@ def _normal_pdf(x: Array) -> Array:
 def gelu(x: Array) -> tuple[Array, Array]:
     """Return x * P(X <= x) for a standard normal X (Hendrycks and Gimpel, 2016, arXiv:1606.08415)."""
     p = _normal_cdf(x)
-    return x * p, p
+    return np.maximum(x, -_END) * p, p
 
 
 _CUBIC = 0.044715
@@ -119,29 +129,29 @@ _SCALE = math.sqrt(2 / math.pi)
 
 
 def _tanh_cdf(x: Array) -> Array:
-    # Beyond, tanh is 1 to the last bit, and the cube would overflow.
-    z = np.clip(x, -10, 10)
+    # The cube would overflow.
+    z = np.clip(x, -_END, _END)
     return 0.5 + 0.5 * np.tanh(_SCALE * (z + _CUBIC * z * z * z))
 
 
 def _tanh_slope(x: Array) -> Array:
-    z = np.clip(x, -10, 10)
+    z = np.clip(x, -_END, _END)
     return _SCALE * (1 + 3 * _CUBIC * z * z)
 
 
 @kernel(
-    lambda g, x, p: g * (p + x * (2 * p * (1 - p) * _tanh_slope(x))),
+    lambda g, x, p: product(g, p + product(2 * p * (1 - p) * _tanh_slope(x), x)),
     residuals={"p": _tanh_cdf},
     reference=lambda x: x / 2 * (1 + np.tanh(_SCALE * (x + _CUBIC * x**3))),
 )
 def gelu_tanh(x: Array) -> tuple[Array, Array]:
     """gelu with a tanh in place of the normal distribution: faster, and less than 0.0005 away."""
     p = _tanh_cdf(x)
-    return x * p, p
+    return np.maximum(x, -_END) * p, p
 
 
 @kernel(
-    lambda g, a, b: product(g, np.log(np.where((a == 0) & (b == 0), np.ones_like(g), b))),
+    lambda g, a, b: product(g, np.log(np.where((a == 0) & (b <= 0), np.ones_like(g), b))),
     lambda g, a, b: quotient(product(g, a), b),
     reference=lambda a, b: np.where(a == 0, 0, a * np.log(np.where(a == 0, 1, b))),
     domain=((-3, 3), (0.1, 9)),
@@ -153,7 +163,7 @@ def xlogy(a: Array, b: Array) -> Array:
 
 
 @kernel(
-    lambda g, y, *, axis=-1: y * (g - np.sum(g * y, axis=axis, keepdims=True)),
+    lambda g, y, *, axis=-1: product(g - np.sum(product(g, y), axis=axis, keepdims=True), y),
     reference=lambda x, axis=-1: np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True),
     samples=_AXES,
 )
@@ -164,13 +174,14 @@ def softmax(x: Array, *, axis: Axis = -1) -> Array:
         >>> softmax(np.array([1000.0, 1000.0]))
         array([0.5, 0.5])
     """
-    y = np.exp(x - np.maximum.reduce(x, axis, keepdims=True))
-    y /= sum_.function(y, axis, keepdims=True)
+    x = floating(x)
+    y = np.exp(x - np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf))
+    y /= wide_sum(y, axis, keepdims=True)
     return y
 
 
 @kernel(
-    lambda g, y, *, axis=-1: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True),
+    lambda g, y, *, axis=-1: g - product(np.sum(g, axis=axis, keepdims=True), np.exp(y)),
     reference=lambda x, axis=-1: np.log(np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True)),
     samples=_AXES,
 )

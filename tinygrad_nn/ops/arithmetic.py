@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 
@@ -19,11 +20,21 @@ def in_one_dtype(a: Array, b: Array) -> tuple[Array, Array]:
     return np.asarray(a, dtype), np.asarray(b, dtype)
 
 
-def _zero_where(a: Array, r: Array) -> Array:
-    # A sum is NaN as soon as one term is, and cheaper than looking at every element.
-    if np.isfinite(np.add.reduce(r, axis=None)):
-        return r
-    return np.where(a == 0, np.zeros((), r.dtype), r)
+def floating(x: Array) -> Array:
+    """Return x, integers and bools in double precision: small ones would overflow, and -x of unsigned ones wraps."""
+    x = np.asarray(x)
+    return x.astype(np.float64) if x.dtype.kind in "iub" else x
+
+
+_INFINITY = math.inf
+
+
+def all_finite(r: Array) -> np.bool:
+    """Tell whether an array has neither infinities nor NaN."""
+    # A sum of squares is infinite or NaN as soon as one term is, and much cheaper than a look at every element.
+    flat = r.ravel("K")
+    finite: np.bool = abs(flat.dot(flat)) < _INFINITY
+    return finite
 
 
 @kernel(
@@ -31,18 +42,41 @@ def _zero_where(a: Array, r: Array) -> Array:
 )
 def product(a: Array, b: Array) -> Array:
     """a * b, and 0 wherever a is 0, also where b is infinite or NaN: a zero cotangent stays zero."""
-    return _zero_where(a, a * b)
+    y = np.multiply(a, b)
+    return y if all_finite(y) else np.where(a == 0, np.zeros((), y.dtype), y)
+
+
+@kernel(
+    lambda g, b: both(g, b), lambda g, a: both(g, a), reference=lambda a, b: np.where(a * b == 0, 0, a * b)
+)
+def both(a: Array, b: Array) -> Array:
+    """a * b, and 0 wherever one of them is 0: the cotangent of a cotangent that may be zero itself."""
+    y = np.multiply(a, b)
+    return y if all_finite(y) else np.where((a == 0) | (b == 0), np.zeros((), y.dtype), y)
 
 
 @kernel(
     lambda g, b: quotient(g, b),
-    lambda g, a, b: -quotient(product(quotient(a, b), g), b),
+    lambda g, a, b: -quotient(both(quotient(a, b), g), b),
     reference=lambda a, b: np.where(a == 0, 0, a / b),
     domain=NONZERO_DIVISOR,
 )
 def quotient(a: Array, b: Array) -> Array:
     """a / b, and 0 wherever a is 0, also where b is 0 or NaN: a zero cotangent stays zero."""
-    return _zero_where(a, a / b)
+    y = np.divide(a, b)
+    return y if all_finite(y) else np.where(a == 0, np.zeros((), y.dtype), y)
+
+
+@kernel(
+    lambda g, b: part(g, b),
+    lambda g, a, b: -part(both(part(a, b), g), b),
+    reference=lambda a, b: np.where((a == 0) | (b == 0), 0, a / b),
+    domain=NONZERO_DIVISOR,
+)
+def part(a: Array, b: Array) -> Array:
+    """a / b, and 0 wherever a or b is 0: what a length changes with one of its parts, nothing at 0, in every order."""
+    y = np.divide(a, b)
+    return y if all_finite(y) else np.where((a == 0) | (b == 0), np.zeros((), y.dtype), y)
 
 
 add = op(np.add, lambda g: g, lambda g: g, linear=True)
@@ -51,7 +85,7 @@ multiply = op(np.multiply, lambda g, b: g * b, lambda g, a: g * a)
 divide = op(
     np.divide,
     lambda g, b: quotient(g, b),
-    lambda g, a, b: -quotient(quotient(g, b) * a, b),
+    lambda g, a, b: -quotient(product(quotient(g, b), a), b),
     domain=NONZERO_DIVISOR,
 )
 negative = op(np.negative, lambda g: -g, linear=True)
@@ -88,15 +122,15 @@ power = _power(np.power, operator.pow)
 float_power = _power(np.float_power, _float_power, np.float_power)
 hypot = op(
     np.hypot,
-    lambda g, a, y: product(g, quotient(a, y)),
-    lambda g, b, y: product(g, quotient(b, y)),
+    lambda g, a, y: product(g, part(a, y)),
+    lambda g, b, y: product(g, part(b, y)),
     analytic=False,
     kinks=lambda a, b: np.hypot(a, b),
 )
 arctan2 = op(
     np.arctan2,
-    lambda g, a, b: product(g, quotient(quotient(b, np.hypot(a, b)), np.hypot(a, b))),
-    lambda g, a, b: -product(g, quotient(quotient(a, np.hypot(a, b)), np.hypot(a, b))),
+    lambda g, a, b: product(g, part(part(b, np.hypot(a, b)), np.hypot(a, b))),
+    lambda g, a, b: -product(g, part(part(a, np.hypot(a, b)), np.hypot(a, b))),
     analytic=False,
     domain=((0.3, 3), (-3, 3)),
 )
@@ -116,8 +150,8 @@ logaddexp2 = op(
 )
 vecdot = op(
     np.vecdot,
-    lambda g, b: g[..., None] * b,
-    lambda g, a: g[..., None] * a,
+    lambda g, b: product(g[..., None], b),
+    lambda g, a: product(g[..., None], a),
     # It conjugates complex operands.
     analytic=False,
     samples=cases([(2, 0), (0,), {}, each((2, 3), (4, 1, 3)), (2, 3), {}, each((3,), (2, 3), (0, 3)), (3,)]),

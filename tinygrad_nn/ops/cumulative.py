@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from tinygrad_nn.ops.arithmetic import product
 from tinygrad_nn.ops.indexing import along
 from tinygrad_nn.ops.reduction import restore
 from tinygrad_nn.ops.samples import REDUCTIONS, SCALAR, cases, each
@@ -99,7 +100,7 @@ def _others(x: Array, axis: Axis) -> Array:
 
 prod = op(
     np.prod,
-    lambda g, x, *, axis=None, keepdims=False: restore(g, axis, keepdims) * _others(x, axis),
+    lambda g, x, *, axis=None, keepdims=False: product(restore(g, axis, keepdims), _others(x, axis)),
     samples=cases(*REDUCTIONS, SCALAR),
 )
 

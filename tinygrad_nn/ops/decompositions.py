@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinygrad_nn.errors import MatrixError, NoGradientRule
-from tinygrad_nn.ops.linalg import check_square, turned
+from tinygrad_nn.ops.linalg import check_square, turned, used
 from tinygrad_nn.ops.samples import cases, covariance, each
 from tinygrad_nn.primitives import Array, composite, kernel, op
 
@@ -21,20 +21,27 @@ def _lower(m: Array) -> Array:
 
 
 def _cholesky_rule(g: Array, y: Array) -> Array:
-    """Phi(L.T G) between two inverses (Murray 2016, arXiv:1602.07527), for the triangle that NumPy reads."""
-    upper = turned(y)
+    """Phi(L.T G) between two inverses (Murray 2016, arXiv:1602.07527), for both triangles alike."""
+    upper = turned(used(y, g))
     inner = np.linalg.solve(upper, _lower(upper @ g))
     outer = np.linalg.solve(upper, turned(inner))
-    return _lower(outer + turned(outer))
+    return (outer + turned(outer)) / 2
 
 
-cholesky = op(np.linalg.cholesky, _cholesky_rule, samples=_COVARIANCES, broadcasts=False, analytic=False)
+cholesky = op(
+    np.linalg.cholesky,
+    _cholesky_rule,
+    samples=_COVARIANCES,
+    broadcasts=False,
+    analytic=False,
+    symmetric=True,
+)
 
 
 def _log_det_rule(g: Array, a: Array, y: Array) -> Array:
-    """The transposed inverse, for the logarithm; a singular matrix has none, and needs none without a cotangent."""
+    """The transposed inverse, for the logarithm; where that is infinite there is none."""
     g = g[..., 1, None, None]
-    unneeded = (y[..., 0, None, None] == 0) & (g == 0)
+    unneeded = ~np.isfinite(y[..., 1, None, None]) & (g == 0)
     try:
         inverse = np.linalg.inv(np.where(unneeded, np.eye(np.shape(a)[-1], dtype=a.dtype), a))
     except np.linalg.LinAlgError:

@@ -20,8 +20,10 @@ def _explicit(subscripts: str, ranks: list[int]) -> str:
         >>> _explicit("...i,i", [3, 1])
         'YZi,i->YZ'
     """
-    inputs, arrow, output = subscripts.replace(" ", "").partition("->")
+    inputs, arrow, output = (part.replace(" ", "") for part in subscripts.partition("->"))
     terms = inputs.split(",")
+    if any(term.count("...") > 1 for term in (*terms, output)):
+        raise ShapeError(f"einsum: {subscripts!r} has two ellipses in one term")
     if len(terms) != len(ranks):
         raise ShapeError(f"einsum: {subscripts!r} is for {len(terms)} operands, got {len(ranks)}")
     extra = [rank - len(term.replace("...", "")) for term, rank in zip(terms, ranks, strict=True)]
@@ -30,6 +32,11 @@ def _explicit(subscripts: str, ranks: list[int]) -> str:
     if not arrow:
         counted = inputs.replace(",", "").replace(".", "")
         output = "..." + "".join(sorted(k for k in set(counted) if counted.count(k) == 1))
+    elif batch and "..." not in output:
+        raise ShapeError(
+            f"einsum: the axes of ... in {subscripts!r} have no place in the output\n"
+            f"  hint   {subscripts.replace(' ', '').replace('->', '->...')!r} keeps them"
+        )
     terms = [term.replace("...", batch[most - n :]) for term, n in zip(terms, extra, strict=True)]
     for term, rank in zip(terms, ranks, strict=True):
         if len(term) != rank:

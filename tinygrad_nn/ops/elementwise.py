@@ -24,7 +24,7 @@ log10 = op(np.log10, lambda g, x: quotient(g, x * math.log(10)), domain=_POSITIV
 log1p = op(np.log1p, lambda g, x: quotient(g, 1 + x), domain=(-0.9, 9))
 sqrt = op(np.sqrt, lambda g, y: quotient(g, 2 * y), domain=_POSITIVE)
 cbrt = op(np.cbrt, lambda g, y: quotient(g, 3 * y * y), domain=_POSITIVE, analytic=False)
-square = op(np.square, lambda g, x: 2 * x * g)
+square = op(np.square, lambda g, x: product(g, 2 * x))
 reciprocal = op(np.reciprocal, lambda g, x: -quotient(quotient(g, x), x), domain=_POSITIVE)
 absolute = op(np.absolute, lambda g, x: product(g, np.sign(x)), kinks={0.0: 0.0}, analytic=False)
 fabs = op(np.fabs, lambda g, x: product(g, np.sign(x)), kinks={0.0: 0.0}, analytic=False)

@@ -24,9 +24,9 @@ def _choice(function: Callable[..., Array], wins: Callable[[Array, Array], Array
 
 maximum = _choice(np.maximum, lambda p, q: p > q)
 minimum = _choice(np.minimum, lambda p, q: p < q)
-# q != q: the other one is NaN.
-fmax = _choice(np.fmax, lambda p, q: (p > q) | (q != q))
-fmin = _choice(np.fmin, lambda p, q: (p < q) | (q != q))
+# The other one may be NaN; of two, neither wins.
+fmax = _choice(np.fmax, lambda p, q: (p > q) | ((q != q) & (p == p)))
+fmin = _choice(np.fmin, lambda p, q: (p < q) | ((q != q) & (p == p)))
 
 
 def _bounds(a: Array, a_min: object = np._NoValue, a_max: object = np._NoValue, **other: object) -> Sample:

@@ -7,8 +7,8 @@ from functools import lru_cache
 import numpy as np
 
 from tinygrad_nn.ops.activation import sigmoid, softmax
-from tinygrad_nn.ops.arithmetic import in_one_dtype
-from tinygrad_nn.ops.reduction import ones
+from tinygrad_nn.ops.arithmetic import in_one_dtype, product
+from tinygrad_nn.ops.reduction import divided, mean, ones, sum_, wide_sum
 from tinygrad_nn.ops.samples import cases, each, integers
 from tinygrad_nn.primitives import Array, kernel
 
@@ -60,8 +60,8 @@ def _plain_cross_entropy(logits: Array, labels: Array, reduction: str = "mean") 
 
 
 @kernel(
-    lambda g, d, *, reduction="mean": (
-        d * (g / len(d) if reduction == "mean" else g if reduction == "sum" else g[:, None])
+    lambda g, d, *, reduction="mean": product(
+        divided(g, len(d)) if reduction == "mean" else g if reduction == "sum" else g[:, None], d
     ),
     None,
     residuals={"d": lambda logits, labels: minus_one_hot(softmax(logits), labels)},
@@ -77,15 +77,16 @@ def cross_entropy(logits: Array, labels: Array, *, reduction: str = "mean") -> t
     chosen = _row_starts(count, classes) + (labels if labels.dtype is _INTP else labels.astype(_INTP))
     losses = -flat[chosen]
     np.exp(d, d)
-    # Several times faster than a sum along short rows.
-    total = d @ ones(classes, d.dtype.char)
+    # Several times faster than a sum along short rows; in half precision it would overflow.
+    total = d @ ones(classes, d.dtype.char) if d.itemsize > 2 else wide_sum(d, 1)
     d /= total[:, None]
     flat[chosen] -= 1
     losses += np.log(total)
     if reduction == "none":
         return losses, d
-    loss = np.add.reduce(losses)
-    return loss / len(labels) if reduction == "mean" else loss, d
+    if reduction == "mean" and losses.itemsize > 2:
+        return np.add.reduce(losses) / count, d
+    return (mean if reduction == "mean" else sum_).function(losses), d
 
 
 @kernel(
@@ -101,8 +102,8 @@ def nll(scores: Array, labels: Array) -> Array:
 
 
 @kernel(
-    lambda g, logits, targets: g * (sigmoid(logits) - targets),
-    lambda g, logits: g * -logits,
+    lambda g, logits, targets: product(g, sigmoid(logits) - targets),
+    lambda g, logits: -product(g, logits),
     reference=lambda logits, targets: (
         -targets * np.log(1 / (1 + np.exp(-logits))) - (1 - targets) * np.log(1 / (1 + np.exp(logits)))
     ),
@@ -117,7 +118,7 @@ def binary_cross_entropy_elements(logits: Array, targets: Array) -> Array:
 
 
 @kernel(
-    lambda g, d, *, delta: g * np.clip(d, -delta, delta),
+    lambda g, d, *, delta: product(g, np.clip(d, -delta, delta)),
     reference=lambda d, delta: np.where(np.abs(d) <= delta, d * d / 2, delta * (np.abs(d) - delta / 2)),
     kinks=lambda d, delta: np.abs(d) - delta,
     analytic=False,

@@ -102,14 +102,45 @@ def getitem(x: Array, *arrays: Array, index: Index) -> Array:
 )
 def scatter(g_: Array, *arrays: Array, index: Index, shape: tuple[int, ...]) -> Array:
     """Zeros of `shape` with g added wherever the index points, repeats too: the adjoint of getitem."""
-    out = np.zeros(shape, g_.dtype)
     place = _filled(index, arrays)
     # A mask points to each element once. An index is an array or, in np.take(t, 1), a plain integer.
     if all(np.asarray(array).dtype == bool for array in arrays):
+        out = np.zeros(shape, g_.dtype)
         out[place] = g_
-    else:
-        np.add.at(out, place, g_)
-    return out
+        return out
+    return _added_at(place, g_, shape)
+
+
+def _added_at(place: Index, values: Array, shape: tuple[int, ...]) -> Array:
+    """Zeros of `shape` with values added at places: many floats in double precision, which a million repeats need."""
+    dtype, size = values.dtype, math.prod(shape)
+    if dtype.char not in "efd" or (values.size <= _FEW and dtype.char != "e"):
+        out = np.zeros(shape, dtype)
+        np.add.at(out, place, values)
+        return out
+    flat = values.ravel().astype(np.float64, copy=False)
+    if size <= _SPARSE * values.size:
+        # np.add.at is several times faster on one axis than on rows.
+        numbers = place[0] if len(shape) == len(place) == 1 else np.arange(size).reshape(shape)[place]
+        total = np.zeros(size)
+        np.add.at(total, np.ravel(numbers), flat)
+        return total.astype(dtype).reshape(shape)
+    # Of all values for one place, the one that is written last collects them. Its number is written where the sum
+    # will stand: of memory this large, each page costs as much as the sum.
+    out = np.zeros(shape, np.result_type(dtype, np.float32))
+    last = out.view(f"i{out.itemsize}")
+    last[place] = np.arange(values.size).reshape(values.shape)
+    collector = last[place]
+    total = np.zeros(values.size)
+    np.add.at(total, collector.ravel(), flat)
+    out[place] = total[collector]
+    return out.astype(dtype, copy=False)
+
+
+_FEW = 64
+"""So many values add up in their own precision, with the error of a block of the engine's sums."""
+_SPARSE = 4
+"""How many times as large as the values a result is, for which only the places that get some are looked at."""
 
 
 def _condition_and_choices(condition: object, *choices: object, **named: object) -> Sample:
@@ -151,7 +182,7 @@ take = op(
 
 def put(g: Array, indices: Array, shape: tuple[int, ...], axis: int | None) -> Array:
     """Add slices of g to zeros of `shape`, where the indices along an axis say: the adjoint of take."""
-    if axis is None:
+    if axis is None or not shape:
         return np.reshape(scatter(g, indices, index=(HOLE,), shape=(math.prod(shape),)), shape)
     return scatter(g, indices, index=along(axis % len(shape), HOLE), shape=shape)
 
@@ -188,11 +219,9 @@ take_along_axis = op(
 )
 def add_along_axis(values: Array, indices: Array, *, length: int, axis: int) -> Array:
     """Zeros with the values added where the indices say: the adjoint of take_along_axis."""
-    out = np.zeros(_with_length(values.shape, axis, length), values.dtype)
-    rows = np.moveaxis(np.broadcast_to(indices, values.shape), axis, 0)
-    places = np.ogrid[tuple(slice(k) for k in rows.shape)]
-    np.add.at(np.moveaxis(out, axis, 0), (rows, *places[1:]), np.moveaxis(values, axis, 0))
-    return out
+    place = list(np.ogrid[tuple(slice(k) for k in values.shape)])
+    place[axis] = indices
+    return _added_at(tuple(place), values, _with_length(values.shape, axis, length))
 
 
 def _with_length(shape: tuple[int, ...], axis: int, length: int) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,23 @@ from tinygrad_nn.ops.indexing import along
 from tinygrad_nn.ops.samples import cases, each
 from tinygrad_nn.primitives import Array, Sample, Shapes, composite, op
 
+_latest: tuple[Shapes, int, list[int]] = ((), 0, [])
+
+
+def _bounds(shapes: Shapes, axis: int) -> list[int]:
+    """Return where arrays start and end in their concatenation; found once for all operands of a call."""
+    global _latest
+    known, axis_of_known, bounds = _latest
+    if known is not shapes or axis_of_known != axis:
+        bounds = list(accumulate((shape[axis] for shape in shapes), initial=0))
+        _latest = shapes, axis, bounds
+    return bounds
+
 
 def _part(g: Array, *, i: int, shapes: Shapes, axis: int = 0) -> Array:
     """The slice of g that came from operand i."""
-    start = sum(shape[axis] for shape in shapes[:i])
-    return g[along(axis % len(shapes[i]), slice(start, start + shapes[i][axis]))]
+    bounds = _bounds(shapes, axis)
+    return g[along(axis % len(shapes[i]), slice(bounds[i], bounds[i + 1]))]
 
 
 def _sequence(arrays: Iterable[Array], axis: int = 0, **other: object) -> Sample:

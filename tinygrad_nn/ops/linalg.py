@@ -12,8 +12,9 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinygrad_nn.errors import MatrixError, ShapeError
-from tinygrad_nn.ops.arithmetic import quotient
+from tinygrad_nn.ops.arithmetic import all_finite, product, quotient
 from tinygrad_nn.ops.indexing import put_back
+from tinygrad_nn.ops.reduction import sum_to
 from tinygrad_nn.ops.samples import adjoint, cases, each, regular
 from tinygrad_nn.primitives import Array, Shapes, composite, kernel, op
 
@@ -155,6 +156,11 @@ def trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
 @composite(np.diag, samples=cases([(3,), {"k": each(0, -2)}, (3, 3), {"k": 0}, each((3, 4), (1,)), {"k": 1}]))
 def diag(v: Array, k: int = 0) -> Array:
     """The diagonal of a matrix, or the matrix with a given diagonal."""
+    if np.ndim(v) not in (1, 2):
+        raise ShapeError(
+            f"diag: takes a vector or a matrix, got shape {np.shape(v)}\n"
+            "  hint   np.diagonal(t, axis1=-2, axis2=-1) for the diagonals of many matrices"
+        )
     if np.ndim(v) != 1:
         return np.diagonal(v, k)
     n = np.shape(v)[0] + abs(k)
@@ -169,21 +175,49 @@ def turned(x: Array) -> Array:
     return np.swapaxes(x, -1, -2)
 
 
-inv = _of_matrices(np.linalg.inv, lambda g, y: -(turned(y) @ g @ turned(y)), samples=_MATRICES)
+def _plainly_used(x: Array, g: Array) -> Array:
+    given = g.any(axis=(-2, -1), keepdims=True).astype(np.intp)
+    idle = sum_to.function(given, shape=(*x.shape[:-2], 1, 1)) == 0
+    idle &= ~np.isfinite(x).all(axis=(-2, -1), keepdims=True)
+    return np.where(idle, np.eye(*x.shape[-2:], dtype=x.dtype), x)
+
+
+@kernel(
+    lambda g: g,
+    # Whether there is a cotangent is no smooth question.
+    lambda g: np.zeros_like(g[..., :1, :1]),
+    promotes=False,
+    linear=True,
+    samples=cases([regular((3, 3)), regular((3, 3)), {}, (2, 3, 2), (2, 3, 4)]),
+    reference=_plainly_used,
+    method=False,
+    broadcasts=False,
+)
+def used(x: Array, cotangent: Array) -> Array:
+    """Matrices x; an identity for those that are infinite or NaN without a cotangent, whose gradient stays zero."""
+    return x if all_finite(x) else _plainly_used(x, cotangent)
+
+
+def _inv_rule(g: Array, y: Array) -> Array:
+    y = turned(used(y, g))
+    return -(y @ g @ y)
+
+
+inv = _of_matrices(np.linalg.inv, _inv_rule, samples=_MATRICES)
 
 
 def _solved(a: Array, g: Array, shape: tuple[int, ...]) -> Array:
     """Solve the transposed system for the cotangent, a vector where the right side was one."""
-    if len(shape) == 1:
-        return np.linalg.solve(turned(a), g[..., None])[..., 0]
-    return np.linalg.solve(turned(a), g)
+    columns = g[..., None] if len(shape) == 1 else g
+    columns = np.linalg.solve(turned(used(a, columns)), columns)
+    return columns[..., 0] if len(shape) == 1 else columns
 
 
 def _solve_left(g: Array, a: Array, y: Array, *, shapes: Shapes) -> Array:
     columns = _solved(a, g, shapes[1])
     if len(shapes[1]) == 1:
-        return -columns[..., None] * y[..., None, :]
-    return -(columns @ turned(y))
+        return -product(columns[..., None], y[..., None, :])
+    return -(columns @ turned(used(y, g)))
 
 
 solve = _of_matrices(
@@ -198,6 +232,7 @@ solve = _of_matrices(
 
 
 def _cofactor_rule(g: Array, a: Array, y: Array) -> Array:
+    a, y = used(a, g), used(y, g)
     inner = np.sum(g * y, axis=(-2, -1), keepdims=True) * y - y @ turned(g) @ y
     return quotient(inner, np.linalg.det(a)[..., None, None])
 
@@ -239,9 +274,12 @@ def cofactors(a: Array) -> Array:
     return np.linalg.det(a)[..., None, None] * turned(inverse)
 
 
-det = _of_matrices(
-    np.linalg.det, lambda g, a: g[..., None, None] * cofactors(a), operand_names=("a",), samples=_MATRICES
-)
+def _det_rule(g: Array, a: Array) -> Array:
+    g = g[..., None, None]
+    return g * cofactors(used(a, g))
+
+
+det = _of_matrices(np.linalg.det, _det_rule, operand_names=("a",), samples=_MATRICES)
 
 
 @composite(

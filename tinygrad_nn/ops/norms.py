@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.errors import NoGradientRule
-from tinygrad_nn.ops.arithmetic import product, quotient
-from tinygrad_nn.ops.reduction import restore, sum_
+from tinygrad_nn.ops.arithmetic import part, product
+from tinygrad_nn.ops.reduction import in_single, restore
 from tinygrad_nn.ops.samples import cases, each
 from tinygrad_nn.ops.spectral import svdvals
 from tinygrad_nn.primitives import Array, Axis, composite, kernel
@@ -25,20 +25,21 @@ _EMPTY = [(0, 3), {"axis": 1}]
 
 @kernel(
     lambda g, x, y, *, axis=None, keepdims=False: product(
-        restore(g, axis, keepdims), quotient(x, restore(y, axis, keepdims))
+        restore(g, axis, keepdims), part(x, restore(y, axis, keepdims))
     ),
     reference=lambda x, axis=None, keepdims=False: np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims)),
     samples=cases(*_VECTORS, _EMPTY),
 )
+@in_single
 def euclidean_norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """sqrt(sum(x**2)) over `axis` (all axes by default), with derivative 0 at 0."""
-    return np.sqrt(sum_.function(x * x, axis, keepdims))
+    return np.sqrt(np.add.reduce(x * x, axis, keepdims=keepdims))
 
 
 @kernel(
     lambda g, x, y, *, ord, axis=None, keepdims=False: product(
         restore(g, axis, keepdims),
-        product(np.sign(x), quotient(np.absolute(x), restore(y, axis, keepdims)) ** (ord - 1)),
+        product(np.sign(x), part(np.absolute(x), restore(y, axis, keepdims)) ** (ord - 1)),
     ),
     reference=lambda x, ord, axis=None, keepdims=False: (
         np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
@@ -47,9 +48,10 @@ def euclidean_norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Ar
     kinks={0.0: 0.0},
     samples=cases(*_VECTORS, _EMPTY, ord=each(3, 1.5)),
 )
+@in_single
 def p_norm(x: Array, *, ord: float, axis: Axis = None, keepdims: bool = False) -> Array:
     """sum(|x|**ord)**(1/ord) over `axis` (all axes by default), with derivative 0 at 0."""
-    return sum_.function(np.absolute(x) ** float(ord), axis, keepdims) ** (1 / float(ord))
+    return np.add.reduce(np.absolute(x) ** float(ord), axis, keepdims=keepdims) ** (1 / float(ord))
 
 
 @_norm(np.linalg.vector_norm, samples=cases(*_VECTORS, ord=each(2, 1, 3, np.inf, -np.inf, 0, 1.5, -1)))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinygrad_nn.errors import SettingError
+from tinygrad_nn.ops.reduction import count
 from tinygrad_nn.ops.samples import cases, each
 from tinygrad_nn.primitives import Array, Axis, composite
 from tinygrad_nn.primitives.record import Samples
@@ -37,7 +38,7 @@ _ROWS = (
 @composite(np.median, samples=cases(*_ROWS), analytic=False, method=True)
 def median(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """The middle of the sorted elements; of two in the middle, their mean. NaN where one of them is."""
-    if not np.size(a):
+    if not count(np.shape(a), _reduced(a, axis)):
         return np.mean(a, axis=axis, keepdims=keepdims)
     rows, reduced = _in_rows(a, axis)
     n = np.shape(rows)[-1]
@@ -46,12 +47,17 @@ def median(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     return np.expand_dims(middle, reduced) if keepdims else middle
 
 
+def _reduced(a: Array, axis: Axis) -> tuple[int, ...]:
+    """Return the axes that a reduction runs over, none of them negative."""
+    return tuple(range(np.ndim(a))) if axis is None else normalize_axis_tuple(axis, np.ndim(a))
+
+
 def _in_rows(a: Array, axis: Axis) -> tuple[Array, tuple[int, ...]]:
     """Return the elements that belong together, sorted along the last axis, and the axes they came from."""
-    rank = np.ndim(a)
-    reduced = tuple(range(rank)) if axis is None else normalize_axis_tuple(axis, rank)
-    others = [k for k in range(rank) if k not in reduced]
-    rows = np.reshape(np.transpose(a, (*others, *reduced)), (*[np.shape(a)[k] for k in others], -1))
+    reduced = _reduced(a, axis)
+    others = [k for k in range(np.ndim(a)) if k not in reduced]
+    shape = (*[np.shape(a)[k] for k in others], count(np.shape(a), reduced))
+    rows = np.reshape(np.transpose(a, (*others, *reduced)), shape)
     return np.sort(rows, axis=-1), reduced
 
 
@@ -62,12 +68,14 @@ def _with_shares(*shares: object) -> Samples:
 @composite(np.quantile, samples=_with_shares(0.3, [0.0, 0.6, 1.0]), analytic=False, settings=("q",))
 def quantile(a: Array, q: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """The value below which a share q of the elements lies, on a straight line between its two neighbours."""
-    _check_shares("quantile", a, q, 1)
+    _check_shares("quantile", a, q, 1, axis)
     return _quantile(a, np.asarray(q), axis, keepdims)
 
 
-def _check_shares(name: str, a: Array, q: Array, whole: int) -> None:
-    if not np.all((np.asarray(q) >= 0) & (np.asarray(q) <= whole)) or not np.size(a):
+def _check_shares(name: str, a: Array, q: Array, whole: int, axis: Axis) -> None:
+    if not np.all((np.asarray(q) >= 0) & (np.asarray(q) <= whole)) or not count(
+        np.shape(a), _reduced(a, axis)
+    ):
         raise SettingError(
             f"{name}: shares from 0 to {whole} of at least one element, got q={q} of shape {np.shape(a)}"
         )
@@ -88,7 +96,7 @@ def _quantile(a: Array, q: Array, axis: Axis, keepdims: bool) -> Array:
 @composite(np.percentile, samples=_with_shares(30.0, [0.0, 60.0, 100.0]), analytic=False, settings=("q",))
 def percentile(a: Array, q: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """The value below which q percent of the elements lie."""
-    _check_shares("percentile", a, q, 100)
+    _check_shares("percentile", a, q, 100, axis)
     return _quantile(a, np.asarray(q) / 100, axis, keepdims)
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from tinygrad_nn.ops.arithmetic import floating, product
 from tinygrad_nn.ops.indexing import put_back
 from tinygrad_nn.ops.samples import REDUCTIONS, SCALAR, cases, each
 from tinygrad_nn.primitives import Array, Axis, Primitive, kernel, op
 
+F = TypeVar("F", bound=Callable[..., Any])
 _CALLS = cases(*REDUCTIONS, SCALAR)
 
 
@@ -33,8 +35,36 @@ def count(shape: tuple[int, ...], axis: Axis) -> int:
     return math.prod(shape[k] for k in (axis if isinstance(axis, tuple) else (axis,)))
 
 
+LARGEST_HALF = 65504
+"""The largest float16; a larger Python number beside one is infinite."""
+
+
+def divided(x: Array, count: float) -> Array:
+    """x / count, in two steps where float16 has no such count."""
+    if count > LARGEST_HALF and x.dtype.char == "e":
+        root = math.sqrt(count)
+        return x / root / root
+    return x / count
+
+
+def in_single(function: F) -> F:
+    """Have float16 computed in float32: half precision is for storing numbers, not for adding or counting them."""
+
+    @wraps(function)
+    def call(x: Any, *args: Any, **params: Any) -> Any:
+        if getattr(x, "dtype", None) != np.float16 or "dtype" in params:
+            return function(x, *args, **params)
+        return function(x.astype(np.float32), *args, **params).astype(x.dtype)
+
+    return cast(F, call)
+
+
+def wide_sum(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Sum along axes, float16 to float32."""
+    return np.add.reduce(x, axis, keepdims=keepdims, dtype=np.float32 if x.dtype.char == "e" else None)
+
+
 def _sum(x: Array, axis: Axis = None, keepdims: bool = False, **other: Any) -> Array:
-    # Half precision is for storing numbers, not for adding them.
     if x.dtype.char == "e" and "dtype" not in other:
         return np.add.reduce(x, axis, keepdims=keepdims, dtype=np.float32, **other).astype(x.dtype)
     return np.add.reduce(x, axis, keepdims=keepdims, **other)
@@ -56,7 +86,9 @@ sum_ = op(
 )
 mean = op(
     np.mean,
-    lambda g, *, shapes, axis=None, keepdims=False: restore(g, axis, keepdims) / count(shapes[0], axis),
+    lambda g, *, shapes, axis=None, keepdims=False: divided(
+        restore(g, axis, keepdims), count(shapes[0], axis)
+    ),
     call=_mean,
     linear=True,
     samples=cases(*REDUCTIONS),
@@ -67,7 +99,7 @@ def _share(g: Array, x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
     """Give the gradient to the entries that are the extremum, evenly; to the NaN where there is one."""
     # NumPy's maximum is NaN when an entry is.
     winners = (x == restore(y, axis, keepdims)) | (x != x)
-    ties = np.sum(winners, axis=axis, keepdims=True, dtype=g.dtype)
+    ties = np.sum(winners, axis=axis, keepdims=True, dtype=np.promote_types(g.dtype, np.float32))
     return np.where(winners, restore(g, axis, keepdims) / ties, 0)
 
 
@@ -86,8 +118,8 @@ min_ = _extremum(np.min, np.amin)
 
 
 @kernel(
-    lambda g, x, y, *, axis=None, keepdims=False: (
-        restore(g, axis, keepdims) * np.exp(x - restore(y, axis, keepdims))
+    lambda g, x, y, *, axis=None, keepdims=False: product(
+        restore(g, axis, keepdims), np.exp(x - restore(y, axis, keepdims))
     ),
     reference=lambda x, axis=None, keepdims=False: np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims)),
     samples=_CALLS,
@@ -99,10 +131,11 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
         >>> logsumexp(np.array([1000.0, 1000.0])) - 1000
         np.float64(0.6931471805599454)
     """
+    x = floating(x)
     top = np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore", over="ignore"):
-        y = np.log(sum_.function(np.exp(x - top), axis, keepdims=True)) + top
+        y = (np.log(wide_sum(np.exp(x - top), axis, keepdims=True)) + top).astype(x.dtype, copy=False)
     return y if keepdims else np.squeeze(y, axis=axis if axis is not None else tuple(range(np.ndim(x))))
 
 
@@ -139,7 +172,7 @@ def column_sums(x: Array) -> Array:
     if x.dtype.char != "f":
         return np.add.reduce(x, 0, dtype=np.float64 if x.dtype.char == "e" else None).astype(x.dtype)
     whole = rows - rows % _BLOCK
-    blocks = ones(_BLOCK, "f") @ x[:whole].reshape(-1, _BLOCK, x.shape[1])
+    blocks = ones(_BLOCK, "f") @ x[:whole].reshape(whole // _BLOCK, _BLOCK, x.shape[1])
     total = np.add.reduce(blocks, axis=0, dtype=np.float64)
     total += ones(rows - whole, "f") @ x[whole:]
     return total.astype(x.dtype)

@@ -45,7 +45,7 @@ heaviside = _step(
 )
 copysign = op(
     np.copysign,
-    lambda g, a, b: np.where(np.signbit(a) == np.signbit(b), g, -g),
+    lambda g, a, b: product(g, np.sign(a) * np.copysign(1, b)),
     _zero,
     kinks=lambda a, b: a * b,
     analytic=False,

@@ -147,6 +147,8 @@ pad = op(
         g, shapes, pad_width, mode
     ),
     adapt=_padding,
+    # Of a 0-d array there are no widths, and NumPy reads () as no integers.
+    call=lambda x, pad_width, **params: np.pad(x, pad_width or 0, **params),
     samples=cases(
         [(3, 4), {"pad_width": ((1, 2), (0, 1))}, {"pad_width": ((0, 0), (2, 0)), "constant_values": 3.0}],
         [(3, 4), {"pad_width": ((1, 2), (2, 1)), "mode": each(*_REPEATING)}, (0,), {"pad_width": ((2, 1),)}],
@@ -168,6 +170,9 @@ def repeat(a: Array, repeats: int | Array, axis: int | None = None) -> Array:
     """Each element several times, next to each other."""
     if axis is None:
         a, axis = np.reshape(a, -1), 0
+    if not np.ndim(a):
+        # NumPy takes a number for a vector of one here.
+        a = np.reshape(a, 1)
     axis = normalize_axis_index(axis, np.ndim(a))
     return np.take(a, np.repeat(np.arange(np.shape(a)[axis]), repeats), axis=axis)
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from tinygrad_nn.ops.arithmetic import product
 from tinygrad_nn.primitives import Array, kernel
 
 # Per unit of x.
@@ -33,7 +34,7 @@ def _taylor(terms: int, dtype: str) -> tuple[Array, ...]:
 
 
 @kernel(
-    lambda g, x: g * (np.exp(-x * x) * (2 / math.sqrt(math.pi))),
+    lambda g, x: product(g, np.exp(-x * x) * (2 / math.sqrt(math.pi))),
     reference=np.vectorize(math.erf, otypes=[float]),
     analytic=False,
 )

@@ -11,10 +11,10 @@ import numpy as np
 
 from tinygrad_nn.errors import MatrixError, NoGradientRule
 from tinygrad_nn.ops.linalg import check_square, turned
-from tinygrad_nn.ops.samples import cases, each, positive, regular
+from tinygrad_nn.ops.samples import cases, covariance, each, positive, regular
 from tinygrad_nn.primitives import Array, composite, kernel, op
 
-_SQUARES = cases([regular((3, 3), (2, 3, 3), (1, 1), (2, 1, 2, 2), (0, 2, 2))])
+_COVARIANCES = cases([covariance((3, 3), (2, 3, 3), (1, 1), (2, 1, 2, 2), (0, 2, 2)), {}, {"UPLO": "U"}])
 _RECTANGLES = cases([each((3, 3), (4, 2), (2, 3), (2, 3, 2), (1, 1), (0, 2, 3))])
 
 
@@ -71,7 +71,7 @@ def _on_diagonal(x: Array) -> Array:
     return x[..., None, :] * np.eye(np.shape(x)[-1], dtype=x.dtype)
 
 
-def _eigh_rule(g: Array, y: Array) -> Array:
+def _eigh_rule(g: Array, y: Array, *, UPLO: str = "L") -> Array:
     """V (diag(gw) + V.T gV / (w[j] - w[i])) V.T, the symmetric part (Giles 2008, matrix derivatives)."""
     w, v = y[..., 0, :], y[..., 1:, :]
     turning = _symmetric(over_differences(turned(v) @ g[..., 1:, :], w, w, diagonal=False))
@@ -80,54 +80,19 @@ def _eigh_rule(g: Array, y: Array) -> Array:
 
 @kernel(
     _eigh_rule,
-    reference=lambda a: np.concatenate(
-        [x if x.ndim == a.ndim else x[..., None, :] for x in np.linalg.eigh((a + a.mT) / 2)], axis=-2
+    reference=lambda a, UPLO="L": np.concatenate(
+        [x if x.ndim == a.ndim else x[..., None, :] for x in np.linalg.eigh(a, UPLO)], axis=-2
     ),
-    samples=_SQUARES,
+    samples=_COVARIANCES,
     broadcasts=False,
+    symmetric=True,
     analytic=False,
     method=False,
 )
-def values_and_vectors(a: Array) -> Array:
-    """The eigenvalues of the symmetric part in the first row, and below them the eigenvectors as columns."""
-    w, v = np.linalg.eigh((a + turned(a)) / 2)
+def values_and_vectors(a: Array, *, UPLO: str = "L") -> Array:
+    """The eigenvalues of a symmetric matrix in the first row, and below them the eigenvectors as columns."""
+    w, v = np.linalg.eigh(a, UPLO)
     return np.concatenate([w[..., None, :], v], axis=-2)
-
-
-def _read_rule(g: Array, a: Array, *, lower: bool = True) -> Array:
-    n = np.shape(a)[-1]
-    triangle = np.tri(n, dtype=g.dtype) if lower else np.tri(n, dtype=g.dtype).T
-    both = g + turned(g)
-    own = both * (triangle - np.eye(n, dtype=g.dtype) / 2)
-    return np.where(is_symmetric(a), both / 2, own)
-
-
-@kernel(None, differentiable=False, method=False, samples=_SQUARES)
-def is_symmetric(a: Array) -> Array:
-    """Whether matrices are symmetric, to rounding, with axes of length 1 in their place."""
-    size = np.max(np.absolute(a), axis=(-2, -1), keepdims=True, initial=0)
-    return np.all(_rounded_away(a - turned(a), size, a.shape[-1]), axis=(-2, -1), keepdims=True)
-
-
-@kernel(
-    _read_rule,
-    reference=lambda a, lower=True: (
-        (t := np.tril(a) if lower else np.triu(a)) + t.mT - t * np.eye(a.shape[-1])
-    ),
-    samples=cases([regular((3, 3), (2, 3, 3), (0, 2, 2)), {}, {"lower": False}]),
-    broadcasts=False,
-    linear=True,
-    method=False,
-)
-def mirrored(a: Array, *, lower: bool = True) -> Array:
-    """The symmetric matrix of which NumPy reads one triangle.
-
-    The gradient goes to that triangle; of a matrix that is symmetric, half of it to each, so that a step along it
-    stays among symmetric matrices.
-    """
-    n = a.shape[-1]
-    triangle = np.tri(n, dtype=bool) if lower else np.tri(n, dtype=bool).T
-    return np.where(triangle, a, turned(a))
 
 
 class EighResult(NamedTuple):
@@ -137,19 +102,19 @@ class EighResult(NamedTuple):
     eigenvectors: Array
 
 
-@composite(np.linalg.eigh, samples=_SQUARES, analytic=False)
+@composite(np.linalg.eigh, samples=_COVARIANCES, symmetric=True, analytic=False)
 def eigh(a: Array, UPLO: str = "L") -> EighResult:
     """The eigenvalues and eigenvectors of a symmetric matrix."""
     check_square("eigh", a)
-    both = values_and_vectors(mirrored(a, lower=UPLO in ("L", "l")))
+    both = values_and_vectors(a, UPLO=UPLO)
     return EighResult(both[..., 0, :], both[..., 1:, :])
 
 
-@composite(np.linalg.eigvalsh, samples=_SQUARES, analytic=False)
+@composite(np.linalg.eigvalsh, samples=_COVARIANCES, symmetric=True, analytic=False)
 def eigvalsh(a: Array, UPLO: str = "L") -> Array:
     """The eigenvalues of a symmetric matrix, in ascending order."""
     check_square("eigvalsh", a)
-    return values_and_vectors(mirrored(a, lower=UPLO in ("L", "l")))[..., 0, :]
+    return values_and_vectors(a, UPLO=UPLO)[..., 0, :]
 
 
 def _svd_rule(g: Array, a: Array, y: Array) -> Array:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinygrad_nn.errors import ArgumentError, ShapeError
-from tinygrad_nn.ops.arithmetic import product, quotient
+from tinygrad_nn.ops.arithmetic import part, product
 from tinygrad_nn.ops.joining import as_rows
-from tinygrad_nn.ops.reduction import count, restore
+from tinygrad_nn.ops.reduction import count, divided, in_single, restore
 from tinygrad_nn.ops.samples import cases, each, positive
 from tinygrad_nn.primitives import Array, Axis, Sample, composite, op
 
@@ -26,12 +25,6 @@ def _freedom(shape: tuple[int, ...], axis: Axis, ddof: float) -> float:
     return max(count(shape, axis) - ddof, 0)
 
 
-def _share(shape: tuple[int, ...], axis: Axis, ddof: float) -> float:
-    """One over the degrees of freedom; infinite where there are none: 0 * inf is NaN, like the value."""
-    free = _freedom(shape, axis, ddof)
-    return 1 / free if free else math.inf
-
-
 def _corrected(a: object, **params: object) -> Sample:
     """Read a call of var or std, where NumPy takes the array API's correction for ddof."""
     if "correction" in params:
@@ -42,9 +35,10 @@ def _corrected(a: object, **params: object) -> Sample:
     return (a,), params
 
 
+@in_single
 def _var(x: Array, axis: Axis = None, ddof: float = 0, keepdims: bool = False, **other: Any) -> Array:
     free = _freedom(x.shape, axis, ddof)
-    if other or x.dtype.kind not in "fc" or x.dtype.itemsize < 4:
+    if other or x.dtype.kind not in "fc":
         return np.var(x, axis, ddof=ddof, keepdims=keepdims, **other)
     # The same as np.var, without its overhead.
     d = x - np.add.reduce(x, axis, keepdims=True) / count(x.shape, axis)
@@ -52,6 +46,7 @@ def _var(x: Array, axis: Axis = None, ddof: float = 0, keepdims: bool = False, *
     return np.add.reduce(d, axis, keepdims=keepdims) / free
 
 
+@in_single
 def _std(x: Array, *args: Any, **params: Any) -> Array:
     return np.sqrt(_var(x, *args, **params))
 
@@ -63,7 +58,7 @@ def _deviation(x: Array, axis: Axis) -> Array:
 var = op(
     np.var,
     lambda g, x, *, shapes, axis=None, ddof=0, keepdims=False: product(
-        restore(g, axis, keepdims), _deviation(x, axis) * (2 * _share(shapes[0], axis, ddof))
+        restore(g, axis, keepdims), divided(_deviation(x, axis), _freedom(shapes[0], axis, ddof) / 2)
     ),
     call=_var,
     adapt=_corrected,
@@ -74,7 +69,7 @@ std = op(
     np.std,
     lambda g, x, y, *, shapes, axis=None, ddof=0, keepdims=False: product(
         restore(g, axis, keepdims),
-        quotient(_deviation(x, axis), restore(y, axis, keepdims)) * _share(shapes[0], axis, ddof),
+        divided(part(_deviation(x, axis), restore(y, axis, keepdims)), _freedom(shapes[0], axis, ddof)),
     ),
     call=_std,
     adapt=_corrected,
@@ -97,8 +92,14 @@ def average(a: Array, axis: Axis = None, weights: Array | None = None, *, keepdi
         return np.mean(a, axis=axis, keepdims=keepdims)
     if np.shape(weights) != np.shape(a):
         weights = _aligned(weights, np.shape(a), axis)
+    terms = a * weights
+    half = terms.dtype == np.float16
+    if half:
+        # Neither sum has to be a float16, only their quotient.
+        terms, weights = terms.astype(np.float32), np.multiply(weights, 1).astype(np.float32)
     total = np.sum(weights, axis=axis, keepdims=keepdims)
-    return np.sum(a * weights, axis=axis, keepdims=keepdims) / total
+    mean = np.sum(terms, axis=axis, keepdims=keepdims) / total
+    return mean.astype(np.float16) if half else mean
 
 
 def _aligned(weights: Array, shape: tuple[int, ...], axis: Axis) -> Array:
@@ -125,8 +126,12 @@ def nansum(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
 @composite(np.nanmean, samples=_SUMS)
 def nanmean(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """The mean of the elements that are not NaN; the others have the gradient 0."""
-    present = np.sum(~np.isnan(a), axis=axis, keepdims=keepdims)
-    return nansum(a, axis, keepdims=keepdims) / present
+    return _mean_of_present(a, axis, keepdims)
+
+
+@in_single
+def _mean_of_present(a: Array, axis: Axis, keepdims: bool) -> Array:
+    return nansum(a, axis, keepdims=keepdims) / np.sum(~np.isnan(a), axis=axis, keepdims=keepdims)
 
 
 _TABLES = [(5, 3), {"rowvar": False}, (2, 5), (5,), {}, (3, 5)]
@@ -140,6 +145,11 @@ def cov(
     tables = [as_rows(t) if rowvar or np.ndim(t) < 2 else np.transpose(t) for t in (m, y) if t is not None]
     rows = np.concatenate(tables)
     free = max(np.shape(rows)[1] - ((0 if bias else 1) if ddof is None else ddof), 0)
+    return _covariances(rows, free)
+
+
+@in_single
+def _covariances(rows: Array, free: float) -> Array:
     rows = rows - np.mean(rows, axis=1, keepdims=True)
     return np.squeeze(rows @ np.transpose(rows) / free)
 

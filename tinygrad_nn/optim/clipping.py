@@ -29,6 +29,8 @@ def scale_down(gradient: Array, norm: Array, *, max_norm: float) -> None:
         gradient *= max_norm / float(norm)
 
 
+# Raised in the middle of scaling, an error of floating-point numbers would leave it half done.
+@np.errstate(all="ignore")
 def clip_grad_norm(
     parameters: Parameter | Iterable[Parameter], max_norm: float, *, error_if_nonfinite: bool = True
 ) -> float | None:

@@ -155,14 +155,18 @@ class Optimizer:
         # Every tracer is told, so not any() of a generator.
         if not tracers or True not in [tracer.on_host(self._prepare) for tracer in tracers]:
             self._prepare()
-        update = self.rule if tracers else self.rule.function
-        options = self._options
+        self._update(traced=bool(tracers))
+
+    # Raised in the middle of an update, an error of floating-point numbers would leave it half done.
+    @np.errstate(all="ignore")
+    def _update(self, *, traced: bool) -> None:
+        update, options = self.rule if traced else self.rule.function, self._options
         for parameter, operands in zip(self.parameters, self._operands, strict=True):
             leaf = parameter._node
-            gradient = leaf.grad if tracers else leaf.own_grad
+            gradient = leaf.grad if traced else leaf.own_grad
             if gradient is not None:
                 update(parameter._data, gradient, *operands, **options)
-                if tracers:
+                if traced:
                     leaf.touch()
                 else:
                     leaf.number = tick()

@@ -24,6 +24,7 @@ class Composite(Record):
         reference: Function | None = None,
         domain: Domain | None = None,
         samples: Samples | None = None,
+        symmetric: bool = False,
         analytic: bool = True,
         differentiable: bool = True,
         settings: tuple[str, ...] = (),
@@ -36,6 +37,7 @@ class Composite(Record):
         self.reference = functions[0] if reference is None and functions else reference
         self.domain = domain
         self.samples = samples
+        self.symmetric = symmetric
         self.analytic = analytic
         self.differentiable = differentiable
         self.__doc__ = function.__doc__

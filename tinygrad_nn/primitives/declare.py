@@ -39,6 +39,7 @@ def op(
     kinks: Kinks = (),
     samples: Samples | None = None,
     broadcasts: bool = True,
+    symmetric: bool = False,
     analytic: bool = True,
     linear: bool = False,
     zero_gradient: bool = False,
@@ -68,6 +69,7 @@ def op(
             and parameters that is zero at kinks.
         samples: the calls to check, where random operands alone do not do: a function of a generator.
         broadcasts: whether operands broadcast against each other.
+        symmetric: whether operands are symmetric matrices; gradients are too, and are checked along such matrices.
         analytic: whether it computes with complex numbers too.
         linear: whether it is linear in its operands.
         zero_gradient: whether its gradient is zero everywhere.
@@ -95,6 +97,7 @@ def op(
         kinks=kinks,
         samples=samples,
         broadcasts=broadcasts,
+        symmetric=symmetric,
         analytic=analytic,
         linear=linear,
         zero_gradient=zero_gradient,
@@ -120,6 +123,7 @@ def kernel(
     kinks: Kinks = (),
     samples: Samples | None = None,
     broadcasts: bool = True,
+    symmetric: bool = False,
     analytic: bool = True,
     linear: bool = False,
     zero_gradient: bool = False,
@@ -135,8 +139,8 @@ def kernel(
         also: NumPy's functions that it stands for.
         reference: plain NumPy, obviously right, which the checks compare it with.
         residuals: values to save besides, by name; the function returns `(result, *residuals)` then.
-        adapt, variadic, writes, promotes, method, domain, kinks, samples, broadcasts, analytic, linear, zero_gradient,
-            differentiable: as for `op`.
+        adapt, variadic, writes, promotes, method, domain, kinks, samples, broadcasts, symmetric, analytic, linear,
+            zero_gradient, differentiable: as for `op`.
 
     Raises:
         BadRule: no rules, a rule that is none, a lambda without `name=`, an unknown option.
@@ -176,6 +180,7 @@ def kernel(
             kinks=kinks,
             samples=samples,
             broadcasts=broadcasts,
+            symmetric=symmetric,
             analytic=analytic,
             linear=linear,
             zero_gradient=zero_gradient,
@@ -217,6 +222,7 @@ def composite(
     reference: Function | None = None,
     domain: Domain | None = None,
     samples: Samples | None = None,
+    symmetric: bool = False,
     analytic: bool = True,
     differentiable: bool = True,
     settings: tuple[str, ...] = (),
@@ -228,7 +234,7 @@ def composite(
         settings: parameters that are no operands. Lists of Python floats among operands get the dtype of the
             arrays beside them, those among settings do not.
         reference: what the checks compare it with, by default the first of `functions`.
-        name, method, domain, samples, analytic, differentiable: as for `op`.
+        name, method, domain, samples, symmetric, analytic, differentiable: as for `op`.
     """
 
     def declare(function: F) -> F:
@@ -240,6 +246,7 @@ def composite(
             reference=reference,
             domain=domain,
             samples=samples,
+            symmetric=symmetric,
             analytic=analytic,
             differentiable=differentiable,
             settings=settings,

@@ -33,14 +33,14 @@ Kinks = tuple[float, ...] | Mapping[float, Any] | Function
 Adapt = Callable[..., Sample]
 
 _LETTERS = "abcdef"
-_PLAIN = frozenset({np.ndarray, float, int, bool})
+_PLAIN = frozenset({np.ndarray, np.float32, np.float64, float, int, bool})
 
 
 class Primitive(Record):
     """An op with its derivative rules; call it like the function it stands for, on arrays or on Tensors."""
 
     # What every call reads comes first: slots are faster than the entries of a large dictionary.
-    __slots__ = ("differentiable", "function", "plans", "promotes", "residuals", "rules")
+    __slots__ = ("differentiable", "direct", "function", "plans", "promotes", "residuals", "rules")
 
     def __init__(
         self,
@@ -61,6 +61,7 @@ class Primitive(Record):
         kinks: Kinks = (),
         samples: Samples | None = None,
         broadcasts: bool = True,
+        symmetric: bool = False,
         analytic: bool = True,
         linear: bool = False,
         zero_gradient: bool = False,
@@ -83,6 +84,7 @@ class Primitive(Record):
         self.writes = writes
         self.kinks = kinks
         self.broadcasts = broadcasts
+        self.symmetric = symmetric
         self.linear = linear
         self.zero_gradient = zero_gradient
         self.residuals = dict(residuals or {})
@@ -101,6 +103,8 @@ class Primitive(Record):
             raise BadRule(f"{name}: no rule asks for the residual {', '.join(idle)}")
         several = variadic or sum(rule is not None for rule in self.rules) > 1
         self.promotes = several if promotes is None else promotes
+        # So many operands are the whole of a call, and what the function returns is the whole of its result.
+        self.direct = len(rules) if adapt is None and not (variadic or writes or residuals) else None
         self.plans: dict[int | tuple[int, int], Plan] = {}
         self.takes = Signature(key, function)
         own = key is function and inspect.isfunction(function)
@@ -117,6 +121,13 @@ class Primitive(Record):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the op; Tensors among the operands record it, anything else is plain NumPy."""
+        if len(args) == self.direct and not kwargs:
+            # What follows would say the same of operands that are arrays, as they are in most rules.
+            for x in args:
+                if type(x) not in _PLAIN:
+                    break
+            else:
+                return self.function(*args)
         operands, params = self.bind(args, kwargs)
         for x in operands:
             # Tensor.__primitive__ is `apply` of the engine: an op itself never names the tensor.

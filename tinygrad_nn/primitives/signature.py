@@ -7,6 +7,8 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.hints import KEYWORDS
 from tinygrad_nn.primitives.operands import Function, Operands, Params
@@ -18,7 +20,8 @@ class Signature:
     """The arguments that a function takes: all `names`, the `keywords` among them, and how many go by position.
 
     Functions written in C do not always tell. Then the names are those of `substitute`, and nothing is refused:
-    `keywords` and `positions` are None, as they are for a function that takes any number of them.
+    `keywords` and `positions` are None, as they are for a function that takes any number of them. Ufuncs tell
+    since NumPy 2.4; here, of all versions, the operands alone go by position.
     """
 
     __slots__ = ("defaults", "keywords", "names", "positions")
@@ -86,8 +89,36 @@ def unknown_keyword(name: str, keyword: str, value: Any, known: Iterable[str]) -
 
 
 def parameters_of(function: Function) -> list[inspect.Parameter] | None:
-    """Return the parameters of a function; None for one of C that does not say, as ufuncs before NumPy 2.4."""
+    """Return the parameters of a function; None for one of C that does not say."""
+    if isinstance(function, np.ufunc):
+        return _parameters_of_ufunc(function)
     try:
         return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return None
+
+
+_OF_UFUNCS = {
+    "out": None,
+    "casting": "same_kind",
+    "order": "K",
+    "dtype": None,
+    "subok": True,
+    "signature": None,
+}
+
+
+def _parameters_of_ufunc(function: np.ufunc) -> list[inspect.Parameter]:
+    operands = ["x"] if function.nin == 1 else [f"x{k}" for k in range(1, function.nin + 1)]
+    loop = (
+        {"axes": np._NoValue, "axis": np._NoValue, "keepdims": False}
+        if function.signature
+        else {"where": True}
+    )
+    return [
+        *(inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in operands),
+        *(
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+            for name, default in (_OF_UFUNCS | loop).items()
+        ),
+    ]

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from tinygrad_nn.engine.autodiff import gradients
 from tinygrad_nn.engine.conversions import seed_like
 from tinygrad_nn.engine.tensor import Tensor, as_tensor, tensor
-from tinygrad_nn.errors import GraphError, ShapeError
+from tinygrad_nn.errors import GradientMismatch, GraphError, ShapeError
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.testing.numerical import (
@@ -234,6 +234,11 @@ def gradcheck(
         verdict = judge(rule, exact, estimate, rtol, atol)
         if verdict.wrong:
             what = f"{subject.name}, order {level}" if level > 1 else subject.name
+            if not np.all(np.isfinite(value := subject.value(xs))):
+                raise GradientMismatch(
+                    f"{what}: there is no derivative where the values are {value!r}\n"
+                    "  hint   inputs inside of the domain of the function, where it is finite"
+                )
             where = _where(verdict, xs) if whole else ["the result", "a direction"]
             raise mismatch(what, verdict, where, _reproduction(inputs, order, cotangent, seed))
         verdicts.append(verdict)

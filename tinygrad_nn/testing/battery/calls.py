@@ -35,6 +35,11 @@ Chooser = Callable[[int, int], int]
 Arrays = Sequence[Array]
 """Operands of an op: arrays, or what stands for one, Tensors and Python numbers."""
 
+NARROWER = (
+    "a domain=(low, high) inside of which they are finite, or samples=, says where the op is to be checked"
+)
+"""What a record lacks whose calls have no finite values."""
+
 UNDEFINED = (np.empty_like,)
 """Functions whose values are not defined, only shape and dtype."""
 
@@ -134,7 +139,9 @@ class OpCall:
 
     def with_operands(self, xs: Sequence[object]) -> tuple[Any, ...]:
         """Return all operands, with other values for those that have a rule."""
-        values = dict(zip(self.wanted, xs, strict=True))
+        values: dict[int, Any] = dict(zip(self.wanted, xs, strict=True))
+        if self.op.symmetric:
+            values = {k: symmetric_part(x) for k, x in values.items()}
         return tuple(values.get(k, x) for k, x in enumerate(self.operands))
 
     def leaves(self, xs: Arrays | None = None) -> list[Tensor]:
@@ -229,6 +236,11 @@ def saved_arrays(y: Tensor) -> list[Array]:
     saved = (y._node.saved if isinstance(y._node, Node) else None) or ()
     flat = [a for item in saved for a in (item if isinstance(item, tuple) else (item,))]
     return [a for a in flat if isinstance(a, np.ndarray)]
+
+
+def symmetric_part(x: Any) -> Any:
+    """Return the symmetric part of matrices: what changes one entry changes half of it on the other side."""
+    return (x + np.swapaxes(x, -1, -2)) / 2
 
 
 def _read_only(x: Array) -> Array:
