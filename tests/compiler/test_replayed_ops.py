@@ -26,6 +26,16 @@ def again(array):
 PROGRAMS = {
     "powers": (lambda x, y: (x * x + 1) ** 3 + (x * x + 1) ** y + (x * x + 1) ** -1 + (x * x) ** 0.5, (X, Y)),
     "integer powers": (lambda x: x**2 + x**3, (COUNTS,)),
+    "activations of small counts": (
+        lambda k: (tn.sigmoid(k), tn.softmax(k), tn.silu(k)),
+        (COUNTS.astype(np.uint8) % 5,),
+    ),
+    "activations at infinity": (
+        lambda x: (tn.silu(x), tn.gelu(x), tn.gelu_tanh(x), np.copysign(x, -1.0)),
+        (np.array([np.inf, -np.inf, 0.0, 2.0]),),
+    ),
+    "softmax over no entries": (lambda x: tn.softmax(x), (np.zeros((3, 0)),)),
+    "softmax of narrow numbers": (lambda x: (tn.softmax(x), x.sum(), x.std()), (HALF,)),
     "sums of bools and counts": (lambda x: (x > 0).sum(axis=0) + (x > 1).sum(), (X,)),
     "means of narrow numbers and of counts": (lambda x, k: (x.mean(axis=1), k.mean()), (HALF, COUNTS)),
     "extrema": (lambda x: (x.max(axis=1, keepdims=True), x.min(), x.max(axis=(0, 1)), x.min(axis=-1)), (X,)),
@@ -216,3 +226,19 @@ def test_what_was_computed_before_an_update_is_not_computed_after_it(backend):
     eager, compiled = make(), tn.compile(make(), backend)
     for x in (S, S + 1, S):
         np.testing.assert_allclose(compiled(x).data, eager(tn.as_tensor(x)).data, rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_the_gradient_of_a_bias_of_many_rows_adds_up_in_a_replay(backend, dtype):
+    rows = 200_000
+    bias = tn.tensor(np.zeros(2, dtype), requires_grad=True)
+
+    def step(x):
+        bias.grad = None
+        ((x + bias) * dtype(0.1)).sum().backward()
+
+    compiled = tn.compile(step, backend)
+    for _ in range(2):
+        compiled(np.zeros((rows, 2), dtype))
+    expected = rows * float(dtype(0.1)) if dtype is np.float32 else np.float16(rows * 0.1)
+    np.testing.assert_allclose(bias.grad, np.full(2, expected), rtol=1e-6 if dtype is np.float32 else 1e-3)

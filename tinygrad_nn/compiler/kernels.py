@@ -57,8 +57,10 @@ def extremum(function: np.ufunc, call: Call, _operands: list[Value]) -> Run | No
     return None if call.params else lambda a, b, out: function(a, b, out=out)
 
 
-def sigmoid(_call: Call, _operands: list[Value]) -> Run:
+def sigmoid(_call: Call, operands: list[Value]) -> Run | None:
     """Compute in the result's own memory."""
+    if operands[0].dtype.kind != "f":
+        return None
 
     def run(x: Array, out: Array) -> None:
         np.negative(x, out)
@@ -74,8 +76,10 @@ def relu(_call: Call, _operands: list[Value]) -> Run:
     return lambda x, out: np.maximum(x, 0, out=out)
 
 
-def softmax(call: Call, _operands: list[Value]) -> Run:
+def softmax(call: Call, operands: list[Value]) -> Run | None:
     """Keep the extremes and sums of rows."""
+    if operands[0].dtype.kind != "f" or call.dtype.char == "e" or not math.prod(call.shape):
+        return None
     axis = call.params.get("axis", -1)
     rows = np.empty_like(np.sum(np.empty(call.shape, call.dtype), axis=axis, keepdims=True))
 
@@ -92,7 +96,7 @@ def softmax(call: Call, _operands: list[Value]) -> Run:
 def total(call: Call, operands: list[Value]) -> Run | None:
     """Sum, where NumPy sums in the dtype of the result."""
     axis, keepdims = call.params.get("axis"), call.params.get("keepdims", False)
-    if call.params.keys() - _REDUCTIONS or operands[0].dtype != call.dtype:
+    if call.params.keys() - _REDUCTIONS or operands[0].dtype != call.dtype or call.dtype.char == "e":
         return None
     return lambda x, out: _add(x, axis, None, out, keepdims)
 
@@ -121,6 +125,10 @@ def extreme(function: np.ufunc, call: Call, _operands: list[Value]) -> Run | Non
     return lambda x, out: reduce(x, axis, None, out, keepdims)
 
 
+_MANY_ROWS = 4096
+"""So many rows one product sums to five digits of float32."""
+
+
 def sum_to(call: Call, operands: list[Value]) -> Run | None:
     """Sum over leading axes as a product with ones: fast, and without a copy in double precision."""
     x, shape = operands[0], call.shape
@@ -128,6 +136,9 @@ def sum_to(call: Call, operands: list[Value]) -> Run | None:
     if x.shape[lead:] != shape or x.dtype.kind != "f" or not math.prod(x.shape) or not lead:
         return None
     rows = math.prod(x.shape[:lead])
+    if x.dtype.char == "e" or (x.dtype.char == "f" and rows > _MANY_ROWS):
+        # The op adds in blocks, where a single product loses digits.
+        return None
     ones = np.ones((1, rows), x.dtype)
     return lambda x, out: np.matmul(ones, x.reshape(rows, -1), out.reshape(1, -1))
 
@@ -213,7 +224,7 @@ def cross_entropy(call: Call, operands: list[Value]) -> Run | None:
     """Fill the loss and d, the gradient of the sum of all rows' losses."""
     rows, classes = operands[0].shape
     reduction = call.params.get("reduction", "mean")
-    if not rows:
+    if not rows or call.dtype.char == "e":
         return None
     starts = np.arange(rows) * classes
     dtype = call.dtype
