@@ -1,6 +1,7 @@
 """The errors this library raises: each says what happened, on which op and shapes, and what to write instead.
 
-Every error derives from `TinygradError` and from the builtin that a NumPy user would catch for it.
+Every error derives from `TinygradError` and from the builtin that a NumPy user would catch for it. `UsageWarning` is
+for what works, and is hardly meant.
 """
 
 from typing import Any
@@ -95,3 +96,7 @@ class CheckFailed(TinygradError, AssertionError):
 
 class GradientMismatch(CheckFailed):
     """A derivative rule and the numerical derivative disagree."""
+
+
+class UsageWarning(UserWarning):
+    """Something works, but hardly as it was meant; says what to write."""
