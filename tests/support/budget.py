@@ -25,8 +25,9 @@ LINES = {
     "data": 600,
     "train": 700,
     "testing": 2200,
-    # 850 was meant. Whether a folder is the user's own is looked at before machine code in it is run (30).
-    "errors context hints files states checkpoint plot": 880,
+    # 850 was meant. Whether a folder is the user's own is looked at before machine code in it is run (30);
+    # Ctrl-C may come while a block is entered or left (30).
+    "errors context hints files states checkpoint plot": 910,
 }
 """Lines of code: neither blank, nor a comment, nor part of a docstring."""
 

@@ -6,7 +6,6 @@ import linecache
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,7 @@ from tinygrad_nn.primitives import Shape
 _OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
 
 
-@contextmanager
-def debug() -> Iterator[None]:
+def debug() -> context.Temporarily:
     """Stop at the first NaN or infinity, and at the first array changed between forward and backward.
 
     Both are found at a cost: every result is looked at, every saved array is summed up. Not for production.
@@ -44,8 +42,7 @@ def debug() -> Iterator[None]:
           operand 0  (2,) float32, finite, 0.0 at [1]
           line       <doctest tinygrad_nn.engine.debug.debug[2]>:2: np.log(x)
     """
-    with context.watching(_Debugger()):
-        yield
+    return context.Temporarily(lambda: context.watched(_Debugger()))
 
 
 class _Debugger(Watcher):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinygrad_nn.context import SCOPE, Scope, current, no_grad
+from tinygrad_nn.context import SCOPE, Plan, Scope, Temporarily, current, no_grad
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
 from tinygrad_nn.nn.drawing import Drawing
@@ -56,8 +56,8 @@ class Module(Drawing):
 
     def __call__(self: _HasForward[Inputs, Output], *args: Inputs.args, **kwargs: Inputs.kwargs) -> Output:
         previous = SCOPE.get()
-        SCOPE.set(_new_scope(Scope, (self, previous)))
         try:
+            SCOPE.set(_new_scope(Scope, (self, previous)))
             return self.forward(*args, **kwargs)
         finally:
             SCOPE.set(previous)
@@ -227,21 +227,32 @@ def stands_for_plain(x: Tensor) -> bool:
     return any(tracer.is_plain(x) for tracer in current().tracers)
 
 
-@contextmanager
-def in_mode(model: object, *, training: bool) -> Iterator[None]:
+def in_mode(model: object, *, training: bool) -> Temporarily:
     """Switch a module to training or evaluation for a while, and then each part of it back to what it was."""
-    modules = [module for _, module in model.named_modules()] if isinstance(model, Module) else []
-    before = [(module, vars(module).get("training")) for module in modules]
-    for module in modules:
-        module.training = training
-    try:
-        yield
-    finally:
-        for module, mode in before:
-            if mode is None:
-                del module.training
+
+    def plan() -> Plan:
+        modules = [module for _, module in model.named_modules()] if isinstance(model, Module) else []
+        return _assigned(modules, "training", [training] * len(modules))
+
+    return Temporarily(plan)
+
+
+def _assigned(modules: list[Module], name: str, values: Iterable[object]) -> Plan:
+    """Return what gives each module its value of an attribute, and what brings back those that there were."""
+    before = [vars(module).copy() for module in modules]
+
+    def change() -> None:
+        for module, value in zip(modules, values, strict=True):
+            vars(module)[name] = value
+
+    def undo() -> None:
+        for module, attributes in zip(modules, before, strict=True):
+            if name in attributes:
+                vars(module)[name] = attributes[name]
             else:
-                module.training = mode
+                vars(module).pop(name, None)
+
+    return change, undo
 
 
 def outputs_of_calls(model: Module, *inputs: Operand) -> list[tuple[str, Module, Array]]:
@@ -252,17 +263,10 @@ def outputs_of_calls(model: Module, *inputs: Operand) -> list[tuple[str, Module,
     """
     calls: list[tuple[Module, list[object]]] = []
     paths = {id(module): (path, module) for path, module in model.named_modules()}
-    before = [(module, vars(module).get("forward")) for _, module in paths.values()]
-    for module, _ in before:
-        vars(module)["forward"] = _recording(module, calls)
-    try:
-        with no_grad(), in_mode(model, training=False):
-            model(*inputs)
-    finally:
-        for module, forward in before:
-            del vars(module)["forward"]
-            if forward is not None:
-                vars(module)["forward"] = forward
+    modules = [module for _, module in paths.values()]
+    recording = partial(_assigned, modules, "forward", [_recording(module, calls) for module in modules])
+    with no_grad(), in_mode(model, training=False), Temporarily(recording):
+        model(*inputs)
     outputs = [
         (module, x._data if isinstance(x, Tensor) else x) for module, results in calls for x in results
     ]
