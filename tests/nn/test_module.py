@@ -67,3 +67,31 @@ def test_two_arrays_of_one_name_are_refused():
     model.parts = {1: vector(1.0), "1": vector(2.0)}
     with pytest.raises(ValueError, match=r"go by the name parts\.1"):
         model.state_dict()
+
+
+class Odd(nn.Module):
+    def __repr__(self):
+        return "Odd\n(in two lines)"
+
+
+class Named(nn.Module):
+    def __init__(self, *parts):
+        self.parts = list(parts)
+
+    def __repr__(self):
+        return f"named {super().__repr__()}"
+
+
+def test_the_representation_of_a_model_takes_in_what_parts_say_of_themselves():
+    model = nn.Sequential(Odd(), nn.Sequential(Named(nn.Tanh()), nn.Sequential()))
+    assert repr(model) == (
+        "Sequential(\n  0: Odd\n  (in two lines)\n  1: Sequential(\n    0: named Named(\n      parts.0: Tanh()\n"
+        "    )\n    1: Sequential()\n  )\n)"
+    )
+
+
+def test_a_model_that_contains_itself_has_a_representation():
+    model = nn.Module()
+    model.itself = model
+    model.part = nn.Tanh()
+    assert repr(model) == "Module(\n  itself: Module(...)\n  part: Tanh()\n)"

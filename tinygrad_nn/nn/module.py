@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
@@ -187,11 +188,27 @@ class Module(Drawing):
         return ""
 
     def __repr__(self) -> str:
-        children = list(self.named_children())
-        if not children:
-            return f"{type(self).__name__}({self.extra_repr()})"
-        lines = [f"  {name}: {child!r}".replace("\n", "\n  ") for name, child in children]
-        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+        lines: list[str] = []
+        # What is open to be closed later; a stack, because models may be nested deeper than Python calls.
+        opened: dict[int, None] = {}
+        stack: list[tuple[str, str, Module | None]] = [("", "", self)]
+        while stack:
+            indent, head, module = stack.pop()
+            if module is None:
+                opened.popitem()
+                lines.append(f"{indent})")
+            elif id(module) in opened:
+                lines.append(f"{indent}{head}{type(module).__name__}(...)")
+            elif module is not self and type(module).__repr__ is not Module.__repr__:
+                lines.append(f"{indent}{head}{module!r}".replace("\n", f"\n{indent}"))
+            elif children := list(module.named_children()):
+                opened[id(module)] = None
+                lines.append(f"{indent}{head}{type(module).__name__}(")
+                stack.append((indent, "", None))
+                stack.extend(reversed([(f"{indent}  ", f"{name}: ", child) for name, child in children]))
+            else:
+                lines.append(f"{indent}{head}{type(module).__name__}({module.extra_repr()})")
+        return "\n".join(lines)
 
 
 def _flat(items: Mapping[Any, object]) -> Iterator[tuple[str, object]]:
@@ -265,7 +282,13 @@ def outputs_of_calls(model: Module, *inputs: Operand) -> list[tuple[str, Module,
     paths = {id(module): (path, module) for path, module in model.named_modules()}
     modules = [module for _, module in paths.values()]
     recording = partial(_assigned, modules, "forward", [_recording(module, calls) for module in modules])
-    with no_grad(), in_mode(model, training=False), Temporarily(recording):
+    # Recording takes a call more for each module that another one calls, and is not to be what ends a deep model.
+    deepest = max(path.count(".") for path, _ in paths.values()) + 1
+    limit = sys.getrecursionlimit()
+    deeper = Temporarily(
+        lambda: (partial(sys.setrecursionlimit, limit + deepest), partial(sys.setrecursionlimit, limit))
+    )
+    with no_grad(), in_mode(model, training=False), Temporarily(recording), deeper:
         model(*inputs)
     outputs = [
         (module, x._data if isinstance(x, Tensor) else x) for module, results in calls for x in results
@@ -290,16 +313,28 @@ def _rows(model: Module, outputs: Mapping[int, list[str]]) -> Iterator[Row]:
     """Yield the rows of the summary: what each module inside puts out, and how many parameters it has of its own."""
     counted: set[int] = set()
     for path, module in model.named_modules():
-        children = list(module.named_children())
+        children = [child for _, child in module.named_children()]
         if module is model and children:
             continue
-        inner = {id(parameter) for _, child in children for parameter in child.parameters()}
-        direct = [parameter for parameter in module.parameters() if id(parameter) not in inner]
+        direct = _own_parameters(module)
+        if direct and children:
+            inner = {
+                id(p) for child in children for _, m in child.named_modules() for p in _own_parameters(m)
+            }
+            direct = [parameter for parameter in direct if id(parameter) not in inner]
         new = [parameter for parameter in direct if id(parameter) not in counted]
         counted.update(id(parameter) for parameter in direct)
+        nested = children and type(module).__repr__ is Module.__repr__
         yield Row(
             path,
-            repr(module).partition("(\n")[0],
+            type(module).__name__ if nested else repr(module).partition("(\n")[0],
             " and ".join(dict.fromkeys(outputs.get(id(module), []))),
             counted_parameters(sum(p.size for p in new), shared=len(new) < len(direct)) if direct else "",
         )
+
+
+def _own_parameters(module: Module) -> list[Tensor]:
+    """Return the parameters of a module that are not those of modules inside, each once."""
+    values = [value for _, value in _flat(module.attributes())]
+    own = {id(x): x for x in values if isinstance(x, Tensor) and x.is_leaf and x.requires_grad}
+    return list(own.values())
