@@ -16,6 +16,8 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar, cast, overload
 
+from tinygrad_nn.errors import printable
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -38,7 +40,7 @@ class Scope(tuple[Any, Any]):
     def key(self) -> str:
         """Return the name of the module in the one that called it; ? where it is no child of that."""
         children: Any = getattr(self.parent and self.parent.module, "named_children", tuple)()
-        return next((str(name) for name, child in children if child is self.module), "?")
+        return next((printable(str(name)) for name, child in children if child is self.module), "?")
 
 
 class State(NamedTuple):

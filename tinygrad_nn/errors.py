@@ -4,9 +4,31 @@ Every error derives from `TinygradError` and from the builtin that a NumPy user 
 for what works, and is hardly meant.
 """
 
+import unicodedata
 from typing import Any
 
 import numpy as np
+
+
+def printable(text: str) -> str:
+    """Return a name as everything shows it: in one line, without what steers terminals or is no text in XML.
+
+    Example:
+        >>> printable("層" + chr(27)) == "層" + chr(92) + "x1b"
+        True
+    """
+    if text.isprintable():
+        return text
+    return "".join(c.encode("unicode_escape").decode() if _steers(c) else c for c in text)
+
+
+def _steers(character: str) -> bool:
+    """Tell whether a character is none: a control, half of a pair, unassigned, a separator, an order of direction."""
+    kind, direction = unicodedata.category(character), unicodedata.bidirectional(character)
+    return kind in ("Cc", "Cs", "Cn", "Zl", "Zp") or direction in _DIRECTIONS
+
+
+_DIRECTIONS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 
 class TinygradError(Exception):

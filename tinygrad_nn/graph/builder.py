@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_nn.context import Scope
 from tinygrad_nn.engine.node import Leaf, Node, Source, reachable
 from tinygrad_nn.engine.tensor import Tensor
-from tinygrad_nn.errors import GraphError, GraphFreed
+from tinygrad_nn.errors import GraphError, GraphFreed, printable
 from tinygrad_nn.graph.ir import Call, Data, Graph, Value
 from tinygrad_nn.primitives import Array, Params, Primitive, Shape
 from tinygrad_nn.primitives.operands import as_operand
@@ -109,7 +109,7 @@ class Builder:
                 )
             for link in node.operands:
                 if type(link) is Leaf and link.number > node.number:
-                    who = f"{link.name or 'a parameter'} {link.shape}"
+                    who = f"{printable(link.name or 'a parameter')} {link.shape}"
                     note = f"{who} has changed since; values here are the new ones"
                     if note not in self.graph.notes:
                         self.graph.notes.append(note)
@@ -189,5 +189,5 @@ def from_error(error: BaseException) -> Graph:
     builder.walk([link for link in links if type(link) is Node])
     places = [builder.operand(link) for link in links]
     failed = builder.add_op(op, places, params, (), np.dtype(bool), kind="error", scope=scope)
-    builder.graph.notes += str(error).splitlines()
+    builder.graph.notes += map(printable, str(error).splitlines())
     return builder.finish([failed])

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 from tinygrad_nn.context import SCOPE, Plan, Scope, Temporarily, current, no_grad
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
+from tinygrad_nn.errors import printable
 from tinygrad_nn.nn.drawing import Drawing
 from tinygrad_nn.nn.summary import TRIED_WITH, Row, Summary, counted_parameters, spell_shape
 from tinygrad_nn.primitives import Array
@@ -205,7 +206,9 @@ class Module(Drawing):
                 opened[id(module)] = None
                 lines.append(f"{indent}{head}{type(module).__name__}(")
                 stack.append((indent, "", None))
-                stack.extend(reversed([(f"{indent}  ", f"{name}: ", child) for name, child in children]))
+                stack.extend(
+                    reversed([(f"{indent}  ", f"{printable(name)}: ", child) for name, child in children])
+                )
             else:
                 lines.append(f"{indent}{head}{type(module).__name__}({module.extra_repr()})")
         return "\n".join(lines)
@@ -326,7 +329,7 @@ def _rows(model: Module, outputs: Mapping[int, list[str]]) -> Iterator[Row]:
         counted.update(id(parameter) for parameter in direct)
         nested = children and type(module).__repr__ is Module.__repr__
         yield Row(
-            path,
+            printable(path),
             type(module).__name__ if nested else repr(module).partition("(\n")[0],
             " and ".join(dict.fromkeys(outputs.get(id(module), []))),
             counted_parameters(sum(p.size for p in new), shared=len(new) < len(direct)) if direct else "",

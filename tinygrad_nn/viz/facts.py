@@ -18,7 +18,7 @@ from tinygrad_nn import context
 from tinygrad_nn.engine.backward import backward
 from tinygrad_nn.engine.node import Node, Source
 from tinygrad_nn.engine.watcher import Watcher
-from tinygrad_nn.errors import TinygradError
+from tinygrad_nn.errors import TinygradError, printable
 from tinygrad_nn.graph.ir import Call, Graph, Value, call_text
 from tinygrad_nn.primitives import Array, Primitive
 from tinygrad_nn.primitives.rule import Rule
@@ -152,7 +152,7 @@ def _differentiate(graph: Graph, nodes: Mapping[Source, int], root: Node, facts:
         with context.watching(follower):
             backward(root, seed, retain=True)
     except TinygradError as error:
-        facts.notes.append(f"no gradients: {str(error).splitlines()[0]}")
+        facts.notes.append(f"no gradients: {printable(str(error).splitlines()[0])}")
         return
     facts.steps += follower.steps
     facts.gradients = {nodes[node]: fact for node, fact in follower.facts.items()}
@@ -188,7 +188,7 @@ def caption(graph: Graph, index: int, labels: list[str], node: Node) -> str:
     for place, rule, _ in node.plan.calls:
         operand = graph.values[value.operands[place]]
         parts.append(f"{labels[operand.index]} {_manner(value, operand, rule)}")
-    return f"{node.op.name}: the gradient reaches {', and '.join(parts)}"
+    return f"{printable(node.op.name)}: the gradient reaches {', and '.join(parts)}"
 
 
 def _manner(value: Call, operand: Value, rule: Rule) -> str:
