@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import linecache
-import sys
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.engine.failures import module_path
+from tinygrad_nn.engine.failures import module_path, users_frame
 from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import NonFinite, StaleValue
 from tinygrad_nn.primitives import Shape
-
-_OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
 
 
 def debug() -> context.Temporarily:
@@ -154,8 +150,6 @@ def _checksum(array: Any) -> int:
 
 def _line() -> str:
     """Return the innermost line of code that is neither ours nor NumPy's."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
-        frame = frame.f_back
+    frame, _ = users_frame()
     name, number = frame.f_code.co_filename, frame.f_lineno
     return f"{name}:{number}: {linecache.getline(name, number).strip()}"
