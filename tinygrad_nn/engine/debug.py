@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.engine.failures import module_path, users_frame
+from tinygrad_nn.engine.failures import module_path, users_frame, warn_of_usage
 from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import NonFinite, StaleValue
@@ -20,7 +20,9 @@ from tinygrad_nn.primitives import Shape
 def debug() -> context.Temporarily:
     """Stop at the first NaN or infinity, and at the first array changed between forward and backward.
 
-    Both are found at a cost: every result is looked at, every saved array is summed up. Not for production.
+    Both are found at a cost: every result is looked at, every saved array is summed up. Not for production. Besides, a
+    `UsageWarning` points to where `float(t)`, which `math.exp(t)` calls, takes a tensor that requires grad out of the
+    graph.
 
     Raises:
         NonFinite: an op made a NaN of operands without one, or an infinity of finite ones; so did a derivative
@@ -102,6 +104,13 @@ class _Debugger(Watcher):
                     f"step: the gradient of {who} has {g[place]} at {_spell(place)}; no parameter was changed\n"
                     f"  line       {_line()}"
                 )
+
+    def on_number(self, tensor: Any, how: str) -> None:
+        who = f"{tensor.name or 'a tensor'} {tensor.shape}"
+        warn_of_usage(
+            f"{how} makes a plain number of {who}, which requires grad: no gradient flows through it\n"
+            "  hint   np.exp(t) in place of math.exp(t); t.item() says that only the number is meant"
+        )
 
 
 def _first_bad(result: Any, operands: Any) -> Shape | None:
