@@ -20,15 +20,16 @@ tick = count(1).__next__
 class Leaf:
     """A tensor that no op made: its array, its name and its gradient.
 
-    `number` is the time of its last change. A node that is older than one of its leaves saw another value.
+    `number` is the time of its last change. A node that is older than one of its leaves saw another value. A
+    `parameter` has required grad at some time; one that does no longer is frozen.
     """
 
-    __slots__ = ("_data", "dtype", "grad", "name", "number", "requires_grad", "shape")
+    __slots__ = ("_data", "dtype", "grad", "name", "number", "parameter", "requires_grad", "shape")
     op = None
 
     def __init__(self, data: Array, requires_grad: bool, name: str | None) -> None:
         self.data = data
-        self.requires_grad = requires_grad
+        self.requires_grad = self.parameter = requires_grad
         self.name = name
         self.grad: Array | None = None
         self.number = tick()

@@ -77,11 +77,11 @@ class Builder:
         return index
 
     def add_leaf(self, leaf: Leaf) -> int:
-        """Return the index of a leaf: a parameter if it requires grad, an input if it has a name."""
+        """Return the index of a leaf: a parameter if it is one, frozen or not, an input if it has a name."""
         index = self.nodes.get(leaf, self.index_of.get(id(leaf.data)))
         if index is None:
             index = self.add(
-                "parameter" if leaf.requires_grad else "input" if leaf.name else "constant", leaf.data
+                "parameter" if leaf.parameter else "input" if leaf.name else "constant", leaf.data
             )
             if self.graph.values[index].kind == "input":
                 self.graph.inputs = (*self.graph.inputs, index)
@@ -142,8 +142,14 @@ class Builder:
             prefix = f"{type(root).__name__}." if several else ""
             for name, parameter in root.named_parameters() if hasattr(root, "named_parameters") else ():
                 index = self.nodes.get(parameter._node, self.index_of.get(id(parameter._data)))
-                if index is not None and self.graph.values[index].name is None:
-                    self.graph.values[index].name = prefix + name
+                if index is None:
+                    continue
+                value = self.graph.values[index]
+                if value.kind == "constant":
+                    # A frozen one that was recorded by its array.
+                    value.kind = "parameter"
+                if value.name is None:
+                    value.name = prefix + name
         return self.graph
 
 

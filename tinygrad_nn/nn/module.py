@@ -35,7 +35,7 @@ class _HasForward(Protocol[Inputs, Output]):
 class Module(Drawing):
     """Base of layers and models: define `forward`, and assign tensors, arrays and modules as attributes.
 
-    A Tensor that requires grad is a parameter, an ndarray is a buffer, a Module is a child; lists, tuples and
+    A Tensor made with requires_grad=True is a parameter, an ndarray is a buffer, a Module is a child; lists, tuples and
     dicts of them are looked into. Names are dotted paths in the order of definition; what is shared is listed
     once, under its first name. No `super().__init__()` is needed.
 
@@ -107,13 +107,13 @@ class Module(Drawing):
                 yield path, value
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield the tensors that require grad, with their dotted names."""
+        """Yield the parameters, frozen ones too, with their dotted names."""
         for name, value in self._named_values():
-            if isinstance(value, Tensor) and value.requires_grad:
+            if isinstance(value, Tensor) and value.is_parameter:
                 yield name, value
 
     def parameters(self) -> list[Tensor]:
-        """Return the tensors that require grad, in the order of definition."""
+        """Return the parameters in the order of definition, also those that `p.requires_grad = False` has frozen."""
         return [parameter for _, parameter in self.named_parameters()]
 
     def zero_grad(self) -> None:
@@ -179,6 +179,7 @@ class Module(Drawing):
             type(self).__name__,
             list(_rows(self, outputs)),
             parameters=sum(parameter.size for parameter in parameters),
+            frozen=sum(parameter.size for parameter in parameters if not parameter.requires_grad),
             nbytes=sum(parameter.nbytes for parameter in parameters),
             dtypes=", ".join(dict.fromkeys(str(parameter.dtype) for parameter in parameters)),
             buffers=sum(x.size for _, x in self._named_values()) - sum(p.size for p in parameters),
@@ -339,5 +340,5 @@ def _rows(model: Module, outputs: Mapping[int, list[str]]) -> Iterator[Row]:
 def _own_parameters(module: Module) -> list[Tensor]:
     """Return the parameters of a module that are not those of modules inside, each once."""
     values = [value for _, value in _flat(module.attributes())]
-    own = {id(x): x for x in values if isinstance(x, Tensor) and x.is_leaf and x.requires_grad}
+    own = {id(x): x for x in values if isinstance(x, Tensor) and x.is_parameter}
     return list(own.values())

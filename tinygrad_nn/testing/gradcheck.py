@@ -218,7 +218,7 @@ def gradcheck(
         raise ValueError(f"gradcheck: order is at least 1, got {order}")
     xs = as_float64("gradcheck", inputs)
     if isinstance(fn, Module):
-        parameters = fn.parameters()
+        parameters = [parameter for parameter in fn.parameters() if parameter.requires_grad]
         xs += as_float64(f"gradcheck of {type(fn).__name__}", parameters, len(xs))
         fn = _with_parameters(fn, parameters)
     if not xs:
