@@ -200,16 +200,9 @@ def scatter(X: Operand, y: Operand, *, ax: Axes | None = None) -> Axes:
 def _points(ax: Axes, X: Array, y: Array) -> None:
     for k in np.unique(y):
         across, up = X[y == k].T
-        ax.scatter(
-            across,
-            up,
-            s=24,
-            color=COLORS[int(k) % len(COLORS)],
-            marker="os^Dv"[int(k) % 5],
-            label=f"class {k}",
-            edgecolors="white",
-            linewidths=0.6,
-        )
+        color, marker = COLORS[int(k) % len(COLORS)], "os^Dv"[int(k) % 5]
+        dots = ax.scatter(across, up, s=24, color=color, marker=marker, label=f"class {k}", linewidths=0.6)
+        dots.set_edgecolor("white")
 
 
 def images(
@@ -251,16 +244,9 @@ def images(
         if not captioned:
             continue
         text, wrong = _caption(k, labels, predictions)
-        ax.text(
-            left + width / 2 - 0.5,
-            top - head * 0.25 - 0.5,
-            text,
-            ha="center",
-            va="bottom",
-            fontsize=8,
-            color=RED if wrong else "#222222",
-            fontweight="bold" if wrong else "normal",
-        )
+        color, weight = (RED, "bold") if wrong else ("#222222", "normal")
+        place = left + width / 2 - 0.5, top - head * 0.25 - 0.5
+        ax.text(*place, text, ha="center", va="bottom", fontsize=8, color=color, fontweight=weight)
         if wrong:
             ax.add_patch(_frame(left, top, width, height))
     low, high = float(np.min(pictures, initial=0)), float(np.max(pictures, initial=1e-9))
