@@ -4,7 +4,6 @@ Every error derives from `TinygradError` and from the builtin that a NumPy user 
 for what works, and is hardly meant.
 """
 
-import unicodedata
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,9 @@ def printable(text: str) -> str:
 
 def _steers(character: str) -> bool:
     """Tell whether a character is none: a control, half of a pair, unassigned, a separator, an order of direction."""
+    # Few programs have such names.
+    import unicodedata
+
     kind, direction = unicodedata.category(character), unicodedata.bidirectional(character)
     return kind in ("Cc", "Cs", "Cn", "Zl", "Zp") or direction in _DIRECTIONS
 
