@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tinygrad_nn import Tensor, context
+from tinygrad_nn.engine.operators import FROM_REGISTRY
 from tinygrad_nn.primitives.record import REGISTRY
 
 pytest.register_assert_rewrite("tests.support", "tests.oracle.compare")
@@ -45,6 +46,7 @@ def _ops_of_a_test_are_gone_after_it():
     yield
     for name in set(vars(Tensor)) - methods:
         delattr(Tensor, name)
+        FROM_REGISTRY.discard(name)
     REGISTRY.clear()
     REGISTRY.update(records)
 

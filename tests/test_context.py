@@ -1,15 +1,18 @@
 """no_grad and enable_grad: as blocks, as decorators, in threads, tasks and generators."""
 
 import asyncio
+import contextlib
 import threading
 
 import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support.interrupts import interrupted_everywhere
 from tests.support.leaves import leaf, vector
-from tinygrad_nn import context
+from tinygrad_nn import context, nn
 from tinygrad_nn.engine.watcher import Watcher
+from tinygrad_nn.nn import module as modules
 
 
 @pytest.fixture
@@ -320,3 +323,86 @@ def test_no_grad_holds_for_each_step_of_a_generator_and_never_for_its_consumer()
     for inside in steps():
         assert not inside
         assert (t * 2).requires_grad
+
+
+def nested():
+    quiet = tn.no_grad()
+    with quiet, tn.enable_grad(), quiet:
+        pass
+
+
+def decorated():
+    @tn.no_grad()
+    def steps():
+        yield 1
+
+    list(steps())
+
+
+def changed():
+    with context.changed(recording=False):
+        pass
+
+
+def out_of_order():
+    first, second = tn.no_grad(), tn.enable_grad()
+    with contextlib.ExitStack() as later, first:
+        later.enter_context(second)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        nested,
+        decorated,
+        out_of_order,
+        changed,
+    ],
+)
+def test_ctrl_c_while_a_block_is_entered_or_left_leaves_recording_as_it_was(block):
+    before = context.current()
+    for where in interrupted_everywhere(block, {context.__file__}):
+        after, entered = context.current(), context._ENTERED.get()
+        context.STATE.set(before)
+        context._ENTERED.set(())
+        assert after is before, where
+        assert entered == (), where
+
+
+@pytest.mark.parametrize("block", [lambda: context.watching(Watcher()), tn.debug])
+def test_ctrl_c_while_a_watcher_is_installed_or_taken_away_leaves_none(block):
+    def run():
+        with block():
+            pass
+
+    before = context.current()
+    for where in interrupted_everywhere(run, {context.__file__}):
+        after = context.current()
+        context.STATE.set(before)
+        assert after is before, where
+
+
+def test_ctrl_c_while_a_module_is_called_or_switched_leaves_it_as_it_was():
+    model = nn.Sequential(nn.Dense(2, 2, rng=0), nn.Tanh())
+    model[0].training = False
+    before = [dict(vars(module)) for _, module in model.named_modules()]
+
+    def run():
+        model(np.ones((1, 2), np.float32))
+        with modules.in_mode(model, training=False):
+            modules.outputs_of_calls(model, np.ones((1, 2), np.float32))
+
+    state = context.current()
+    for where in interrupted_everywhere(run, {context.__file__, modules.__file__}):
+        assert [dict(vars(module)) for _, module in model.named_modules()] == before, where
+        assert context.SCOPE.get() is None, where
+        assert context.current() is state, where
+
+
+def test_debugging_decorates_a_function_that_calls_itself():
+    @tn.debug()
+    def countdown(k):
+        return len(context.current().watchers) if not k else countdown(k - 1)
+
+    assert countdown(2) == 3
+    assert context.current().watchers == ()

@@ -154,6 +154,90 @@ def test_caches_stand_in_one_folder_that_xdg_may_name(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Return where `private_cache_folder("code")` is; nothing has been said about it yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    files._say_open_to_others.cache_clear()
+    yield tmp_path / "cache" / "tinygrad_nn" / "code"
+    files._say_open_to_others.cache_clear()
+
+
+@needs.owners
+def test_a_private_cache_folder_is_made_for_the_user_alone(cache):
+    assert files.private_cache_folder("code") == cache
+    assert cache.stat().st_mode & 0o777 == 0o700
+    assert files.private_cache_folder("code") == cache
+
+
+@needs.owners
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702, 0o1777], ids=oct)
+def test_a_cache_folder_that_others_can_write_to_is_not_used_and_said_so_once(cache, mode):
+    files.private_cache_folder("code")
+    cache.chmod(mode)
+    with pytest.warns(tn.UsageWarning, match=rf"write to {cache}, .*\n  hint   chmod go-w {cache}"):
+        assert files.private_cache_folder("code") is None
+    assert files.private_cache_folder("code") is None
+
+
+@needs.owners
+def test_a_cache_folder_whose_place_others_can_take_is_not_used(cache):
+    files.private_cache_folder("code")
+    above = cache.parents[1]
+    above.chmod(0o1777)
+    assert files.private_cache_folder("code") == cache
+    above.chmod(0o777)
+    with pytest.warns(tn.UsageWarning, match=rf"write to {above}, "):
+        assert files.private_cache_folder("code") is None
+
+
+@needs.owners
+def test_a_cache_folder_of_another_user_is_not_used(cache, monkeypatch):
+    files.private_cache_folder("code")
+    real = Path.stat
+
+    def stat(path, **options):
+        status = list(real(path, **options))
+        status[4] = os.getuid() + 1 if path == cache else 0
+        return os.stat_result(status)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    with pytest.warns(tn.UsageWarning, match="other users can write"):
+        assert files.private_cache_folder("code") is None
+
+
+@needs.owners
+def test_a_link_to_a_cache_folder_is_followed_before_it_is_judged(cache, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    cache.parent.mkdir(parents=True)
+    cache.symlink_to(elsewhere)
+    assert files.private_cache_folder("code") == elsewhere
+    elsewhere.chmod(0o777)
+    with pytest.warns(tn.UsageWarning, match=rf"write to {elsewhere}"):
+        assert files.private_cache_folder("code") is None
+
+
+@pytest.mark.parametrize(
+    "obstacle", ["a file in the way", "no home directory", "a folder that cannot be made"]
+)
+def test_where_there_can_be_no_private_cache_folder_there_is_none(cache, monkeypatch, obstacle):
+    if obstacle == "a file in the way":
+        cache.parents[1].write_text("not a folder")
+    elif obstacle == "no home directory":
+        monkeypatch.delenv("XDG_CACHE_HOME")
+        monkeypatch.setattr("os.path.expanduser", lambda path: path)
+        with pytest.raises(RuntimeError, match="home directory"):
+            files.cache_folder()
+    else:
+
+        def fail(*_, **__):
+            raise PermissionError(errno.EACCES, "no")
+
+        monkeypatch.setattr(Path, "mkdir", fail)
+    assert files.private_cache_folder("code") is None
+
+
 @pytest.mark.case("H159")
 def test_impossible_targets_are_named_and_nothing_is_left(target):
     folder = target.parent

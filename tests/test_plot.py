@@ -94,6 +94,57 @@ def test_the_boundary_is_where_the_model_says():
         tn.plot.decision_boundary(half_plane, X[:, :1])
 
 
+def regions(model, **options):
+    """Return the class of each column of a picture, and how strong its colour is."""
+    ax = tn.plot.decision_boundary(model, X, resolution=40, **options)
+    mesh = ax.collections[0]
+    return mesh.get_array().reshape(40, 40)[0], np.reshape(mesh.get_alpha(), (40, 40))[0]
+
+
+ACROSS = np.linspace(X[:, 0].min() - 0.1 * np.ptp(X[:, 0]), X[:, 0].max() + 0.1 * np.ptp(X[:, 0]), 40)
+
+
+def share(x):
+    return 1 / (1 + np.exp(-3 * (x[:, :1] - 0.5)))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        share,
+        lambda x: share(x)[:, 0],
+        lambda x: np.concatenate([1 - share(x), share(x)], axis=1),
+        lambda x: 3 * (x[:, :1] - 0.5),
+        lambda x: np.concatenate([0 * x[:, :1], 3 * (x[:, :1] - 0.5)], axis=1),
+        lambda x: tn.sigmoid(tn.as_tensor(3 * (x[:, :1] - 0.5))),
+    ],
+    ids=["probabilities", "flat", "two probabilities", "logit", "two logits", "a tensor"],
+)
+def test_probabilities_and_logits_of_a_model_are_drawn_alike(model):
+    classes, strength = regions(model)
+    np.testing.assert_array_equal(classes, ACROSS > 0.5)
+    p = share(ACROSS[:, None])[:, 0]
+    np.testing.assert_allclose(strength, 0.3 + 0.7 * np.abs(2 * p - 1), atol=1e-5)
+
+
+def test_integers_are_classes():
+    for column in (True, False):
+        model = lambda x: np.digitize(x[:, :1] if column else x[:, 0], [0.0, 1.0])  # noqa: B023
+        classes, strength = regions(model)
+        np.testing.assert_array_equal(classes, np.digitize(ACROSS, [0.0, 1.0]))
+        assert (strength == 1).all()
+    np.testing.assert_array_equal(regions(lambda x: x[:, 0] > 0)[0], ACROSS > 0)
+    np.testing.assert_array_equal(
+        regions(lambda x: np.where(x[:, 0] > 0, 1, -1))[0], np.where(ACROSS > 0, 1, -1)
+    )
+
+
+def test_predictions_that_are_not_finite_are_drawn_without_confidence():
+    classes, strength = regions(lambda x: np.where(x[:, :1] > 0, np.nan, -np.inf))
+    assert not classes.any()
+    np.testing.assert_allclose(strength, np.where(ACROSS > 0, 0.3, 1.0))
+
+
 def test_wrong_predictions_are_framed_and_written_out():
     ax = tn.plot.images(np.zeros((4, 5, 5)), labels=[1, 2, 3, 4], predictions=[1, 2, 8, 4])
     assert texts(ax) == ["1", "2", "3, not 8", "4"]

@@ -11,7 +11,7 @@ from tinygrad_nn.engine.autodiff import grad, gradients, hessian, jacobian, jvp,
 from tinygrad_nn.engine.debug import debug
 from tinygrad_nn.engine.operators import Tensor
 from tinygrad_nn.engine.tensor import as_tensor, tensor
-from tinygrad_nn.errors import TinygradError
+from tinygrad_nn.errors import TinygradError, UsageWarning
 from tinygrad_nn.graph.recorder import trace
 from tinygrad_nn.hints import FUNCTIONS, no_attribute
 from tinygrad_nn.ops.activation import (
@@ -44,6 +44,7 @@ __all__ = [
     "REGISTRY",
     "Tensor",
     "TinygradError",
+    "UsageWarning",
     "as_tensor",
     "compile",
     "data",

@@ -12,11 +12,14 @@ import inspect
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ContextDecorator
 from contextvars import ContextVar
+from functools import partial
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar, cast, overload
+
+from tinygrad_nn.errors import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,7 +72,7 @@ class Scope(tuple[Any, Any]):
     def key(self) -> str:
         """Return the name of the module in the one that called it; ? where it is no child of that."""
         children: Any = getattr(self.parent and self.parent.module, "named_children", tuple)()
-        return next((str(name) for name, child in children if child is self.module), "?")
+        return next((printable(str(name)) for name, child in children if child is self.module), "?")
 
 
 class State(NamedTuple):
@@ -99,24 +102,63 @@ def current() -> State:
     return STATE.get(DEFAULT)
 
 
-@contextmanager
-def changed(**fields: Any) -> Iterator[None]:
+Plan = tuple[Callable[[], object], Callable[[], object]]
+"""What makes a change, and what undoes it: that may run when not all of the change was made, and twice."""
+
+
+class Temporarily(ContextDecorator):
+    """Context manager and decorator of a change for a while; a Ctrl-C while it is made or undone leaves it undone.
+
+    Python calls `__exit__` only when `__enter__` has returned, and neither again. Only a Ctrl-C that arrives on the
+    call of `__exit__` itself, before its first line, is beyond what Python code can answer.
+
+    Args:
+        plan: returns what makes the change and what undoes it, and changes nothing by itself.
+    """
+
+    def __init__(self, plan: Callable[[], Plan]) -> None:
+        self._plan = plan
+
+    def _recreate_cm(self) -> Temporarily:
+        return Temporarily(self._plan)
+
+    def __enter__(self) -> None:
+        change, self._undo = self._plan()
+        try:
+            change()
+        except BaseException:
+            self._undo()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._undo()
+        except BaseException:
+            self._undo()
+            raise
+
+
+def changed(**fields: Any) -> Temporarily:
     """Run the body with some fields of the state replaced."""
-    previous = current()
-    STATE.set(previous._replace(**fields))
-    try:
-        yield
-    finally:
-        STATE.set(previous)
+
+    def plan() -> Plan:
+        previous = current()
+        return partial(STATE.set, previous._replace(**fields)), partial(STATE.set, previous)
+
+    return Temporarily(plan)
 
 
-@contextmanager
-def watching(watcher: Any) -> Iterator[None]:
+def watching(watcher: Any) -> Temporarily:
     """Run the body with `watcher` told of every op."""
-    state = current()
-    tracers = (*state.tracers, watcher) if watcher.traces else state.tracers
-    with changed(watchers=(*state.watchers, watcher), tracers=tracers):
-        yield
+    return Temporarily(partial(watched, watcher))
+
+
+def watched(watcher: Any) -> Plan:
+    """Return what installs a watcher, and what takes it away again."""
+    previous = current()
+    tracers = (*previous.tracers, watcher) if watcher.traces else previous.tracers
+    state = State(previous.recording, (*previous.watchers, watcher), tracers)
+    return partial(STATE.set, state), partial(STATE.set, previous)
 
 
 _ENTERED: ContextVar[tuple[tuple[_Recording, State], ...]] = ContextVar("tinygrad_nn.entered", default=())
@@ -131,22 +173,40 @@ class _Recording:
         self._recording = recording
 
     def __enter__(self) -> None:
-        previous = current()
-        _ENTERED.set((*_ENTERED.get(), (self, previous)))
-        STATE.set(previous._replace(recording=self._recording))
+        entered, previous = _ENTERED.get(), STATE.get(DEFAULT)
+        # As in `Temporarily`: a Ctrl-C in here leaves everything as it was.
+        try:
+            _ENTERED.set((*entered, (self, previous)))
+            STATE.set(State(self._recording, previous[1], previous[2]))
+        except BaseException:
+            STATE.set(previous)
+            _ENTERED.set(entered)
+            raise
 
     def __exit__(self, *_: object) -> None:
-        entered = _ENTERED.get()
-        own = [k for k, (which, _) in enumerate(entered) if which is self]
-        if own:  # closed in a context where it was not entered, it has nothing to restore
-            last = own[-1]
-            state, above = entered[last][1], entered[last + 1 :]
-            # Left out of order, as generators are, it hands the state to who came next and will go back to it.
-            if above:
-                above = ((above[0][0], state), *above[1:])
-            else:
-                STATE.set(state)
-            _ENTERED.set(entered[:last] + above)
+        entered = None
+        try:
+            entered = _ENTERED.get()
+            self._leave(entered)
+        except BaseException:
+            self._leave(_ENTERED.get() if entered is None else entered)
+            raise
+
+    def _leave(self, entered: tuple[tuple[_Recording, State], ...]) -> None:
+        """Go back to the state before this was entered; the same again when it is done once more."""
+        last = len(entered) - 1
+        while last >= 0 and entered[last][0] is not self:
+            last -= 1
+        # Closed in a context where it was not entered, it has nothing to restore.
+        if last < 0:
+            return
+        state, above = entered[last][1], entered[last + 1 :]
+        # Left out of order, as generators are, it hands the state to who came next and will go back to it.
+        if above:
+            above = ((above[0][0], state), *above[1:])
+        else:
+            STATE.set(state)
+        _ENTERED.set(entered[:last] + above)
 
     def __call__(self, function: F) -> F:
         """Decorate a function; of a generator function each step is covered, never the code of its consumer."""

@@ -1,11 +1,36 @@
 """The errors this library raises: each says what happened, on which op and shapes, and what to write instead.
 
-Every error derives from `TinygradError` and from the builtin that a NumPy user would catch for it.
+Every error derives from `TinygradError` and from the builtin that a NumPy user would catch for it. `UsageWarning` is
+for what works, and is hardly meant.
 """
 
 from typing import Any
 
 import numpy as np
+
+
+def printable(text: str) -> str:
+    """Return a name as everything shows it: in one line, without what steers terminals or is no text in XML.
+
+    Example:
+        >>> printable("層" + chr(27)) == "層" + chr(92) + "x1b"
+        True
+    """
+    if text.isprintable():
+        return text
+    return "".join(c.encode("unicode_escape").decode() if _steers(c) else c for c in text)
+
+
+def _steers(character: str) -> bool:
+    """Tell whether a character is none: a control, half of a pair, unassigned, a separator, an order of direction."""
+    # Few programs have such names.
+    import unicodedata
+
+    kind, direction = unicodedata.category(character), unicodedata.bidirectional(character)
+    return kind in ("Cc", "Cs", "Cn", "Zl", "Zp") or direction in _DIRECTIONS
+
+
+_DIRECTIONS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 
 class TinygradError(Exception):
@@ -71,10 +96,6 @@ class CaptureError(TinygradError, RuntimeError):
     """Something happened during capture that a replay could not repeat."""
 
 
-class UsageWarning(UserWarning):
-    """What was written works, and is hardly what was meant."""
-
-
 class DatasetError(TinygradError, ValueError):
     """A data file is missing, damaged or not what it should be."""
 
@@ -99,3 +120,7 @@ class CheckFailed(TinygradError, AssertionError):
 
 class GradientMismatch(CheckFailed):
     """A derivative rule and the numerical derivative disagree."""
+
+
+class UsageWarning(UserWarning):
+    """Something works, but hardly as it was meant; says what to write."""

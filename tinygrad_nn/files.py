@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import secrets
 import stat
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import IO
+
+from tinygrad_nn.errors import UsageWarning
 
 StrPath = str | os.PathLike[str]
 
@@ -33,6 +37,50 @@ def cache_folder(name: str = "") -> Path:
     base = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification has relative paths ignored.
     return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "tinygrad_nn" / name
+
+
+def private_cache_folder(name: str) -> Path | None:
+    """Return a folder for caches of what will be run, made if it is not there; None where there can be none.
+
+    The user or root owns it and what it lies in, and nobody else can write into it or put another in its place. Where
+    that is not so, a `UsageWarning` says so once, and nothing of it is used.
+    """
+    try:
+        folder = cache_folder(name)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = folder.resolve()
+        culprits = [place for place in (folder, *folder.parents) if _is_open_to_others(place, folder)]
+    # Without a home directory there is no folder to ask for.
+    except (OSError, RuntimeError):
+        return None
+    if culprits:
+        _say_open_to_others(folder, culprits[0])
+        return None
+    return folder
+
+
+def _is_open_to_others(place: Path, folder: Path) -> bool:
+    """Tell whether others can write into `folder`, or, for a place above it, put another one there."""
+    if not hasattr(os, "getuid"):
+        # Windows keeps the folders of users apart by itself.
+        return False
+    status = place.stat()
+    if place == folder:
+        writable = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    else:
+        # In a sticky folder, as /tmp is, everyone can make files, and nobody can move those of others.
+        writable = status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX
+    return bool(writable or status.st_uid not in (0, os.getuid()))
+
+
+@functools.cache
+def _say_open_to_others(folder: Path, culprit: Path) -> None:
+    warnings.warn(
+        f"{folder} is not used, because other users can write to {culprit}, and so nothing is kept from one process "
+        f"to the next\n  hint   chmod go-w {culprit}, or set XDG_CACHE_HOME to a folder of your own",
+        UsageWarning,
+        stacklevel=2,
+    )
 
 
 def write_atomically(path: StrPath, pieces: Iterable[bytes | memoryview]) -> None:

@@ -117,10 +117,11 @@ def decision_boundary(
     ax: Axes | None = None,
     resolution: int = 300,
 ) -> Axes:
-    """Draw which class a model of two features chooses where, and the points it was meant for.
+    """Draw which class a model of two features chooses where, how sure it is, and the points it was meant for.
 
     Args:
-        model: takes rows of two features, returns scores of shape (N, C), or one logit per row.
+        model: takes rows of two features, returns scores of shape (N, C) or one number per row: the class, if it is
+            an integer; else the probability of class 1, if all lie from 0 to 1; else its logit.
         X: points of shape (N, 2), which decide what is in view.
         y: their classes, integers from 0.
         ax: where to draw.
@@ -135,25 +136,49 @@ def decision_boundary(
     ax = _axes(ax, (5.6, 4.6))
     from matplotlib.colors import ListedColormap, to_rgb
 
-    low, high = X.min(axis=0), X.max(axis=0)
-    margin = 0.1 * np.maximum(high - low, 1e-9)
-    sides = [np.linspace(a, b, resolution) for a, b in zip(low - margin, high + margin, strict=True)]
+    first, last = X.min(axis=0), X.max(axis=0)
+    margin = 0.1 * np.maximum(last - first, 1e-9)
+    sides = [np.linspace(a, b, resolution) for a, b in zip(first - margin, last + margin, strict=True)]
     across, up = np.meshgrid(*sides)
     grid = np.stack([across.ravel(), up.ravel()], axis=1).astype(X.dtype)
     with no_grad(), in_mode(model, training=False):
-        scores = plain(model(grid)).reshape(resolution * resolution, -1)
-    chosen = (scores.argmax(axis=1) if scores.shape[1] > 1 else scores[:, 0] > 0).reshape(across.shape)
-    count = max(scores.shape[1], 2)
-    colors = [COLORS[k % len(COLORS)] for k in range(count)]
-    light = ListedColormap([tuple(1 - 0.28 * (1 - c) for c in to_rgb(color)) for color in colors])
-    ax.pcolormesh(across, up, chosen, cmap=light, vmin=0, vmax=count - 1, shading="nearest", rasterized=True)
-    for k in range(count):
-        if (chosen == k).any() and (chosen != k).any():
+        predictions = plain(model(grid)).reshape(resolution * resolution, -1)
+    chosen, confidence = _decisions(predictions)
+    chosen, confidence = chosen.reshape(across.shape), confidence.reshape(across.shape)
+    columns = predictions.shape[1]
+    low, high = min(int(chosen.min()), 0), max(int(chosen.max()), columns - 1, 1)
+    colors = [COLORS[k % len(COLORS)] for k in range(low, high + 1)]
+    light = ListedColormap([tuple(1 - 0.4 * (1 - c) for c in to_rgb(color)) for color in colors])
+    strength: Any = 0.3 + 0.7 * confidence
+    mesh = ax.pcolormesh(
+        across, up, chosen, cmap=light, vmin=low, vmax=high, shading="nearest", rasterized=True
+    )
+    mesh.set_alpha(strength)
+    for k in np.unique(chosen):
+        if (chosen != k).any():
             ax.contour(across, up, chosen == k, levels=[0.5], colors="#444444", linewidths=1.0)
     if y is not None:
         _points(ax, X, plain(y))
     ax.set(xlim=across[0, [0, -1]], ylim=up[[0, -1], 0])
     return ax
+
+
+def _decisions(predictions: Array) -> tuple[Array, Array]:
+    """Return the class of each row of predictions, and how sure it is: 0 for a toss-up, 1 for no doubt."""
+    rows, columns = predictions.shape
+    if columns == 1 and predictions.dtype.kind in "iub":
+        return predictions[:, 0].astype(int), np.ones(rows)
+    with np.errstate(all="ignore"):
+        p = predictions.astype(float)
+        likely = bool(((p >= 0) & (p <= 1)).all())
+        if columns == 1:
+            # 2 * sigmoid(z) - 1 = tanh(z / 2)
+            chosen, sure = (p > 0.5, np.abs(2 * p - 1)) if likely else (p > 0, np.abs(np.tanh(p / 2)))
+            return chosen[:, 0].astype(int), np.nan_to_num(sure[:, 0])
+        if not (likely and np.allclose(p.sum(axis=1), 1, atol=1e-3)):
+            p = np.exp(p - p.max(axis=1, keepdims=True))
+            p /= p.sum(axis=1, keepdims=True)
+        return predictions.argmax(axis=1), np.nan_to_num((columns * p.max(axis=1) - 1) / (columns - 1))
 
 
 def scatter(X: Operand, y: Operand, *, ax: Axes | None = None) -> Axes:
@@ -175,16 +200,9 @@ def scatter(X: Operand, y: Operand, *, ax: Axes | None = None) -> Axes:
 def _points(ax: Axes, X: Array, y: Array) -> None:
     for k in np.unique(y):
         across, up = X[y == k].T
-        ax.scatter(
-            across,
-            up,
-            s=24,
-            color=COLORS[int(k) % len(COLORS)],
-            marker="os^Dv"[int(k) % 5],
-            label=f"class {k}",
-            edgecolors="white",
-            linewidths=0.6,
-        )
+        color, marker = COLORS[int(k) % len(COLORS)], "os^Dv"[int(k) % 5]
+        dots = ax.scatter(across, up, s=24, color=color, marker=marker, label=f"class {k}", linewidths=0.6)
+        dots.set_edgecolor("white")
 
 
 def images(
@@ -226,16 +244,9 @@ def images(
         if not captioned:
             continue
         text, wrong = _caption(k, labels, predictions)
-        ax.text(
-            left + width / 2 - 0.5,
-            top - head * 0.25 - 0.5,
-            text,
-            ha="center",
-            va="bottom",
-            fontsize=8,
-            color=RED if wrong else "#222222",
-            fontweight="bold" if wrong else "normal",
-        )
+        color, weight = (RED, "bold") if wrong else ("#222222", "normal")
+        place = left + width / 2 - 0.5, top - head * 0.25 - 0.5
+        ax.text(*place, text, ha="center", va="bottom", fontsize=8, color=color, fontweight=weight)
         if wrong:
             ax.add_patch(_frame(left, top, width, height))
     low, high = float(np.min(pictures, initial=0)), float(np.max(pictures, initial=1e-9))

@@ -1,5 +1,7 @@
 """tn.debug(): the first NaN or infinity, and arrays changed behind the graph's back, with op and source line."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -141,3 +143,27 @@ def test_an_infinite_sum_names_its_operand_without_an_element():
     ):
         x.sum()
     assert "  operand 0  (2,) float64, finite\n" in str(error.value)
+
+
+@pytest.mark.parametrize("leave", [math.exp, float, int, math.floor, lambda t: max(math.sqrt(t), 0)])
+def test_a_number_that_loses_a_gradient_is_reported_on_the_users_line(leave):
+    w = tn.tensor(2.0, requires_grad=True, name="w")
+    with (
+        tn.debug(),
+        pytest.warns(tn.UsageWarning, match=r"t\) makes a plain number of w \(\).*\n  hint   np.exp") as told,
+    ):
+        leave(w)
+    assert [warning.filename for warning in told] == [__file__]
+
+
+def test_numbers_that_lose_no_gradient_or_are_asked_for_are_not_reported():
+    w = tn.tensor(2.0, requires_grad=True)
+    with tn.debug():
+        assert w.item() == 2
+        assert float(w.detach()) == 2
+        assert f"{w:.1f}" == "2.0"
+        assert bool(w > 1)
+        with tn.no_grad():
+            assert float(w * 2) == 4
+    assert float(w) == 2
+    assert math.exp(w) == math.exp(2.0)

@@ -1,12 +1,14 @@
 """Losses: extreme logits, wrong labels, shapes that broadcast silently."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
 
 import tinygrad_nn as tn
 from tests.support.derive import check, derive
+from tinygrad_nn import nn
 from tinygrad_nn.errors import DtypeError, LabelError, ShapeError
 from tinygrad_nn.nn import losses
 
@@ -25,7 +27,7 @@ def test_a_label_out_of_range_is_named_with_its_position(loss, label):
 @pytest.mark.case("H140")
 @pytest.mark.parametrize("loss", [losses.cross_entropy, losses.nll])
 def test_rows_to_ignore_count_for_nothing(loss):
-    logits = np.random.default_rng(0).normal(size=(4, 3))
+    logits = -np.random.default_rng(0).random((4, 3)) - 0.1
     labels = np.array([0, -100, 2, -100])
     kept = tn.tensor(logits[::2], requires_grad=True)
     expected = loss(kept, labels[::2])
@@ -174,12 +176,14 @@ def test_losses_reduce_the_same_way(reduction):
         losses.mae: (y, np.abs(d)),
         losses.huber: (y, np.where(np.abs(d) < 1, d**2 / 2, np.abs(d) - 0.5)),
         losses.cross_entropy: (labels, -np.log(q)[np.arange(4), labels]),
-        losses.nll: (labels, -x[np.arange(4), labels]),
+        losses.nll: (labels, -np.log(q)[np.arange(4), labels]),
         losses.binary_cross_entropy: (p, np.log1p(np.exp(x)) - p * x),
         losses.kl_divergence: (p, (p * np.log(p / q)).sum(axis=1)),
     }
     for loss, (target, each) in expected.items():
-        np.testing.assert_allclose(loss(x, target, reduction=reduction).data, reduce(each), rtol=1e-12)
+        predictions = np.log(q) if loss is losses.nll else x
+        result = loss(predictions, target, reduction=reduction)
+        np.testing.assert_allclose(result.data, reduce(each), rtol=1e-12)
     with pytest.raises(ValueError, match="reduction"):
         losses.mse(x, y, reduction="average")
 
@@ -196,7 +200,7 @@ def test_losses_keep_the_dtype_of_the_predictions(dtype):
         losses.cross_entropy(x, labels),
         losses.cross_entropy(x, labels, label_smoothing=np.float64(0.1), ignore_index=0),
         losses.cross_entropy(x, p, label_smoothing=0.1),
-        losses.nll(x, labels),
+        losses.nll(-x, labels),
         losses.kl_divergence(x, p),
         *[f(x, p) for f in (losses.mse, losses.mae, losses.huber, losses.binary_cross_entropy)],
         losses.binary_cross_entropy_probabilities(x, p),
@@ -287,3 +291,70 @@ def test_huber_has_no_step_in_its_slope():
         return tn.nn.losses.huber(x, np.zeros(3), reduction="sum")
 
     check(loss, [[1.0, -1.0, 0.0]], 1, [1, -1, 0])
+
+
+Z = np.array([[0.5, -1.0, 2.0], [1.0, 0.0, -0.5]])
+K = np.array([2, 0])
+PROBABLE = np.array([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]])
+MISUSED = {
+    "cross_entropy": lambda z: losses.cross_entropy(tn.softmax(z), K),
+    "cross_entropy of sigmoids": lambda z: losses.cross_entropy(tn.sigmoid(z), K),
+    "cross_entropy with shares": lambda z: losses.cross_entropy(tn.softmax(z), PROBABLE),
+    "binary_cross_entropy": lambda z: losses.binary_cross_entropy(tn.sigmoid(z), PROBABLE),
+    "binary_cross_entropy of shares": lambda z: losses.binary_cross_entropy(tn.softmax(z), PROBABLE),
+    "nll": lambda z: losses.nll(tn.softmax(z), K),
+    "kl_divergence": lambda z: losses.kl_divergence(tn.softmax(z), PROBABLE),
+}
+
+
+@pytest.mark.parametrize("name", MISUSED)
+def test_a_loss_of_probabilities_that_takes_something_else_warns_on_the_users_line(name):
+    z = tn.tensor(Z, requires_grad=True)
+    who = name.split()[0]
+    with pytest.warns(tn.UsageWarning, match=rf"^{who}: (softmax|sigmoid) has made .*\n  hint   ") as warned:
+        MISUSED[name](z)
+    (warning,) = warned
+    assert warning.filename == __file__
+
+
+def test_the_warning_names_the_module_and_says_what_to_write():
+    model = nn.Sequential(nn.Dense(3, 3, rng=0), nn.Softmax())
+    with pytest.warns(
+        tn.UsageWarning, match=r"softmax in Sequential / 1: Softmax\(\) .* takes logits\n  hint   leave"
+    ):
+        losses.cross_entropy(model(Z.astype(np.float32)), K)
+
+
+def test_a_training_loop_is_warned_once():
+    model = nn.Sequential(nn.Dense(3, 3, rng=0), nn.Softmax())
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("default")
+        for _ in range(5):
+            losses.cross_entropy(model(Z.astype(np.float32)), K).backward()
+    assert len(warned) == 1
+
+
+def test_losses_of_what_they_take_do_not_warn():
+    z = tn.tensor(Z, requires_grad=True)
+    losses.cross_entropy(z, K)
+    losses.cross_entropy(tn.log_softmax(z), K)
+    losses.nll(tn.log_softmax(z), K)
+    losses.nll(np.log(tn.softmax(z)), K)
+    losses.nll(z - tn.logsumexp(z, axis=1, keepdims=True), K)
+    losses.binary_cross_entropy(z, PROBABLE)
+    losses.binary_cross_entropy_probabilities(tn.sigmoid(z), PROBABLE)
+    losses.mse(tn.sigmoid(z), PROBABLE)
+
+
+@pytest.mark.parametrize("values", [PROBABLE, tn.tensor(PROBABLE, requires_grad=True), Z, 1 - PROBABLE])
+def test_nll_refuses_values_that_are_no_logarithms_of_probabilities(values):
+    with pytest.raises(LabelError, match=r"nll: logarithms .* at most 0, got .*\n  hint   nll\(log_softmax"):
+        losses.nll(values, K)
+
+
+def test_nll_looks_at_no_values_where_the_op_tells(monkeypatch):
+    z = tn.tensor(Z, requires_grad=True)
+    predictions = tn.log_softmax(z)
+    monkeypatch.setattr(losses, "plain", lambda x: pytest.fail("looked at the values"))
+    losses.nll(predictions, K)
+    losses.cross_entropy(z, K)

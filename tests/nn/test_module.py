@@ -1,5 +1,8 @@
 """Module: which attributes are parameters and buffers, and what a module without forward says."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -107,3 +110,136 @@ def test_a_scalar_that_was_never_a_buffer_stays_a_scalar():
     assert type(module.limit) is np.float32
     module.count = 5
     assert type(module.count) is int
+
+
+class Odd(nn.Module):
+    def __repr__(self):
+        return "Odd\n(in two lines)"
+
+
+class Named(nn.Module):
+    def __init__(self, *parts):
+        self.parts = list(parts)
+
+    def __repr__(self):
+        return f"named {super().__repr__()}"
+
+
+def test_the_representation_of_a_model_takes_in_what_parts_say_of_themselves():
+    model = nn.Sequential(Odd(), nn.Sequential(Named(nn.Tanh()), nn.Sequential()))
+    assert repr(model) == (
+        "Sequential(\n  0: Odd\n  (in two lines)\n  1: Sequential(\n    0: named Named(\n      parts.0: Tanh()\n"
+        "    )\n    1: Sequential()\n  )\n)"
+    )
+
+
+def test_a_model_that_contains_itself_has_a_representation():
+    model = nn.Module()
+    model.itself = model
+    model.part = nn.Tanh()
+    assert repr(model) == "Module(\n  itself: Module(...)\n  part: Tanh()\n)"
+
+
+def frozen_model():
+    model = nn.Sequential(nn.Dense(4, 8, rng=0), nn.Tanh(), nn.Dense(8, 3, rng=1))
+    for parameter in model[0].parameters():
+        parameter.requires_grad = False
+    return model
+
+
+def test_a_frozen_parameter_stays_a_parameter_and_a_loop_thaws_it():
+    model = frozen_model()
+    names = ["0.weight", "0.bias", "2.weight", "2.bias"]
+    assert [name for name, _ in model.named_parameters()] == names == list(model.state_dict())
+    assert [p.requires_grad for p in model.parameters()] == [False, False, True, True]
+    for parameter in model.parameters():
+        parameter.requires_grad = True
+        parameter.grad = None
+    model(np.ones((2, 4), np.float32)).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("make", [tn.optim.SGD, tn.optim.Adam, tn.optim.AdamW])
+def test_optimizers_skip_frozen_parameters_whenever_they_were_frozen(make):
+    x = np.ones((2, 4), np.float32)
+    model = frozen_model()
+    optimizer = make(model.parameters(), lr=0.1)
+    for parameters in (model[0].parameters(), model[2].parameters()):
+        for parameter in model.parameters():
+            parameter.requires_grad = True
+        model(x).sum().backward()
+        # Frozen with a gradient in place.
+        for parameter in parameters:
+            parameter.requires_grad = False
+        before = model.state_dict()
+        model.zero_grad()
+        model(x).sum().backward()
+        optimizer.step()
+        moved = {name for name, array in model.state_dict().items() if (array != before[name]).any()}
+        assert moved == {name for name, p in model.named_parameters() if p.requires_grad}
+
+
+def test_a_parameter_frozen_with_a_gradient_in_place_is_not_updated_by_it():
+    w, v = vector(1.0), vector(1.0)
+    optimizer = tn.optim.SGD([w, v], lr=0.5)
+    (w * 2 + v).sum().backward()
+    w.requires_grad = False
+    optimizer.step()
+    assert w.grad is None
+    assert (w.data, v.data) == (1, 0.5)
+
+
+def test_a_frozen_parameter_is_copied_and_pickled_as_one():
+    for twin in (copy.deepcopy(frozen_model()), pickle.loads(pickle.dumps(frozen_model()))):
+        assert [p.requires_grad for p in twin.parameters()] == [False, False, True, True]
+
+
+def test_a_tensor_that_never_required_grad_is_no_parameter():
+    model = nn.Module()
+    model.scale = tn.tensor([1.0], name="scale")
+    assert model.parameters() == []
+    assert list(model.state_dict()) == ["scale"]
+    assert not model.scale.is_parameter
+    assert not (vector(1.0) * 2).is_parameter
+
+
+def test_summary_and_picture_say_what_is_frozen():
+    model = frozen_model()
+    assert repr(model.summary()).endswith(
+        "Sequential: 67 parameters (trainable 27, frozen 40), float32, 268 bytes"
+    )
+    picture = model.graph(np.ones((2, 4), np.float32), grads=True)
+    kinds = {value.name: value.kind for value in picture.graph.values if value.name}
+    assert kinds["0.weight"] == kinds["2.weight"] == "parameter"
+
+
+class HalfFrozen(nn.Module):
+    def __init__(self, seed):
+        self.first, self.second = nn.Dense(3, 3, rng=seed), nn.Dense(3, 2, rng=seed + 1)
+        self.first.weight.requires_grad = False
+
+    def forward(self, x):
+        return self.second(self.first(x))
+
+
+def test_checks_take_frozen_parameters():
+    tn.testing.check_module(HalfFrozen, np.ones((4, 3), np.float32))
+
+
+def test_a_compiled_step_leaves_frozen_parameters_alone(backend):
+    model = HalfFrozen(0)
+    optimizer = tn.optim.Adam(model.parameters(), lr=0.1)
+    before = model.state_dict()
+
+    def step(x):
+        optimizer.zero_grad()
+        loss = (model(x) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    compiled = tn.compile(step, backend)
+    losses = [compiled(np.ones((4, 3), np.float32)).item() for _ in range(5)]
+    assert losses[-1] < losses[0]
+    moved = {name for name, array in model.state_dict().items() if (array != before[name]).any()}
+    assert moved == {"first.bias", "second.weight", "second.bias"}

@@ -1,5 +1,7 @@
 """model.summary: nothing left out, nothing counted twice."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -75,3 +77,55 @@ def test_a_summary_gives_sizes_in_the_unit_that_fits(parameters, text):
             self.weight = tn.as_tensor(np.broadcast_to(one, parameters), requires_grad=True)
 
     assert f"{parameters:,} parameters, float32, {text}" in repr(Wide().summary())
+
+
+def nested(depth):
+    model = nn.Dense(2, 2, rng=0)
+    for _ in range(depth):
+        model = nn.Sequential(model)
+    return model
+
+
+def test_models_nested_deeper_than_python_calls_have_a_summary_and_a_repr():
+    model = nested(1200)
+    summary = model.summary()
+    assert len(summary.rows) == 1200
+    assert summary.rows[-1][1:] == ("Dense(2 -> 2)", "", "6")
+    lines = repr(model).splitlines()
+    assert lines[1200] == "  " * 1200 + "0: Dense(2 -> 2)"
+    assert len(lines) == 2401
+
+
+def test_the_work_of_a_summary_grows_with_the_number_of_modules(monkeypatch):
+    calls = []
+    named_children = nn.Module.named_children
+    monkeypatch.setattr(nn.Module, "named_children", lambda module: calls.append(1) or named_children(module))
+    counts = []
+    for depth in (50, 100):
+        calls.clear()
+        str(nested(depth).summary())
+        counts.append(len(calls))
+    assert counts[1] < 2.1 * counts[0]
+
+
+def test_a_model_that_can_be_called_has_a_summary_with_shapes():
+    deepest = 10
+    while True:
+        try:
+            nested(deepest + 10)(np.ones((1, 2), np.float32))
+        except RecursionError:
+            break
+        deepest += 10
+    limit = sys.getrecursionlimit()
+    assert nested(deepest - 10).summary((2,)).rows[0][2] == "(N, 2)"
+    assert sys.getrecursionlimit() == limit
+
+
+def test_parameters_of_a_module_that_are_also_those_of_one_inside_are_counted_there():
+    outer = Residual()
+    outer.again = outer.inner.weight
+    outer.twice = [outer.scale, outer.scale]
+    assert [(row[0], row[3]) for row in nn.Sequential(outer).summary().rows] == [
+        ("0", "4"),
+        ("0.inner", "20"),
+    ]

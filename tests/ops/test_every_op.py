@@ -51,15 +51,17 @@ def test_the_reference_of_an_op_says_the_same_on_the_calls_of_its_record(record)
 
 PLAIN_PRODUCTS = {"multiply", "matmul", "einsum", "convolve", "recurrence", "cumprod"}
 """Sums of products, whose rules multiply as plainly as they do: see docs/deviations.md."""
-SPECIAL = [np.inf, -np.inf, np.nan, 0.0]
+BOUNDED = {"log_sigmoid", "sigmoid", "softplus", "tanh"}
+"""Their slopes are finite where the operand is no NaN, and every training step pays for them: they multiply plainly."""
 
 
-def specials(x):
-    """Yield the array with infinities, NaN and zeros: each everywhere, and all of them at every other place."""
-    for value in SPECIAL:
+def specials(x, op):
+    """Yield the array with infinities, zeros and NaN: each everywhere, and all of them at every other place."""
+    special = [np.inf, -np.inf, 0.0, *([] if op.name in BOUNDED else [np.nan])]
+    for value in special:
         yield np.full(x.shape, value)
     mixed = x.copy()
-    mixed.flat[::2] = np.resize(SPECIAL, mixed.flat[::2].size)
+    mixed.flat[::2] = np.resize(special, mixed.flat[::2].size)
     yield mixed
 
 
@@ -71,9 +73,9 @@ def special_calls(op):
             for k, x in enumerate(operands)
             if op.rules[0 if op.variadic else k] is not None and np.asarray(x).dtype.kind == "f"
         ]
-        choices = [list(specials(np.array(operands[k]))) for k in real]
+        choices = [list(specials(np.array(operands[k]), op)) for k in real]
         for which in [*([k] for k in range(len(real))), range(len(real))]:
-            for n in range(len(SPECIAL) + 1):
+            for n in range(len(choices[0]) if choices else 0):
                 xs = [choices[j][n] if j in which else np.array(operands[k]) for j, k in enumerate(real)]
                 yield operands, dict(zip(real, xs, strict=True)), params
 

@@ -167,6 +167,52 @@ def test_a_cell_that_declares_a_kernel_can_run_twice():
     assert scaled(vector(1.0)).data == 3
 
 
+def run(cell, name="__main__", **names):
+    exec(compile(cell, "<cell>", "exec"), {"np": np, "tn": tn, "__name__": name} | names)
+
+
+DECLARED = {
+    "op": "tn.op(np.i0, lambda g: g * factor)",
+    "op in a function": "def declare():\n    tn.op(np.i0, lambda g: g * factor)\ndeclare()",
+    "op with its own code": "tn.op(np.i0, lambda g: g * factor, call=lambda x: np.i0(x))",
+    "op under several names": "tn.op(np.i0, lambda g: g * factor, also=(np.sinc,))",
+    "composite": "from tinygrad_nn.primitives.declare import composite\n"
+    "@composite(np.i0, method=True)\ndef i0(x):\n    return x * factor",
+}
+
+
+@pytest.mark.parametrize("cell", DECLARED.values(), ids=DECLARED.keys())
+def test_a_cell_that_declares_an_op_can_run_again_and_the_new_rule_counts(cell):
+    for factor in (2.0, 3.0, 5.0):
+        run(cell, factor=factor)
+        x = vector(1.0)
+        np.i0(x).sum().backward()
+        assert x.grad == factor
+        assert x.i0().shape == (1,)
+    other = "another_module"
+    with pytest.raises(BadRule, match="registered already"):
+        run(cell, name=other, factor=7.0)
+
+
+def test_a_declaration_that_is_replaced_leaves_no_names_and_no_method_behind():
+    run("tn.op(np.i0, lambda g: g, also=(np.sinc,))")
+    assert np.sinc in REGISTRY
+    run("tn.op(np.i0, lambda g: g, method=False)")
+    assert np.sinc not in REGISTRY
+    assert not hasattr(tn.Tensor, "i0")
+    with pytest.raises(BadRule, match="registered already"):
+        run('tn.op(np.sinc, lambda g: g, name="i0")')
+    assert np.sinc not in REGISTRY
+
+
+def test_a_place_that_declared_two_ops_cannot_give_one_the_name_of_the_other():
+    run("tn.op(np.i0, lambda g: g)\ntn.op(np.sinc, lambda g: g)")
+    with pytest.raises(BadRule, match="i0: 'i0' is registered already"):
+        run('tn.kernel(lambda g: g, name="i0")(lambda x: x)')
+    with pytest.raises(BadRule, match="registered already"):
+        run("tn.op(np.i0, lambda g: g, also=(np.sinc,))")
+
+
 def test_a_kernel_cannot_take_the_place_of_a_property():
     tn.kernel(lambda g: g, name="item")(lambda x: x * 1)
     assert tn.tensor(1.5).item() == 1.5

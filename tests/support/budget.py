@@ -14,8 +14,9 @@ LINES = {
     # as **options) and looked at when an op is declared (30), the hooks of watchers are typed (50), a walk over
     # containers serves everyone (30), traced code has leaves of its own (30), and grad and its kin refuse what is no
     # function (20). Functions of NumPy that lose no gradient are listed by name (25); a call of an op on arrays, as
-    # rules make it, has a short way (10). Signatures of ufuncs, which NumPy tells since 2.4 (15).
-    "primitives engine": 2150,
+    # rules make it, has a short way (10). Signatures of ufuncs, which NumPy tells since 2.4 (15). Warnings point to the
+    # user's line (10), debug() tells of numbers that leave the graph (20).
+    "primitives engine": 2190,
     # 1,700 was meant. Signatures of kernels and composites say types, for which a third of them need a line each; and
     # what was found from outside is mended here: zero cotangents at infinities and NaN, in inverses of matrices too,
     # lengths of zero in every order, counts and sums that float16 does not have, scattered sums in double precision
@@ -24,7 +25,9 @@ LINES = {
     # 500 was meant. Random generators that a function can reach are found and put back (90).
     "graph": 600,
     "compiler": 1900,
-    "viz": 1300,
+    # 1,300 was meant. The work of a layout is bounded, a notebook is shown why there is no picture (40), and rules are
+    # told in the names and numbers of the user (50).
+    "viz": 1380,
     "nn": 700,
     # 350 was meant. Memory that cannot be written or has another dtype is looked at, rates are saved, schedules are
     # functions that can be pickled.
@@ -35,8 +38,10 @@ LINES = {
     "train": 760,
     "testing": 2200,
     # 850 was meant. What comes from a file is looked at entry by entry, random generators included, whose positions
-    # NumPy does not check. Keras's events are among the hints. Locks that a fork waits for (20).
-    "errors context hints files states checkpoint plot": 980,
+    # NumPy does not check. Keras's events are among the hints. Locks that a fork waits for (20). Whether a folder is
+    # the user's own is looked at before machine code in it is run (30); Ctrl-C may come while a block is entered or
+    # left (30); names are made printable in one place (10); boundaries say how sure a model is (10).
+    "errors context hints files states checkpoint plot": 1080,
 }
 """Lines of code: neither blank, nor a comment, nor part of a docstring."""
 

@@ -5,6 +5,9 @@ import os
 import pytest
 
 fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork, which this system lacks")
+owners = pytest.mark.skipif(
+    not hasattr(os, "getuid"), reason="needs files with owners, which this system lacks"
+)
 mnist = pytest.mark.skipif(
     not os.environ.get("TINYGRAD_NN_DATA"), reason="needs TINYGRAD_NN_DATA, the folder with MNIST"
 )

@@ -52,7 +52,7 @@ LOSSES = {
         lambda x: losses.cross_entropy(x, LABELS, ignore_index=3),
         lambda x: losses.cross_entropy(x, SHARES),
     ],
-    "nll": [lambda x: losses.nll(x, LABELS), lambda x: losses.nll(x, LABELS, ignore_index=0)],
+    "nll": [lambda x: losses.nll(-x * x, LABELS), lambda x: losses.nll(-x * x, LABELS, ignore_index=0)],
     "mse": [lambda x: losses.mse(x, TARGETS), lambda x: losses.mse(x, TARGETS, reduction="none")],
     "mae": [lambda x: losses.mae(x, TARGETS)],
     "huber": [

@@ -218,7 +218,7 @@ def test_a_failure_with_many_inputs_reproduces_it():
 def test_a_function_may_use_parameters_that_are_no_inputs_of_it():
     w = tn.tensor(Y, requires_grad=True)
     assert gradcheck(lambda x: (x * w * w).sum(), X, order=2).nonzero
-    assert gradcheck(lambda x: w, X).entries == X.size * Y.size
+    assert gradcheck(lambda x: w + 0 * x.sum(), X).entries == X.size * Y.size
     assert w.grad is None
 
 
@@ -243,3 +243,57 @@ def test_outside_of_its_domain_a_function_has_no_gradient_to_be_wrong(fn):
         pytest.raises(GradientMismatch, match="there is no derivative where the values are"),
     ):
         gradcheck(fn, np.array([-1.0, 2.0]))
+
+
+def unused(kind):
+    w, x = np.ones((2, 2)), np.array([[1.0, 2.0]])
+    loss = lambda: tn.tensor(np.sum((x @ w) ** 2))
+    return {
+        "numerical_gradient": lambda: numerical_gradient(lambda _: loss(), w),
+        "numerical_jacobian": lambda: numerical_jacobian(lambda _: loss(), w),
+        "directional_derivative": lambda: directional_derivative(lambda _: loss(), w, w),
+        "gradcheck": lambda: gradcheck(lambda _: loss(), w),
+        "gradcheck of a pair": lambda: gradcheck((lambda _: loss().item(), np.zeros_like), w),
+        "gradcheck of order 2": lambda: gradcheck(lambda a, b: loss(), w, w, order=2),
+        "its shape only": lambda: gradcheck(lambda t: tn.tensor(np.ones(t.shape)), w),
+    }[kind]
+
+
+KINDS = [
+    "numerical_gradient",
+    "numerical_jacobian",
+    "directional_derivative",
+    "gradcheck",
+    "gradcheck of a pair",
+    "gradcheck of order 2",
+    "its shape only",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_function_that_does_not_use_its_argument_is_named(kind):
+    who = "gradcheck" if kind == "its shape only" else kind.split()[0]
+    with pytest.raises(
+        tn.errors.CheckFailed,
+        match=rf"^{who}: the function does not use its argument.*\n  hint   compute with",
+    ):
+        unused(kind)()
+
+
+def step(x):
+    return np.where(x > 0, 1.0, 0.0).sum()
+
+
+def picky(x):
+    if not (np.abs(x.data) < 10).all():
+        raise ValueError("out of range")
+    return (x * 0).sum()
+
+
+@pytest.mark.parametrize(
+    "f", [step, picky, lambda x: np.sign(x).sum(), lambda x: np.clip(x, -0.1, 0.1).sum()]
+)
+def test_a_function_whose_derivative_is_zero_uses_its_argument_all_the_same(f):
+    x = np.array([1.0, -2.0])
+    assert not numerical_gradient(f, x).any()
+    assert not gradcheck(f, x).nonzero

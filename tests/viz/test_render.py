@@ -15,7 +15,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.networks import X, loss, network
-from tinygrad_nn import viz
+from tinygrad_nn import nn, viz
 from tinygrad_nn.errors import RendererNotFound
 from tinygrad_nn.viz.render import run_graphviz
 
@@ -151,6 +151,102 @@ def test_a_dot_that_fails_says_what_it_said(monkeypatch):
     monkeypatch.setattr("subprocess.run", lambda *_, **__: failed)
     with pytest.raises(RuntimeError, match="dot -Tsvg failed: syntax error in line 1$"):
         run_graphviz("digraph {", "svg")
+
+
+def test_a_dot_that_takes_too_long_or_crashes_says_what_to_do_and_a_notebook_shows_the_text(monkeypatch):
+    def late(command, *, timeout, **_):
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    crashed = SimpleNamespace(returncode=-11, stdout=b"", stderr=b"")
+    picture = (tn.tensor(2.0, requires_grad=True, name="x") * 2).graph()
+    monkeypatch.setattr("shutil.which", lambda name: sys.executable)
+    for run, reason in ((late, "takes longer than"), (lambda *_, **__: crashed, "failed: it ended with -11")):
+        monkeypatch.setattr("subprocess.run", run)
+        with pytest.raises(RuntimeError, match=rf"{reason}(.|\n)*hint   max_nodes=300"):
+            picture.svg()
+        assert picture._repr_svg_() is None
+        shown = picture._repr_html_()
+        assert "multiply(x, 2)" in shown
+        assert reason in shown
+
+
+STRANGE = {
+    "line break": "a\nb",
+    "tab": "a\tb",
+    "NUL": "a\0b",
+    "BS": "a\bb",
+    "ESC": "a\x1b[2Jb",
+    "C1": "a\x9bb",
+    "line separator": "a\u2028b",
+    "lone surrogate": "a\ud800b",
+    "noncharacter": "a\ufffeb",
+    "right to left": "a\u202eb",
+}
+
+
+class Holder(nn.Module):
+    def __init__(self, name):
+        self.layers = {name: nn.Dense(2, 2, rng=0)}
+
+    def forward(self, x):
+        for layer in self.layers.values():
+            x = layer(x)
+        return x
+
+
+@pytest.mark.parametrize("name", STRANGE.values(), ids=STRANGE.keys())
+@pytest.mark.parametrize("where", ["tensor", "result", "module", "title", "names", "op", "class"])
+def test_names_that_no_terminal_and_no_xml_takes_are_shown_as_escapes(name, where, tmp_path):
+    x = tn.tensor([1.0, 2.0], requires_grad=True, name=name if where == "tensor" else "x")
+    if where == "module":
+        picture = Holder(name).graph(np.ones((1, 2), np.float32), depth=1)
+    elif where == "class":
+        picture = type(name.replace("\0", "\x01").replace("\ud800", "\x02"), (nn.Tanh,), {})().graph(x)
+    elif where == "op":
+        picture = tn.kernel(lambda g: g, name=name)(lambda x: x * 1)(x).graph()
+    else:
+        y = x * 2
+        y.name = name if where == "result" else None
+        options = {"title": name} if where == "title" else {"names": {name: x}} if where == "names" else {}
+        picture = (y + 1).sum().graph(**options)
+    texts = [picture.text(), picture.explain(), picture.mermaid(), picture.dot, picture.svg(), picture.html()]
+    texts += json_strings(json.loads(picture.json()))
+    for text in texts:
+        text.encode()
+        assert not {*name} - {"a", "b", "[", "2", "J"} & {*text} - {"\n", "\t"}, text
+    ET.fromstring(picture.svg())
+    for line in picture.mermaid().splitlines()[1:]:
+        assert line.startswith("  "), line
+
+
+def json_strings(data):
+    """Return all strings of plain data."""
+    if isinstance(data, str):
+        return [data]
+    parts = [*data, *data.values()] if isinstance(data, dict) else data if isinstance(data, list) else []
+    return [text for part in parts for text in json_strings(part)]
+
+
+def test_a_parameter_that_prints_in_several_lines_stays_in_one():
+    x = tn.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True, name="x")
+    picture = x[np.array([[0, 1], [1, 0]])].sum().graph()
+    assert len(str(picture).splitlines()) == 2
+    assert all(
+        len(item.texts()) == len("\n".join(item.texts()).splitlines())
+        for item in picture.scene.items.values()
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["a&amp;b", "&lt;x&gt;", "&#65;", "<b>", "a & b", "\\N", "\\G", '"q"', "層 1"]
+)
+def test_dot_shows_names_as_they_are(name):
+    if shutil.which("dot") is None:
+        pytest.skip("needs dot")
+    picture = (tn.tensor(1.0, requires_grad=True, name=name) * 2).graph(title=name)
+    drawn = "".join(ET.fromstring(run_graphviz(picture.dot, "svg")).itertext())
+    assert drawn.count(name) == 2
+    assert name in "".join(ET.fromstring(picture.svg()).itertext())
 
 
 def test_a_legend_with_many_entries_goes_on_in_another_row():

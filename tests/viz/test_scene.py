@@ -8,6 +8,8 @@ from tests.support.networks import X, Y, loss, network
 from tests.support.steps import training_step
 from tinygrad_nn import nn, viz
 from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.viz.page import levels
+from tinygrad_nn.viz.scene import crossed
 
 
 def boxes(picture):
@@ -247,3 +249,74 @@ def test_a_cut_picture_keeps_the_gradient_arrows_between_what_is_left():
     assert all({link.tail, link.head} <= ids for link in picture.scene.links)
     assert all(picture.scene.links[link.along].tail == link.head for link in arrows)
     assert "more nodes" in picture.svg()
+
+
+def unrolled(steps):
+    w, u = (tn.tensor(np.eye(2, dtype=np.float32), requires_grad=True, name=name) for name in "wu")
+    h = x = np.ones((1, 2), np.float32)
+    for _ in range(steps):
+        h = np.tanh(x @ w + h @ u)
+    return h.sum()
+
+
+def used_everywhere(steps):
+    x = tn.tensor(1.0, requires_grad=True, name="x")
+    y = x
+    for _ in range(steps):
+        y = y * x
+    return y
+
+
+def with_skips(steps):
+    ys = [tn.tensor(1.0, requires_grad=True, name="x")]
+    for k in range(steps):
+        ys.append(ys[-1] * ys[k // 2])
+    return ys[-1]
+
+
+@pytest.mark.parametrize("steps", [60, 400])
+@pytest.mark.parametrize("build", [unrolled, used_everywhere, with_skips])
+def test_the_work_of_a_layout_is_bounded_whatever_the_graph(build, steps):
+    picture = build(steps).graph()
+    assert crossed(picture.scene) <= 30_000
+    assert len(picture.scene.items) <= 301
+    assert all(crossed(level) <= 30_000 for _, level in levels(picture.graph, picture.facts, picture.options))
+    if crossed(picture.scene) > 1000:
+        assert "nslimit=" in picture.dot
+
+
+def test_a_picture_whose_arrows_cross_too_much_is_cut_and_says_so():
+    picture = used_everywhere(290).graph()
+    assert len(picture.scene.items) < 250
+    assert "farthest from the output are left out" in picture.scene.notes[-1]
+    whole = used_everywhere(290).graph(max_nodes=None)
+    assert len(whole.scene.items) == 291
+    assert not whole.scene.notes
+    assert "splines=line" in whole.dot
+
+
+def test_a_picture_whose_arrows_cross_too_much_is_folded_first():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            self.weight = tn.tensor(1.0, requires_grad=True)
+
+        def forward(self, x):
+            for _ in range(290):
+                x = x * self.weight
+            return x
+
+    model = nn.Sequential(Recurrent(), nn.Tanh())
+    picture = model.graph(tn.tensor(1.0, name="x"))
+    assert list(boxes(picture)) == ["x", "0: Recurrent", "1: Tanh"]
+    assert picture.scene.notes == ["modules below depth 1 are folded; max_nodes=None opens them"]
+
+
+def test_a_small_limit_leaves_the_result_and_one_box_for_the_rest():
+    assert [item.kind for item in used_everywhere(5).graph(max_nodes=1).scene.items.values()] == [
+        "more",
+        "op",
+    ]
+
+
+def test_a_small_graph_is_laid_out_with_all_patience():
+    assert "nslimit" not in loss().graph().dot

@@ -274,7 +274,7 @@ def _chosen(backend: str) -> str:
     if backend == "numpy":
         return backend
     try:
-        import numba  # noqa: F401
+        import tinygrad_nn.compiler.numba_backend  # noqa: F401
     except ImportError:
         if backend == "auto":
             return "numpy"

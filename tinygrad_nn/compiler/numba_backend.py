@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import importlib.util
-import os
 import sys
-import tempfile
 from collections import defaultdict
-from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numba
@@ -19,7 +15,6 @@ from tinygrad_nn.compiler import kernels, numba_math
 from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft, Names, Task
 from tinygrad_nn.compiler.numba_loops import FusedLoop, is_column_sum, is_elementwise
-from tinygrad_nn.files import cache_folder, write_atomically
 from tinygrad_nn.primitives import Array
 
 HEADER = "import math\nfrom tinygrad_nn.compiler.numba_math import *\n\n@loop\n"
@@ -200,33 +195,11 @@ _FUNCTIONS: dict[str, Any] = {}
 
 
 def function_of(text: str) -> Any:
-    """Return the compiled function of a module text; Numba keeps its machine code on disk beside the text."""
+    """Return the compiled function of a module text, which names the module, so that its machine code can be kept."""
     if text not in _FUNCTIONS:
-        own = Path(numba_math.__file__).read_bytes()
-        path = _folder() / f"loops_{hashlib.sha256(own + text.encode()).hexdigest()[:24]}.py"
-        if not path.exists():
-            write_atomically(path, [text.encode()])
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = module
-        spec.loader.exec_module(module)
+        module = ModuleType(f"loops_{hashlib.sha256(text.encode()).hexdigest()[:24]}")
+        exec(compile(text, f"<{module.__name__}>", "exec"), vars(module))
+        # Numba looks a function's module up by its name.
+        sys.modules[module.__name__] = module
         _FUNCTIONS[text] = module.segment
     return _FUNCTIONS[text]
-
-
-def _folder() -> Path:
-    """Return where texts and machine code are kept; a folder of this process where that cannot be written."""
-    try:
-        folder = cache_folder("loops")
-        folder.mkdir(parents=True, exist_ok=True)
-    # Without a home directory there is no folder to ask for.
-    except (OSError, RuntimeError):
-        return _temporary_folder()
-    return folder if os.access(folder, os.W_OK) else _temporary_folder()
-
-
-@functools.cache
-def _temporary_folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="tinygrad_nn_"))

@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from tinygrad_nn.compiler.machine_code import compiled
 
 f4, f8, i4 = np.float32, np.float64, np.int32
 
@@ -31,8 +33,8 @@ def _bits(source, target):
 _to_f4, _to_f8 = _bits(types.int32, types.float32), _bits(types.int64, types.float64)
 _from_f4, _from_f8 = _bits(types.float32, types.int32), _bits(types.float64, types.int64)
 
-element = njit(error_model="numpy", fastmath={"contract"}, cache=True)
-loop = njit(error_model="numpy", fastmath={"contract", "reassoc"}, cache=True, nogil=True)
+element = compiled(error_model="numpy", fastmath={"contract"})
+loop = compiled(error_model="numpy", fastmath={"contract", "reassoc"}, nogil=True)
 
 _ROUND4, _LOG2E4, _HIGH4, _LOW4 = f4(12582912.0), f4(1.4426950408889634), f4(0.693359375), f4(-2.12194440e-4)
 _A2, _A3, _A4, _A5, _A6, _A7 = (f4(1 / math.factorial(k)) for k in range(2, 8))

@@ -34,6 +34,15 @@ def tell_of_copy(source: Any, copied: Any) -> None:
         tracer.on_copy(source, copied._data)
 
 
+def tell_of_number(tensor: Any, how: str) -> None:
+    """Tell tracers that a value leaves the graph, and watchers if a gradient is lost with it."""
+    tell_tracers(tensor, how)
+    recording, watchers, _ = context.current()
+    if watchers and recording and tensor.requires_grad:
+        for watcher in watchers:
+            watcher.on_number(tensor, how)
+
+
 class Conversions:
     """The part of Tensor that reads its array and its node and makes no new tensors."""
 
@@ -127,11 +136,12 @@ class Conversions:
         return bool(self._data)
 
     def __float__(self) -> float:
-        tell_tracers(self, "float(t)")
+        # The one way out of the graph that nobody has to ask for: math.exp(t) comes here, and only debug() tells.
+        tell_of_number(self, "float(t)")
         return float(self._data.item())
 
     def __int__(self) -> int:
-        tell_tracers(self, "int(t)")
+        tell_of_number(self, "int(t)")
         return int(self._data.item())
 
     def __index__(self) -> int:

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import linecache
-import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.engine.failures import module_path
+from tinygrad_nn.engine.failures import module_path, users_frame, warn_of_usage
 from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import NonFinite, StaleValue
 from tinygrad_nn.primitives import Shape
 
-_OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
 
-
-@contextmanager
-def debug() -> Iterator[None]:
+def debug() -> context.Temporarily:
     """Stop at the first NaN or infinity, and at the first array changed between forward and backward.
 
-    Both are found at a cost: every result is looked at, every saved array is summed up. Not for production.
+    Both are found at a cost: every result is looked at, every saved array is summed up. Not for production. Besides, a
+    `UsageWarning` points to where `float(t)`, which `math.exp(t)` calls, takes a tensor that requires grad out of the
+    graph.
 
     Raises:
         NonFinite: an op made a NaN of operands without one, or an infinity of finite ones; so did a derivative
@@ -44,8 +40,7 @@ def debug() -> Iterator[None]:
           operand 0  (2,) float32, finite, 0.0 at [1]
           line       <doctest tinygrad_nn.engine.debug.debug[2]>:2: np.log(x)
     """
-    with context.watching(_Debugger()):
-        yield
+    return context.Temporarily(lambda: context.watched(_Debugger()))
 
 
 class _Debugger(Watcher):
@@ -110,6 +105,13 @@ class _Debugger(Watcher):
                     f"  line       {_line()}"
                 )
 
+    def on_number(self, tensor: Any, how: str) -> None:
+        who = f"{tensor.name or 'a tensor'} {tensor.shape}"
+        warn_of_usage(
+            f"{how} makes a plain number of {who}, which requires grad: no gradient flows through it\n"
+            "  hint   np.exp(t) in place of math.exp(t); t.item() says that only the number is meant"
+        )
+
 
 def _first_bad(result: Any, operands: Any) -> Shape | None:
     """Return where `result` has a NaN that no operand has, or an infinity where all operands are finite."""
@@ -157,8 +159,6 @@ def _checksum(array: Any) -> int:
 
 def _line() -> str:
     """Return the innermost line of code that is neither ours nor NumPy's."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
-        frame = frame.f_back
+    frame, _ = users_frame()
     name, number = frame.f_code.co_filename, frame.f_lineno
     return f"{name}:{number}: {linecache.getline(name, number).strip()}"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -15,9 +19,11 @@ from tinygrad_nn.errors import (
     MatrixError,
     ShapeError,
     TinygradError,
+    UsageWarning,
 )
 from tinygrad_nn.primitives import Params, Primitive, Shape
 
+_OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
 _SIDES = ("left", "right")
 _KINDS: dict[type[Exception], type[TinygradError]] = {
     np.exceptions.AxisError: ShapeError,
@@ -123,3 +129,16 @@ def label_error(who: str, labels: Any, classes: int) -> LabelError:
         f"{who}: label {labels.ravel()[position]} at position {position} is outside of the {classes} classes "
         f"0 to {classes - 1}"
     )
+
+
+def users_frame() -> tuple[FrameType, int]:
+    """Return the innermost frame of code that is neither ours nor NumPy's, and how many calls there are to it."""
+    frame, calls = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame, calls = frame.f_back, calls + 1
+    return frame, calls
+
+
+def warn_of_usage(text: str) -> None:
+    """Give a `UsageWarning` for the user's line."""
+    warnings.warn(text, UsageWarning, stacklevel=users_frame()[1])

@@ -23,10 +23,11 @@ class Leaf:
     While code is traced, what it does to leaves is written down by the tracer, and done to none: `grad` is what that
     code sees, `own_grad` what there is. Training steps, which look up once whether somebody traces, use the latter.
 
-    `number` is the time of its last change. A node that is older than one of its leaves saw another value.
+    `number` is the time of its last change. A node that is older than one of its leaves saw another value. A
+    `parameter` has required grad at some time; one that does no longer is frozen.
     """
 
-    __slots__ = ("_data", "dtype", "name", "number", "own_grad", "requires_grad", "shape")
+    __slots__ = ("_data", "dtype", "name", "number", "own_grad", "parameter", "requires_grad", "shape")
     op = None
     memory: object = object()
     """Another object each time that some leaf got memory of another dtype, or that cannot be written; optimizers keep
@@ -34,7 +35,7 @@ class Leaf:
 
     def __init__(self, data: Array, requires_grad: bool, name: str | None) -> None:
         self.data = data
-        self.requires_grad = requires_grad
+        self.requires_grad = self.parameter = requires_grad
         self.name = name
         self.own_grad: Array | None = None
         self.number = tick()

@@ -170,10 +170,13 @@ FROM_REGISTRY: set[str] = set()
 
 
 def _attach(record: Record) -> None:
-    """Give Tensor the method of an op, if it has one and the name is free."""
+    """Give Tensor the method of an op, if it has one and the name is free; take away that of one it replaces."""
     if record.method and (record.name in FROM_REGISTRY or not hasattr(Tensor, record.name)):
         FROM_REGISTRY.add(record.name)
         setattr(Tensor, record.name, _method(record))
+    elif record.name in FROM_REGISTRY:
+        FROM_REGISTRY.remove(record.name)
+        delattr(Tensor, record.name)
 
 
 for _symbol, _ufunc in BINARY.items():

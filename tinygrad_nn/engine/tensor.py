@@ -242,13 +242,21 @@ class Tensor(Methods, Conversions):
         return type(self._node) is not Node
 
     @property
+    def is_parameter(self) -> bool:
+        """Whether it requires grad, or did before it was frozen by `requires_grad = False`; never of a result."""
+        return type(self._node) is Leaf and self._node.parameter
+
+    @property
     def grad(self) -> Array | None:
         """The gradient that `backward` found, an array of this tensor's shape and dtype, or None."""
         return self._node.grad if isinstance(self._node, Leaf) else None
 
     @grad.setter
     def grad(self, value: Array | None) -> None:
-        if not isinstance(self._node, Leaf) or not self._node.requires_grad:
+        # A frozen parameter has none to take away, but a loop over parameters needs no exception for it.
+        if not isinstance(self._node, Leaf) or not (
+            self._node.requires_grad or (value is None and self._node.parameter)
+        ):
             raise GraphError("only a leaf that requires grad has a gradient\n  hint   t.requires_grad = True")
         if value is not None:
             if not isinstance(value, np.ndarray) or value.dtype != self.dtype:
@@ -319,11 +327,12 @@ class Tensor(Methods, Conversions):
                 f"the result of {self._node.op.name} cannot be copied or pickled with its graph\n"
                 "  hint   t.detach() for the values alone"
             )
-        return _restore, (self._data, self.requires_grad, self.name, self.grad)
+        return _restore, (self._data, self.requires_grad, self.name, self.grad, self.is_parameter)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Tensor:
-        _, (_, requires_grad, name, grad) = self.__reduce__()
-        memo[id(self)] = copied = Tensor(self._data, requires_grad=requires_grad, name=name)
+        _, (_, requires_grad, name, grad, is_parameter) = self.__reduce__()
+        memo[id(self)] = copied = Tensor(self._data, requires_grad=is_parameter, name=name)
+        copied.requires_grad = requires_grad
         tell_of_copy(self, copied)
         if grad is not None:
             copied.grad = grad.copy()
@@ -399,12 +408,19 @@ def _make_leaf(tensor: Tensor, requires_grad: bool, name: str | None) -> None:
         )
     if isinstance(tensor._node, Leaf):
         tensor._node.requires_grad, tensor._node.name = requires_grad, name
+        tensor._node.parameter |= requires_grad
+        if not requires_grad:
+            # An optimizer would take it for the gradient of its next step.
+            tensor._node.grad = None
     elif requires_grad or name is not None:
         tensor._node = Leaf(tensor._data, requires_grad, name)
 
 
-def _restore(data: Array, requires_grad: bool, name: str | None, grad: Array | None) -> Tensor:
-    restored = as_tensor(data, requires_grad=requires_grad, name=name)
+def _restore(
+    data: Array, requires_grad: bool, name: str | None, grad: Array | None, is_parameter: bool
+) -> Tensor:
+    restored = as_tensor(data, requires_grad=is_parameter, name=name)
+    restored.requires_grad = requires_grad
     if grad is not None:
         restored.grad = grad
     return restored

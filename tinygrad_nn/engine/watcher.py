@@ -49,6 +49,9 @@ class Watcher:
     def before_step(self, parameters: Sequence[Any]) -> None:
         """Called with the parameters of an optimizer before it updates the first of them."""
 
+    def on_number(self, tensor: Any, how: str) -> None:
+        """Called before a tensor becomes a plain number that its gradient does not flow through."""
+
 
 class Everyone(Watcher):
     """The watchers of a backward pass as one."""

@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_nn.context import Scope
 from tinygrad_nn.engine.node import Leaf, Node, Source, reachable
 from tinygrad_nn.engine.tensor import Tensor
-from tinygrad_nn.errors import GraphError, GraphFreed
+from tinygrad_nn.errors import GraphError, GraphFreed, printable
 from tinygrad_nn.graph.ir import Call, Data, Graph, Value
 from tinygrad_nn.primitives import Array, Params, Primitive, Shape
 from tinygrad_nn.primitives.operands import as_operand
@@ -81,11 +81,11 @@ class Builder:
         return index
 
     def add_leaf(self, leaf: Leaf) -> int:
-        """Return the index of a leaf: a parameter if it requires grad, an input if it has a name."""
+        """Return the index of a leaf: a parameter if it is one, frozen or not, an input if it has a name."""
         index = self.nodes.get(leaf, self.index_of.get(id(leaf.data)))
         if index is None:
             index = self.add(
-                "parameter" if leaf.requires_grad else "input" if leaf.name else "constant", leaf.data
+                "parameter" if leaf.parameter else "input" if leaf.name else "constant", leaf.data
             )
             if self.graph.values[index].kind == "input":
                 self.graph.inputs = (*self.graph.inputs, index)
@@ -113,7 +113,7 @@ class Builder:
                 )
             for link in node.operands:
                 if type(link) is Leaf and link.number > node.number:
-                    who = f"{link.name or 'a parameter'} {link.shape}"
+                    who = f"{printable(link.name or 'a parameter')} {link.shape}"
                     note = f"{who} has changed since; values here are the new ones"
                     if note not in self.graph.notes:
                         self.graph.notes.append(note)
@@ -146,8 +146,14 @@ class Builder:
             prefix = f"{type(root).__name__}." if several else ""
             for name, parameter in root.named_parameters() if hasattr(root, "named_parameters") else ():
                 index = self.nodes.get(parameter._node, self.index_of.get(id(parameter._data)))
-                if index is not None and self.graph.values[index].name is None:
-                    self.graph.values[index].name = prefix + name
+                if index is None:
+                    continue
+                value = self.graph.values[index]
+                if value.kind == "constant":
+                    # A frozen one that was recorded by its array.
+                    value.kind = "parameter"
+                if value.name is None:
+                    value.name = prefix + name
         return self.graph
 
 
@@ -193,5 +199,5 @@ def from_error(error: BaseException) -> Graph:
     builder.walk([link for link in links if type(link) is Node])
     places = [builder.operand(link) for link in links]
     failed = builder.add_op(op, places, params, (), np.dtype(bool), kind="error", scope=scope)
-    builder.graph.notes += str(error).splitlines()
+    builder.graph.notes += map(printable, str(error).splitlines())
     return builder.finish([failed])

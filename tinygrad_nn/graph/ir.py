@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinygrad_nn.context import Scope
-from tinygrad_nn.errors import GraphError
+from tinygrad_nn.errors import GraphError, printable
 from tinygrad_nn.primitives import Array, Params, Primitive, Shape
 
 KINDS = ("input", "parameter", "constant", "state")
@@ -103,7 +103,7 @@ class Graph:
             count += made
             # A state has another value on each run.
             number = literal(value.data) if value.kind != "state" else ""
-            text = value.name or (f"%{count}" if made else number or roles[value.index])
+            text = printable(value.name or "") or (f"%{count}" if made else number or roles[value.index])
             if value.name or text[0].isalpha():
                 taken[text] = taken.get(text, 0) + 1
                 text = text if taken[text] == 1 else f"{text} ({taken[text]})"
@@ -239,12 +239,12 @@ def call_text(value: Call, labels: Sequence[str]) -> str:
     parts = [labels[k] for k in value.operands] + [
         f"{name}={setting_text(setting)}" for name, setting in value.params.items()
     ]
-    return f"{value.op.name}({', '.join(parts)})"
+    return f"{printable(value.op.name)}({', '.join(parts)})"
 
 
 def setting_text(setting: object) -> str:
-    """Return a parameter of a call as it is shown: dtypes by name, everything else as Python writes it."""
-    return str(setting) if isinstance(setting, np.dtype) else repr(setting)
+    """Return a parameter of a call as it is shown: dtypes by name, everything else as Python writes it, in one line."""
+    return str(setting) if isinstance(setting, np.dtype) else printable(" ".join(repr(setting).split()))
 
 
 def size(value: Value) -> str:
@@ -270,5 +270,5 @@ def path(scope: Scope | None) -> str:
 
 def title(scope: Scope) -> str:
     """Return the name of a called module in the one around it, and its class: `0: Dense`."""
-    kind = type(scope.module).__name__
+    kind = printable(type(scope.module).__name__)
     return f"{scope.key()}: {kind}" if scope.parent is not None else kind

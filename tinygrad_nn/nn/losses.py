@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from tinygrad_nn.engine.conversions import plain
-from tinygrad_nn.engine.failures import label_error
+from tinygrad_nn.engine.failures import label_error, module_path, warn_of_usage
 from tinygrad_nn.engine.tensor import Operand, Tensor, apply, as_tensor
 from tinygrad_nn.errors import DtypeError, LabelError, ShapeError
 from tinygrad_nn.nn.module import stands_for_plain
 from tinygrad_nn.ops import fused_losses
-from tinygrad_nn.ops.activation import log_softmax, xlogy
+from tinygrad_nn.ops.activation import log_sigmoid, log_softmax, sigmoid, softmax, xlogy
 from tinygrad_nn.ops.arithmetic import product
-from tinygrad_nn.ops.elementwise import absolute
+from tinygrad_nn.ops.elementwise import absolute, log
 from tinygrad_nn.ops.indexing import where
 from tinygrad_nn.ops.reduction import in_single
 from tinygrad_nn.primitives import Array
@@ -22,6 +22,8 @@ from tinygrad_nn.primitives.operands import as_array
 
 Reduction = Literal["mean", "sum", "none"]
 _SUM_TO_ONE = 1e-3
+# How far above 0 rounding takes the logarithm of a probability that someone computed by subtraction.
+_ROUNDED_UP = 1e-2
 
 
 def _check_reduction(reduction: str) -> None:
@@ -88,6 +90,39 @@ def _class_probabilities(who: str, logits: Tensor, targets: Operand, normalized:
         _check_rows(who, probabilities)
         _check_probabilities(who, "targets", probabilities)
     return probabilities
+
+
+_PROBABILITIES = frozenset({softmax, sigmoid})
+_LOG_PROBABILITIES = frozenset({log_softmax, log_sigmoid, log})
+
+
+def _expect_logits(who: str, x: Tensor, instead: str) -> None:
+    """Warn of logits that are probabilities, by the op that made them: to look at their values would take time."""
+    node = x._node
+    if node is not None and node.op in _PROBABILITIES:
+        warn_of_usage(
+            f"{who}: {_maker(node)} has made these probabilities already, and {who} takes logits\n"
+            f"  hint   leave {node.op.name} out of the model, or {instead}"
+        )
+
+
+def _maker(node: Any) -> str:
+    path = module_path(node.scope)
+    return f"{node.op.name} in {path}" if path else str(node.op.name)
+
+
+def _expect_log_probabilities(x: Tensor) -> None:
+    """Warn of probabilities, refuse other values above 0; looks at the values only of what no log or softmax made."""
+    op = None if x._node is None else x._node.op
+    hint = "\n  hint   nll(log_softmax(logits), labels), or cross_entropy(logits, labels)"
+    if op in _PROBABILITIES:
+        warn_of_usage(
+            f"nll: {_maker(x._node)} has made these probabilities, and nll takes their logarithms{hint}"
+        )
+    elif op not in _LOG_PROBABILITIES and x.size:
+        largest = plain(x).max()
+        if largest > _ROUNDED_UP:
+            raise LabelError(f"nll: logarithms of probabilities are at most 0, got {largest}{hint}")
 
 
 def _scores(who: str, x: Operand) -> Tensor:
@@ -158,6 +193,7 @@ def cross_entropy(
         0.6931471805599453
     """
     logits = _scores("cross_entropy", logits)
+    _expect_logits("cross_entropy", logits, "nll(log_softmax(logits), labels)")
     targets = targets if type(targets) is Tensor else np.asarray(targets)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is a share from 0 to 1, got {label_smoothing}")
@@ -190,13 +226,14 @@ def nll(
     Raises:
         ShapeError: log_probabilities are not (N, C), or labels are not (N,).
         DtypeError: labels are not integers.
-        LabelError: a label outside of the C classes.
+        LabelError: a label outside of the C classes, a value above 0.
 
     Example:
         >>> nll(np.log([[0.25, 0.75]]), np.array([0])).item()
         1.3862943611198906
     """
     log_probabilities = _scores("nll", log_probabilities)
+    _expect_log_probabilities(log_probabilities)
     labels, mask = _labels("nll", log_probabilities, labels, ignore_index)
     return _reduce(fused_losses.nll(log_probabilities, labels), reduction, mask)
 
@@ -262,6 +299,9 @@ def binary_cross_entropy(logits: Operand, targets: Operand, *, reduction: Reduct
         0.6931471805599453
     """
     logits = as_tensor(logits)
+    _expect_logits(
+        "binary_cross_entropy", logits, "binary_cross_entropy_probabilities(probabilities, targets)"
+    )
     targets = _targets("binary_cross_entropy", logits, targets)
     _check_probabilities("binary_cross_entropy", "targets", targets)
     return _reduce(fused_losses.binary_cross_entropy_elements(logits, targets), reduction)
@@ -306,6 +346,7 @@ def kl_divergence(logits: Operand, targets: Operand, *, reduction: Reduction = "
         0.6931471805599453
     """
     logits = _scores("kl_divergence", logits)
+    _expect_logits("kl_divergence", logits, "write np.sum(xlogy(targets, targets / probabilities))")
     targets = _class_probabilities("kl_divergence", logits, targets, normalized=True)
     terms = xlogy(targets, targets) - product(targets, log_softmax(logits))
     return _reduce(terms.sum(axis=1), reduction)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinygrad_nn.context import DEFAULT, SCOPE, STATE, Scope, current, no_grad
+from tinygrad_nn.context import DEFAULT, SCOPE, STATE, Plan, Scope, Temporarily, current, no_grad
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
+from tinygrad_nn.errors import printable
 from tinygrad_nn.nn.drawing import Drawing
 from tinygrad_nn.nn.summary import TRIED_WITH, Row, Summary, counted_parameters, spell_shape
 from tinygrad_nn.primitives import Array
@@ -33,7 +35,7 @@ class _HasForward(Protocol[Inputs, Output]):
 class Module(Drawing):
     """Base of layers and models: define `forward`, and assign tensors, arrays and modules as attributes.
 
-    A Tensor that requires grad is a parameter, an ndarray is a buffer, a Module is a child; lists, tuples and
+    A Tensor made with requires_grad=True is a parameter, an ndarray is a buffer, a Module is a child; lists, tuples and
     dicts of them are looked into. Names are dotted paths in the order of definition; what is shared is listed
     once, under its first name. No `super().__init__()` is needed.
 
@@ -64,8 +66,8 @@ class Module(Drawing):
         previous = SCOPE.get()
         for tracer in STATE.get(DEFAULT).tracers:
             tracer.on_call(self)
-        SCOPE.set(_new_scope(Scope, (self, previous)))
         try:
+            SCOPE.set(_new_scope(Scope, (self, previous)))
             return self.forward(*args, **kwargs)
         finally:
             SCOPE.set(previous)
@@ -113,13 +115,13 @@ class Module(Drawing):
                 yield path, value
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield the tensors that require grad, with their dotted names."""
+        """Yield the parameters, frozen ones too, with their dotted names."""
         for name, value in self._named_values():
-            if isinstance(value, Tensor) and value.requires_grad:
+            if isinstance(value, Tensor) and value.is_parameter:
                 yield name, value
 
     def parameters(self) -> list[Tensor]:
-        """Return the tensors that require grad, in the order of definition."""
+        """Return the parameters in the order of definition, also those that `p.requires_grad = False` has frozen."""
         return [parameter for _, parameter in self.named_parameters()]
 
     def zero_grad(self) -> None:
@@ -185,6 +187,7 @@ class Module(Drawing):
             type(self).__name__,
             list(_rows(self, outputs)),
             parameters=sum(parameter.size for parameter in parameters),
+            frozen=sum(parameter.size for parameter in parameters if not parameter.requires_grad),
             nbytes=sum(parameter.nbytes for parameter in parameters),
             dtypes=", ".join(dict.fromkeys(str(parameter.dtype) for parameter in parameters)),
             buffers=sum(x.size for _, x in self._named_values()) - sum(p.size for p in parameters),
@@ -195,11 +198,29 @@ class Module(Drawing):
         return ""
 
     def __repr__(self) -> str:
-        children = list(self.named_children())
-        if not children:
-            return f"{type(self).__name__}({self.extra_repr()})"
-        lines = [f"  {name}: {child!r}".replace("\n", "\n  ") for name, child in children]
-        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+        lines: list[str] = []
+        # What is open to be closed later; a stack, because models may be nested deeper than Python calls.
+        opened: dict[int, None] = {}
+        stack: list[tuple[str, str, Module | None]] = [("", "", self)]
+        while stack:
+            indent, head, module = stack.pop()
+            if module is None:
+                opened.popitem()
+                lines.append(f"{indent})")
+            elif id(module) in opened:
+                lines.append(f"{indent}{head}{type(module).__name__}(...)")
+            elif module is not self and type(module).__repr__ is not Module.__repr__:
+                lines.append(f"{indent}{head}{module!r}".replace("\n", f"\n{indent}"))
+            elif children := list(module.named_children()):
+                opened[id(module)] = None
+                lines.append(f"{indent}{head}{type(module).__name__}(")
+                stack.append((indent, "", None))
+                stack.extend(
+                    reversed([(f"{indent}  ", f"{printable(name)}: ", child) for name, child in children])
+                )
+            else:
+                lines.append(f"{indent}{head}{type(module).__name__}({module.extra_repr()})")
+        return "\n".join(lines)
 
 
 def flat(items: Mapping[Any, object]) -> Iterator[tuple[str, object]]:
@@ -235,21 +256,32 @@ def stands_for_plain(x: Tensor) -> bool:
     return any(tracer.is_plain(x) for tracer in current().tracers)
 
 
-@contextmanager
-def in_mode(model: object, *, training: bool) -> Iterator[None]:
+def in_mode(model: object, *, training: bool) -> Temporarily:
     """Switch a module to training or evaluation for a while, and then each part of it back to what it was."""
-    modules = [module for _, module in model.named_modules()] if isinstance(model, Module) else []
-    before = [(module, vars(module).get("training")) for module in modules]
-    for module in modules:
-        module.training = training
-    try:
-        yield
-    finally:
-        for module, mode in before:
-            if mode is None:
-                del module.training
+
+    def plan() -> Plan:
+        modules = [module for _, module in model.named_modules()] if isinstance(model, Module) else []
+        return _assigned(modules, "training", [training] * len(modules))
+
+    return Temporarily(plan)
+
+
+def _assigned(modules: list[Module], name: str, values: Iterable[object]) -> Plan:
+    """Return what gives each module its value of an attribute, and what brings back those that there were."""
+    before = [vars(module).copy() for module in modules]
+
+    def change() -> None:
+        for module, value in zip(modules, values, strict=True):
+            vars(module)[name] = value
+
+    def undo() -> None:
+        for module, attributes in zip(modules, before, strict=True):
+            if name in attributes:
+                vars(module)[name] = attributes[name]
             else:
-                module.training = mode
+                vars(module).pop(name, None)
+
+    return change, undo
 
 
 def outputs_of_calls(model: Module, *inputs: Operand) -> list[tuple[str, Module, Array]]:
@@ -260,17 +292,16 @@ def outputs_of_calls(model: Module, *inputs: Operand) -> list[tuple[str, Module,
     """
     calls: list[tuple[Module, list[object]]] = []
     paths = {id(module): (path, module) for path, module in model.named_modules()}
-    before = [(module, vars(module).get("forward")) for _, module in paths.values()]
-    for module, _ in before:
-        vars(module)["forward"] = _recording(module, calls)
-    try:
-        with no_grad(), in_mode(model, training=False):
-            model(*inputs)
-    finally:
-        for module, forward in before:
-            del vars(module)["forward"]
-            if forward is not None:
-                vars(module)["forward"] = forward
+    modules = [module for _, module in paths.values()]
+    recording = partial(_assigned, modules, "forward", [_recording(module, calls) for module in modules])
+    # Recording takes a call more for each module that another one calls, and is not to be what ends a deep model.
+    deepest = max(path.count(".") for path, _ in paths.values()) + 1
+    limit = sys.getrecursionlimit()
+    deeper = Temporarily(
+        lambda: (partial(sys.setrecursionlimit, limit + deepest), partial(sys.setrecursionlimit, limit))
+    )
+    with no_grad(), in_mode(model, training=False), Temporarily(recording), deeper:
+        model(*inputs)
     outputs = [
         (module, x._data if isinstance(x, Tensor) else x) for module, results in calls for x in results
     ]
@@ -294,16 +325,28 @@ def _rows(model: Module, outputs: Mapping[int, list[str]]) -> Iterator[Row]:
     """Yield the rows of the summary: what each module inside puts out, and how many parameters it has of its own."""
     counted: set[int] = set()
     for path, module in model.named_modules():
-        children = list(module.named_children())
+        children = [child for _, child in module.named_children()]
         if module is model and children:
             continue
-        inner = {id(parameter) for _, child in children for parameter in child.parameters()}
-        direct = [parameter for parameter in module.parameters() if id(parameter) not in inner]
+        direct = _own_parameters(module)
+        if direct and children:
+            inner = {
+                id(p) for child in children for _, m in child.named_modules() for p in _own_parameters(m)
+            }
+            direct = [parameter for parameter in direct if id(parameter) not in inner]
         new = [parameter for parameter in direct if id(parameter) not in counted]
         counted.update(id(parameter) for parameter in direct)
+        nested = children and type(module).__repr__ is Module.__repr__
         yield Row(
-            path,
-            repr(module).partition("(\n")[0],
+            printable(path),
+            type(module).__name__ if nested else repr(module).partition("(\n")[0],
             " and ".join(dict.fromkeys(outputs.get(id(module), []))),
             counted_parameters(sum(p.size for p in new), shared=len(new) < len(direct)) if direct else "",
         )
+
+
+def _own_parameters(module: Module) -> list[Tensor]:
+    """Return the parameters of a module that are not those of modules inside, each once."""
+    values = [value for _, value in flat(module.attributes())]
+    own = {id(x): x for x in values if isinstance(x, Tensor) and x.is_parameter}
+    return list(own.values())

@@ -25,6 +25,7 @@ class Summary:
     model: str
     rows: list[Row]
     parameters: int
+    frozen: int
     nbytes: int
     dtypes: str
     buffers: int
@@ -32,7 +33,12 @@ class Summary:
     def _footer(self) -> str:
         buffers = f", {self.buffers:,} in buffers" if self.buffers else ""
         kinds = f", {self.dtypes}" if self.dtypes else ""
-        return f"{self.model}: {self.parameters:,} parameters{kinds}, {_bytes(self.nbytes)}{buffers}"
+        trainable = (
+            f" (trainable {self.parameters - self.frozen:,}, frozen {self.frozen:,})" if self.frozen else ""
+        )
+        return (
+            f"{self.model}: {self.parameters:,} parameters{trainable}{kinds}, {_bytes(self.nbytes)}{buffers}"
+        )
 
     def __repr__(self) -> str:
         table = [Row._fields, *self.rows]

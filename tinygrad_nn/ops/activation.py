@@ -19,7 +19,7 @@ _AXES = cases(
 )
 
 
-@kernel(lambda g, y: product(g, y * (1 - y)), reference=lambda x: 1 / (1 + np.exp(-x)))
+@kernel(lambda g, y: g * y * (1 - y), reference=lambda x: 1 / (1 + np.exp(-x)))
 # As a decorator, errstate costs half of what it costs as a block.
 @np.errstate(over="ignore")
 def sigmoid(x: Array) -> Array:
@@ -42,7 +42,7 @@ def relu(x: Array) -> Array:
     return np.maximum(x, 0)
 
 
-@kernel(lambda g, x: product(g, sigmoid(x)), reference=lambda x: np.log(1 + np.exp(x)))
+@kernel(lambda g, x: g * sigmoid(x), reference=lambda x: np.log(1 + np.exp(x)))
 def softplus(x: Array) -> Array:
     """log(1 + exp(x)), a smooth relu.
 
@@ -54,7 +54,7 @@ def softplus(x: Array) -> Array:
     return np.maximum(x, 0) + np.log1p(np.exp(np.minimum(x, -x)))
 
 
-@kernel(lambda g, x: product(g, sigmoid(-x)), reference=lambda x: -np.log(1 + np.exp(-x)))
+@kernel(lambda g, x: g * sigmoid(-x), reference=lambda x: -np.log(1 + np.exp(-x)))
 def log_sigmoid(x: Array) -> Array:
     """log(sigmoid(x)) = -softplus(-x), which does not lose small probabilities."""
     x = floating(x)

@@ -86,6 +86,9 @@ def _qr_rule(g: Array, a: Array, y: Array) -> Array:
     Roberts and Roberts 2020, arXiv:2009.10071.
     """
     m, n = np.shape(a)[-2:]
+    anything = np.any(g != 0, axis=(-2, -1), keepdims=True)
+    # Of a matrix without a cotangent an identity, which has an inverse.
+    y = np.where(anything, y, np.eye(m + n, n, dtype=g.dtype) + np.eye(m + n, n, -m, dtype=g.dtype))
     q, r, gq, gr = y[..., :m, :], turned(y[..., m:, :]), g[..., :m, :], np.triu(turned(g[..., m:, :]))
     inner = _lower(r @ turned(gr) - turned(gq) @ q)
     try:

@@ -294,6 +294,11 @@ def kron(a: Array, b: Array) -> Array:
     return np.reshape(a * b, [m * n for m, n in zip(rows, columns, strict=True)])
 
 
+def with_cotangent(x: Array, cotangent: Array) -> Array:
+    """Return matrices x, and zeros for those whose cotangent is zero: they may be infinite or NaN."""
+    return np.where(np.any(cotangent != 0, axis=(-2, -1), keepdims=True), x, np.zeros((), x.dtype))
+
+
 def check_square(name: str, a: Array) -> None:
     """Raise `MatrixError` unless `a` is a square matrix, or several."""
     if np.ndim(a) < 2 or np.shape(a)[-1] != np.shape(a)[-2]:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_nn.errors import MatrixError, NoGradientRule
-from tinygrad_nn.ops.linalg import check_square, turned
+from tinygrad_nn.ops.arithmetic import product
+from tinygrad_nn.ops.linalg import check_square, turned, with_cotangent
 from tinygrad_nn.ops.samples import cases, covariance, each, positive, regular
 from tinygrad_nn.primitives import Array, composite, kernel, op
 
@@ -29,8 +30,12 @@ def _rounded_away(x: Array, size: Array, n: int) -> Array:
 
 @kernel(
     lambda g, a, b, *, diagonal=True: over_differences(g, a, b, diagonal=diagonal),
-    lambda g, a, b, y, *, diagonal=True: -np.sum(over_differences(g * y, a, b, diagonal=diagonal), axis=-2),
-    lambda g, a, b, y, *, diagonal=True: np.sum(over_differences(g * y, a, b, diagonal=diagonal), axis=-1),
+    lambda g, a, b, y, *, diagonal=True: (
+        -np.sum(over_differences(product(g, y), a, b, diagonal=diagonal), axis=-2)
+    ),
+    lambda g, a, b, y, *, diagonal=True: np.sum(
+        over_differences(product(g, y), a, b, diagonal=diagonal), axis=-1
+    ),
     reference=lambda m, a, b, diagonal=True: (
         m / (a[..., None, :] - b[..., :, None]) * (1 if diagonal else 1 - np.eye(m.shape[-1]))
     ),
@@ -60,7 +65,7 @@ def over_differences(m: Array, a: Array, b: Array, *, diagonal: bool = True) -> 
             "  hint   of the values alone: np.linalg.eigvalsh, np.linalg.svdvals; or a + small distinct values on the "
             "diagonal"
         )
-    return np.where(equal, np.zeros((), m.dtype), m / np.where(equal, np.ones((), m.dtype), d))
+    return np.where(equal | (m == 0), np.zeros((), m.dtype), m / np.where(equal, np.ones((), m.dtype), d))
 
 
 def _symmetric(m: Array) -> Array:
@@ -73,6 +78,7 @@ def _on_diagonal(x: Array) -> Array:
 
 def _eigh_rule(g: Array, y: Array, *, UPLO: str = "L") -> Array:
     """V (diag(gw) + V.T gV / (w[j] - w[i])) V.T, the symmetric part (Giles 2008, matrix derivatives)."""
+    y = with_cotangent(y, g)
     w, v = y[..., 0, :], y[..., 1:, :]
     turning = _symmetric(over_differences(turned(v) @ g[..., 1:, :], w, w, diagonal=False))
     return v @ (turning + _on_diagonal(g[..., 0, :])) @ turned(v)
@@ -119,7 +125,7 @@ def eigvalsh(a: Array, UPLO: str = "L") -> Array:
 
 def _svd_rule(g: Array, a: Array, y: Array) -> Array:
     """What turns the vectors among themselves, and what out of their space (Townsend 2016, Differentiating the SVD)."""
-    m = np.shape(a)[-2]
+    m, y = np.shape(a)[-2], with_cotangent(y, g)
     u, s, v = y[..., :m, :], y[..., m, :], y[..., m + 1 :, :]
     gu, gs, gv = g[..., :m, :], g[..., m, :], g[..., m + 1 :, :]
     left, right = turned(u) @ gu, turned(v) @ gv
@@ -193,6 +199,7 @@ def _pinv_rule(
 ) -> Array:
     """For matrices near a that have the same rank (Golub and Pereyra 1973)."""
     m, n = np.shape(a)[-2:]
+    a, y = with_cotangent(a, g), with_cotangent(y, g)
     t, gt = turned(y), turned(g)
     outside = (np.eye(m, dtype=a.dtype) - a @ y) @ gt @ y @ t
     return outside + t @ y @ gt @ (np.eye(n, dtype=a.dtype) - y @ a) - t @ g @ t

@@ -18,7 +18,7 @@ arctan = op(np.arctan, lambda g, x: quotient(g, 1 + x * x))
 
 sinh = op(np.sinh, lambda g, x: product(g, np.cosh(x)))
 cosh = op(np.cosh, lambda g, x: product(g, np.sinh(x)))
-tanh = op(np.tanh, lambda g, y: product(g, 1 - y * y))
+tanh = op(np.tanh, lambda g, y: g * (1 - y * y))
 arcsinh = op(np.arcsinh, lambda g, x: quotient(g, np.hypot(1, x)))
 arccosh = op(np.arccosh, lambda g, x: quotient(quotient(g, np.sqrt(x - 1)), np.sqrt(x + 1)), domain=(1.1, 9))
 arctanh = op(np.arctanh, lambda g, x: quotient(g, (1 - x) * (1 + x)), domain=_INSIDE)

@@ -28,9 +28,7 @@ class Parameter(Protocol):
     _node: Any
 
     @property
-    def requires_grad(self) -> bool: ...
-    @property
-    def is_leaf(self) -> bool: ...
+    def is_parameter(self) -> bool: ...
     @property
     def grad(self) -> Array | None: ...
     @property
@@ -135,7 +133,7 @@ class Optimizer:
                 parameter._node.own_grad = None
 
     def step(self) -> None:
-        """Update every parameter that has a gradient.
+        """Update every parameter that has a gradient; a frozen one has none.
 
         Raises:
             GraphError: none has one.
@@ -253,7 +251,7 @@ def no_gradient(who: str, parameters: int) -> GraphError:
 
 
 def _leaves(who: str, parameters: Iterable[Parameter]) -> list[Parameter]:
-    """Return the parameters as a list, of leaf tensors that require grad, each once."""
+    """Return the parameters as a list, frozen ones too, each once."""
     hint = f"\n  hint   {who}(model.parameters(), lr=...)"
     if hasattr(parameters, "parameters") or callable(parameters):
         what = "a model" if hasattr(parameters, "parameters") else "a function"
@@ -262,7 +260,7 @@ def _leaves(who: str, parameters: Iterable[Parameter]) -> list[Parameter]:
     if not leaves:
         raise ValueError(f"{who}: the list of parameters is empty{hint}")
     for k, leaf in enumerate(leaves):
-        if not getattr(leaf, "requires_grad", False) or not leaf.is_leaf:
+        if not getattr(leaf, "is_parameter", False):
             raise ValueError(
                 f"{who}: parameter {k} is not a leaf tensor that requires grad: {type(leaf).__name__}"
             )

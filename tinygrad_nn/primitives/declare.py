@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from typing import Never, TypeVar
 
@@ -13,7 +14,7 @@ from tinygrad_nn.errors import BadRule
 from tinygrad_nn.primitives.composite import Composite
 from tinygrad_nn.primitives.operands import Function
 from tinygrad_nn.primitives.primitive import Adapt, Kinks, Primitive
-from tinygrad_nn.primitives.record import Domain, Samples, register
+from tinygrad_nn.primitives.record import Domain, Home, Samples, register
 from tinygrad_nn.primitives.rule import takes_cotangent
 from tinygrad_nn.primitives.signature import parameters_of
 
@@ -76,7 +77,8 @@ def op(
         differentiable: whether results require grad; comparisons do not.
 
     Raises:
-        BadRule: a rule asks for a name that does not exist, an option is unknown, or the op is registered already.
+        BadRule: a rule asks for a name that does not exist, an option is unknown, or the op is registered already, and
+            not by the same place in a program, as when a cell of a notebook runs again.
     """
     name = name or function.__name__
     _refuse(op, name, unknown)
@@ -103,7 +105,10 @@ def op(
         zero_gradient=zero_gradient,
         differentiable=differentiable,
     )
-    register(record, (function, *also))
+    declared_by = sys._getframe(1)
+    place = declared_by.f_globals.get("__name__"), declared_by.f_code.co_qualname
+    # NumPy's function has the same home wherever its rule is declared, so the place of the declaration counts.
+    register(record, (function, *also), (*place, function))
     return record
 
 
@@ -186,10 +191,14 @@ def kernel(
             zero_gradient=zero_gradient,
             differentiable=differentiable,
         )
-        register(record, also)
+        register(record, also, _home(function))
         return record
 
     return declare
+
+
+def _home(function: Function) -> Home:
+    return getattr(function, "__module__", None), getattr(function, "__qualname__", function)
 
 
 _KERNEL = "  hint   @tn.kernel(lambda g, x: g * (2 * x)) above the function"
@@ -251,7 +260,7 @@ def composite(
             differentiable=differentiable,
             settings=settings,
         )
-        register(record, functions)
+        register(record, functions, _home(function))
         return function
 
     return declare

@@ -6,7 +6,6 @@ NumPy's dispatch, the method of Tensor, the label in graphs, the row in the docs
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -21,6 +20,9 @@ Sample = tuple[Operands, Params]
 """One call of an op: its operands and its parameters."""
 Samples = Callable[[np.random.Generator], list[Sample]]
 
+Home = tuple[object, ...]
+"""Where a declaration stands: the name of the module first, then what tells it from others there."""
+
 
 class Record:
     """What both kinds have in common.
@@ -34,6 +36,7 @@ class Record:
         domain, samples: what the checks call it with: random operands from there, or exactly these calls.
         analytic: whether it computes with complex numbers too, so that derivatives can be checked by a complex step.
         differentiable: whether its results require grad when an operand does.
+        home: where it was declared.
     """
 
     key: Function
@@ -45,6 +48,7 @@ class Record:
     samples: Samples | None
     analytic: bool
     differentiable: bool
+    home: Home
 
 
 REGISTRY: dict[object, Record] = {}
@@ -54,25 +58,23 @@ LISTENERS: list[Callable[[Record], None]] = []
 """Told of every record that is registered; Tensor listens and makes a method of it."""
 
 
-def register(record: Record, keys: Iterable[object]) -> None:
-    """Enter a record under its name and its keys.
+def register(record: Record, keys: Iterable[object], home: Home) -> None:
+    """Enter a record under its name and its keys; one that was declared in the same place before is forgotten.
 
     Raises:
         BadRule: one of them is taken, and not by the same code, run twice as a cell of a notebook is.
     """
+    record.home = home
     names = dict.fromkeys([record.name, *keys])
+    replaced = {REGISTRY[key] for key in names if key in REGISTRY}
     for key in names:
-        if key in REGISTRY and not _redefines(record, REGISTRY[key]):
+        if key in REGISTRY and (REGISTRY[key].home != home or str(home[0]).startswith("tinygrad_nn.")):
             raise BadRule(
                 f"{record.name}: {key!r} is registered already, as {REGISTRY[key]!r}\n"
                 "  hint   name=... gives an op another name"
             )
+    for key in [key for key, old in REGISTRY.items() if old in replaced and key not in names]:
+        del REGISTRY[key]
     REGISTRY.update(dict.fromkeys(names, record))
     for listener in LISTENERS:
         listener(record)
-
-
-def _redefines(new: Record, old: Record) -> bool:
-    """Tell whether an op is declared again by the same user code."""
-    homes = [(f.__module__, f.__qualname__) for f in (new.function, old.function) if inspect.isfunction(f)]
-    return len(homes) == 2 and homes[0] == homes[1] and not homes[0][0].startswith("tinygrad_nn.")

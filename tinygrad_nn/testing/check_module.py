@@ -69,10 +69,13 @@ def _seeded(factory: Callable[[int], Module]) -> None:
 
 def _parameters(module: Module, arrays: list[Array]) -> None:
     y = module(*arrays)
-    if not module.parameters():
+    trainable = [
+        (name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad
+    ]
+    if not trainable:
         return
     y.backward(np.ones(y.shape))
-    for name, parameter in module.named_parameters():
+    for name, parameter in trainable:
         _require(parameter.grad is not None, f"parameter {name} receives no gradient")
     module.zero_grad()
     _require(all(p.grad is None for p in module.parameters()), "zero_grad leaves a gradient")

@@ -23,6 +23,7 @@ from tinygrad_nn.testing.numerical import (
     as_float64,
     away_from_zero,
     central_jacobian,
+    check_uses,
     complex_jacobian,
     flat_result,
     takes_complex,
@@ -206,6 +207,7 @@ def gradcheck(
 
     Raises:
         GradientMismatch: a gradient is wrong; names the worst entry and how to reproduce it.
+        CheckFailed: the function does not use its argument.
         DtypeError: an input is not float64.
 
     Example:
@@ -216,7 +218,7 @@ def gradcheck(
         raise ValueError(f"gradcheck: order is at least 1, got {order}")
     xs = as_float64("gradcheck", inputs)
     if isinstance(fn, Module):
-        parameters = fn.parameters()
+        parameters = [parameter for parameter in fn.parameters() if parameter.requires_grad]
         xs += as_float64(f"gradcheck of {type(fn).__name__}", parameters, len(xs))
         fn = _with_parameters(fn, parameters)
     if not xs:
@@ -242,6 +244,8 @@ def gradcheck(
             where = _where(verdict, xs) if whole else ["the result", "a direction"]
             raise mismatch(what, verdict, where, _reproduction(inputs, order, cotangent, seed))
         verdicts.append(verdict)
+        if level == 1 and entries and not verdict.nonzero:
+            check_uses("gradcheck", subject.value, xs)
     return GradcheckReport(
         order=order,
         mode="jacobian" if whole else "directions",

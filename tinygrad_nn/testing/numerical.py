@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinygrad_nn.engine.tensor import Tensor, tensor
-from tinygrad_nn.errors import DtypeError, ShapeError
+from tinygrad_nn.errors import CheckFailed, DtypeError, ShapeError
 from tinygrad_nn.primitives import Array, Function
 
 ArrayFunction = Callable[[list[Array]], Array]
@@ -165,6 +165,27 @@ def flat_result(y: object) -> Array:
     return np.asarray(y._data if isinstance(y, Tensor) else y, dtype=np.float64).ravel()
 
 
+def check_uses(who: str, f: ArrayFunction, xs: Sequence[Array]) -> None:
+    """Raise `CheckFailed` for a function that returns the same whatever it is given: its derivative says nothing.
+
+    Asked for only where all derivatives are zero. Where it fails with other arguments, it uses them.
+    """
+    here = f(list(xs))
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for value in (np.nan, 1e3, -1e3):
+            try:
+                there = f([np.full_like(x, value) for x in xs])
+            except Exception:
+                return
+            if not np.array_equal(here, there, equal_nan=True):
+                return
+    raise CheckFailed(
+        f"{who}: the function does not use its argument: it returns the same whatever that is\n"
+        "  hint   compute with what it is given, lambda W: loss(x @ W, t); a model is checked by gradcheck(model, x)"
+    )
+
+
 def _on_arrays(fn: Function) -> ArrayFunction:
     return lambda xs: flat_result(fn(*map(tensor, xs)))
 
@@ -188,6 +209,7 @@ def numerical_jacobian(fn: Function, *inputs: Input) -> Array | tuple[Array, ...
 
     Raises:
         DtypeError: an input is not float64.
+        CheckFailed: the function does not use its argument.
 
     Example:
         >>> numerical_jacobian(lambda x: x * x, np.array([1.0, 2.0])).round(6)
@@ -195,7 +217,10 @@ def numerical_jacobian(fn: Function, *inputs: Input) -> Array | tuple[Array, ...
                [0., 4.]])
     """
     xs = as_float64("numerical_jacobian", inputs)
-    jacobian = central_jacobian(_on_arrays(fn), xs).value
+    f = _on_arrays(fn)
+    jacobian = central_jacobian(f, xs).value
+    if jacobian.size and not jacobian.any():
+        check_uses("numerical_jacobian", f, xs)
     parts = split_like(jacobian.reshape((*_result_shape(fn, xs), jacobian.shape[1])), xs)
     return parts[0] if len(parts) == 1 else parts
 
@@ -212,6 +237,7 @@ def numerical_gradient(fn: Function, *inputs: Input) -> Array | tuple[Array, ...
     Raises:
         DtypeError: an input is not float64.
         ShapeError: the result has more than one element.
+        CheckFailed: the function does not use its argument.
 
     Example:
         >>> numerical_gradient(lambda x: (x**3).sum(), np.array([1.0, 2.0])).round(6)
@@ -225,7 +251,10 @@ def numerical_gradient(fn: Function, *inputs: Input) -> Array | tuple[Array, ...
             f"numerical_gradient: the function returned {size} elements, expected one\n"
             "  hint   numerical_jacobian, or .sum()"
         )
-    parts = split_like(central_jacobian(f, xs).value[0], xs)
+    gradient = central_jacobian(f, xs).value[0]
+    if gradient.size and not gradient.any():
+        check_uses("numerical_gradient", f, xs)
+    parts = split_like(gradient, xs)
     return parts[0] if len(parts) == 1 else parts
 
 
@@ -236,6 +265,10 @@ def directional_derivative(
 
     Both are tuples of the same length; a single input may come without its tuple. The result has the shape of
     what `fn` returns.
+
+    Raises:
+        ShapeError: a direction has not the shape of its input.
+        CheckFailed: the function does not use its argument.
 
     Example:
         >>> x, v = np.array([1.0, 2.0]), np.array([1.0, 0.5])
@@ -251,5 +284,8 @@ def directional_derivative(
             "directional_derivative: a direction has the shape of its input; got inputs "
             f"{[x.shape for x in xs]} and directions {[v.shape for v in vs]}"
         )
-    estimate = central_jacobian(along(_on_arrays(fn), xs, vs), [np.zeros(())])
+    f = _on_arrays(fn)
+    estimate = central_jacobian(along(f, xs, vs), [np.zeros(())])
+    if estimate.value.size and not estimate.value.any():
+        check_uses("directional_derivative", f, xs)
     return estimate.value[:, 0].reshape(_result_shape(fn, xs))

@@ -127,7 +127,7 @@ def explain(self: Tensor) -> str:
           x                     ()   3
           %1 = multiply(x, x)   ()   9
         backward, from the gradient 1 of %1
-          %1   multiply: the gradient reaches x as g * b, and x as g * a
+          %1   multiply: the gradient reaches x as g * x = 1 * 3 = 3, and x as g * x = 1 * 3 = 3
               x (): 3
               x (): 3  +  3  =  6
     """

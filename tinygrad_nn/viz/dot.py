@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import graphviz
 
 from tinygrad_nn.viz.module_calls import Frame
-from tinygrad_nn.viz.scene import Item, Options, Scene
+from tinygrad_nn.viz.scene import Item, Options, Scene, crossed
 from tinygrad_nn.viz.theme import DARK, KINDS, LIGHT, LINE, font, width
 
 _SHAPES = {
@@ -20,6 +20,13 @@ _SHAPES = {
     "dashed ellipse": {"style": "filled,dashed"},
     "plain dashed box": {"shape": "plain", "style": "filled,dashed"},
 }
+# Of pictures whose arrows cross many layers: how long Graphviz tries to do better, as a share of the boxes; without a
+# bound it may take minutes. With very many it does without curves around boxes, which take longest then.
+_PATIENCE: tuple[tuple[int, dict[str, str]], ...] = (
+    (3_000, {"nslimit": "0.1", "nslimit1": "0.1", "mclimit": "0.05", "searchsize": "5", "splines": "line"}),
+    (1_000, {"nslimit": "1", "nslimit1": "1"}),
+    (-1, {}),
+)
 _MAIN = ("op", "module", "input")
 # The caption leaves these kinds out, because their boxes and frames have words for it.
 _SAY_THEMSELVES = ("backward", "update", "error", "more", "gradient")
@@ -34,6 +41,11 @@ def extent(item: Item) -> tuple[float, float]:
     return wide + 22, high + 10
 
 
+def escaped(text: str) -> str:
+    """Return a text as Graphviz has to be given it, which reads backslashes and HTML's entities in all labels."""
+    return str(graphviz.escape(text.replace("&", "&amp;")))
+
+
 def digraph(scene: Scene, options: Options, caption: str = "") -> graphviz.Digraph:
     """Return the picture as a `graphviz.Digraph`; the same graph gives the same text in every process."""
     colours = DARK if options.theme == "dark" else LIGHT
@@ -42,10 +54,11 @@ def digraph(scene: Scene, options: Options, caption: str = "") -> graphviz.Digra
         "graph", graph_attr=face, node_attr=face | {"margin": "0.06,0.03"}, edge_attr=face
     )
     layout = {"rankdir": options.direction, "nodesep": "0.3", "ranksep": "0.42"}
+    layout |= next(settings for least, settings in _PATIENCE if crossed(scene) > least)
     below = {"fontcolor": colours["muted"], "fontsize": str(LINE), "labelloc": "b", "labeljust": "l"}
     graph.attr(bgcolor=colours["ground"], **layout, **below)
     if caption:
-        graph.attr(label=graphviz.escape(caption).replace("\n", r"\l") + r"\l")
+        graph.attr(label=escaped(caption).replace("\n", r"\l") + r"\l")
     box = {"style": "filled", "fillcolor": colours["op-fill"], "color": colours["op"]}
     graph.attr("node", fontsize=str(LINE), fontcolor=colours["text"], **box)
     graph.attr("edge", color=colours["edge"], arrowsize="0.7")
@@ -65,7 +78,7 @@ def digraph(scene: Scene, options: Options, caption: str = "") -> graphviz.Digra
                     level.node(neighbours[item.id])
         for inner, group in groups:
             with parent.subgraph(name=f"cluster_{group.id}") as cluster:
-                cluster.attr(label=graphviz.escape(group.title), **border)
+                cluster.attr(label=escaped(group.title), **border)
                 fill(cluster, inner)
 
     fill(graph, None)
@@ -86,9 +99,9 @@ def _attributes(item: Item, colours: Mapping[str, str]) -> dict[str, str]:
     wide, high = extent(item)
     kind = item.drawn_as
     attributes = {"width": f"{wide / 72:.3f}", "height": f"{high / 72:.3f}"} | _SHAPES[KINDS[kind].shape]
-    attributes["label"] = graphviz.escape("\n".join(item.texts()))
+    attributes["label"] = escaped("\n".join(item.texts()))
     if item.tooltip:
-        attributes["tooltip"] = graphviz.escape(item.tooltip)
+        attributes["tooltip"] = escaped(item.tooltip)
     if kind != "op" or item.alert:
         stroke = colours["alert" if item.alert else kind]
         attributes |= {"fillcolor": colours[f"{kind}-fill"], "color": stroke}

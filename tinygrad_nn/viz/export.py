@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinygrad_nn.graph.ir import Call, Graph, Value, call_text, path
-from tinygrad_nn.viz.facts import Fact, Facts, rule_sources
+from tinygrad_nn.viz.facts import Fact, Facts, letters, rule_sources, spelled
 from tinygrad_nn.viz.module_calls import Frame
 from tinygrad_nn.viz.scene import Options, Scene
 
@@ -48,15 +48,15 @@ def details(graph: Graph, facts: Facts) -> list[dict[str, object]]:
 
 
 def _rules(value: Value, labels: list[str]) -> list[list[str]]:
-    """Return the rules of an op with the tensors that their letters stand for."""
+    """Return for each operand with a rule what it is called, its rule in the user's names, and where that stands."""
     if not isinstance(value, Call):
         return []
     sources = rule_sources(value.op)
     if value.op.variadic:
         return [list(source) for source in sources]
     who = {name: labels[k] for name, k in zip(value.op.operand_names, value.operands, strict=True)}
-    letters = ", ".join(f"{name} is {label}" for name, label in who.items() if name != label)
-    return [[who[name], text, f"{place} · {letters}" if letters else place] for name, text, place in sources]
+    names = letters(value, labels)
+    return [[who[name], spelled(text, names), place] for name, text, place in sources]
 
 
 def steps(facts: Facts) -> list[dict[str, object]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import linecache
 import math
+import re
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from tinygrad_nn import context
 from tinygrad_nn.engine.backward import backward
 from tinygrad_nn.engine.node import Node, Source
 from tinygrad_nn.engine.watcher import Watcher
-from tinygrad_nn.errors import TinygradError
+from tinygrad_nn.errors import TinygradError, printable
 from tinygrad_nn.graph.ir import Call, Graph, Value, call_text
 from tinygrad_nn.primitives import Array, Primitive
 from tinygrad_nn.primitives.rule import Rule
@@ -147,12 +148,12 @@ def gather(graph: Graph, nodes: Mapping[Source, int], root: Source | None) -> Fa
 
 def _differentiate(graph: Graph, nodes: Mapping[Source, int], root: Node, facts: Facts) -> None:
     seed = np.ones(root.shape, root.dtype)
-    follower = _Follower(graph, nodes, root, seed)
+    follower = _Follower(graph, nodes, root, seed, facts.values)
     try:
         with context.watching(follower):
             backward(root, seed, retain=True)
     except TinygradError as error:
-        facts.notes.append(f"no gradients: {str(error).splitlines()[0]}")
+        facts.notes.append(f"no gradients: {printable(str(error).splitlines()[0])}")
         return
     facts.steps += follower.steps
     facts.gradients = {nodes[node]: fact for node, fact in follower.facts.items()}
@@ -161,15 +162,24 @@ def _differentiate(graph: Graph, nodes: Mapping[Source, int], root: Node, facts:
 class _Follower(Watcher):
     """Writes down what each rule adds to which gradient."""
 
-    def __init__(self, graph: Graph, nodes: Mapping[Source, int], root: Node, seed: Array) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        nodes: Mapping[Source, int],
+        root: Node,
+        seed: Array,
+        values: Mapping[int, Fact],
+    ) -> None:
         self.graph, self.nodes, self.labels = graph, nodes, graph.labels()
         self.steps: list[WalkStep] = []
         self.totals: dict[Source, Array] = {root: seed}
         self.facts: dict[Source, Fact] = {root: describe(seed)}
+        self.numbers: dict[int | str, str] = {
+            k: fact.short for k, fact in values.items() if not graph.values[k].shape
+        }
 
     def before_rules(self, node: Node, cotangent: object) -> None:
-        index = self.nodes[node]
-        self.steps.append(WalkStep("backward", index, caption(self.graph, index, self.labels, node)))
+        self.steps.append(WalkStep("backward", self.nodes[node], ""))
 
     def on_gradient(self, node: Node, index: int, gradient: Array) -> None:
         parent = node.operands[index]
@@ -179,31 +189,79 @@ class _Follower(Watcher):
         self.facts[parent] = added if total is None else describe(self.totals[parent])
         self.steps[-1].arrivals.append(Arrival(self.nodes[parent], before, added, self.facts[parent]))
 
+    def after_rules(self, node: Node) -> None:
+        step = self.steps[-1]
+        step.caption = caption(
+            self.graph, step, self.labels, node, self.numbers | {"g": self.facts[node].short}
+        )
 
-def caption(graph: Graph, index: int, labels: list[str], node: Node) -> str:
-    """Return in words how an op hands its gradient on to its operands."""
-    value = graph.values[index]
+
+def caption(
+    graph: Graph, step: WalkStep, labels: list[str], node: Node, numbers: Mapping[int | str, str]
+) -> str:
+    """Return in words how an op hands its gradient on to its operands, with numbers where these are single ones."""
+    value = graph.values[step.index]
     assert isinstance(value, Call)
     parts = []
-    for place, rule, _ in node.plan.calls:
+    for (place, rule, _), arrival in zip(node.plan.calls, step.arrivals, strict=True):
         operand = graph.values[value.operands[place]]
-        parts.append(f"{labels[operand.index]} {_manner(value, operand, rule)}")
-    return f"{node.op.name}: the gradient reaches {', and '.join(parts)}"
+        text = _rule_text(rule)
+        words = _PLAIN.get(text) or f"as {spelled(text, letters(value, labels))}"
+        words = _broadcast(value, operand, words)
+        put_in = {name: numbers.get(k, "") for name, k in _places(value).items()} | {"g": numbers["g"]}
+        if (
+            text not in _PLAIN
+            and all(put_in.get(name, "-") for name in _NAME.findall(text))
+            and not operand.shape
+        ):
+            words += f" = {spelled(text, put_in)} = {arrival.added.text}"
+        parts.append(f"{labels[operand.index]} {words}")
+    return f"{printable(node.op.name)}: the gradient reaches {', and '.join(parts)}"
 
 
-def _manner(value: Call, operand: Value, rule: Rule) -> str:
-    text, _ = source(rule.function)
-    plain = {"g": "unchanged", "-g": "negated"}.get(text)
+_PLAIN = {"g": "unchanged", "-g": "negated"}
+_NAME = re.compile(r"""(?<![\w.'"])[A-Za-z_]\w*\b(?!\s*=[^=])""")
+"""A name in a rule that stands for a value: no attribute, no keyword."""
+
+
+def _places(value: Call) -> dict[str, int]:
+    """Return the index of what each letter of an op's rules stands for."""
+    operands = () if value.op.variadic else zip(value.op.operand_names, value.operands, strict=True)
+    return {**dict(operands), "y": value.index}
+
+
+def letters(value: Call, labels: list[str]) -> dict[str, str]:
+    """Return what to write for each letter of an op's rules: what the user calls it, and g, if nothing else is g."""
+    own = {name: labels[k] for name, k in _places(value).items()}
+    return own | {"g": "gradient" if "g" in labels else "g"}
+
+
+def spelled(text: str, names: Mapping[str, str]) -> str:
+    """Return a rule with its letters replaced, all at once, because the new names may be letters too."""
+
+    def replaced(match: re.Match[str]) -> str:
+        name = names.get(match.group(), match.group())
+        return f"({name})" if name.startswith("-") and match.group() != text else name
+
+    # A function in several lines has names of its own.
+    return text if text.startswith("def ") else _NAME.sub(replaced, text)
+
+
+def _rule_text(rule: Rule) -> str:
     # A rule in several lines says in its docstring: The gradient for ...: g @ b.T, ...
     if rule.function.__doc__:
-        text = rule.function.__doc__.splitlines()[0].rpartition(": ")[2].split(", ")[0].rstrip(".")
-    words = plain or f"as {text}"
+        return rule.function.__doc__.splitlines()[0].rpartition(": ")[2].split(", ")[0].rstrip(".")
+    return source(rule.function)[0]
+
+
+def _broadcast(value: Call, operand: Value, words: str) -> str:
+    """Return how a gradient is handed on, with what undoes broadcasting."""
     if not value.op.broadcasts or value.op.variadic or operand.shape == value.shape:
         return words
     axes = summed(operand.shape, value.shape)
     if axes:
         over = f"summed over {'axis' if len(axes) == 1 else 'axes'} {', '.join(map(str, axes))}"
-        return over if plain == "unchanged" else f"{words}, {over}"
+        return over if words == _PLAIN["g"] else f"{words}, {over}"
     return f"{words}, spread over {operand.shape}" if summed(value.shape, operand.shape) else words
 
 

@@ -171,8 +171,13 @@ class Picture:
     def _repr_svg_(self) -> str | None:
         try:
             return self.svg()
-        except RendererNotFound:
+        except RuntimeError:
             return None
 
     def _repr_html_(self) -> str:
-        return self._repr_svg_() or f"<pre>{escape(self.text())}\n\n{escape(_INSTALL)}</pre>"
+        try:
+            return self.svg()
+        # A notebook is shown the text, and why there is no picture.
+        except RuntimeError as error:
+            reason = _INSTALL if isinstance(error, RendererNotFound) else str(error)
+            return f"<pre>{escape(self.text())}\n\n{escape(reason)}</pre>"

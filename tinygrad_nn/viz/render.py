@@ -11,6 +11,11 @@ from tinygrad_nn.errors import RendererNotFound
 
 # The WebAssembly build aborts the process when two threads call it at once.
 _LOCK = threading.Lock()
+# Pictures of at most `max_nodes` boxes take a few; only where that is None there may be more.
+_SECONDS = 120
+_SMALLER = (
+    "\n  hint   max_nodes=300 leaves boxes out, depth=1 folds modules, and text always works: print(picture)"
+)
 
 
 def run_graphviz(source: str, form: str) -> bytes:
@@ -18,12 +23,22 @@ def run_graphviz(source: str, form: str) -> bytes:
 
     Raises:
         RendererNotFound: there is neither a program `dot` nor, for text formats, the extra `viz`.
+        RuntimeError: `dot` fails, or takes more than two minutes.
     """
     program = shutil.which("dot")
     if program is not None:
-        run = subprocess.run([program, f"-T{form}"], input=source.encode(), capture_output=True, check=False)
+        command = [program, f"-T{form}"]
+        try:
+            run = subprocess.run(
+                command, input=source.encode(), capture_output=True, check=False, timeout=_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"dot -T{form} takes longer than {_SECONDS} seconds{_SMALLER}") from None
         if run.returncode:
-            raise RuntimeError(f"dot -T{form} failed: {run.stderr.decode(errors='replace').strip()}")
+            reason = (
+                run.stderr.decode(errors="replace").strip() or f"it ended with {run.returncode}{_SMALLER}"
+            )
+            raise RuntimeError(f"dot -T{form} failed: {reason}")
         return run.stdout
     if form in ("png", "pdf"):
         raise RendererNotFound(

@@ -13,6 +13,7 @@ from typing import Literal, TypedDict, get_args
 import numpy as np
 
 from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.errors import printable
 from tinygrad_nn.graph.ir import Call, Graph, Value, setting_text
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.primitives.signature import unknown_keyword
@@ -64,6 +65,7 @@ class Options:
                 raise ValueError(
                     f"{name} is one of {', '.join(map(repr, get_args(allowed)))}, got {choice!r}"
                 )
+        self.title = self.title and printable(self.title)
         if self.max_nodes is not None and self.max_nodes < 1:
             raise ValueError(f"max_nodes is a positive number or None, got {self.max_nodes!r}")
 
@@ -165,15 +167,40 @@ def build(graph: Graph, facts: Facts, options: Options) -> Scene:
         depth = max(options.depth, 0)
     limit = options.max_nodes
     scene = builder.scene(depth)
-    while limit is not None and len(scene.items) > limit and depth > 0:
+    while _too_much(scene, limit) and depth > 0:
         depth = min(depth, deepest) - 1
         scene = builder.scene(depth)
-        if len(scene.items) <= limit or not depth:
+        if not _too_much(scene, limit) or not depth:
             scene.notes.append(f"modules below depth {depth} are folded; max_nodes=None opens them")
-    if limit is not None and len(scene.items) > limit:
-        _cut(scene, graph, limit)
+    if limit is not None and _too_much(scene, limit):
+        whole, left = scene, min(limit, len(scene.items))
+        scene = _cut(whole, graph, left)
+        while crossed(scene) > _MOST_CROSSED and left:
+            left = left * 3 // 4
+            scene = _cut(whole, graph, left)
     scene.notes = [*facts.notes, *scene.notes]
     return scene
+
+
+def _too_much(scene: Scene, limit: int | None) -> bool:
+    """Tell whether a picture is too large for its limit, or to be laid out in seconds; without one nothing is."""
+    return limit is not None and (len(scene.items) > limit or crossed(scene) > _MOST_CROSSED)
+
+
+# A picture of the default size that has more takes Graphviz ten seconds, and soon a minute.
+_MOST_CROSSED = 30_000
+
+
+def crossed(scene: Scene) -> int:
+    """Return how many layers of boxes the arrows cross: for each Graphviz has a point to place, and works accordingly.
+
+    The layer of a box is the length of the longest way to it.
+    """
+    layers = dict.fromkeys(scene.items, 0)
+    links = [link for link in scene.links if not link.kind]
+    for link in links:
+        layers[link.head] = max(layers[link.head], layers[link.tail] + 1)
+    return sum(max(layers[link.head] - layers[link.tail] - 1, 0) for link in links)
 
 
 class _SceneBuilder:
@@ -250,8 +277,8 @@ class _SceneBuilder:
 
     def _call(self, value: Call) -> list[str]:
         """Return the op with the numbers and parameters of its call, in one line if that is short."""
-        name = value.op.name
-        head = f"{value.name} = {name}" if value.name else name
+        name = printable(value.op.name)
+        head = f"{self.labels[value.index]} = {name}" if value.name else name
         written = {k for k in self.hidden & {*value.operands} if self.graph.values[k].kind == "constant"}
         numbers = [self.labels[k] if k in written else "·" for k in value.operands]
         if not value.op.variadic and len(numbers) > 2:
@@ -321,8 +348,8 @@ def shape(value: Value) -> str:
     return text if value.dtype == np.float32 else f"{text} {value.dtype}"
 
 
-def _cut(scene: Scene, graph: Graph, limit: int) -> None:
-    """Keep the boxes nearest to the output, and put one box in place of all the others; modules are folded already."""
+def _cut(scene: Scene, graph: Graph, limit: int) -> Scene:
+    """Return the boxes nearest to the output, with one in place of all the others; modules are folded already."""
     sources: dict[str, list[str]] = {}
     for link in scene.links:
         if not link.kind:
@@ -337,11 +364,9 @@ def _cut(scene: Scene, graph: Graph, limit: int) -> None:
         near |= dict.fromkeys(frontier)
     count = f"{len(scene.items) - len(near):,}"
     note = f"the {count} nodes farthest from the output are left out; max_nodes=None shows them all"
-    scene.notes.append(note)
     more = Item("more", "more", ["…", f"{count} more nodes"], [])
     place = {name: name if name in near else more.id for name in scene.items}
-    scene.place = {k: place[name] for k, name in scene.place.items()}
-    scene.items = {more.id: more} | {name: item for name, item in scene.items.items() if name in near}
+    items = {more.id: more} | {name: item for name, item in scene.items.items() if name in near}
     ends = [(place[link.tail], place[link.head], link.kind) for link in scene.links]
     # Arrows to and from the one box are drawn once, all others as often as they are there.
     data: dict[tuple[str, str] | int, Link] = {}
@@ -350,4 +375,7 @@ def _cut(scene: Scene, graph: Graph, limit: int) -> None:
             data.setdefault((tail, head) if more.id in (tail, head) else k, Link(tail, head))
     along = {(link.head, link.tail): k for k, link in enumerate(data.values())}
     flows = {(tail, head) for tail, head, kind in ends if kind and tail != head}
-    scene.links = [*data.values(), *(Link(*pair, "gradient", along[pair]) for pair in sorted(flows))]
+    links = [*data.values(), *(Link(*pair, "gradient", along[pair]) for pair in sorted(flows))]
+    return Scene(
+        items, links, scene.groups, {k: place[name] for k, name in scene.place.items()}, [*scene.notes, note]
+    )

@@ -1,0 +1,93 @@
+"""Machine code of compiled functions, kept on disk from one process to the next. Needs Numba (extra `jit`).
+
+Numba's own cache would do, but for three things: it unpickles whatever lies in its folder, one damaged file stops it
+for good, and without a place to write it refuses to compile. Here an entry is a digest and what it is of, in a folder
+that nobody else can write to. An entry that is missing, damaged, or cannot be written costs the time of compiling.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import serialize
+from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
+from numba.core.registry import cpu_target
+
+from tinygrad_nn.files import private_cache_folder, write_atomically
+from tinygrad_nn.primitives.operands import Function
+
+_DIGEST = hashlib.sha256
+# Numba loads half of itself when it first compiles. What cannot be loaded is to be known now, while NumPy can be taken.
+cpu_target.target_context.refresh()
+
+
+def compiled(**options: Any) -> Callable[[Function], Any]:
+    """Return a decorator as `numba.njit(**options)` does; the machine code is kept.
+
+    What is kept is found again by the text of numba_math.py and the names of the function and of its module, which
+    therefore have to follow from the text of the function and its options.
+    """
+
+    def decorate(function: Function) -> Any:
+        dispatcher = numba.njit(**options)(function)
+        dispatcher._cache = _Kept(function)
+        return dispatcher
+
+    return decorate
+
+
+class _Kept(NullCache):
+    """What Numba asks before it compiles a function for some types of arguments, and tells afterwards."""
+
+    def __init__(self, function: Function) -> None:
+        self._module, self._name = function.__module__, function.__qualname__
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compiled function, or None where there is none that is whole."""
+        path = self._path(sig, target_context.codegen())
+        if path is None:
+            return None
+        with contextlib.suppress(OSError):
+            kept = path.read_bytes()
+            digest, code = kept[:32], kept[32:]
+            if _DIGEST(code).digest() == digest:
+                return CompileResult._rebuild(target_context, *serialize.loads(code))
+        return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep a compiled function, where that can be done and it holds no addresses of this process."""
+        path = self._path(sig, data.codegen)
+        if path is None or data.library.has_dynamic_globals:
+            return
+        code = serialize.dumps(data._reduce())
+        with contextlib.suppress(OSError):
+            write_atomically(path, [_DIGEST(code).digest(), code])
+
+    def _path(self, signature: object, codegen: Any) -> Path | None:
+        folder = private_cache_folder("machine_code")
+        if folder is None:
+            return None
+        about = (
+            numba.__version__,
+            sys.implementation.cache_tag,
+            _digest_of_mathematics(),
+            codegen.magic_tuple(),
+            self._module,
+            self._name,
+            str(signature),
+        )
+        return folder / f"{self._name}-{_DIGEST(repr(about).encode()).hexdigest()[:24]}.code"
+
+
+@functools.cache
+def _digest_of_mathematics() -> str:
+    """Return what stands for all functions that a compiled one may call."""
+    return _DIGEST(Path(__file__).with_name("numba_math.py").read_bytes()).hexdigest()
