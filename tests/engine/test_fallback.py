@@ -9,15 +9,15 @@ from tinygrad_nn.errors import NoGradientRule
 
 
 def test_an_unknown_numpy_function_names_itself_and_two_ways_out():
-    with pytest.raises(NoGradientRule, match=r"np.i0 has no derivative rule\n.*detach.*tn.op\(np.i0"):
-        np.i0(vector(1))
-    assert np.isclose(np.i0(tn.tensor([0.0])), 1)
+    with pytest.raises(NoGradientRule, match=r"np.unwrap has no derivative rule\n.*detach.*tn.op\(np.unwrap"):
+        np.unwrap(vector(1))
+    assert np.unwrap(tn.tensor([0.5])) == 0.5
 
 
 def test_ufunc_methods_out_and_unknown_keywords_are_refused():
     t = vector(1, 2)
-    with pytest.raises(NoGradientRule, match="add.reduce"):
-        np.add.reduce(t)
+    with pytest.raises(NoGradientRule, match="add.reduceat"):
+        np.add.reduceat(t, [0])
     with pytest.raises(NoGradientRule, match="y = y [+] t"):
         np.add(t, 1, out=np.zeros(2))
     with pytest.raises(NoGradientRule, match="where"):
@@ -30,10 +30,10 @@ def test_ufunc_methods_out_and_unknown_keywords_are_refused():
 
 def test_functions_we_know_nothing_of_run_on_the_arrays_in_lists_and_keywords_too():
     a, w = tn.tensor([3.0, 1.0]), vector(1.0, 2.0)
-    assert np.block([a, a]).tolist() == [3, 1, 3, 1]
-    assert np.piecewise(np.array([-1.0, 1.0]), [a > 5, a < 5], [0, 1]).tolist() == [1, 1]
-    with pytest.raises(NoGradientRule, match="np.block has no derivative rule"):
-        np.block([w, w])
+    assert np.bincount(np.array([0, 1]), weights=a).tolist() == [3, 1]
+    assert np.compress([True, False], [a, a], axis=0).tolist() == [[3, 1]]
+    with pytest.raises(NoGradientRule, match="np.bincount has no derivative rule"):
+        np.bincount(np.array([0, 1]), weights=w)
     assert np.shape(w) == (2,)
     assert np.result_type(w, np.float32) == np.float64
 
@@ -50,7 +50,7 @@ def test_a_function_without_a_rule_is_named_as_code_calls_it():
     for call, text in (
         (np.fft.fft, r"np\.fft\.fft has no (.|\n)*tn\.op\(np\.fft\.fft, "),
         (np.unwrap, r"np\.unwrap has no (.|\n)*tn\.op\(np\.unwrap, "),
-        (np.add.reduce, r"np\.add\.reduce has no (.|\n)*np\.sum"),
+        (np.subtract.reduce, r"np\.subtract\.reduce has no (.|\n)*reduce of np\.add"),
         (np.spacing.at, "np.spacing.at has no "),
     ):
         with pytest.raises(NoGradientRule, match=text):

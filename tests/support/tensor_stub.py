@@ -90,6 +90,7 @@ def stub():
         else:
             lines.append(f"    def __{symbol}__(self, other: Operand) -> Tensor: ...")
     lines += [f"    def __{symbol}__(self) -> Tensor: ..." for symbol in operators.UNARY]
+    lines += [f"    @property\n    def {name}(self) -> Tensor: ..." for name in operators.PROPERTIES]
     lines += [
         f"    def {name}{_own(function)} -> Tensor: ..." for name, function in operators.SPECIAL.items()
     ]

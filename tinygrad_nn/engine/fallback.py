@@ -39,7 +39,7 @@ def _spelled(function: Any) -> str:
 def _no_rule(function: Any) -> str:
     name = _spelled(function)
     if isinstance(getattr(function, "__self__", None), np.ufunc):
-        hint = "np.sum, np.prod, np.max, np.min, np.cumsum, np.cumprod and np.outer have rules"
+        hint = "with a rule: reduce of np.add, np.multiply, np.maximum, np.minimum, outer of all"
     else:
         hint = f"to add the rule: tn.op({name}, lambda g, x: ...)"
     return f"{name} has no derivative rule\n  hint   without gradient: {name}(t.detach(), ...); {hint}"

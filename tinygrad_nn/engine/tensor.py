@@ -21,8 +21,10 @@ from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
 from tinygrad_nn.ops.indexing import getitem, split_index
 from tinygrad_nn.ops.shape import astype, transpose
+from tinygrad_nn.ops.ufuncs import all_pairs
 from tinygrad_nn.primitives import REGISTRY, Array, Composite, Function, Operands, Params, Primitive
 from tinygrad_nn.primitives.operands import as_array, as_operand, common_dtype, is_weak
+from tinygrad_nn.primitives.record import find
 
 Operand: TypeAlias = "Tensor | ArrayLike"
 """What ops, layers and losses take: a tensor, or anything that `np.asarray` makes an array of."""
@@ -306,6 +308,9 @@ class Tensor(Methods, Conversions):
 
     @staticmethod
     def __primitive__(op: Primitive, operands: Operands, params: Params) -> Tensor:
+        if op.otherwise is not None and op.is_composed(params):
+            composed: Tensor = op.otherwise(*operands, **params)
+            return composed
         return apply(op, operands, params)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -314,15 +319,19 @@ class Tensor(Methods, Conversions):
                 f"{ufunc.__name__}: out= would write a tensor into a plain array and lose its gradient\n"
                 "  hint   assign the result: y = y + t instead of y += t"
             )
-        op = REGISTRY.get(ufunc)
-        if not isinstance(op, Primitive) or method != "__call__":
-            return without_rule(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
+        op = REGISTRY.get(ufunc) or find(ufunc)
+        if method == "outer" and ufunc.signature is None:
+            inputs = all_pairs(*inputs)
+        elif method != "__call__":
+            return self.__array_function__(getattr(ufunc, method), (), inputs, kwargs)
+        if not isinstance(op, Primitive):
+            return without_rule(ufunc, inputs, kwargs)
         if kwargs:
             inputs, kwargs = op.bind(inputs, kwargs)
         return apply(op, inputs, kwargs)
 
     def __array_function__(self, function: Function, types: object, args: Operands, kwargs: Params) -> Any:
-        record = REGISTRY.get(function)
+        record = find(function)
         if not isinstance(record, (Primitive, Composite)):
             return without_rule(function, args, kwargs)
         try:
@@ -331,6 +340,8 @@ class Tensor(Methods, Conversions):
             operands, params = record.bind(args, kwargs)
         except NoGradientRule as refusal:
             return without_rule(function, args, kwargs, refusal)
+        if record.otherwise is not None and record.is_composed(params):
+            return record.otherwise(*operands, **params)
         return apply(record, operands, params)
 
 

@@ -4,6 +4,7 @@
 from tinygrad_nn.ops import (  # noqa: F401
     activation,
     arithmetic,
+    array_api,
     comparison,
     cumulative,
     curves,
@@ -23,4 +24,5 @@ from tinygrad_nn.ops import (  # noqa: F401
     special,
     statistics,
     trigonometric,
+    ufuncs,
 )

@@ -52,6 +52,7 @@ class Primitive(Record):
         operand_names: tuple[str, ...] | None = None,
         variadic: bool = False,
         adapt: Adapt | None = None,
+        otherwise: Function | None = None,
         residuals: Mapping[str, Function] | None = None,
         writes: tuple[int, ...] = (),
         promotes: bool | None = None,
@@ -80,6 +81,7 @@ class Primitive(Record):
         self.operand_names = operand_names or (("x",) if count == 1 else tuple(_LETTERS[:count]))
         self.variadic = variadic
         self.adapt = adapt
+        self.otherwise = otherwise
         self.writes = writes
         self.kinks = kinks
         self.broadcasts = broadcasts
@@ -101,6 +103,9 @@ class Primitive(Record):
             raise BadRule(f"{name}: no rule asks for the residual {', '.join(idle)}")
         several = variadic or sum(rule is not None for rule in self.rules) > 1
         self.promotes = several if promotes is None else promotes
+        composed = inspect.signature(otherwise).parameters if otherwise is not None else {}
+        self.composed = frozenset(composed)
+        self.beyond_rules = {name for name, p in composed.items() if p.kind is p.KEYWORD_ONLY}
         self.plans: dict[int | tuple[int, int], Plan] = {}
         self.takes = Signature(key, function)
         own = key is function and inspect.isfunction(function)
@@ -166,6 +171,10 @@ class Primitive(Record):
                         f"  hint   keywords with a derivative: {', '.join(rule.keywords) or 'none'}; "
                         "np.where on operand or result says the same with a gradient"
                     )
+
+    def is_composed(self, params: Params) -> bool:
+        """Tell whether a call has keywords that only the function made of other ops takes."""
+        return not self.beyond_rules.isdisjoint(params) and self.composed.issuperset(params)
 
     def bind(self, args: Operands, kwargs: Params) -> tuple[Operands, Params]:
         """Split a call written as NumPy writes it into operands and parameters other than their defaults."""

@@ -7,6 +7,7 @@ NumPy's dispatch, the method of Tensor, the label in graphs, the row in the docs
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -49,6 +50,20 @@ class Record:
 
 REGISTRY: dict[object, Record] = {}
 """Everything that has a derivative, by NumPy function (aliases too) and by name."""
+
+_BY_NAME = ("numpy.fft", "scipy.special")
+"""Modules that are not imported for our sake: what we have of theirs is registered as "numpy.fft.fftshift"."""
+
+
+def find(function: Function) -> Record | None:
+    """Return the record of a function that a user has called, if there is one."""
+    record = REGISTRY.get(function)
+    if record is None and (name := getattr(function, "__name__", None)):
+        for home in _BY_NAME:
+            if getattr(sys.modules.get(home), name, None) is function:
+                return REGISTRY.get(f"{home}.{name}")
+    return record
+
 
 LISTENERS: list[Callable[[Record], None]] = []
 """Told of every record that is registered; Tensor listens and makes a method of it."""
