@@ -34,9 +34,10 @@ TYPES = {
     "axis1": "int",
     "axis2": "int",
     "copy": "bool",
+    "correction": "float",
     "ddof": "float",
     "decimals": "int",
-    "dtype": "DTypeLike",
+    "dtype": "DTypeLike | None",
     "k": "int",
     "keepdims": "bool",
     "kind": "str | None",
@@ -57,19 +58,7 @@ TYPES = {
 }
 """Types of parameters by name; all others take operands."""
 
-UNSUPPORTED = {
-    "casting",
-    "correction",
-    "dtype",
-    "initial",
-    "mean",
-    "order",
-    "out",
-    "overwrite_input",
-    "subok",
-    "upper",
-    "where",
-}
+UNSUPPORTED = {"casting", "order", "out", "overwrite_input", "subok", "upper"}
 """Parameters of NumPy's functions that have no derivative rule."""
 
 BESIDES = {"pad": ["constant_values: Operand = 0", "reflect_type: str = 'even'"]}
@@ -118,10 +107,13 @@ def _parameters(record):
         return
     # NumPy says what of its own goes by position; kernels and composites take all.
     star = "*" if record.key is not record.function else ""
+    left_out = False
     for name, parameter in list(inspect.signature(record.key).parameters.items())[1:]:
         if name in UNSUPPORTED or parameter.kind is parameter.VAR_KEYWORD:
+            left_out = True
             continue
-        if parameter.kind is parameter.KEYWORD_ONLY and star:
+        # What comes after a parameter that is left out has another position in NumPy.
+        if star and (left_out or parameter.kind is parameter.KEYWORD_ONLY):
             yield star
             star = ""
         optional = "" if parameter.default is parameter.empty else " = ..."

@@ -14,6 +14,7 @@ from tinygrad_nn.engine.tensor import NO_PARAMS, Tensor, apply, compute
 from tinygrad_nn.errors import GraphError
 from tinygrad_nn.ops import shape as shape_ops
 from tinygrad_nn.primitives import REGISTRY, Function, Operands, Primitive, Record, Shape, kernel
+from tinygrad_nn.primitives.operands import supported
 from tinygrad_nn.primitives.primitive import primitive_of
 from tinygrad_nn.primitives.record import LISTENERS
 
@@ -132,7 +133,7 @@ def copy(self: Tensor) -> Tensor:
 
 def astype(self: Tensor, dtype: DTypeLike) -> Tensor:
     """Return a copy with another dtype; the gradient comes back in this tensor's dtype."""
-    return apply(shape_ops.astype, *shape_ops.astype.bind((self, dtype), {}))
+    return apply(shape_ops.astype, (self,), {"dtype": supported(dtype, "astype: ")})
 
 
 def conj(self: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
 
 def _cast(x: Array, dtype: Any, *, copy: bool = True, device: str | None = None) -> Sample:
     """Read a call of astype; the result is always a copy."""
-    return (x,), {"dtype": supported(np.dtype(dtype), "astype: ")}
+    return (x,), {"dtype": supported(dtype, "astype: ")}
 
 
 astype = _linear(

@@ -60,19 +60,23 @@ _UNSUPPORTED = "not supported; tensors hold floats, integers and bools"
 _CONVERT = "  hint   convert first, for example data.astype(np.float32)"
 
 
-def supported(dtype: np.dtype[Any], asked_by: str = "") -> np.dtype[Any]:
+def supported(dtype: Any, asked_by: str = "") -> np.dtype[Any]:
     """Return a dtype that tensors have.
 
     Raises:
-        DtypeError: one that they do not have; complex numbers are two real arrays here.
+        DtypeError: one that they do not have, or none at all; complex numbers are two real arrays here.
     """
-    if dtype.kind == "c":
+    try:
+        known: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        raise DtypeError(f"{asked_by}{dtype!r} is no dtype\n  hint   np.float32, np.float64, int") from None
+    if known.kind == "c":
         raise DtypeError(
             f"{asked_by}complex numbers are {_UNSUPPORTED}\n  hint   two real tensors, of z.real and of z.imag"
         )
-    if dtype.kind not in _KINDS:
-        raise DtypeError(f"{asked_by}dtype {dtype} is {_UNSUPPORTED}\n{_CONVERT}")
-    return dtype
+    if known.kind not in _KINDS:
+        raise DtypeError(f"{asked_by}dtype {known} is {_UNSUPPORTED}\n{_CONVERT}")
+    return known
 
 
 def _holds_arrays(data: Any) -> bool:

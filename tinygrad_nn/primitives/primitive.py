@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
@@ -107,12 +108,17 @@ class Primitive(Record):
         self.composed = frozenset(composed)
         self.beyond_rules = {name for name, p in composed.items() if p.kind is p.KEYWORD_ONLY}
         self.plans: dict[int | tuple[int, int], Plan] = {}
-        self.takes = Signature(key, function)
         own = key is function and inspect.isfunction(function)
-        if own and self.takes.positions is not None:
-            # NumPy says what of its own goes by position; kernels take all.
-            self.takes.positions = len(self.takes.names)
         self.__doc__ = function.__doc__ if own else f"np.{name}, with a gradient."
+
+    # Read when it is first asked for: importing takes long enough.
+    @cached_property
+    def takes(self) -> Signature:
+        """The arguments that calls take; NumPy says what of its own goes by position, kernels take all."""
+        takes = Signature(self.key, self.function)
+        if self.key is self.function and inspect.isfunction(self.function) and takes.positions is not None:
+            takes.positions = len(takes.names)
+        return takes
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
