@@ -21,12 +21,15 @@ from typing import Unpack
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor
+from tinygrad_nn.engine.writing import At
 from tinygrad_nn.primitives.operands import Axis, Shape
 from tinygrad_nn.viz import DrawOptions, Picture
 
 class Methods:
     def graph(self, **options: Unpack[DrawOptions]) -> Picture: ...
     def explain(self) -> str: ...
+    @property
+    def at(self) -> At: ...
 '''
 
 TYPES = {

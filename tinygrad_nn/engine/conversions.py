@@ -47,7 +47,8 @@ class Conversions:
             if self.requires_grad:
                 raise NoGradientRule(
                     "NumPy asked for the plain array of a tensor that requires grad, which would lose its gradient\n"
-                    "  hint   differentiable: X @ t, np.dot(X, t), np.stack([...]), np.concatenate([...])\n"
+                    "  hint   np.stack([t1, t2]) instead of np.array([t1, t2]); f(t), or np.stack([f(x) for x in t]),\n"
+                    "         instead of np.vectorize(f)(t); X @ t, np.dot(X, t), np.concatenate([...])\n"
                     "         without gradient: t.data, t.detach()"
                 )
             tell_tracers(self, "np.asarray(t)")
@@ -106,7 +107,8 @@ class Conversions:
     def __setitem__(self, index: object, value: object) -> NoReturn:
         raise TypeError(
             "a tensor does not support item assignment\n"
-            "  hint   np.where(mask, new, t), np.concatenate([...]), or t.data[...] = value outside of a graph"
+            "  hint   t = t.at[index].set(value), which makes a new tensor; .add(value) instead of +=\n"
+            "         outside of a graph: t.data[index] = value"
         )
 
     def __len__(self) -> int:

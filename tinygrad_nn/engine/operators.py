@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 from tinygrad_nn import context
 from tinygrad_nn.engine.failures import worded
 from tinygrad_nn.engine.tensor import NO_PARAMS, Tensor, apply, compute
+from tinygrad_nn.engine.writing import At
 from tinygrad_nn.errors import GraphError
 from tinygrad_nn.ops import shape as shape_ops
 from tinygrad_nn.primitives import REGISTRY, Function, Operands, Primitive, Record, Shape, kernel
@@ -196,6 +197,7 @@ for _symbol, _ufunc in UNARY.items():
     setattr(Tensor, f"__{_symbol}__", _unary(primitive_of(_ufunc)))
 for _name, _special in SPECIAL.items():
     setattr(Tensor, _name, _special)
+setattr(Tensor, "at", property(At, doc="Where to write: t.at[index].set(values) returns a new tensor."))  # noqa: B010
 for _name, _function in PROPERTIES.items():
     setattr(Tensor, _name, property(_function, doc=f"np.{_name} of the tensor."))
 for _record in dict.fromkeys(REGISTRY.values()):

@@ -207,6 +207,14 @@ def _writes(rng: np.random.Generator) -> list[Sample]:
     return calls
 
 
+def fits_into(values: np.dtype[Any], dtype: np.dtype[Any]) -> None:
+    """Raise `DtypeError` for floating values that would be cut to integers."""
+    if values.kind == "f" and dtype.kind != "f":
+        raise DtypeError(
+            f"at: floating values would be cut to {dtype}\n  hint   t.astype(float).at[index].set(values)"
+        )
+
+
 def _one_by_one(x: Array, values: Array, *arrays: Array, index: Index) -> Array:
     out = x.copy()
     numbers = np.arange(x.size).reshape(x.shape)[_filled(index, arrays)]
@@ -227,15 +235,8 @@ def _one_by_one(x: Array, values: Array, *arrays: Array, index: Index) -> Array:
     method=False,
 )
 def set_at(x: Array, values: Array, *arrays: Array, index: Index) -> Array:
-    """A copy of x with x[index] = values; where the index repeats, the last value stays.
-
-    Raises:
-        DtypeError: floating values for an array of integers or bools.
-    """
-    if x.dtype.kind != "f" and np.result_type(values).kind == "f":
-        raise DtypeError(
-            f"set: floating values would be cut to {x.dtype}\n  hint   t.astype(float).at[index].set(values)"
-        )
+    """A copy of x with x[index] = values; where the index repeats, the last value stays."""
+    fits_into(np.result_type(values), x.dtype)
     out = x.copy()
     out[_filled(index, arrays)] = values
     return out
