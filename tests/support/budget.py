@@ -17,8 +17,9 @@ LINES = {
     "primitives engine": 2160,
     # 1,700 was meant. Signatures of kernels and composites say types, for which a third of them need a line each; and
     # what was found from outside is mended here. Ninety functions that peers have of NumPy, and where=, initial=,
-    # dtype= and method=, make 900, some ten lines each with their samples.
-    "ops": 2730,
+    # dtype= and method=, make 900, some ten lines each with their samples. Special functions to the last places
+    # are 230.
+    "ops": 2900,
     "graph": 500,
     "compiler": 1900,
     "viz": 1300,

@@ -48,7 +48,8 @@ class Conversions:
                 raise NoGradientRule(
                     "NumPy asked for the plain array of a tensor that requires grad, which would lose its gradient\n"
                     "  hint   np.stack([t1, t2]) instead of np.array([t1, t2]); f(t), or np.stack([f(x) for x in t]),\n"
-                    "         instead of np.vectorize(f)(t); X @ t, np.dot(X, t), np.concatenate([...])\n"
+                    "         instead of np.vectorize(f)(t); X @ t, np.dot(X, t), np.concatenate([...]);\n"
+                    "         tn.logsumexp(t), tn.softmax(t) instead of SciPy's, whose ufuncs take tensors\n"
                     "         without gradient: t.data, t.detach()"
                 )
             tell_tracers(self, "np.asarray(t)")

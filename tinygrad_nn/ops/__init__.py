@@ -13,6 +13,7 @@ from tinygrad_nn.ops import (  # noqa: F401
     elementwise,
     extrema,
     fused_losses,
+    gamma,
     indexing,
     joining,
     linalg,
