@@ -226,22 +226,14 @@ _nan_running(np.nancumprod, np.cumprod, 1)
 
 
 _TABLES = [(5, 3), {"rowvar": False}, (2, 5), (5,), {}, (3, 5)]
-
-
 _COUNTS = np.array([1, 2, 0, 3, 1])
 
 
 @composite(
     np.cov,
     samples=cases(
-        [
-            *_TABLES,
-            (2, 5),
-            {"bias": True},
-            {"ddof": 2},
-            {"fweights": _COUNTS},
-            {"fweights": _COUNTS, "ddof": 0},
-        ],
+        _TABLES,
+        [(2, 5), {"bias": True}, {"ddof": 2}, {"fweights": _COUNTS}, {"fweights": _COUNTS, "ddof": 0}],
         [(2, 5), None, True, each(False, True), None, each(None, _COUNTS), positive((5,)), {}, (5,)],
     ),
 )
