@@ -30,8 +30,9 @@ from tinygrad_nn.ops.activation import (
 )
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.decompositions import solve_triangular
+from tinygrad_nn.ops.gamma import digamma, gammaln, i1
 from tinygrad_nn.ops.reduction import logsumexp
-from tinygrad_nn.ops.special import erf
+from tinygrad_nn.ops.special import erf, erfc, erfcx, erfinv, log_ndtr, logit, ndtr
 from tinygrad_nn.primitives import REGISTRY, kernel, op
 
 if TYPE_CHECKING:
@@ -49,23 +50,32 @@ __all__ = [
     "compile",
     "data",
     "debug",
+    "digamma",
     "elu",
     "enable_grad",
     "erf",
+    "erfc",
+    "erfcx",
+    "erfinv",
     "errors",
+    "gammaln",
     "gelu",
     "gelu_tanh",
     "grad",
     "gradients",
     "hessian",
+    "i1",
     "jacobian",
     "jvp",
     "kernel",
     "leaky_relu",
     "load",
+    "log_ndtr",
     "log_sigmoid",
     "log_softmax",
+    "logit",
     "logsumexp",
+    "ndtr",
     "nn",
     "no_grad",
     "op",

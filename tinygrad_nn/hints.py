@@ -42,7 +42,13 @@ LAYERS = {
 }
 """Names in `nn`."""
 
-FUNCTIONS = {"array": "tn.tensor(data)", "asarray": "tn.as_tensor(data)"}
+FUNCTIONS = {
+    "array": "tn.tensor(data)",
+    "asarray": "tn.as_tensor(data)",
+    "expit": "tn.sigmoid(x)",
+    "lgamma": "tn.gammaln(x)",
+    "psi": "tn.digamma(x)",
+}
 """Names in the package itself; those that NumPy has are not here."""
 
 

@@ -26,3 +26,12 @@ def test_recurrence_is_cumsum_and_cumprod():
     recurrence = REGISTRY["recurrence"]
     np.testing.assert_array_equal(recurrence(x, np.ones(3), axis=0), np.cumsum(x))
     np.testing.assert_array_equal(recurrence(np.array([2.0, 0, 0]), x, axis=0), np.cumprod(x))
+
+
+def test_differences_start_and_end_with_what_is_put_there():
+    check(lambda t: np.diff(t, prepend=0, append=[9.0]), [[1.0, 3.0]], [1, 2, 6], [0, 0])
+    check(lambda t, edge: np.diff(t, prepend=edge), [[1.0], [4.0, 5.0]], [1, -4], [1], [-1, 0])
+    t = tn.tensor(np.float32([[1, 2]]), requires_grad=True)
+    assert np.diff(t, prepend=0.1, append=np.float64(3)).dtype == np.float32
+    assert np.diff(t, axis=0, prepend=0.1).shape == (1, 2)
+    assert np.diff(tn.tensor([1, 2]), prepend=0.5).tolist() == [0.5, 1]

@@ -81,3 +81,29 @@ def test_vander_refuses_what_numpy_refuses():
     with pytest.raises(ArgumentError, match=r"N=2\.0"):
         np.vander(x, 2.0)
     assert np.vander(x, np.int64(3)).shape == (2, 3)
+
+
+def test_slopes_of_a_parabola_are_exact_where_the_places_are_given():
+    x = np.array([0.0, 1.0, 3.0, 4.0])
+    np.testing.assert_allclose(np.gradient(tn.tensor(x * x), x, edge_order=2).data, 2 * x, rtol=1e-14)
+    assert np.gradient(tn.tensor(np.float32(x)), 0.1).dtype == np.float32
+    table = tn.tensor(np.outer(x, x))
+    assert [s.shape for s in np.gradient(table, 2.0, x)] == [(4, 4), (4, 4)]
+    assert np.gradient(table, x, axis=1).shape == (4, 4)
+
+
+def test_slopes_that_cannot_be_found_are_refused():
+    t = tn.tensor([1.0, 2.0])
+    for call, error in (
+        (lambda: np.gradient(t, edge_order=2), ShapeError),
+        (lambda: np.gradient(t, edge_order=3), SettingError),
+        (lambda: np.gradient(t, [1.0, 2.0, 3.0]), ShapeError),
+        (lambda: np.gradient(t, 1.0, 2.0), ArgumentError),
+        (lambda: np.polyval(np.ones((2, 2)), t), ShapeError),
+    ):
+        with pytest.raises(error, match="gradient: |polyval: "):
+            call()
+
+
+def test_a_polynomial_without_coefficients_is_zero():
+    assert np.polyval(np.zeros(0), tn.tensor([1.0, 2.0])).tolist() == [0, 0]

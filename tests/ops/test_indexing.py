@@ -5,7 +5,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.derive import check
-from tinygrad_nn.errors import IndexingError
+from tinygrad_nn.errors import DtypeError, IndexingError, ShapeError
 
 
 @pytest.mark.case("H082")
@@ -59,9 +59,9 @@ def test_wrong_indices_raise_as_in_numpy():
 @pytest.mark.case("H084", "H092")
 def test_item_assignment_is_refused_with_what_to_write_instead():
     x = tn.tensor(np.zeros(3), requires_grad=True)
-    with pytest.raises(TypeError, match=r"np\.where"):
+    with pytest.raises(TypeError, match=r"t = t\.at\[index\]"):
         x[[0, 0]] = 7.0
-    with pytest.raises(TypeError, match=r"np\.where"):
+    with pytest.raises(TypeError, match=r"t = t\.at\[index\]"):
         (x * 2)[0] = 1.0
 
 
@@ -120,3 +120,28 @@ def test_contributions_add_up_wherever_an_index_points(name, dtype):
 @pytest.mark.parametrize("axis", [None, 0, -1])
 def test_of_a_number_elements_are_taken_as_of_a_vector(axis):
     check(lambda x: np.take(x, [0, 0], axis=axis), [2.0], [2, 2], 2)
+
+
+def test_the_first_condition_that_holds_selects():
+    x = np.array([-1.0, 0.5, 2.0])
+    check(lambda t: np.select([t > 1, t > 0], [t * 10, t * t], -1), [x], [-1, 0.25, 20], [0, 1, 10])
+    t = tn.tensor(np.float32(x), requires_grad=True)
+    assert np.select([t > 1], [t], 0.1).dtype == np.float32
+    with pytest.raises(DtypeError, match="conditions are boolean"):
+        np.select([t], [t])
+    with pytest.raises(ShapeError, match="as many choices as conditions"):
+        np.select([t > 1], [t, t])
+
+
+def test_pieces_are_computed_where_their_conditions_hold_and_the_rest_by_the_last():
+    x = np.array([-1.0, 0.0, 4.0])
+    check(lambda t: np.piecewise(t, [t > 0, t < 0], [np.sqrt, 3.0, 7.0]), [x], [3, 7, 2], [0, 0, 0.25])
+    check(
+        lambda t: np.piecewise(t, t < 0, [lambda v, k: v**k, lambda v, k: np.cos(v)], 2),
+        [x],
+        [1, 1, np.cos(4)],
+        [-2, 0, -np.sin(4)],
+    )
+    check(lambda t: np.piecewise(t, [True], [np.exp]), [0.0], 1, 1)
+    with pytest.raises(ShapeError, match="1 conditions take as many functions, got 3"):
+        np.piecewise(tn.tensor(x), [x > 0], [1, 2, 3])

@@ -91,3 +91,25 @@ def test_the_work_of_going_back_through_a_join_grows_with_the_number_of_arrays(n
     work_of_backward(JOINS[name], 4)
     few, many = work_of_backward(JOINS[name], 50), work_of_backward(JOINS[name], 400)
     assert many <= 9 * few
+
+
+def test_blocks_lie_side_by_side_in_lists_of_one_depth():
+    a, b = np.ones((2, 2)), np.full((2, 1), 3.0)
+    check(
+        lambda a, b: np.block([[a, b], [2.0, 0.0, b[0]]]),
+        [a, b],
+        [[1, 1, 3]] * 2 + [[2, 0, 3]],
+        a,
+        [[2], [1]],
+    )
+    w = tn.tensor(np.float32([1, 2]), requires_grad=True)
+    assert np.block([w, 0.1]).dtype == np.float32
+    for parts, text in (([w, [w]], "different depths"), ([[w], []], "a list is empty")):
+        with pytest.raises(ShapeError, match=f"block: .*{text}"):
+            np.block(parts)
+
+
+def test_parts_along_axes_that_are_not_there_are_refused():
+    for function, shape in ((np.hsplit, ()), (np.vsplit, (4,)), (np.dsplit, (4, 4))):
+        with pytest.raises(ShapeError, match=f"{function.__name__}: needs"):
+            function(tn.tensor(np.zeros(shape)), 2)

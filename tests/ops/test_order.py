@@ -67,3 +67,33 @@ def test_along_an_axis_of_some_length_there_may_be_no_elements(shape, axis):
 def test_of_no_elements_there_is_no_share(function):
     with pytest.raises(SettingError, match=r"of at least one element, got q=0.5 of shape \(3, 0\)"):
         function(tn.tensor(np.zeros((3, 0))), 0.5, axis=1)
+
+
+METHODS = [
+    "inverted_cdf", "averaged_inverted_cdf", "closest_observation", "interpolated_inverted_cdf", "hazen", "weibull",
+    "linear", "median_unbiased", "normal_unbiased", "lower", "higher", "midpoint", "nearest",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_quantiles_of_every_method_are_numpys(method):
+    rng = np.random.default_rng(0)
+    # Eighths are exact, so that places fall on elements and half way between.
+    shares = np.concatenate([np.arange(9) / 8, rng.uniform(size=20)])
+    for n in (1, 2, 3, 4, 7, 8, 16):
+        x = rng.normal(size=(n, 2))
+        for function in (np.quantile, np.nanquantile):
+            y = function(tn.tensor(x), shares, axis=0, method=method)
+            np.testing.assert_allclose(y.data, function(x, shares, axis=0, method=method), rtol=1e-12)
+
+
+def test_a_share_that_is_a_tensor_has_the_slope_between_its_neighbours():
+    x = [1.0, 2.0, 6.0]
+    check(np.quantile, [x, 0.75], 4, [0, 0.5, 0.5], 8)
+    check(lambda t, q: np.nanpercentile(t, q), [x, [25.0, 75.0]], [1.5, 4], [0.5, 1, 0.5], [0.02, 0.08])
+    check(lambda t, q: np.quantile(t, q, method="lower"), [x, 0.75], 2, [0, 1, 0], 0)
+
+
+def test_a_method_that_does_not_exist_is_refused_with_those_that_do():
+    with pytest.raises(SettingError, match=r"quantile: there is no method='cubic'\n  hint   linear, hazen"):
+        np.quantile(tn.tensor([1.0, 2.0]), 0.5, method="cubic")

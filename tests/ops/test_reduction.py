@@ -129,7 +129,7 @@ OVER_MANY = {
         np.stack([x, -x], axis=1), np.where(np.arange(MANY) < 66_000, LABELS, -1), ignore_index=-1
     ),
     "cross_entropy of classes": lambda x: tn.nn.losses.cross_entropy(x.reshape(1, MANY), LABELS[:1]),
-    "nll": lambda x: tn.nn.losses.nll(x[:, None], LABELS),
+    "nll": lambda x: tn.nn.losses.nll(-x[:, None], LABELS),
 }
 
 

@@ -1,11 +1,14 @@
 """Reshaping, axes, padding and filling."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 import tinygrad_nn as tn
 from tests.support.derive import check, derive
-from tinygrad_nn.errors import ArgumentError, NoGradientRule
+from tinygrad_nn.errors import ArgumentError, NoGradientRule, SettingError
 
 
 @pytest.mark.case("H088")
@@ -85,3 +88,38 @@ def test_a_number_is_repeated_as_a_vector_of_one():
 def test_nothing_is_padded_around_a_number():
     check(lambda x: np.pad(x, 1), [2.0], 2, 1)
     check(lambda x: np.pad(x, 1, mode="edge"), [2.0], 2, 1)
+
+
+def test_several_arrays_get_their_axes_or_one_shape_each_by_itself():
+    w = tn.tensor([1.0, 2.0], requires_grad=True)
+    row, number = np.atleast_2d(w, 3.0)
+    assert (row.shape, number.shape) == ((1, 2), (1, 1))
+    assert [x.shape for x in np.atleast_3d(w, np.ones((2, 3)), 1.0)] == [(1, 2, 1), (2, 3, 1), (1, 1, 1)]
+    assert [x.shape for x in np.broadcast_arrays(w, [[1.0], [2.0]])] == [(2, 2), (2, 2)]
+    assert np.atleast_1d(w, [1.0, 2.0])[1].dtype == np.float32
+    with pytest.raises(SettingError, match="indexing is xy or ij, got 'yx'"):
+        np.meshgrid(w, indexing="yx")
+
+
+def test_a_copy_has_memory_of_its_own_and_a_gradient():
+    check(lambda t: np.copy(t, order="F") * 2, [[1.0, 2.0]], [2, 4], [2, 2])
+    t = tn.tensor([1.0])
+    assert not np.shares_memory(np.copy(t).data, t.data)
+
+
+def test_a_function_of_a_module_that_is_loaded_later_is_found_by_its_name():
+    code = (
+        "import sys, numpy as np, tinygrad_nn as tn\n"
+        "assert 'numpy.fft' not in sys.modules\n"
+        "w = tn.tensor([1.0, 2.0, 3.0], requires_grad=True)\n"
+        "y = np.fft.fftshift(w)\n"
+        "assert y.tolist() == [3, 1, 2] and y.requires_grad\n"
+        "assert np.fft.ifftshift(y).tolist() == [1, 2, 3]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_place_beyond_the_axes_is_refused():
+    with pytest.raises(SettingError, match="rollaxis: start is a place from -2 to 2, got 3"):
+        np.rollaxis(tn.tensor(np.zeros((2, 3))), 0, 3)

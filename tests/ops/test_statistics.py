@@ -68,3 +68,60 @@ def test_covariances_without_degrees_of_freedom_are_infinite():
 
 
 TABLE = np.array([[1.0, 2.0, 4.0], [3.0, 5.0, 7.0]], np.float32)
+
+
+WITHOUT_THE_MISSING = {
+    "nansum": np.sum,
+    "nanprod": np.prod,
+    "nanmean": np.mean,
+    "nanvar": np.var,
+    "nanstd": np.std,
+    "nanmax": np.max,
+    "nanmin": np.min,
+    "nanmedian": np.median,
+    "nanquantile": lambda x: np.quantile(x, 0.3),
+    "nanpercentile": lambda x: np.percentile(x, 30),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_THE_MISSING)
+def test_what_is_missing_has_neither_a_say_nor_a_gradient(name):
+    x = np.array([3.0, np.nan, 1.0, 2.5, np.nan])
+    there = ~np.isnan(x)
+    share = {"nanquantile": (0.3,), "nanpercentile": (30,)}.get(name, ())
+    y, (g,) = derive(lambda t: getattr(np, name)(t, *share), x)
+    expected, (h,) = derive(WITHOUT_THE_MISSING[name], x[there])
+    np.testing.assert_allclose(y, expected, rtol=1e-14)
+    np.testing.assert_allclose(g[there], h, rtol=1e-14)
+    assert not g[~there].any()
+
+
+def test_running_sums_and_products_pass_over_what_is_missing():
+    check(np.nancumsum, [[1.0, np.nan, 2.0]], [1, 1, 3], [3, 0, 1])
+    check(np.nancumprod, [[2.0, np.nan, 3.0]], [2, 2, 6], [5, 0, 2])
+
+
+@pytest.mark.filterwarnings("ignore:All-NaN slice encountered")
+def test_rows_where_all_is_missing_are_missing():
+    x = np.array([[np.nan, np.nan], [1.0, 2.0]])
+    for function in (
+        np.nanmax,
+        np.nanmin,
+        np.nanmedian,
+        lambda t, axis: np.nanquantile(t, [0.0, 0.5], axis=axis),
+    ):
+        y, (g,) = derive(lambda t, function=function: function(t, axis=1), x)
+        np.testing.assert_array_equal(y, function(x, axis=1))
+        assert not g[0].any()
+    assert np.nanmax(tn.tensor([1, 2])).item() == 2
+
+
+def test_weights_of_covariances_have_gradients():
+    x, counts = np.array([[1.0, 2.0, 4.0], [0.5, 1.0, -1.0]]), [1, 2, 1]
+    w = np.array([0.5, 1.0, 2.0])
+    y, (g, _) = derive(lambda t, a: np.cov(t, fweights=counts, aweights=a), x, w)
+    np.testing.assert_allclose(y, np.cov(x, fweights=counts, aweights=w), rtol=1e-14)
+    repeated, (h,) = derive(lambda t: np.cov(t, fweights=counts), x)
+    np.testing.assert_allclose(repeated, np.cov(np.repeat(x, counts, axis=1)), rtol=1e-14)
+    assert g.all()
+    assert h.any()

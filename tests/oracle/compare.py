@@ -30,6 +30,14 @@ OURS_ALONE = {
     "recurrence": "the adjoint of cumprod, whose gradient is compared",
     "cofactors": "the gradient of det, which is compared",
     "sign_and_log_det": "a part of slogdet, which is compared",
+    "get_written": "the adjoint of set_at, whose gradient is compared",
+    "sinc_derivative": "the gradient of sinc, which is compared",
+    "bessel_i": "the gradient of i0 and i1, which are compared",
+    "real": "the identity on real numbers",
+    "imag": "zero on real numbers",
+    "angle": "constant on real numbers",
+    "copy": "the identity",
+    "piecewise": "its calls hold functions of NumPy",
     "minus_one_hot": "a part of the gradient of cross_entropy, which is compared",
 }
 

@@ -18,11 +18,18 @@ NOT_IN_JAX = {
     "cross_entropy": "JAX has no losses; PyTorch is compared",
     "nll": "JAX has no losses; PyTorch is compared",
     "astype": "a cast between float64 and float64 is the identity",
+    "erfcx": "JAX has no erfcx; PyTorch is compared",
     "repeat": "an array of repeats needs a static length in JAX; PyTorch is compared",
 }
 NOT_TAKEN = {  # calls that NumPy takes and JAX refuses
     "sum max min prod logsumexp": lambda operands, params: floats(operands)[0].ndim or "axis" not in params,
     "tril triu": lambda operands, params: floats(operands)[0].ndim > 1,
+    "meshgrid": lambda operands, params: all(x.ndim == 1 for x in operands),
+    "polyval": lambda operands, params: not isinstance(operands[0], list),
+    "gradient": lambda operands, params: "edge_order" not in params,
+    "nanquantile nanpercentile": lambda operands, params: (
+        params.get("method", "linear") in ("linear", "lower")
+    ),
 }
 TAKES = {name: takes for names, takes in NOT_TAKEN.items() for name in names.split()}
 
@@ -31,6 +38,7 @@ def _flat_norm(x, ord=2, axis=None, keepdims=False):
     return jnp.linalg.vector_norm(x, ord=ord, axis=axis, keepdims=keepdims)
 
 
+SPECIAL = ("erf", "erfc", "erfinv", "logit", "ndtr", "log_ndtr", "gammaln", "digamma", "i0", "i1")
 KERNELS = {
     "sigmoid": jax.nn.sigmoid,
     "relu": jax.nn.relu,
@@ -41,7 +49,16 @@ KERNELS = {
     "silu": jax.nn.silu,
     "gelu": lambda x: jax.nn.gelu(x, approximate=False),
     "gelu_tanh": lambda x: jax.nn.gelu(x, approximate=True),
-    "erf": jax.scipy.special.erf,
+    **{name: getattr(jax.scipy.special, name) for name in SPECIAL},
+    "polygamma": lambda x, order: jax.scipy.special.polygamma(order, x),
+    "set_at": lambda x, v, *arrays, index: x.at[_filled(index, arrays)].set(v),
+    "fftshift": jnp.fft.fftshift,
+    "ifftshift": jnp.fft.ifftshift,
+    "nanquantile": lambda x, q, **params: jnp.nanquantile(x, jnp.asarray(q), **params),
+    "nanpercentile": lambda x, q, **params: jnp.nanpercentile(x, jnp.asarray(q), **params),
+    "logaddexp.reduce": lambda x, axis=0, **params: jax.scipy.special.logsumexp(x, axis=axis, **params),
+    **{f"{name}.reduce": getattr(jnp, name).reduce for name in ("add", "multiply", "maximum", "minimum")},
+    **{f"{name}.accumulate": getattr(jnp, name).accumulate for name in ("add", "multiply")},
     "quantile": lambda x, q, **params: jnp.quantile(x, jnp.asarray(q), **params),
     "percentile": lambda x, q, **params: jnp.percentile(x, jnp.asarray(q), **params),
     "cholesky": jnp.linalg.cholesky,

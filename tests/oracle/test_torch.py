@@ -10,6 +10,12 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 F = torch.nn.functional
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the oracle warns of is its own affair
 
+BY_JAX = """
+select meshgrid fftshift ifftshift append block polyval gradient rollaxis rot90 cross linalg.cross linalg.tensordot
+set_at atleast_3d unstack cumulative_sum cumulative_prod max_of_some min_of_some sum_of_some prod_of_some
+mean_of_some var_of_some std_of_some nanmedian nanquantile nanpercentile nanprod nanvar nanstd nanmax nanmin
+nancumsum nancumprod
+"""
 NOT_IN_TORCH = {
     "cbrt": "PyTorch has no cbrt",
     "fabs": "the same op as absolute here",
@@ -26,6 +32,7 @@ NOT_IN_TORCH = {
     "average": "PyTorch has no weighted mean; JAX is compared",
     "vander": "PyTorch overwrites what its own backward needs; JAX is compared",
     "interp": "PyTorch has no interp; JAX is compared",
+    **dict.fromkeys(BY_JAX.split(), "JAX is compared"),
     "median": "of two elements in the middle PyTorch takes the lower",
 }
 
@@ -54,6 +61,13 @@ def _spread(function):
 
 def _norm(x, ord=2, axis=None, keepdims=False):
     return torch.linalg.vector_norm(x, ord=ord, dim=None if axis is None else axis, keepdim=keepdims)
+
+
+def _derived(function, x, order):
+    y = function(x)
+    for _ in range(order):
+        (y,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+    return y
 
 
 def _running(function):
@@ -201,7 +215,34 @@ def _diagonal(x, offset=0, axis1=0, axis2=1):
     return torch.diagonal(x, offset, axis1, axis2)
 
 
+def _reduced(function):
+    return lambda x, axis=0, **params: function(x, axis=axis, **params)
+
+
 RENAMED = {
+    "erfcx": lambda x, order=0: _derived(torch.special.erfcx, x, order),
+    "erfinv": torch.special.erfinv,
+    "logit": torch.special.logit,
+    "ndtr": torch.special.ndtr,
+    "log_ndtr": torch.special.log_ndtr,
+    "gammaln": torch.special.gammaln,
+    "polygamma": lambda x, order: torch.special.polygamma(order, x),
+    "i1": torch.special.i1,
+    "diagflat": lambda x, k=0: torch.diagflat(x, k),
+    "linalg.diagonal": lambda x, offset=0: torch.linalg.diagonal(x, offset=offset),
+    "linalg.trace": lambda x, offset=0: torch.linalg.diagonal(x, offset=offset).sum(-1),
+    "linalg.outer": torch.outer,
+    "linalg.vecdot": lambda a, b, axis=-1: torch.linalg.vecdot(*torch.broadcast_tensors(a, b), dim=axis),
+    "broadcast_arrays": torch.broadcast_tensors,
+    "add.reduce": _reduced(_reduction(torch.sum)),
+    "multiply.reduce": _reduced(_prod),
+    "maximum.reduce": _reduced(_reduction(torch.amax)),
+    "minimum.reduce": _reduced(_reduction(torch.amin)),
+    "logaddexp.reduce": _reduced(_reduction(torch.logsumexp)),
+    "add.accumulate": lambda x, axis=0: torch.cumsum(x, axis),
+    "multiply.accumulate": lambda x, axis=0: torch.cumprod(x, axis),
+    "cumsum_in_dtype": _running(torch.cumsum),
+    "cumprod_in_dtype": _running(torch.cumprod),
     "nansum": _reduction(torch.nansum),
     "nanmean": _reduction(torch.nanmean),
     "quantile": _quantile(1),
@@ -296,8 +337,13 @@ NOT_TAKEN = {  # calls that NumPy takes and PyTorch refuses, or reads otherwise
     "sum mean max min prod logsumexp var std": lambda operands, params: params.get("axis") != (),
     "tril triu": lambda operands, params: floats(operands)[0].ndim > 1,
     "p_norm vector_norm norm euclidean_norm": lambda operands, params: operands[0].ndim > 0,
+    "quantile percentile": lambda operands, params: "method" not in params,
+    "diff": lambda operands, params: len(operands) == 1 and "prepend" not in params,
+    "cov": lambda operands, params: len(operands) <= 2 and "fweights" not in params,
 }
 DISAGREES = {
+    "digamma": "PyTorch's derivative is exact to nine digits",
+    "polygamma": "PyTorch's is exact to nine digits",
     "ldexp": "PyTorch's gradient is 0 for negative integer exponents",
 }
 TAKES = {name: takes for names, takes in NOT_TAKEN.items() for name in names.split()}

@@ -14,7 +14,7 @@ from tinygrad_nn.errors import BadRule
 from tinygrad_nn.primitives.record import REGISTRY
 
 STATEMENT = """
-tn.op(np.sinc, lambda g, x: g * (np.cos(np.pi * x) - np.sinc(x)) / x, domain=(0.25, 3.0))
+tn.op(np.unwrap, lambda g: g, analytic=False, samples=lambda rng: [((rng.normal(size=3),), {})])
 """
 
 
@@ -25,11 +25,11 @@ import tinygrad_nn as tn
 from tinygrad_nn.testing.ops_table import ops_table
 {STATEMENT}
 x = tn.tensor([0.5], requires_grad=True, dtype=float)
-np.sinc(x).backward()
-assert np.isclose(x.grad, -4 / np.pi), x.grad
-assert x.sinc().data == np.sinc(0.5)
-assert "| sinc | `np.sinc(x)`, `t.sinc()` |" in ops_table(vars(tn))
-tn.testing.check_op(tn.REGISTRY[np.sinc], max_examples=5)
+(3 * np.unwrap(x)).backward()
+assert x.grad == 3, x.grad
+assert x.unwrap().data == 0.5
+assert "| unwrap | `np.unwrap(x)`, `t.unwrap()` |" in ops_table(vars(tn))
+tn.testing.check_op(tn.REGISTRY[np.unwrap], max_examples=5)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -45,8 +45,8 @@ tn.testing.check_op(tn.REGISTRY[np.sinc], max_examples=5)
 )
 def test_a_rule_that_cannot_be_called_is_refused_when_declared(rule, complaint):
     with pytest.raises(tn.errors.BadRule, match=complaint):
-        tn.op(np.i0, rule)
-    assert np.i0 not in tn.REGISTRY
+        tn.op(np.unwrap, rule)
+    assert np.unwrap not in tn.REGISTRY
 
 
 def test_a_second_declaration_is_refused():
@@ -172,12 +172,12 @@ def run(cell, name="__main__", **names):
 
 
 DECLARED = {
-    "op": "tn.op(np.i0, lambda g: g * factor)",
-    "op in a function": "def declare():\n    tn.op(np.i0, lambda g: g * factor)\ndeclare()",
-    "op with its own code": "tn.op(np.i0, lambda g: g * factor, call=lambda x: np.i0(x))",
-    "op under several names": "tn.op(np.i0, lambda g: g * factor, also=(np.sinc,))",
+    "op": "tn.op(np.unwrap, lambda g: g * factor)",
+    "op in a function": "def declare():\n    tn.op(np.unwrap, lambda g: g * factor)\ndeclare()",
+    "op with its own code": "tn.op(np.unwrap, lambda g: g * factor, call=lambda x: np.unwrap(x))",
+    "op under several names": "tn.op(np.unwrap, lambda g: g * factor, also=(np.sort_complex,))",
     "composite": "from tinygrad_nn.primitives.declare import composite\n"
-    "@composite(np.i0, method=True)\ndef i0(x):\n    return x * factor",
+    "@composite(np.unwrap, method=True)\ndef unwrap(p):\n    return p * factor",
 }
 
 
@@ -186,31 +186,31 @@ def test_a_cell_that_declares_an_op_can_run_again_and_the_new_rule_counts(cell):
     for factor in (2.0, 3.0, 5.0):
         run(cell, factor=factor)
         x = vector(1.0)
-        np.i0(x).sum().backward()
+        np.unwrap(x).sum().backward()
         assert x.grad == factor
-        assert x.i0().shape == (1,)
+        assert x.unwrap().shape == (1,)
     other = "another_module"
     with pytest.raises(BadRule, match="registered already"):
         run(cell, name=other, factor=7.0)
 
 
 def test_a_declaration_that_is_replaced_leaves_no_names_and_no_method_behind():
-    run("tn.op(np.i0, lambda g: g, also=(np.sinc,))")
-    assert np.sinc in REGISTRY
-    run("tn.op(np.i0, lambda g: g, method=False)")
-    assert np.sinc not in REGISTRY
-    assert not hasattr(tn.Tensor, "i0")
+    run("tn.op(np.unwrap, lambda g: g, also=(np.sort_complex,))")
+    assert np.sort_complex in REGISTRY
+    run("tn.op(np.unwrap, lambda g: g, method=False)")
+    assert np.sort_complex not in REGISTRY
+    assert not hasattr(tn.Tensor, "unwrap")
     with pytest.raises(BadRule, match="registered already"):
-        run('tn.op(np.sinc, lambda g: g, name="i0")')
-    assert np.sinc not in REGISTRY
+        run('tn.op(np.sort_complex, lambda g: g, name="unwrap")')
+    assert np.sort_complex not in REGISTRY
 
 
 def test_a_place_that_declared_two_ops_cannot_give_one_the_name_of_the_other():
-    run("tn.op(np.i0, lambda g: g)\ntn.op(np.sinc, lambda g: g)")
-    with pytest.raises(BadRule, match="i0: 'i0' is registered already"):
-        run('tn.kernel(lambda g: g, name="i0")(lambda x: x)')
+    run("tn.op(np.unwrap, lambda g: g)\ntn.op(np.sort_complex, lambda g: g)")
+    with pytest.raises(BadRule, match="unwrap: 'unwrap' is registered already"):
+        run('tn.kernel(lambda g: g, name="unwrap")(lambda x: x)')
     with pytest.raises(BadRule, match="registered already"):
-        run("tn.op(np.i0, lambda g: g, also=(np.sinc,))")
+        run("tn.op(np.unwrap, lambda g: g, also=(np.sort_complex,))")
 
 
 def test_a_kernel_cannot_take_the_place_of_a_property():
@@ -241,21 +241,24 @@ def test_a_kernel_with_residuals_returns_them_too(returned):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"residuals": tn.sigmoid}, r"i0: residuals= .*\n  hint   residuals=\{"),
-        ({"kinks": 0.0}, r"i0: kinks= .*\n  hint   kinks=\{0.0: slope\}"),
-        ({"domain": 5}, r"i0: domain= .*\n  hint   domain=\(low, high\)"),
-        ({"onnx": "I0"}, r"i0: there is no option onnx=\n  hint   nothing; each format has a table"),
-        ({"internal": True}, r"i0: there is no option internal=\n  hint   method=False"),
-        ({"signature": "(n)->()"}, r"i0: there is no option signature=\n  hint   broadcasts=False"),
-        ({"s": lambda x: x}, r"i0: there is no option s=\n  hint   a value to save besides: residuals=\{'s'"),
-        ({"unknow": 3}, r"i0: there is no option unknow=\n  hint   help\(tn.op\) has the list"),
-        ({"kink": (0.0,)}, r"i0: there is no option kink=\n  hint   kinks="),
+        ({"residuals": tn.sigmoid}, r"unwrap: residuals= .*\n  hint   residuals=\{"),
+        ({"kinks": 0.0}, r"unwrap: kinks= .*\n  hint   kinks=\{0.0: slope\}"),
+        ({"domain": 5}, r"unwrap: domain= .*\n  hint   domain=\(low, high\)"),
+        ({"onnx": "I0"}, r"unwrap: there is no option onnx=\n  hint   nothing; each format has a table"),
+        ({"internal": True}, r"unwrap: there is no option internal=\n  hint   method=False"),
+        ({"signature": "(n)->()"}, r"unwrap: there is no option signature=\n  hint   broadcasts=False"),
+        (
+            {"s": lambda x: x},
+            r"unwrap: there is no option s=\n  hint   a value to save besides: residuals=\{'s'",
+        ),
+        ({"unknow": 3}, r"unwrap: there is no option unknow=\n  hint   help\(tn.op\) has the list"),
+        ({"kink": (0.0,)}, r"unwrap: there is no option kink=\n  hint   kinks="),
     ],
 )
 def test_options_that_are_none_or_of_another_form_say_what_to_write(options, complaint):
     with pytest.raises(tn.errors.BadRule, match=complaint):
-        tn.op(np.i0, lambda g, x: g * x, **options)
-    assert np.i0 not in REGISTRY
+        tn.op(np.unwrap, lambda g, x: g * x, **options)
+    assert np.unwrap not in REGISTRY
 
 
 def test_a_kernel_has_no_option_of_op():

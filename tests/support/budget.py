@@ -15,20 +15,26 @@ LINES = {
     # containers serves everyone (30), traced code has leaves of its own (30), and grad and its kin refuse what is no
     # function (20). Functions of NumPy that lose no gradient are listed by name (25); a call of an op on arrays, as
     # rules make it, has a short way (10). Signatures of ufuncs, which NumPy tells since 2.4 (15). Warnings point to the
-    # user's line (10), debug() tells of numbers that leave the graph (20).
-    "primitives engine": 2190,
+    # user's line (10), debug() tells of numbers that leave the graph (20). Functions of modules that may not be loaded
+    # are found by name, and keywords without a rule go to a composite (50). t.at and the lines to write instead of
+    # writing take 70.
+    "primitives engine": 2350,
     # 1,700 was meant. Signatures of kernels and composites say types, for which a third of them need a line each; and
     # what was found from outside is mended here: zero cotangents at infinities and NaN, in inverses of matrices too,
     # lengths of zero in every order, counts and sums that float16 does not have, scattered sums in double precision
-    # (110), calls that NumPy takes or refuses (20). Decompositions, which were not there, are 290.
-    "ops": 2260,
+    # (110), calls that NumPy takes or refuses (20). Decompositions, which were not there, are 290. Ninety functions
+    # that peers have of NumPy, and where=, initial=, dtype= and method=, make 900, ten lines each with samples.
+    # Special functions to the last places are 230.
+    "ops": 3350,
     # 500 was meant. Random generators that a function can reach are found and put back (90).
-    "graph": 600,
-    "compiler": 1900,
+    "graph": 610,
+    # 1,900 was meant. What a step read is guarded (100), machine code on disk is looked at before it runs (30).
+    "compiler": 1960,
     # 1,300 was meant. The work of a layout is bounded, a notebook is shown why there is no picture (40), and rules are
     # told in the names and numbers of the user (50).
     "viz": 1380,
-    "nn": 700,
+    # 700 was meant. Models are printed however deep they are nested, frozen parameters stay parameters (10).
+    "nn": 720,
     # 350 was meant. Memory that cannot be written or has another dtype is looked at, rates are saved, schedules are
     # functions that can be pickled.
     "optim": 420,
@@ -45,8 +51,8 @@ LINES = {
 }
 """Lines of code: neither blank, nor a comment, nor part of a docstring."""
 
-ANY = 450
-"""Uses of `Any` in the whole package."""
+ANY = 540
+"""Uses of `Any` in the whole package. 450 was meant; keywords of ninety of NumPy's functions are 90 of them."""
 
 IGNORES = 20
 """Lines that a type checker is told to ignore, each with its reason."""

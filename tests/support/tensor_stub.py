@@ -21,12 +21,15 @@ from typing import Unpack
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor
+from tinygrad_nn.engine.writing import At
 from tinygrad_nn.primitives.operands import Axis, Shape
 from tinygrad_nn.viz import DrawOptions, Picture
 
 class Methods:
     def graph(self, **options: Unpack[DrawOptions]) -> Picture: ...
     def explain(self) -> str: ...
+    @property
+    def at(self) -> At: ...
 '''
 
 TYPES = {
@@ -34,9 +37,10 @@ TYPES = {
     "axis1": "int",
     "axis2": "int",
     "copy": "bool",
+    "correction": "float",
     "ddof": "float",
     "decimals": "int",
-    "dtype": "DTypeLike",
+    "dtype": "DTypeLike | None",
     "k": "int",
     "keepdims": "bool",
     "kind": "str | None",
@@ -57,19 +61,7 @@ TYPES = {
 }
 """Types of parameters by name; all others take operands."""
 
-UNSUPPORTED = {
-    "casting",
-    "correction",
-    "dtype",
-    "initial",
-    "mean",
-    "order",
-    "out",
-    "overwrite_input",
-    "subok",
-    "upper",
-    "where",
-}
+UNSUPPORTED = {"casting", "order", "out", "overwrite_input", "subok", "upper"}
 """Parameters of NumPy's functions that have no derivative rule."""
 
 BESIDES = {"pad": ["constant_values: Operand = 0", "reflect_type: str = 'even'"]}
@@ -90,6 +82,7 @@ def stub():
         else:
             lines.append(f"    def __{symbol}__(self, other: Operand) -> Tensor: ...")
     lines += [f"    def __{symbol}__(self) -> Tensor: ..." for symbol in operators.UNARY]
+    lines += [f"    @property\n    def {name}(self) -> Tensor: ..." for name in operators.PROPERTIES]
     lines += [
         f"    def {name}{_own(function)} -> Tensor: ..." for name, function in operators.SPECIAL.items()
     ]
@@ -117,10 +110,13 @@ def _parameters(record):
         return
     # NumPy says what of its own goes by position; kernels and composites take all.
     star = "*" if record.key is not record.function else ""
+    left_out = False
     for name, parameter in list(inspect.signature(record.key).parameters.items())[1:]:
         if name in UNSUPPORTED or parameter.kind is parameter.VAR_KEYWORD:
+            left_out = True
             continue
-        if parameter.kind is parameter.KEYWORD_ONLY and star:
+        # What comes after a parameter that is left out has another position in NumPy.
+        if star and (left_out or parameter.kind is parameter.KEYWORD_ONLY):
             yield star
             star = ""
         optional = "" if parameter.default is parameter.empty else " = ..."

@@ -35,7 +35,7 @@ NO_DERIVATIVE = {
 }
 METHODS = {
     "backward": "checked by every check of an op",
-    "copy": "is astype to the same dtype",
+    "conj": "is conjugate",
     "detach": "has no derivative, checked in random graphs",
     "explain": "draws",
     "flatten": "is reshape",

@@ -46,7 +46,7 @@ def tell_of_number(tensor: Any, how: str) -> None:
 class Conversions:
     """The part of Tensor that reads its array and its node and makes no new tensors."""
 
-    __slots__ = ()
+    __slots__ = ("_data", "_node")
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         if cls.__module__ != "tinygrad_nn.engine.tensor":
@@ -62,7 +62,9 @@ class Conversions:
             if self.requires_grad:
                 raise NoGradientRule(
                     "NumPy asked for the plain array of a tensor that requires grad, which would lose its gradient\n"
-                    "  hint   differentiable: X @ t, np.dot(X, t), np.stack([...]), np.concatenate([...])\n"
+                    "  hint   np.stack([t1, t2]) instead of np.array([t1, t2]); f(t), or np.stack([f(x) for x in t]),\n"
+                    "         instead of np.vectorize(f)(t); X @ t, np.dot(X, t), np.concatenate([...]);\n"
+                    "         tn.logsumexp(t), tn.softmax(t) instead of SciPy's, whose ufuncs take tensors\n"
                     "         without gradient: t.data, t.detach()"
                 )
             tell_tracers(self, "np.asarray(t)")
@@ -74,8 +76,62 @@ class Conversions:
 
     _data: Array
     _node: Node | Leaf | None
-    name: Any  # properties of Tensor, which these annotations only announce
-    requires_grad: Any
+
+    @property
+    def name(self) -> str | None:
+        """How graphs and error messages call it."""
+        return None if self._node is None else self._node.name
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        if self._node is None:
+            self._node = Leaf(self._data, False, value)
+        self._node.name = value
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients are found for it; assignable on tensors that no op made."""
+        return self._node is not None and self._node.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if type(self._node) is Node:
+            raise GraphError(
+                "whether a result requires grad follows from its operands\n  hint   t.detach() cuts it off"
+            )
+        make_leaf(self, bool(value), self.name)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded op made it."""
+        return type(self._node) is not Node
+
+    @property
+    def is_parameter(self) -> bool:
+        """Whether it requires grad, or did before it was frozen by `requires_grad = False`; never of a result."""
+        return type(self._node) is Leaf and self._node.parameter
+
+    @property
+    def grad(self) -> Array | None:
+        """The gradient that `backward` found, an array of this tensor's shape and dtype, or None."""
+        return self._node.grad if isinstance(self._node, Leaf) else None
+
+    @grad.setter
+    def grad(self, value: Array | None) -> None:
+        # A frozen parameter has none to take away, but a loop over parameters needs no exception for it.
+        if not isinstance(self._node, Leaf) or not (
+            self._node.requires_grad or (value is None and self._node.parameter)
+        ):
+            raise GraphError("only a leaf that requires grad has a gradient\n  hint   t.requires_grad = True")
+        if value is not None:
+            if not isinstance(value, np.ndarray) or value.dtype != self.dtype:
+                got = f"{type(value).__name__} of dtype {getattr(value, 'dtype', None)}"
+                raise DtypeError(f"a gradient is an array of dtype {self.dtype}, got {got}")
+            if value.shape != self.shape:
+                raise ShapeError(
+                    f"the gradient of a tensor of shape {self.shape} cannot have shape {value.shape}"
+                )
+        self._node.grad = value
 
     @property
     def shape(self) -> Shape:
@@ -121,7 +177,8 @@ class Conversions:
     def __setitem__(self, index: object, value: object) -> NoReturn:
         raise TypeError(
             "a tensor does not support item assignment\n"
-            "  hint   np.where(mask, new, t), np.concatenate([...]), or t.data[...] = value outside of a graph"
+            "  hint   t = t.at[index].set(value), which makes a new tensor; .add(value) instead of +=\n"
+            "         outside of a graph: t.data[index] = value"
         )
 
     def __len__(self) -> int:
@@ -168,6 +225,23 @@ class Conversions:
         elif self.requires_grad:
             notes.append("requires_grad=True")
         return f"Tensor({', '.join([body, *notes])})"
+
+
+def make_leaf(tensor: Conversions, requires_grad: bool, name: str | None) -> None:
+    """Let a tensor that no op made require grad, or no longer, and have a name."""
+    if requires_grad and tensor.dtype.kind != "f":
+        raise DtypeError(
+            f"only floating tensors can require grad, this one has dtype {tensor.dtype}\n"
+            "  hint   tn.tensor(data, dtype=np.float32, requires_grad=True)"
+        )
+    if isinstance(tensor._node, Leaf):
+        tensor._node.requires_grad, tensor._node.name = requires_grad, name
+        tensor._node.parameter |= requires_grad
+        if not requires_grad:
+            # An optimizer would take it for the gradient of its next step.
+            tensor._node.grad = None
+    elif requires_grad or name is not None:
+        tensor._node = Leaf(tensor._data, requires_grad, name)
 
 
 _SEEDS = {dtype: np.ones((), dtype) for dtype in map(np.dtype, "efd")}

@@ -11,9 +11,11 @@ from numpy.typing import DTypeLike
 from tinygrad_nn import context
 from tinygrad_nn.engine.failures import worded
 from tinygrad_nn.engine.tensor import NO_PARAMS, Tensor, apply, compute
-from tinygrad_nn.errors import DtypeError, GraphError
+from tinygrad_nn.engine.writing import At
+from tinygrad_nn.errors import GraphError
 from tinygrad_nn.ops import shape as shape_ops
 from tinygrad_nn.primitives import REGISTRY, Function, Operands, Primitive, Record, Shape, kernel
+from tinygrad_nn.primitives.operands import supported
 from tinygrad_nn.primitives.primitive import primitive_of
 from tinygrad_nn.primitives.record import LISTENERS
 
@@ -31,6 +33,8 @@ BINARY = {
     "and": np.bitwise_and,
     "or": np.bitwise_or,
     "xor": np.bitwise_xor,
+    "lshift": np.left_shift,
+    "rshift": np.right_shift,
 }
 COMPARE = {
     "gt": np.greater,
@@ -110,7 +114,10 @@ def _method(record: Record) -> Function:
         def call(self: Tensor, *args: Any, **kwargs: Any) -> Any:
             if unary and not args and not kwargs:
                 return apply(record, (self,))
-            return apply(record, *record.bind((self, *args), kwargs))
+            operands, params = record.bind((self, *args), kwargs)
+            if record.otherwise is not None and record.is_composed(params):
+                return record.otherwise(*operands, **params)
+            return apply(record, operands, params)
 
     call.__name__ = record.name
     call.__doc__ = (record.__doc__ or record.name).partition("\n")[0]
@@ -127,10 +134,12 @@ def copy(self: Tensor) -> Tensor:
 
 def astype(self: Tensor, dtype: DTypeLike) -> Tensor:
     """Return a copy with another dtype; the gradient comes back in this tensor's dtype."""
-    dtype = np.dtype(dtype)
-    if dtype.kind not in "fiub":
-        raise DtypeError(f"astype: dtype {dtype} is not supported; tensors hold floats, integers and bools")
-    return apply(shape_ops.astype, (self,), {"dtype": dtype})
+    return apply(shape_ops.astype, (self,), {"dtype": supported(dtype, "astype: ")})
+
+
+def conj(self: Tensor) -> Tensor:
+    """Return the same numbers: they are real."""
+    return apply(primitive_of(np.conjugate), (self,))
 
 
 def reshape(self: Tensor, *shape: int | Shape, order: str = "C") -> Tensor:
@@ -160,11 +169,14 @@ def _spread(numbers: Operands) -> Shape:
 SPECIAL = {
     "copy": copy,
     "astype": astype,
+    "conj": conj,
     "reshape": reshape,
     "transpose": transpose,
     "flatten": flatten,
     "ravel": flatten,
 }
+PROPERTIES = {"real": np.real, "imag": np.imag}
+"""What arrays have as attributes."""
 FROM_REGISTRY: set[str] = set()
 """Methods that come from the registry, which a new declaration may replace."""
 
@@ -188,6 +200,9 @@ for _symbol, _ufunc in UNARY.items():
     setattr(Tensor, f"__{_symbol}__", _unary(primitive_of(_ufunc)))
 for _name, _special in SPECIAL.items():
     setattr(Tensor, _name, _special)
+setattr(Tensor, "at", property(At, doc="Where to write: t.at[index].set(values) returns a new tensor."))  # noqa: B010
+for _name, _function in PROPERTIES.items():
+    setattr(Tensor, _name, property(_function, doc=f"np.{_name} of the tensor."))
 for _record in dict.fromkeys(REGISTRY.values()):
     _attach(_record)
 LISTENERS.append(_attach)

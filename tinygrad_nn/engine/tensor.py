@@ -14,6 +14,7 @@ from tinygrad_nn.engine.backward import OnTensors, commit
 from tinygrad_nn.engine.backward import backward as run_backward
 from tinygrad_nn.engine.conversions import (
     Conversions,
+    make_leaf,
     seed_like,
     tell_of_assignment,
     tell_of_copy,
@@ -23,12 +24,14 @@ from tinygrad_nn.engine.failures import worded
 from tinygrad_nn.engine.fallback import without_rule
 from tinygrad_nn.engine.methods import Methods
 from tinygrad_nn.engine.node import Leaf, Node, tick
-from tinygrad_nn.engine.watcher import Watcher
-from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
+from tinygrad_nn.engine.watcher import Watcher, drawing
+from tinygrad_nn.errors import GraphError, NoGradientRule, ShapeError
 from tinygrad_nn.ops.indexing import getitem, split_index
 from tinygrad_nn.ops.shape import astype, transpose
+from tinygrad_nn.ops.ufuncs import all_pairs
 from tinygrad_nn.primitives import REGISTRY, Array, Composite, Function, Operands, Params, Primitive
 from tinygrad_nn.primitives.operands import as_array, as_operand, common_dtype, is_weak
+from tinygrad_nn.primitives.record import find
 
 Operand: TypeAlias = "Tensor | ArrayLike"
 """What ops, layers and losses take: a tensor, or anything that `np.asarray` makes an array of."""
@@ -86,7 +89,7 @@ def compute(
     watchers: tuple[Watcher, ...]
     recording, watchers, _ = STATE.get(DEFAULT)
     try:
-        given = _drawing(params) if watchers else params
+        given = drawing(params) if watchers else params
         out = op.function(*arrays, **given) if given else op.function(*arrays)
     except (ValueError, TypeError, IndexError) as error:
         raise worded(op, operands, arrays, params, error) from error
@@ -124,13 +127,6 @@ def compute(
     return result
 
 
-def _drawing(params: Params) -> Params:
-    """Return the parameters of a call with the random generators that traced code draws from."""
-    for tracer in context.current().tracers:
-        params = tracer.drawing(params)
-    return params
-
-
 class Tensor(Methods, Conversions):
     """An n-dimensional array that remembers how it was computed, so that gradients can be found.
 
@@ -154,7 +150,7 @@ class Tensor(Methods, Conversions):
         array([2., 4.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_data", "_node")
+    __slots__ = ("__weakref__",)
     __array_priority__ = 1000
     __hash__ = object.__hash__
     _node: Node | Leaf | None
@@ -176,7 +172,7 @@ class Tensor(Methods, Conversions):
         array = data._data if isinstance(data, Tensor) else as_array(data, dtype)
         self._data = np.array(array if dtype is None else as_array(array, dtype), copy=True, order="K")
         self._node = None
-        _make_leaf(self, requires_grad, name)
+        make_leaf(self, requires_grad, name)
         if isinstance(data, Tensor):
             tell_of_copy(data, self)
 
@@ -211,62 +207,6 @@ class Tensor(Methods, Conversions):
     def T(self) -> Tensor:
         """The tensor with its axes reversed."""
         return apply(transpose, (self,))
-
-    @property
-    def name(self) -> str | None:
-        """How graphs and error messages call it."""
-        return None if self._node is None else self._node.name
-
-    @name.setter
-    def name(self, value: str | None) -> None:
-        if self._node is None:
-            self._node = Leaf(self._data, False, value)
-        self._node.name = value
-
-    @property
-    def requires_grad(self) -> bool:
-        """Whether gradients are found for it; assignable on tensors that no op made."""
-        return self._node is not None and self._node.requires_grad
-
-    @requires_grad.setter
-    def requires_grad(self, value: bool) -> None:
-        if type(self._node) is Node:
-            raise GraphError(
-                "whether a result requires grad follows from its operands\n  hint   t.detach() cuts it off"
-            )
-        _make_leaf(self, bool(value), self.name)
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether no recorded op made it."""
-        return type(self._node) is not Node
-
-    @property
-    def is_parameter(self) -> bool:
-        """Whether it requires grad, or did before it was frozen by `requires_grad = False`; never of a result."""
-        return type(self._node) is Leaf and self._node.parameter
-
-    @property
-    def grad(self) -> Array | None:
-        """The gradient that `backward` found, an array of this tensor's shape and dtype, or None."""
-        return self._node.grad if isinstance(self._node, Leaf) else None
-
-    @grad.setter
-    def grad(self, value: Array | None) -> None:
-        # A frozen parameter has none to take away, but a loop over parameters needs no exception for it.
-        if not isinstance(self._node, Leaf) or not (
-            self._node.requires_grad or (value is None and self._node.parameter)
-        ):
-            raise GraphError("only a leaf that requires grad has a gradient\n  hint   t.requires_grad = True")
-        if value is not None:
-            if not isinstance(value, np.ndarray) or value.dtype != self.dtype:
-                got = f"{type(value).__name__} of dtype {getattr(value, 'dtype', None)}"
-                raise DtypeError(f"a gradient is an array of dtype {self.dtype}, got {got}")
-            if value.shape != self.shape:
-                raise ShapeError(
-                    f"the gradient of a tensor of shape {self.shape} cannot have shape {value.shape}"
-                )
-        self._node.grad = value
 
     # Going back
 
@@ -342,6 +282,9 @@ class Tensor(Methods, Conversions):
 
     @staticmethod
     def __primitive__(op: Primitive, operands: Operands, params: Params) -> Tensor:
+        if op.otherwise is not None and op.is_composed(params):
+            composed: Tensor = op.otherwise(*operands, **params)
+            return composed
         return apply(op, operands, params)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -350,15 +293,19 @@ class Tensor(Methods, Conversions):
                 f"{ufunc.__name__}: out= would write a tensor into a plain array and lose its gradient\n"
                 "  hint   assign the result: y = y + t instead of y += t"
             )
-        op = REGISTRY.get(ufunc)
-        if not isinstance(op, Primitive) or method != "__call__":
-            return without_rule(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
+        op = REGISTRY.get(ufunc) or find(ufunc)
+        if method == "outer" and ufunc.signature is None:
+            inputs = all_pairs(*inputs)
+        elif method != "__call__":
+            return self.__array_function__(getattr(ufunc, method), (), inputs, kwargs)
+        if not isinstance(op, Primitive):
+            return without_rule(ufunc, inputs, kwargs)
         if kwargs:
             inputs, kwargs = op.bind(inputs, kwargs)
         return apply(op, inputs, kwargs)
 
     def __array_function__(self, function: Function, types: object, args: Operands, kwargs: Params) -> Any:
-        record = REGISTRY.get(function)
+        record = find(function)
         if not isinstance(record, (Primitive, Composite)):
             return without_rule(function, args, kwargs)
         try:
@@ -367,6 +314,8 @@ class Tensor(Methods, Conversions):
             operands, params = record.bind(args, kwargs)
         except NoGradientRule as refusal:
             return without_rule(function, args, kwargs, refusal)
+        if record.otherwise is not None and record.is_composed(params):
+            return record.otherwise(*operands, **params)
         return apply(record, operands, params)
 
 
@@ -396,24 +345,8 @@ def as_tensor(
             )
         return data if dtype is None or data.dtype == dtype else data.astype(dtype)
     result = wrap(as_array(data, dtype), None)
-    _make_leaf(result, requires_grad, name)
+    make_leaf(result, requires_grad, name)
     return result
-
-
-def _make_leaf(tensor: Tensor, requires_grad: bool, name: str | None) -> None:
-    if requires_grad and tensor.dtype.kind != "f":
-        raise DtypeError(
-            f"only floating tensors can require grad, this one has dtype {tensor.dtype}\n"
-            "  hint   tn.tensor(data, dtype=np.float32, requires_grad=True)"
-        )
-    if isinstance(tensor._node, Leaf):
-        tensor._node.requires_grad, tensor._node.name = requires_grad, name
-        tensor._node.parameter |= requires_grad
-        if not requires_grad:
-            # An optimizer would take it for the gradient of its next step.
-            tensor._node.grad = None
-    elif requires_grad or name is not None:
-        tensor._node = Leaf(tensor._data, requires_grad, name)
 
 
 def _restore(

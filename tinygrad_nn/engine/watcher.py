@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tinygrad_nn.context import current
 from tinygrad_nn.engine.node import Leaf, Node
 from tinygrad_nn.primitives import Array, Params, Primitive
 
@@ -118,3 +119,10 @@ class Tracer(Watcher):
 
     def on_read(self, tensor: Any, how: str) -> None:
         """Called when the value of a tensor leaves the graph, by `.data`, `float(t)` and the like."""
+
+
+def drawing(params: Params) -> Params:
+    """Return the parameters of a call with the random generators that traced code draws from."""
+    for tracer in current().tracers:
+        params = tracer.drawing(params)
+    return params

@@ -4,6 +4,7 @@
 from tinygrad_nn.ops import (  # noqa: F401
     activation,
     arithmetic,
+    array_api,
     comparison,
     cumulative,
     curves,
@@ -12,6 +13,7 @@ from tinygrad_nn.ops import (  # noqa: F401
     elementwise,
     extrema,
     fused_losses,
+    gamma,
     indexing,
     joining,
     linalg,
@@ -24,4 +26,5 @@ from tinygrad_nn.ops import (  # noqa: F401
     spectral,
     statistics,
     trigonometric,
+    ufuncs,
 )

@@ -19,7 +19,7 @@ _AXES = cases(
 )
 
 
-@kernel(lambda g, y: g * y * (1 - y), reference=lambda x: 1 / (1 + np.exp(-x)))
+@kernel(lambda g, y: g * y * (1 - y), reference=lambda x: 1 / (1 + np.exp(-x)), also=("scipy.special.expit",))
 # As a decorator, errstate costs half of what it costs as a block.
 @np.errstate(over="ignore")
 def sigmoid(x: Array) -> Array:
@@ -54,7 +54,11 @@ def softplus(x: Array) -> Array:
     return np.maximum(x, 0) + np.log1p(np.exp(np.minimum(x, -x)))
 
 
-@kernel(lambda g, x: g * sigmoid(-x), reference=lambda x: -np.log(1 + np.exp(-x)))
+@kernel(
+    lambda g, x: g * sigmoid(-x),
+    reference=lambda x: -np.log(1 + np.exp(-x)),
+    also=("scipy.special.log_expit",),
+)
 def log_sigmoid(x: Array) -> Array:
     """log(sigmoid(x)) = -softplus(-x), which does not lose small probabilities."""
     x = floating(x)
@@ -155,6 +159,7 @@ def gelu_tanh(x: Array) -> tuple[Array, Array]:
     lambda g, a, b: quotient(product(g, a), b),
     reference=lambda a, b: np.where(a == 0, 0, a * np.log(np.where(a == 0, 1, b))),
     domain=((-3, 3), (0.1, 9)),
+    also=("scipy.special.xlogy",),
 )
 def xlogy(a: Array, b: Array) -> Array:
     """Return a * log(b), and 0 where a is 0, whatever b is (but NaN)."""

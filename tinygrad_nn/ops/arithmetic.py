@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives import Array, Primitive, kernel, op
+from tinygrad_nn.primitives import Array, Primitive, Sample, kernel, op
 
 NONZERO_DIVISOR = ((-3, 3), (0.3, 3))
 
@@ -148,10 +148,18 @@ logaddexp2 = op(
     lambda g, a, b: quotient(g, 1 + np.exp2(a - b)),
     analytic=False,
 )
+
+
+def _along_last(x1: Array, x2: Array, axis: int = -1, **other: object) -> Sample:
+    """Read a call of vecdot: the axis of the sums comes to the end."""
+    return (np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1)), other
+
+
 vecdot = op(
     np.vecdot,
     lambda g, b: product(g[..., None], b),
     lambda g, a: product(g[..., None], a),
+    adapt=_along_last,
     # It conjugates complex operands.
     analytic=False,
     samples=cases([(2, 0), (0,), {}, each((2, 3), (4, 1, 3)), (2, 3), {}, each((3,), (2, 3), (0, 3)), (3,)]),

@@ -8,6 +8,7 @@ from itertools import chain
 import numpy as np
 
 from tinygrad_nn.ops.samples import cases, each
+from tinygrad_nn.ops.some import all_of_some, any_of_some
 from tinygrad_nn.primitives import Array, composite, op
 
 _OF_ONE: tuple[tuple[Callable[..., object], ...], ...] = (
@@ -23,8 +24,10 @@ for _function in chain(*_OF_ONE):
     op(_function, None, differentiable=False, method=False)
 for _function in chain(*_OF_TWO):
     op(_function, None, None, differentiable=False, method=False)
-for _function in (np.argmax, np.argmin, np.argsort, np.all, np.any):
+for _function in (np.argmax, np.argmin, np.argsort):
     op(_function, None, differentiable=False)
+op(np.all, None, differentiable=False, otherwise=all_of_some)
+op(np.any, None, differentiable=False, otherwise=any_of_some)
 
 
 @composite(

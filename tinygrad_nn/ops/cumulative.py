@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
@@ -11,6 +12,8 @@ from tinygrad_nn.ops.arithmetic import product
 from tinygrad_nn.ops.indexing import along
 from tinygrad_nn.ops.reduction import restore
 from tinygrad_nn.ops.samples import REDUCTIONS, SCALAR, cases, each
+from tinygrad_nn.ops.shape import astype
+from tinygrad_nn.ops.some import kept, prod_of_some
 from tinygrad_nn.primitives import Array, Axis, composite, kernel, op
 
 _CALLS = cases(
@@ -23,11 +26,24 @@ def _from_the_end(function: Callable[..., Array], axis: int, *arrays: Array) -> 
     return np.flip(function(*[np.flip(x, axis) for x in arrays], axis=axis), axis)
 
 
+@composite(name="cumsum_in_dtype", reference=np.cumsum, samples=_CALLS)
+def cumsum_in(a: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
+    """The running sums in another dtype."""
+    return np.cumsum(kept(a, True, 0, dtype), axis=axis)
+
+
+@composite(name="cumprod_in_dtype", reference=np.cumprod, samples=_CALLS)
+def cumprod_in(a: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
+    """The running products in another dtype."""
+    return np.cumprod(kept(a, True, 1, dtype), axis=axis)
+
+
 cumsum = op(
     np.cumsum,
     lambda g, *, shapes, axis=None: np.reshape(_from_the_end(np.cumsum, axis or 0, g), shapes[0]),
     linear=True,
     samples=_CALLS,
+    otherwise=cumsum_in,
 )
 
 
@@ -81,6 +97,7 @@ cumprod = op(
     np.cumprod,
     lambda g, x, *, shapes, axis=None: np.reshape(_cumprod_rule(g, x, axis), shapes[0]),
     samples=_CALLS,
+    otherwise=cumprod_in,
 )
 
 
@@ -101,14 +118,32 @@ def _others(x: Array, axis: Axis) -> Array:
 prod = op(
     np.prod,
     lambda g, x, *, axis=None, keepdims=False: product(restore(g, axis, keepdims), _others(x, axis)),
+    otherwise=prod_of_some,
     samples=cases(*REDUCTIONS, SCALAR),
 )
 
 
-@composite(np.diff, samples=cases([(3, 4), {}, {"axis": 0}, {"n": each(2, 0)}, {"axis": -2, "n": 3}]))
-def diff(a: Array, n: int = 1, axis: int = -1) -> Array:
-    """The difference of neighbours along an axis, n times."""
+def _edge(a: Array, values: Any, axis: int) -> Array:
+    """Return values before or after an array as one of its rank; a number stands for a whole slice."""
+    if np.ndim(values):
+        return values
+    slices: Array = np.broadcast_to(values, (*np.shape(a)[:axis], 1, *np.shape(a)[axis + 1 :]))
+    return astype(slices, dtype=a.dtype) if a.dtype.kind == "f" else slices
+
+
+@composite(
+    np.diff,
+    samples=cases(
+        [(3, 4), {}, {"axis": 0}, {"n": each(2, 0)}, {"axis": -2, "n": 3}, {"prepend": 0.5, "append": 2}],
+        [(3, 4), 2, 0, (2, 4), (1, 4), {}, (5,), 1, -1, ()],
+    ),
+)
+def diff(a: Array, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Array:
+    """The difference of neighbours along an axis, n times; of what is put before and after the elements too."""
     axis = normalize_axis_index(axis, np.ndim(a))
+    before, after = ([] if part is None else [_edge(a, part, axis)] for part in (prepend, append))
+    if before or after:
+        a = np.concatenate([*before, a, *after], axis=axis)
     for _ in range(n):
         a = a[along(axis, slice(1, None))] - a[along(axis, slice(0, -1))]
     return a

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
 from tinygrad_nn.ops.arithmetic import in_one_dtype, product, quotient
@@ -101,3 +103,66 @@ def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
         raise SettingError(f"vander: the number of columns is not negative, got N={N}")
     powers = np.arange(columns)
     return np.power(np.reshape(x, (-1, 1)), powers if increasing else powers[::-1])
+
+
+@composite(np.polyval, samples=cases([(3,), each((2, 3), ()), {}, (1,), (4,), {}, [1.5, -0.5], (3,)]))
+def polyval(p: Array, x: Array) -> Array:
+    """The polynomial with coefficients p, from the highest power down, at x (Horner's rule)."""
+    if np.ndim(p) != 1:
+        raise ShapeError(f"polyval: coefficients are a vector, got shape {np.shape(p)}")
+    y = np.zeros_like(x)
+    for k in range(len(p)):
+        y = y * x + p[k]
+    return y
+
+
+def _spacing(x: Array, y: Array) -> Array:
+    """Return the distances between neighbours: all the same, or those of given places."""
+    if not np.ndim(x):
+        return x * np.ones(len(y) - 1, y.dtype)
+    if np.shape(x) != (len(y),):
+        raise ShapeError(f"gradient: places along an axis of {len(y)} elements have shape {np.shape(x)}")
+    return np.diff(x)
+
+
+def _slope(y: Array, h: Array, edge_order: int) -> Array:
+    """The derivative along the first axis; exact for parabolas inside, and at the edges with edge_order=2."""
+    h = np.reshape(h, (-1, *(1,) * (np.ndim(y) - 1)))
+    s = (y[1:] - y[:-1]) / h
+    first, last = s[:1], s[-1:]
+    inside = (h[1:] * s[:-1] + h[:-1] * s[1:]) / (h[1:] + h[:-1])
+    if edge_order == 2:
+        first = first + (s[:1] - s[1:2]) * (h[:1] / (h[:1] + h[1:2]))
+        last = last + (s[-1:] - s[-2:-1]) * (h[-1:] / (h[-1:] + h[-2:-1]))
+    return np.concatenate([first, inside, last])
+
+
+@composite(
+    np.gradient,
+    samples=cases(
+        [(5,), {}, {"edge_order": 2}, (3, 4), {}, {"axis": 0}, {"axis": (1, 0), "edge_order": 2}],
+        [(4,), 0.5, {}, (4,), ascending((4,)), {}, {"edge_order": 2}, (3, 4), 2.0, ascending((4,))],
+    ),
+)
+def gradient(
+    f: Array, *varargs: Array, axis: int | tuple[int, ...] | None = None, edge_order: int = 1
+) -> Any:
+    """The derivative along each axis, from second-order differences; `varargs` are spacings or places of the elements.
+
+    At the edges it is of first order, or of second (Quarteroni, Sacco and Saleri 2007, Numerical Mathematics, 10.10).
+    """
+    axes = tuple(range(np.ndim(f))) if axis is None else normalize_axis_tuple(axis, np.ndim(f))
+    if edge_order not in (1, 2):
+        raise SettingError(f"gradient: edge_order is 1 or 2, got {edge_order}")
+    if short := [np.shape(f)[k] for k in axes if np.shape(f)[k] <= edge_order]:
+        raise ShapeError(f"gradient: edge_order={edge_order} needs {edge_order + 1} elements, got {short[0]}")
+    spacings: list[Any] = [*varargs] or [1.0]
+    if len(spacings) == 1 and not np.ndim(spacings[0]):
+        spacings *= len(axes)
+    if len(spacings) != len(axes):
+        raise ArgumentError(f"gradient: {len(axes)} axes need as many spacings, got {len(varargs)}")
+    slopes = []
+    for k, x in zip(axes, spacings, strict=True):
+        y = np.moveaxis(f, k, 0)
+        slopes.append(np.moveaxis(_slope(y, _spacing(x, y), edge_order), 0, k))
+    return slopes[0] if len(slopes) == 1 else tuple(slopes)

@@ -11,7 +11,8 @@ import math
 import numpy as np
 
 from tinygrad_nn.ops.arithmetic import product, quotient
-from tinygrad_nn.primitives import op
+from tinygrad_nn.ops.samples import cases, each
+from tinygrad_nn.primitives import Array, composite, op
 
 _POSITIVE = (0.1, 9)
 
@@ -37,3 +38,21 @@ nan_to_num = op(
     linear=True,
     analytic=False,
 )
+
+# Real numbers have a real part, themselves, and the rest of what complex numbers have is constant.
+imag = op(np.imag, lambda g: np.zeros_like(g), linear=True, zero_gradient=True, analytic=False, method=False)
+angle = op(
+    np.angle,
+    lambda g, *, deg=False: np.zeros_like(g),
+    kinks=(0.0,),
+    zero_gradient=True,
+    analytic=False,
+    method=False,
+    samples=cases([each((3, 4), (), (0, 2)), {}, {"deg": True}]),
+)
+
+
+@composite(np.real, analytic=False, samples=cases([each((3, 4), ())]))
+def real(val: Array) -> Array:
+    """The array itself: its elements are real."""
+    return val[...]

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.errors import ArgumentError
+from tinygrad_nn.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_nn.ops.samples import adjoint, cases, each, integers, mask
-from tinygrad_nn.primitives import Array, Sample, kernel, op
+from tinygrad_nn.primitives import Array, Sample, composite, kernel, op
 
 Index = tuple[Any, ...]
 
@@ -226,3 +226,135 @@ def add_along_axis(values: Array, indices: Array, *, length: int, axis: int) -> 
 
 def _with_length(shape: tuple[int, ...], axis: int, length: int) -> tuple[int, ...]:
     return (*shape[:axis], length, *shape[axis:][1:])
+
+
+def _writes(rng: np.random.Generator) -> list[Sample]:
+    calls: list[Sample] = []
+    for (x, *arrays), params in _CHOICES(rng):
+        shape = x[_filled(params["index"], tuple(arrays))].shape
+        calls += [((x, rng.normal(size=k), *arrays), params) for k in (shape, shape[-1:])]
+    return calls
+
+
+def fits_into(values: np.dtype[Any], dtype: np.dtype[Any]) -> None:
+    """Raise `DtypeError` for floating values that would be cut to integers."""
+    if values.kind == "f" and dtype.kind != "f":
+        raise DtypeError(
+            f"at: floating values would be cut to {dtype}\n  hint   t.astype(float).at[index].set(values)"
+        )
+
+
+def _one_by_one(x: Array, values: Array, *arrays: Array, index: Index) -> Array:
+    out = x.copy()
+    numbers = np.arange(x.size).reshape(x.shape)[_filled(index, arrays)]
+    for number, value in zip(
+        np.ravel(numbers), np.ravel(np.broadcast_to(values, numbers.shape)), strict=True
+    ):
+        out.flat[number] = value
+    return out
+
+
+@_indexing(
+    lambda g, xs, *, i, index: (
+        get_written(g, *xs[2:], index=index) if i else set_at(g, np.zeros((), g.dtype), *xs[2:], index=index)
+    ),
+    samples=_writes,
+    reference=_one_by_one,
+    analytic=False,
+    method=False,
+)
+def set_at(x: Array, values: Array, *arrays: Array, index: Index) -> Array:
+    """A copy of x with x[index] = values; where the index repeats, the last value stays."""
+    fits_into(np.result_type(values), x.dtype)
+    out = x.copy()
+    out[_filled(index, arrays)] = values
+    return out
+
+
+def _last_ones(x: Array, *arrays: Array, index: Index) -> Array:
+    places = np.arange(x.size).reshape(x.shape)[_filled(index, arrays)]
+    flat = places.ravel().tolist()
+    lasts = [place not in flat[k + 1 :] for k, place in enumerate(flat)]
+    return x.ravel()[places] * np.reshape(lasts, places.shape)
+
+
+@_indexing(
+    lambda g, xs, *, shapes, i, index: set_at(np.zeros(shapes[0], g.dtype), g, *xs[1:], index=index),
+    samples=_CHOICES,
+    reference=_last_ones,
+    method=False,
+)
+def get_written(x: Array, *arrays: Array, index: Index) -> Array:
+    """x[index], and 0 where a later element has the same place: the adjoint of writing with set_at."""
+    place = _filled(index, arrays)
+    picked = x[place]
+    order = np.arange(picked.size).reshape(picked.shape)
+    last = np.zeros(x.shape, order.dtype)
+    last[place] = order
+    return np.where(last[place] == order, picked, np.zeros((), x.dtype))
+
+
+def _conditions(condlist: Any) -> list[Array]:
+    conditions = [c if hasattr(c, "dtype") else np.asarray(c) for c in condlist]
+    for condition in conditions:
+        if condition.dtype != np.dtype(bool):
+            raise DtypeError("select: conditions are boolean\n  hint   np.select([x > 0, x > 1], ...)")
+    return conditions
+
+
+@composite(
+    np.select,
+    samples=cases(
+        [[mask((3, 4))[0], mask((4,))[0]], [(3, 4), (3, 1)], {}, {"default": 2.5}],
+        [[mask((3,))[0]], [(3,)], (), {}, [mask((2, 3))[0]], [(3,)]],
+    ),
+    settings=("condlist",),
+)
+def select(condlist: Any, choicelist: Any, default: Any = 0) -> Array:
+    """Of several arrays, elements of the first whose condition holds, and a default where none does."""
+    conditions = _conditions(condlist)
+    if not conditions or len(conditions) != len(choicelist):
+        raise ShapeError(
+            f"select: as many choices as conditions, at least one; got {len(choicelist)} and {len(conditions)}"
+        )
+    for condition, choice in zip(reversed(conditions), reversed(choicelist), strict=True):
+        default = np.where(condition, choice, default)
+    return default
+
+
+def _pieces(rng: np.random.Generator) -> list[Sample]:
+    table, row = rng.normal(size=(3, 4)), rng.normal(size=5)
+    return [
+        ((table, [table < -0.5, table > 0.5], [np.sin, 0.5, np.square]), {}),
+        ((row, row > row.min(), [np.exp]), {}),
+        ((np.array(rng.normal()), [True], [np.exp]), {}),
+    ]
+
+
+@composite(
+    np.piecewise,
+    samples=_pieces,
+    settings=("condlist",),
+)
+def piecewise(x: Array, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Array:
+    """A function given in pieces: of each, called with the elements for which its condition holds, or a constant."""
+    single = not isinstance(condlist, (list, tuple)) and np.ndim(condlist) <= np.ndim(x)
+    if single or (not np.ndim(condlist[0]) and np.ndim(x)):
+        condlist = [condlist]
+    conditions = [np.asarray(c) if isinstance(c, (bool, list, tuple)) else c for c in condlist]
+    if len(funclist) == len(conditions) + 1:
+        rest = np.logical_not(conditions[0])
+        for condition in conditions[1:]:
+            rest = np.logical_and(rest, np.logical_not(condition))
+        conditions.append(rest)
+    if len(funclist) != len(conditions):
+        raise ShapeError(
+            f"piecewise: {len(conditions)} conditions take as many functions, got {len(funclist)}"
+        )
+    y = np.zeros_like(x)
+    for condition, function in zip(conditions, funclist, strict=True):
+        piece = getitem(x, condition, index=(HOLE,))
+        values = function(piece, *args, **kw) if callable(function) and np.size(piece) else function
+        if not callable(values):
+            y = set_at(y, values, condition, index=(HOLE,))
+    return y

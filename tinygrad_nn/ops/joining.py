@@ -120,3 +120,81 @@ def split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
             f"equal parts\n  hint   np.array_split(t, {indices_or_sections}, axis={axis})"
         )
     return array_split(ary, indices_or_sections, axis)
+
+
+def _split_along(ary: Array, indices_or_sections: Any, axis: int, name: str) -> list[Array]:
+    if np.ndim(ary) <= axis:
+        raise ShapeError(f"{name}: needs {axis + 1} axes, got shape {np.shape(ary)}")
+    return split(ary, indices_or_sections, axis)
+
+
+_THIRDS = each(3, [1, 4])
+
+
+@composite(np.hsplit, samples=cases([(4, 6), _THIRDS, {}, (6,), _THIRDS]))
+def hsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
+    """Parts of an array, cut along its second axis; of a vector, along its only one."""
+    return _split_along(ary, indices_or_sections, int(np.ndim(ary) > 1), "hsplit")
+
+
+@composite(np.vsplit, samples=cases([(6, 4), _THIRDS]))
+def vsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
+    """Parts of an array, cut along its first axis."""
+    if np.ndim(ary) < 2:
+        raise ShapeError(
+            f"vsplit: needs 2 axes, got shape {np.shape(ary)}\n  hint   np.split(t, ...) for vectors"
+        )
+    return split(ary, indices_or_sections, 0)
+
+
+@composite(np.dsplit, samples=cases([(2, 1, 6), _THIRDS]))
+def dsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
+    """Parts of an array, cut along its third axis."""
+    return _split_along(ary, indices_or_sections, 2, "dsplit")
+
+
+@composite(
+    np.append,
+    samples=cases([(2, 3), (4,), {}, (2, 3), (1, 3), {"axis": 0}, (2, 3), (2, 2), {"axis": -1}, (3,), ()]),
+)
+def append(arr: Array, values: Array, axis: int | None = None) -> Array:
+    """The elements of two arrays one after the other, or one array after the other along an axis."""
+    return np.concatenate([arr, values], axis=axis)
+
+
+def _depth(parts: object) -> int:
+    """Tell how deep lists are nested, which is the same everywhere."""
+    if type(parts) is not list:
+        return 0
+    depths = {_depth(part) for part in parts}
+    if len(depths) != 1:
+        why = "lists are nested to different depths" if depths else "a list is empty"
+        raise ShapeError(f"block: {why}\n  hint   np.block([[a, b], [c, d]])")
+    return 1 + depths.pop()
+
+
+def _blocks(parts: Any) -> list[Any]:
+    return [x for part in parts for x in _blocks(part)] if type(parts) is list else [parts]
+
+
+@composite(
+    np.block,
+    samples=cases(
+        [[[(2, 2), (2, 3)], [(1, 2), (1, 3)]], {}, [(3,), (2,), ()], {}, [[(3,)], [(1, 3)]], {}, (2, 3)],
+        [[[[(2,), 1.5]], [[(1, 3)]]]],
+    ),
+    settings=("arrays",),
+)
+def block(arrays: Any) -> Array:
+    """One array of the blocks in nested lists: the innermost lie side by side along the last axis."""
+    blocks, depth = _blocks(arrays), _depth(arrays)
+    dtype = np.result_type(*[getattr(x, "dtype", x) for x in blocks])
+    rank = max(depth, *map(np.ndim, blocks))
+
+    def assembled(parts: Any, axis: int) -> Array:
+        if type(parts) is list:
+            return np.concatenate([assembled(part, axis + 1) for part in parts], axis=axis)
+        x = parts if hasattr(parts, "dtype") else np.asarray(parts, dtype)
+        return np.reshape(x, (*(1,) * (rank - np.ndim(x)), *np.shape(x)))
+
+    return assembled(arrays, -depth)

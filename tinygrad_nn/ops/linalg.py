@@ -7,6 +7,7 @@ import math
 import operator
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
@@ -56,6 +57,7 @@ matmul = _of_matrices(
         [(5, 2, 3), each((3,), (3, 4)), {}, (5, 1, 2, 3), (2, 3, 4), {}, (3, 3), (3, 3)],
         [(2, 0), (0, 3), {}, (0, 2), (2, 3), {}, (1, 1), (1, 1), {}, (5, 5, 0), (0, 5)],
     ),
+    also=(np.linalg.matmul,),
 )
 
 
@@ -148,9 +150,9 @@ def on_diagonal(
 
 
 @composite(np.trace, samples=_DIAGONALS, method=True)
-def trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+def trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Array:
     """The sum along a diagonal."""
-    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1)
+    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
 @composite(np.diag, samples=cases([(3,), {"k": each(0, -2)}, (3, 3), {"k": 0}, each((3, 4), (1,)), {"k": 1}]))
@@ -165,6 +167,12 @@ def diag(v: Array, k: int = 0) -> Array:
         return np.diagonal(v, k)
     n = np.shape(v)[0] + abs(k)
     return on_diagonal(v, shape=(n, n), offset=k)
+
+
+@composite(np.diagflat, samples=cases([(2, 3), {"k": each(0, 1, -2)}, each((), (3,))]))
+def diagflat(v: Array, k: int = 0) -> Array:
+    """The matrix with all elements on a diagonal."""
+    return diag(np.reshape(v, -1), k)
 
 
 _MATRICES = cases([regular((3, 3), (2, 3, 3), (2, 1, 2, 2), (1, 1), (0, 3, 3))])
@@ -294,6 +302,33 @@ def kron(a: Array, b: Array) -> Array:
     return np.reshape(a * b, [m * n for m, n in zip(rows, columns, strict=True)])
 
 
+@composite(
+    np.cross,
+    samples=cases(
+        [(2, 3), (3,), {}, (4, 1, 3), (2, 3), {}, (3, 2), (3, 2), {"axis": 0}],
+        [(3, 2), (2, 3), {"axisa": 0, "axisc": 0}],
+    ),
+)
+def cross(
+    a: Array, b: Array, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Array:
+    """The vectors at right angles to pairs of vectors of three elements; of two elements, the third is 0."""
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
+    lengths = {np.shape(a)[-1], np.shape(b)[-1]}
+    if not lengths <= {2, 3}:
+        raise ShapeError(
+            f"cross: vectors have two or three elements, got shapes {np.shape(a)} and {np.shape(b)}"
+        )
+    third = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    if lengths == {2}:
+        return third
+    (a0, a1, a2), (b0, b1, b2) = ([x[..., k] if k < np.shape(x)[-1] else 0 for k in range(3)] for x in (a, b))
+    parts = [a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, third]
+    return np.stack(np.broadcast_arrays(*parts), axis=axisc)
+
+
 def with_cotangent(x: Array, cotangent: Array) -> Array:
     """Return matrices x, and zeros for those whose cotangent is zero: they may be infinite or NaN."""
     return np.where(np.any(cotangent != 0, axis=(-2, -1), keepdims=True), x, np.zeros((), x.dtype))
@@ -306,7 +341,7 @@ def check_square(name: str, a: Array) -> None:
 
 
 @composite(
-    np.linalg.matrix_power, samples=cases([regular((3, 3), (2, 2, 2)), {"n": each(0, 1, 2, 3, 5, -1, -3)}])
+    np.linalg.matrix_power, samples=cases([regular((3, 3), (2, 2, 2)), {"n": each(1, 2, 3, 5, -1, -3)}])
 )
 def matrix_power(a: Array, n: int) -> Array:
     """The product of n square matrices a, or of -n inverses, by repeated squaring."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
@@ -61,43 +65,129 @@ def _in_rows(a: Array, axis: Axis) -> tuple[Array, tuple[int, ...]]:
     return np.sort(rows, axis=-1), reduced
 
 
+_Place = Callable[[Any, Array], Array]
+
+
+def _between(alpha: float, beta: float) -> _Place:
+    """The places of Hyndman and Fan (1996, The American Statistician 50, 361) with these plotting positions."""
+    return lambda n, q: n * q + (alpha + q * (1 - alpha - beta)) - 1
+
+
+_PLACES: dict[str, _Place] = {
+    "linear": lambda n, q: (n - 1) * q,
+    "hazen": _between(0.5, 0.5),
+    "weibull": _between(0, 0),
+    "median_unbiased": _between(1 / 3, 1 / 3),
+    "normal_unbiased": _between(3 / 8, 3 / 8),
+    "interpolated_inverted_cdf": _between(0, 1),
+    "inverted_cdf": lambda n, q: np.ceil(n * q) - 1,
+    "averaged_inverted_cdf": lambda n, q: (np.ceil(n * q) - 1 + np.floor(n * q)) / 2,
+    "closest_observation": lambda n, q: np.rint(n * q) - 1,
+    "lower": lambda n, q: np.floor((n - 1) * q),
+    "higher": lambda n, q: np.ceil((n - 1) * q),
+    "nearest": lambda n, q: np.rint((n - 1) * q),
+    "midpoint": lambda n, q: (np.floor((n - 1) * q) + np.ceil((n - 1) * q)) / 2,
+}
+"""Where among n sorted elements a share q of them ends, counted from 0."""
+
+
 def _with_shares(*shares: object) -> Samples:
-    return cases(*([x, each(*shares), *params] for x, *params in _ROWS))
+    methods = [
+        (5,),
+        each(*shares),
+        {"method": each(*_PLACES)},
+        (2, 4),
+        each(*shares),
+        {"method": "hazen", "axis": 1},
+    ]
+    return cases(*([x, each(*shares), *params] for x, *params in _ROWS), methods)
 
 
-@composite(np.quantile, samples=_with_shares(0.3, [0.0, 0.6, 1.0]), analytic=False, settings=("q",))
-def quantile(a: Array, q: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    """The value below which a share q of the elements lies, on a straight line between its two neighbours."""
-    _check_shares("quantile", a, q, 1, axis)
-    return _quantile(a, np.asarray(q), axis, keepdims)
+_shared = partial(composite, analytic=False, settings=("q",))
+_FRACTIONS = _with_shares(0.3, [0.0, 0.6, 1.0])
+_PERCENTS = _with_shares(30.0, [0.0, 60.0, 100.0])
 
 
-def _check_shares(name: str, a: Array, q: Array, whole: int, axis: Axis) -> None:
-    if not np.all((np.asarray(q) >= 0) & (np.asarray(q) <= whole)) or not count(
-        np.shape(a), _reduced(a, axis)
-    ):
+def _fractions(name: str, a: Array, q: Any, method: str, axis: Axis, whole: int = 1) -> Array:
+    """Return shares as an array; refuse what is no share of something, and methods that do not exist."""
+    q = q if hasattr(q, "dtype") else np.asarray(q)
+    if not np.all((q >= 0) & (q <= whole)) or not count(np.shape(a), _reduced(a, axis)):
         raise SettingError(
             f"{name}: shares from 0 to {whole} of at least one element, got q={q} of shape {np.shape(a)}"
         )
+    if method not in _PLACES:
+        raise SettingError(f"{name}: there is no method={method!r}\n  hint   {', '.join(_PLACES)}")
+    return q if whole == 1 else q / whole
 
 
-def _quantile(a: Array, q: Array, axis: Axis, keepdims: bool) -> Array:
+def _line(place: Array, rows: Array, chosen: Callable[[Array], Array]) -> Array:
+    """Return what lies at places among sorted rows, on a straight line between the two that `chosen` picks."""
+    low = np.floor(place)
+    share = (place - low).astype(rows.dtype if rows.dtype.kind == "f" else float)
+    first, second = chosen(low.astype(np.intp)), chosen(np.ceil(place).astype(np.intp))
+    share = np.reshape(share, np.shape(share) + (1,) * (np.ndim(first) - np.ndim(share)))
+    return first + (second - first) * share
+
+
+def _quantile(a: Array, q: Array, axis: Axis, keepdims: bool, method: str) -> Array:
     rows, reduced = _in_rows(a, axis)
     rows = np.moveaxis(rows, -1, 0)
-    place = q * (len(rows) - 1)
-    low = np.floor(place).astype(np.intp)
-    share = np.reshape(place - low, q.shape + (1,) * (np.ndim(rows) - 1))
-    share = share.astype(rows.dtype if rows.dtype.kind == "f" else float)
-    value = rows[low] + (rows[np.ceil(place).astype(np.intp)] - rows[low]) * share
+    n = len(rows)
+    value = _line(np.clip(_PLACES[method](n, q), 0, n - 1), rows, lambda places: rows[places])
     value = np.where(np.isnan(rows[-1]), rows[-1], value)
     return np.expand_dims(value, [q.ndim + k for k in reduced]) if keepdims else value
 
 
-@composite(np.percentile, samples=_with_shares(30.0, [0.0, 60.0, 100.0]), analytic=False, settings=("q",))
-def percentile(a: Array, q: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+def _nanquantile(a: Array, q: Array, axis: Axis, keepdims: bool, method: str) -> Array:
+    rows, reduced = _in_rows(a, axis)
+    # NaN come last when sorted.
+    rows = np.moveaxis(rows, -1, 0)
+    n = np.sum(~np.isnan(rows), axis=0)
+    places = _PLACES[method](n, np.reshape(q, (-1, *(1,) * np.ndim(n))))
+    places = np.clip(places, 0, np.maximum(n - 1, 0))
+    value = _line(places, rows, lambda places: np.take_along_axis(rows, places, axis=0))
+    value = np.where(n == 0, np.nan, np.reshape(value, (*q.shape, *np.shape(n))))
+    return np.expand_dims(value, [q.ndim + k for k in reduced]) if keepdims else value
+
+
+@_shared(np.quantile, samples=_FRACTIONS)
+def quantile(
+    a: Array, q: Array, axis: Axis = None, *, method: str = "linear", keepdims: bool = False
+) -> Array:
+    """The value below which a share q of the elements lies; `method` says which where it lies between two of them."""
+    return _quantile(a, _fractions("quantile", a, q, method, axis), axis, keepdims, method)
+
+
+@_shared(np.percentile, samples=_PERCENTS)
+def percentile(
+    a: Array, q: Array, axis: Axis = None, *, method: str = "linear", keepdims: bool = False
+) -> Array:
     """The value below which q percent of the elements lie."""
-    _check_shares("percentile", a, q, 100, axis)
-    return _quantile(a, np.asarray(q) / 100, axis, keepdims)
+    return _quantile(a, _fractions("percentile", a, q, method, axis, 100), axis, keepdims, method)
+
+
+@_shared(np.nanquantile, samples=_FRACTIONS)
+def nanquantile(
+    a: Array, q: Array, axis: Axis = None, *, method: str = "linear", keepdims: bool = False
+) -> Array:
+    """The quantile of the elements that are not NaN; NaN where there are none."""
+    return _nanquantile(a, _fractions("nanquantile", a, q, method, axis), axis, keepdims, method)
+
+
+@_shared(np.nanpercentile, samples=_PERCENTS)
+def nanpercentile(
+    a: Array, q: Array, axis: Axis = None, *, method: str = "linear", keepdims: bool = False
+) -> Array:
+    """The percentile of the elements that are not NaN; NaN where there are none."""
+    return _nanquantile(a, _fractions("nanpercentile", a, q, method, axis, 100), axis, keepdims, method)
+
+
+@composite(np.nanmedian, samples=cases(*_ROWS), analytic=False)
+def nanmedian(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    """The median of the elements that are not NaN; NaN where there are none."""
+    if not np.size(a):
+        return np.mean(a, axis=axis, keepdims=keepdims)
+    return _nanquantile(a, np.asarray(0.5), axis, keepdims, "linear")
 
 
 @composite(np.ptp, samples=cases(*_ROWS), analytic=False)

@@ -12,6 +12,7 @@ import numpy as np
 from tinygrad_nn.ops.arithmetic import floating, product
 from tinygrad_nn.ops.indexing import put_back
 from tinygrad_nn.ops.samples import REDUCTIONS, SCALAR, cases, each
+from tinygrad_nn.ops.some import max_of_some, mean_of_some, min_of_some, sum_of_some
 from tinygrad_nn.primitives import Array, Axis, Primitive, kernel, op
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -81,6 +82,7 @@ sum_ = op(
     np.sum,
     lambda g, *, axis=None, keepdims=False: restore(g, axis, keepdims),
     call=_sum,
+    otherwise=sum_of_some,
     linear=True,
     samples=_CALLS,
 )
@@ -90,6 +92,7 @@ mean = op(
         restore(g, axis, keepdims), count(shapes[0], axis)
     ),
     call=_mean,
+    otherwise=mean_of_some,
     linear=True,
     samples=cases(*REDUCTIONS),
 )
@@ -103,18 +106,21 @@ def _share(g: Array, x: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
     return np.where(winners, restore(g, axis, keepdims) / ties, 0)
 
 
-def _extremum(function: Callable[..., Array], other: Callable[..., Array]) -> Primitive:
+def _extremum(
+    function: Callable[..., Array], other: Callable[..., Array], of_some: Callable[..., Array]
+) -> Primitive:
     return op(
         function,
         lambda g, x, y, *, axis=None, keepdims=False: _share(g, x, y, axis, keepdims),
         also=(other,),
+        otherwise=of_some,
         analytic=False,
         samples=_CALLS,
     )
 
 
-max_ = _extremum(np.max, np.amax)
-min_ = _extremum(np.min, np.amin)
+max_ = _extremum(np.max, np.amax, max_of_some)
+min_ = _extremum(np.min, np.amin, min_of_some)
 
 
 @kernel(

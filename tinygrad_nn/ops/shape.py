@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from tinygrad_nn.errors import ArgumentError, NoGradientRule
+from tinygrad_nn.errors import ArgumentError, NoGradientRule, SettingError
 from tinygrad_nn.ops.indexing import put
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives import Array, Sample, Shapes, composite, kernel, op
+from tinygrad_nn.primitives import Array, Sample, Shapes, composite, op
+from tinygrad_nn.primitives.operands import supported
 
 _linear = partial(op, linear=True)
 
@@ -71,20 +72,22 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(k) for k in np.argsort([axis % len(axes) for axis in axes]))
 
 
-@kernel(
+def _cast(x: Array, dtype: Any, *, copy: bool = True, device: str | None = None) -> Sample:
+    """Read a call of astype; the result is always a copy."""
+    return (x,), {"dtype": supported(dtype, "astype: ")}
+
+
+astype = _linear(
+    np.astype,
     # The engine casts a gradient to its operand's dtype.
     lambda g, *, shapes, dtype: g,
-    linear=True,
+    call=lambda x, *, dtype: x.astype(dtype),
+    adapt=_cast,
     samples=cases([(2, 3, 4), {"dtype": np.float64}]),
     reference=lambda x, dtype: x,
     # A cast to a real dtype drops imaginary parts.
     analytic=False,
 )
-def astype(x: Array, *, dtype: Any) -> Array:
-    """A copy of x with another dtype; only floating-point results carry a gradient."""
-    return x.astype(dtype)
-
-
 flip = _linear(
     np.flip,
     lambda g, *, axis=None: np.flip(g, axis),
@@ -235,3 +238,121 @@ def full_like(a: Array, fill_value: Array, dtype: Any = None) -> Array:
     """An array of the shape and dtype of another, filled with one value or with an array that broadcasts to it."""
     filled = np.ones_like(a) * np.broadcast_to(fill_value, np.shape(a))
     return astype(filled, dtype=np.dtype(a.dtype if dtype is None else dtype))
+
+
+@composite(np.copy, samples=cases([each((2, 3), ())]))
+def copy(a: Array, order: str = "K", subok: bool = False) -> Array:
+    """The same elements in an array of their own."""
+    return astype(a, dtype=np.dtype(a.dtype))
+
+
+def _with_ones(x: Array, before: int, after: int = 0) -> Array:
+    return np.reshape(x, (*(1,) * before, *np.shape(x), *(1,) * after))
+
+
+_ANY = cases([(), (3,), (), {}, each((2, 3), (), (2, 1, 3))])
+
+
+def _one_or_all(arrays: list[Array]) -> Any:
+    return arrays[0] if len(arrays) == 1 else tuple(arrays)
+
+
+@composite(np.atleast_1d, samples=_ANY)
+def atleast_1d(*arys: Array) -> Any:
+    """Each array with one axis, if it had none."""
+    return _one_or_all([_with_ones(x, max(1 - np.ndim(x), 0)) for x in arys])
+
+
+@composite(np.atleast_2d, samples=_ANY)
+def atleast_2d(*arys: Array) -> Any:
+    """Each array with two axes at least; a vector becomes a row."""
+    return _one_or_all([_with_ones(x, max(2 - np.ndim(x), 0)) for x in arys])
+
+
+@composite(np.atleast_3d, samples=_ANY)
+def atleast_3d(*arys: Array) -> Any:
+    """Each array with three axes at least; a vector becomes a row in the middle, a matrix gets a third axis."""
+    before = [int(np.ndim(x) < 2) for x in arys]
+    return _one_or_all(
+        [_with_ones(x, k, max(3 - k - np.ndim(x), 0)) for x, k in zip(arys, before, strict=True)]
+    )
+
+
+@composite(np.broadcast_arrays, samples=cases([(3,), (2, 1), (), {}, (2, 3)]))
+def broadcast_arrays(*args: Array, subok: bool = False) -> tuple[Array, ...]:
+    """All arrays in the shape that they broadcast to."""
+    shape = np.broadcast_shapes(*map(np.shape, args))
+    return tuple(np.broadcast_to(x, shape) for x in args)
+
+
+@composite(
+    np.meshgrid,
+    samples=cases(
+        [(2,), (3,), (), {}, {"indexing": "ij"}, {"sparse": True}, (3,), {}, (2,), (1,), (3,), (2,)]
+    ),
+)
+def meshgrid(*xi: Array, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Array, ...]:
+    """The coordinates of all points of a grid, for each axis an array of the grid's shape (of its rank, if sparse)."""
+    if indexing not in ("xy", "ij"):
+        raise SettingError(f"meshgrid: indexing is xy or ij, got {indexing!r}")
+    rank = len(xi)
+    places = [*range(rank)]
+    if indexing == "xy" and rank > 1:
+        places[:2] = 1, 0
+    vectors = [np.reshape(x, -1) for x in xi]
+    axes = [_with_ones(x, k, rank - 1 - k) for k, x in zip(places, vectors, strict=True)]
+    return tuple(axes) if sparse else broadcast_arrays(*axes)
+
+
+@composite(
+    np.rot90, samples=cases([(2, 3), {"k": each(0, 1, 2, 3, -1)}, (2, 3, 4), {"axes": each((1, 2), (2, 0))}])
+)
+def rot90(m: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
+    """The array turned k times by 90 degrees, from the first towards the second of two axes."""
+    first, second = normalize_axis_tuple(axes, np.ndim(m), "axes")
+    if k % 4 == 0:
+        return copy(m)
+    if k % 4 == 2:
+        return np.flip(m, (first, second))
+    turned = np.swapaxes(m, first, second)
+    return np.flip(turned, first if k % 4 == 1 else second)
+
+
+@composite(
+    np.rollaxis, samples=cases([(2, 3, 4), {"axis": 2}, {"axis": each(0, -2), "start": each(3, 1, -1)}])
+)
+def rollaxis(a: Array, axis: int, start: int = 0) -> Array:
+    """The array with an axis moved to before another one."""
+    rank = np.ndim(a)
+    axis, start = normalize_axis_index(axis, rank), start + rank * (start < 0)
+    if not 0 <= start <= rank:
+        raise SettingError(f"rollaxis: start is a place from {-rank} to {rank}, got {start}")
+    return np.moveaxis(a, axis, start - (axis < start))
+
+
+def _rolled(x: Array, axes: Any, sign: int) -> Array:
+    axes = tuple(range(np.ndim(x))) if axes is None else normalize_axis_tuple(axes, np.ndim(x))
+    return np.roll(x, tuple(sign * (np.shape(x)[k] // 2) for k in axes), axes)
+
+
+_SHIFTS = cases([(4, 5), {}, {"axes": each(0, -1, (1, 0))}, each((5,), (1,))])
+
+
+@composite(
+    also=("numpy.fft.fftshift",),
+    reference=lambda *call, **how: np.fft.fftshift(*call, **how),
+    samples=_SHIFTS,
+)
+def fftshift(x: Array, axes: Any = None) -> Array:
+    """The array turned so that the frequency 0 comes to the middle."""
+    return _rolled(x, axes, 1)
+
+
+@composite(
+    also=("numpy.fft.ifftshift",),
+    reference=lambda *call, **how: np.fft.ifftshift(*call, **how),
+    samples=_SHIFTS,
+)
+def ifftshift(x: Array, axes: Any = None) -> Array:
+    """What fftshift has turned, turned back."""
+    return _rolled(x, axes, -1)

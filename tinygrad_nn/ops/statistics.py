@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,11 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from tinygrad_nn.errors import ArgumentError, ShapeError
 from tinygrad_nn.ops.arithmetic import part, product
 from tinygrad_nn.ops.joining import as_rows
+from tinygrad_nn.ops.norms import euclidean_norm
 from tinygrad_nn.ops.reduction import count, divided, in_single, restore
 from tinygrad_nn.ops.samples import cases, each, positive
+from tinygrad_nn.ops.shape import astype
+from tinygrad_nn.ops.some import WHERE, how_many, kept
 from tinygrad_nn.primitives import Array, Axis, Sample, composite, op
 
 _SPREADS = (
@@ -55,12 +59,52 @@ def _deviation(x: Array, axis: Axis) -> Array:
     return x - np.mean(x, axis=axis, keepdims=True)
 
 
+def _deviation_of_some(a: Array, axis: Axis, dtype: Any, mean: Any, where: Any) -> Array:
+    a = kept(a, True, 0, dtype)
+    center = np.mean(a, axis=axis, keepdims=True, where=where) if mean is None else mean
+    return kept(a - center, where, 0)
+
+
+@composite(name="var_of_some", reference=np.var, samples=WHERE)
+def var_of_some(
+    a: Array,
+    axis: Axis = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    dtype: Any = None,
+    mean: Any = None,
+    where: Any = True,
+) -> Array:
+    """The variance of the elements that count, around their mean or a given one."""
+    free = np.maximum(how_many(a, where, axis, keepdims) - ddof, 0)
+    return np.sum(_deviation_of_some(a, axis, dtype, mean, where) ** 2, axis=axis, keepdims=keepdims) / free
+
+
+@composite(name="std_of_some", reference=np.std, samples=WHERE)
+def std_of_some(
+    a: Array,
+    axis: Axis = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    dtype: Any = None,
+    mean: Any = None,
+    where: Any = True,
+) -> Array:
+    """The standard deviation of the elements that count."""
+    free = np.maximum(how_many(a, where, axis, keepdims) - ddof, 0)
+    size = euclidean_norm(_deviation_of_some(a, axis, dtype, mean, where), axis=axis, keepdims=keepdims)
+    return size / astype(np.sqrt(free), dtype=size.dtype)
+
+
 var = op(
     np.var,
     lambda g, x, *, shapes, axis=None, ddof=0, keepdims=False: product(
         restore(g, axis, keepdims), divided(_deviation(x, axis), _freedom(shapes[0], axis, ddof) / 2)
     ),
     call=_var,
+    otherwise=var_of_some,
     adapt=_corrected,
     reference=np.var,
     samples=cases(*_SPREADS, [(1, 2), {"axis": 0}, ()]),
@@ -72,6 +116,7 @@ std = op(
         divided(part(_deviation(x, axis), restore(y, axis, keepdims)), _freedom(shapes[0], axis, ddof)),
     ),
     call=_std,
+    otherwise=std_of_some,
     adapt=_corrected,
     reference=np.std,
     samples=cases(*_SPREADS),
@@ -114,38 +159,110 @@ def _aligned(weights: Array, shape: tuple[int, ...], axis: Axis) -> Array:
     return np.reshape(weights, tuple(n if k in axes else 1 for k, n in enumerate(shape)))
 
 
+_SPREADS_OF_SOME = cases([(3, 4), {"axis": 0}, {"ddof": 1, "axis": -1, "keepdims": True}, (5,)])
 _SUMS = cases([(3, 4), {"axis": 0}, (2, 3, 4), {"axis": (0, -1), "keepdims": True}, each((3, 4), (5,))])
 
 
 @composite(np.nansum, samples=_SUMS)
-def nansum(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+def nansum(a: Array, axis: Axis = None, *, keepdims: bool = False, **other: Any) -> Array:
     """The sum of the elements that are not NaN; the others have the gradient 0."""
-    return np.sum(np.where(np.isnan(a), 0, a), axis=axis, keepdims=keepdims)
+    return np.sum(np.where(np.isnan(a), 0, a), axis=axis, keepdims=keepdims, **other)
+
+
+@composite(np.nanprod, samples=_SUMS)
+def nanprod(a: Array, axis: Axis = None, *, keepdims: bool = False, **other: Any) -> Array:
+    """The product of the elements that are not NaN; the others have the gradient 0."""
+    return np.prod(np.where(np.isnan(a), 1, a), axis=axis, keepdims=keepdims, **other)
+
+
+def _there(a: Array, where: Any) -> Array:
+    return ~np.isnan(a) if where is True else ~np.isnan(a) & where
 
 
 @composite(np.nanmean, samples=_SUMS)
-def nanmean(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+def nanmean(
+    a: Array, axis: Axis = None, *, keepdims: bool = False, dtype: Any = None, where: Any = True
+) -> Array:
     """The mean of the elements that are not NaN; the others have the gradient 0."""
-    return _mean_of_present(a, axis, keepdims)
+    return np.mean(a, axis=axis, keepdims=keepdims, dtype=dtype, where=_there(a, where))
 
 
-@in_single
-def _mean_of_present(a: Array, axis: Axis, keepdims: bool) -> Array:
-    return nansum(a, axis, keepdims=keepdims) / np.sum(~np.isnan(a), axis=axis, keepdims=keepdims)
+@composite(np.nanvar, samples=_SPREADS_OF_SOME)
+def nanvar(a: Array, axis: Axis = None, *, keepdims: bool = False, where: Any = True, **other: Any) -> Array:
+    """The variance of the elements that are not NaN; the others have the gradient 0."""
+    return np.var(a, axis=axis, keepdims=keepdims, where=_there(a, where), **other)
+
+
+@composite(np.nanstd, samples=_SPREADS_OF_SOME)
+def nanstd(a: Array, axis: Axis = None, *, keepdims: bool = False, where: Any = True, **other: Any) -> Array:
+    """The standard deviation of the elements that are not NaN; the others have the gradient 0."""
+    return np.std(a, axis=axis, keepdims=keepdims, where=_there(a, where), **other)
+
+
+def _nan_extremum(function: Any, extremum: Any, last: float) -> None:
+    @composite(function, name=function.__name__, samples=_SUMS, analytic=False)
+    def of_those_there(a: Array, axis: Axis = None, *, keepdims: bool = False, **other: Any) -> Array:
+        if a.dtype.kind != "f":
+            return extremum(a, axis=axis, keepdims=keepdims, **other)
+        missing = np.isnan(a)
+        y = extremum(np.where(missing, last, a), axis=axis, keepdims=keepdims, **other)
+        return np.where(np.all(missing, axis=axis, keepdims=keepdims), np.nan, y)
+
+
+_nan_extremum(np.nanmax, np.max, -np.inf)
+_nan_extremum(np.nanmin, np.min, np.inf)
+
+
+def _nan_running(function: Any, running: Any, neutral: int) -> None:
+    @composite(
+        function,
+        name=function.__name__,
+        samples=cases([(3, 4), {"axis": each(0, -1)}, each((3, 4), (5,))]),
+    )
+    def over_those_there(a: Array, axis: int | None = None, **other: Any) -> Array:
+        return running(np.where(np.isnan(a), neutral, a), axis=axis, **other)
+
+
+_nan_running(np.nancumsum, np.cumsum, 0)
+_nan_running(np.nancumprod, np.cumprod, 1)
 
 
 _TABLES = [(5, 3), {"rowvar": False}, (2, 5), (5,), {}, (3, 5)]
+_COUNTS = np.array([1, 2, 0, 3, 1])
 
 
-@composite(np.cov, samples=cases(_TABLES, [(2, 5), {"bias": True}, {"ddof": 2}, (5,)]))
+@composite(
+    np.cov,
+    samples=cases(
+        _TABLES,
+        [(2, 5), {"bias": True}, {"ddof": 2}, {"fweights": _COUNTS}, {"fweights": _COUNTS, "ddof": 0}],
+        [(2, 5), None, True, each(False, True), None, each(None, _COUNTS), positive((5,)), {}, (5,)],
+    ),
+)
 def cov(
-    m: Array, y: Array | None = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None
+    m: Array,
+    y: Array | None = None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: int | None = None,
+    fweights: Array | None = None,
+    aweights: Array | None = None,
 ) -> Array:
-    """The covariances of variables, which are rows (columns with `rowvar=False`) of one or two tables."""
+    """The covariances of variables, which are rows (columns with `rowvar=False`) of one or two tables.
+
+    Columns count as often as `fweights` says, and as much as `aweights` says.
+    """
     tables = [as_rows(t) if rowvar or np.ndim(t) < 2 else np.transpose(t) for t in (m, y) if t is not None]
     rows = np.concatenate(tables)
-    free = max(np.shape(rows)[1] - ((0 if bias else 1) if ddof is None else ddof), 0)
-    return _covariances(rows, free)
+    ddof = (0 if bias else 1) if ddof is None else ddof
+    weights = [w if hasattr(w, "dtype") else np.asarray(w) for w in (fweights, aweights) if w is not None]
+    if not weights:
+        return _covariances(rows, max(np.shape(rows)[1] - ddof, 0))
+    shares = math.prod(weights[1:], start=weights[0])
+    total = np.sum(shares)
+    lost = ddof if aweights is None else ddof * np.sum(shares * aweights) / total
+    rows = rows - np.sum(rows * shares, axis=1, keepdims=True) / total
+    return np.squeeze((rows * shares) @ np.transpose(rows) / (total - lost))
 
 
 @in_single

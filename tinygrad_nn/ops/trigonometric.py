@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from tinygrad_nn.ops.arithmetic import product, quotient
-from tinygrad_nn.primitives import op
+from tinygrad_nn.ops.samples import cases, each
+from tinygrad_nn.primitives import Array, kernel, op
 
 _INSIDE = (-0.9, 0.9)
 
@@ -27,3 +28,39 @@ for _to_radians in (np.deg2rad, np.radians):
     op(_to_radians, lambda g: g * (math.pi / 180), linear=True, analytic=False)
 for _to_degrees in (np.rad2deg, np.degrees):
     op(_to_degrees, lambda g: g * (180 / math.pi), linear=True, analytic=False)
+
+sinc = op(np.sinc, lambda g, x: product(g, sinc_derivative(x, order=1)))
+
+
+def _integral(x: Array, order: int) -> Array:
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    t = (nodes + 1) / 2
+    values = (math.pi * t) ** order * np.cos(math.pi * x[..., None] * t + order * math.pi / 2)
+    return np.asarray(np.sum(values * weights / 2, axis=-1))
+
+
+@kernel(
+    lambda g, x, *, order: product(g, sinc_derivative(x, order=order + 1)),
+    # sinc(x) is the integral of cos(pi x t) from 0 to 1.
+    reference=_integral,
+    samples=cases(
+        [each((3, 4), (), (0, 2)), {"order": each(1, 2, 3)}, np.array([0.0, 3, 1e-9]), {"order": 4}]
+    ),
+    method=False,
+)
+def sinc_derivative(x: Array, *, order: int) -> Array:
+    """The derivative of sinc of an order: (sin(u)/u)^(n) = (sin^(n)(u) - n (sin(u)/u)^(n-1)) / u, near 0 its series."""
+    u = math.pi * np.asarray(x, np.result_type(x, 0.0))
+    small = np.absolute(u) <= order + 1
+    far = np.where(small, order + 2, u)
+    y = np.sin(far) / far
+    for n in range(1, order + 1):
+        y = (np.sin(far + n * (math.pi / 2)) - n * y) / far
+    near = np.where(small, u, 0)
+    start = (order + 1) // 2
+    series = np.zeros_like(near)
+    for k in range(start + 12 + 2 * order, start - 1, -1):
+        coefficient = math.perm(2 * k, order) / math.factorial(2 * k + 1)
+        series = series * (near * near) + (-1) ** k * coefficient
+    series = series * near ** (2 * start - order)
+    return math.pi**order * np.where(small, series, y)

@@ -48,19 +48,29 @@ class Composite(Record):
 
 def _called_as(key: Any, function: Function, name: str, settings: tuple[str, ...]) -> Any:
     """Return a composite that is called as NumPy's function is, and refuses what it has no rule for."""
-    keys, own = Signature(key, function), Signature(function, function)
-    takes = keys if keys.positions is not None else own
-    needed = [parameter for parameter in own.names if parameter not in own.defaults]
+
+    # Read when it is first called: importing takes long enough.
+    @functools.cache
+    def signatures() -> tuple[Signature, Signature]:
+        keys, own = Signature(key, function), Signature(function, function)
+        return (keys if keys.positions is not None else own), own
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        takes, own = signatures()
+        if own.positions is None:
+            takes.check(name, (), kwargs)
+            return function(
+                *lists_in_dtype_of_arrays({str(k): x for k, x in enumerate(args)}).values(), **kwargs
+            )
         values = takes.named(name, args, kwargs)
         for keyword, value in values.items():
-            if keyword not in own.names:
+            if own.keywords is not None and keyword not in own.keywords:
                 raise NoGradientRule(
                     f"{name}: there is no derivative rule for the keyword {keyword}={value!r}\n"
                     f"  hint   keywords with a derivative: {', '.join(own.names[1:]) or 'none'}"
                 )
+        needed = [parameter for parameter in own.names if parameter not in own.defaults]
         if missing := [parameter for parameter in needed if parameter not in values]:
             raise ArgumentError(f"{name}: needs {', '.join(needed)}; there is no {', '.join(missing)}")
         operands = {keyword: value for keyword, value in values.items() if keyword not in settings}

@@ -28,7 +28,8 @@ def op(
     name: str | None = None,
     call: Function | None = None,
     adapt: Adapt | None = None,
-    also: tuple[Function, ...] = (),
+    otherwise: Function | None = None,
+    also: tuple[Function | str, ...] = (),
     operand_names: tuple[str, ...] | None = None,
     variadic: bool = False,
     residuals: Mapping[str, Function] | None = None,
@@ -55,7 +56,8 @@ def op(
         name: how graphs and errors call it, by default as NumPy does.
         call: computes it instead of `function`.
         adapt: turns a call as NumPy writes it into `(operands, parameters)`.
-        also: NumPy's other functions for the same.
+        otherwise: a composite for calls with keywords that no rule names, which are its keyword-only parameters.
+        also: other functions for the same, those of modules that may not be loaded by their full names.
         operand_names: what rules call the operands, by default x, or a, b, c, ... where there are several.
         variadic: one rule serves any number of operands.
         residuals: values to save besides, by name: `{"s": lambda x: sigmoid(x)}`; then `call` returns
@@ -89,6 +91,7 @@ def op(
         name,
         operand_names=operand_names,
         adapt=adapt,
+        otherwise=otherwise,
         variadic=variadic,
         residuals=residuals,
         writes=writes,
@@ -116,7 +119,7 @@ def kernel(
     *rules: Rules,
     name: str | None = None,
     adapt: Adapt | None = None,
-    also: tuple[Function, ...] = (),
+    also: tuple[Function | str, ...] = (),
     operand_names: tuple[str, ...] | None = None,
     variadic: bool = False,
     residuals: Mapping[str, Function] | None = None,
@@ -141,7 +144,7 @@ def kernel(
         rules: one for each operand, None for one without.
         name: how graphs and errors call it, by default as the function.
         operand_names: what rules call the operands, where the function's own names do not do.
-        also: NumPy's functions that it stands for.
+        also: functions that it stands for, those of modules that may not be loaded by their full names.
         reference: plain NumPy, obviously right, which the checks compare it with.
         residuals: values to save besides, by name; the function returns `(result, *residuals)` then.
         adapt, variadic, writes, promotes, method, domain, kinks, samples, broadcasts, symmetric, analytic, linear,
@@ -235,6 +238,7 @@ def composite(
     analytic: bool = True,
     differentiable: bool = True,
     settings: tuple[str, ...] = (),
+    also: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Declare how a NumPy function (or, without one, a function of ours) is made of other ops.
 
@@ -242,6 +246,7 @@ def composite(
         functions: NumPy's functions for it.
         settings: parameters that are no operands. Lists of Python floats among operands get the dtype of the
             arrays beside them, those among settings do not.
+        also: names of functions for it in modules that NumPy loads when they are first used.
         reference: what the checks compare it with, by default the first of `functions`.
         name, method, domain, samples, symmetric, analytic, differentiable: as for `op`.
     """
@@ -260,7 +265,7 @@ def composite(
             differentiable=differentiable,
             settings=settings,
         )
-        register(record, functions, _home(function))
+        register(record, (*functions, *also), _home(function))
         return function
 
     return declare

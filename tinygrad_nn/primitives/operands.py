@@ -48,16 +48,35 @@ def as_array(data: Any, dtype: Any = None) -> Array:
             raise ShapeError(f"this is no rectangular array: {error}") from None
         if dtype is None and array.dtype == np.float64 and not _holds_arrays(data):
             dtype = DEFAULT_DTYPE
-    if array.dtype.kind not in _KINDS:
-        kinds = {"c": "complex numbers are", "O": f"{type(data).__name__} with dtype object is"}
-        what = kinds.get(array.dtype.kind, f"dtype {array.dtype} is")
-        raise DtypeError(
-            f"{what} not supported; tensors hold floats, integers and bools\n"
-            "  hint   convert first, for example data.astype(np.float32)"
-        )
+    if array.dtype.kind == "O":
+        raise DtypeError(f"{type(data).__name__} with dtype object is {_UNSUPPORTED}\n{_CONVERT}")
+    supported(array.dtype)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return array if dtype is None else array.astype(dtype, copy=False)
+
+
+_UNSUPPORTED = "not supported; tensors hold floats, integers and bools"
+_CONVERT = "  hint   convert first, for example data.astype(np.float32)"
+
+
+def supported(dtype: Any, asked_by: str = "") -> np.dtype[Any]:
+    """Return a dtype that tensors have.
+
+    Raises:
+        DtypeError: one that they do not have, or none at all; complex numbers are two real arrays here.
+    """
+    try:
+        known: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        raise DtypeError(f"{asked_by}{dtype!r} is no dtype\n  hint   np.float32, np.float64, int") from None
+    if known.kind == "c":
+        raise DtypeError(
+            f"{asked_by}complex numbers are {_UNSUPPORTED}\n  hint   two real tensors, of z.real and of z.imag"
+        )
+    if known.kind not in _KINDS:
+        raise DtypeError(f"{asked_by}dtype {known} is {_UNSUPPORTED}\n{_CONVERT}")
+    return known
 
 
 def _holds_arrays(data: Any) -> bool:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
@@ -52,6 +53,7 @@ class Primitive(Record):
         operand_names: tuple[str, ...] | None = None,
         variadic: bool = False,
         adapt: Adapt | None = None,
+        otherwise: Function | None = None,
         residuals: Mapping[str, Function] | None = None,
         writes: tuple[int, ...] = (),
         promotes: bool | None = None,
@@ -81,6 +83,7 @@ class Primitive(Record):
         self.operand_names = operand_names or (("x",) if count == 1 else tuple(_LETTERS[:count]))
         self.variadic = variadic
         self.adapt = adapt
+        self.otherwise = otherwise
         self.writes = writes
         self.kinks = kinks
         self.broadcasts = broadcasts
@@ -105,13 +108,21 @@ class Primitive(Record):
         self.promotes = several if promotes is None else promotes
         # So many operands are the whole of a call, and what the function returns is the whole of its result.
         self.direct = len(rules) if adapt is None and not (variadic or writes or residuals) else None
+        composed = inspect.signature(otherwise).parameters if otherwise is not None else {}
+        self.composed = frozenset(composed)
+        self.beyond_rules = {name for name, p in composed.items() if p.kind is p.KEYWORD_ONLY}
         self.plans: dict[int | tuple[int, int], Plan] = {}
-        self.takes = Signature(key, function)
         own = key is function and inspect.isfunction(function)
-        if own and self.takes.positions is not None:
-            # NumPy says what of its own goes by position; kernels take all.
-            self.takes.positions = len(self.takes.names)
         self.__doc__ = function.__doc__ if own else f"np.{name}, with a gradient."
+
+    # Read when it is first asked for: importing takes long enough.
+    @cached_property
+    def takes(self) -> Signature:
+        """The arguments that calls take; NumPy says what of its own goes by position, kernels take all."""
+        takes = Signature(self.key, self.function)
+        if self.key is self.function and inspect.isfunction(self.function) and takes.positions is not None:
+            takes.positions = len(takes.names)
+        return takes
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -177,6 +188,10 @@ class Primitive(Record):
                         f"  hint   keywords with a derivative: {', '.join(rule.keywords) or 'none'}; "
                         "np.where on operand or result says the same with a gradient"
                     )
+
+    def is_composed(self, params: Params) -> bool:
+        """Tell whether a call has keywords that only the function made of other ops takes."""
+        return not self.beyond_rules.isdisjoint(params) and self.composed.issuperset(params)
 
     def bind(self, args: Operands, kwargs: Params) -> tuple[Operands, Params]:
         """Split a call written as NumPy writes it into operands and parameters other than their defaults."""

@@ -6,6 +6,7 @@ NumPy's dispatch, the method of Tensor, the label in graphs, the row in the docs
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -53,6 +54,25 @@ class Record:
 
 REGISTRY: dict[object, Record] = {}
 """Everything that has a derivative, by NumPy function (aliases too) and by name."""
+
+_BY_NAME = ("numpy.fft", "scipy.special")
+"""Modules that are not imported for our sake: what we have of theirs is registered as "numpy.fft.fftshift"."""
+
+
+_MAY_BE_THERE = frozenset({*_BY_NAME, None})
+"""What functions of these modules say of their origin; ufuncs say nothing."""
+
+
+def find(function: Function) -> Record | None:
+    """Return the record of a function that a user has called, if there is one."""
+    record = REGISTRY.get(function)
+    if record is None and getattr(function, "__module__", None) in _MAY_BE_THERE:
+        name = getattr(function, "__name__", "")
+        for home in _BY_NAME:
+            if getattr(sys.modules.get(home), name, None) is function:
+                return REGISTRY.get(f"{home}.{name}")
+    return record
+
 
 LISTENERS: list[Callable[[Record], None]] = []
 """Told of every record that is registered; Tensor listens and makes a method of it."""

@@ -43,7 +43,7 @@ def ops_table(public: Mapping[str, object]) -> str:
 def _reached(record: Record, public: Mapping[str, object]) -> str:
     operands = ", ".join(record.operand_names) if isinstance(record, Primitive) else "t"
     keys = [key for key, value in REGISTRY.items() if value is record]
-    ways = [f"{_numpy_name(key)}({operands})" for key in keys if _numpy_name(key)]
+    ways = [f"{_name_elsewhere(key)}({operands})" for key in keys if _name_elsewhere(key)]
     if public.get(record.name) is record:
         ways.append(f"tn.{record.name}({operands})")
     if record.method:
@@ -51,8 +51,13 @@ def _reached(record: Record, public: Mapping[str, object]) -> str:
     return ", ".join(f"`{way}`" for way in dict.fromkeys(ways)) or "inside of other ops"
 
 
-def _numpy_name(key: object) -> str:
+def _name_elsewhere(key: object) -> str:
+    """Return how code calls NumPy's or SciPy's function for an op."""
+    if isinstance(key, str):
+        return key.replace("numpy", "np", 1) if "." in key and key.startswith(("numpy.", "scipy.")) else ""
     name = getattr(key, "__name__", "")
+    if isinstance(owner := getattr(key, "__self__", None), np.ufunc):
+        return f"{_name_elsewhere(owner)}.{name}"
     for module in (np, np.linalg):
         if name and getattr(module, name, None) is key:
             return f"{module.__name__.replace('numpy', 'np')}.{name}"
