@@ -49,7 +49,8 @@ def median(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
 def _in_rows(a: Array, axis: Axis) -> tuple[Array, tuple[int, ...]]:
     """Return the elements that belong together, sorted along the last axis, and the axes they came from."""
     rank = np.ndim(a)
-    reduced = tuple(range(rank)) if axis is None else normalize_axis_tuple(axis, rank)
+    # A scalar is its own row along the one axis that NumPy's reductions let it have.
+    reduced = tuple(range(rank)) if axis is None else normalize_axis_tuple(axis, rank or 1)[:rank]
     others = [k for k in range(rank) if k not in reduced]
     rows = np.reshape(np.transpose(a, (*others, *reduced)), (*[np.shape(a)[k] for k in others], -1))
     return np.sort(rows, axis=-1), reduced
