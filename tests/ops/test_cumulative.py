@@ -5,6 +5,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.derive import check
+from tinygrad_nn.errors import SettingError
 from tinygrad_nn.primitives.record import REGISTRY
 
 
@@ -26,3 +27,9 @@ def test_recurrence_is_cumsum_and_cumprod():
     recurrence = REGISTRY["recurrence"]
     np.testing.assert_array_equal(recurrence(x, np.ones(3), axis=0), np.cumsum(x))
     np.testing.assert_array_equal(recurrence(np.array([2.0, 0, 0]), x, axis=0), np.cumprod(x))
+
+
+def test_differences_are_taken_no_fewer_than_zero_times():
+    check(lambda x: np.diff(x, n=0), [[1.0, 4.0]], [1, 4], [1, 1])
+    with pytest.raises(SettingError, match="diff: n is how many times, got -1"):
+        np.diff(tn.tensor([1.0, 4.0]), n=-1)

@@ -70,6 +70,17 @@ def test_tensordot_names_the_axes_that_differ():
         np.tensordot(a, b, 1)
 
 
+def test_a_diagonal_is_of_a_row_or_a_matrix():
+    with pytest.raises(ShapeError, match=r"diag: .* got \(1, 1, 1\)\n  hint   np.diagonal"):
+        np.diag(tn.tensor(np.ones((1, 1, 1))))
+
+
+@pytest.mark.parametrize("function", [np.linalg.inv, np.linalg.det, np.linalg.cholesky])
+def test_a_scalar_is_no_matrix(function):
+    with pytest.raises(MatrixError, match=f"{function.__name__}: 0-dimensional array given"):
+        function(tn.tensor(2.0))
+
+
 def test_det_of_a_singular_matrix_has_a_gradient():
     singular = np.array([[1.0, 2.0], [2.0, 4.0]])
     _, (g,) = derive(np.linalg.det, singular)

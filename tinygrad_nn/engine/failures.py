@@ -78,7 +78,7 @@ def _axis_hint(params: Params) -> str:
 
 
 def _hint(op: Record, shapes: list[Shape], operands: Any, error: Exception) -> str:
-    if isinstance(error, np.linalg.LinAlgError) and shapes[0][-2:-1] == shapes[0][-1:]:
+    if isinstance(error, np.linalg.LinAlgError) and len(shapes[0]) > 1 and shapes[0][-2] == shapes[0][-1]:
         n = shapes[0][-1]
         return f"a small multiple of the identity makes a matrix regular: a + 1e-6 * np.eye({n})"
     if op.name != "matmul":

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from tinygrad_nn.errors import SettingError
 from tinygrad_nn.ops.indexing import along
 from tinygrad_nn.ops.reduction import restore
 from tinygrad_nn.ops.samples import REDUCTIONS, SCALAR, cases, each
@@ -108,6 +109,8 @@ prod = op(
 def diff(a: Array, n: int = 1, axis: int = -1) -> Array:
     """The difference of neighbours along an axis, n times."""
     axis = normalize_axis_index(axis, np.ndim(a))
+    if n < 0:
+        raise SettingError(f"diff: n is how many times, got {n}")
     for _ in range(n):
         a = a[along(axis, slice(1, None))] - a[along(axis, slice(0, -1))]
     return a

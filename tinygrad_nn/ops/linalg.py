@@ -153,6 +153,8 @@ def trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
 @composite(np.diag, samples=cases([(3,), {"k": each(0, -2)}, (3, 3), {"k": 0}, each((3, 4), (1,)), {"k": 1}]))
 def diag(v: Array, k: int = 0) -> Array:
     """The diagonal of a matrix, or the matrix with a given diagonal."""
+    if np.ndim(v) > 2:
+        raise ShapeError(f"diag: the shape is of a row or a matrix, got {np.shape(v)}\n  hint   np.diagonal")
     if np.ndim(v) != 1:
         return np.diagonal(v, k)
     n = np.shape(v)[0] + abs(k)
