@@ -361,7 +361,53 @@ def _aminmax(x, dim=None, keepdim=False):
     return np.min(x, axis=dim, keepdims=keepdim), np.max(x, axis=dim, keepdims=keepdim)
 
 
+def _masked(function, nothing):
+    """Return a reduction of the elements under a mask; the others count as `nothing`."""
+
+    def call(x, dim=None, *, keepdim=False, dtype=None, mask=None):
+        x = x if mask is None else np.where(mask, x, nothing)
+        return function(_cast(x, dtype), axis=_axis(dim), keepdims=keepdim)
+
+    return call
+
+
+def _masked_along(function, nothing):
+    def call(x, dim, *, dtype=None, mask=None):
+        x = x if mask is None else np.where(mask, x, nothing)
+        return _cast(np.reshape(function(x, axis=dim), x.shape), dtype)
+
+    return call
+
+
+def _masked_mean(x, dim=None, *, keepdim=False, dtype=None, mask=None):
+    mask = np.broadcast_to(True if mask is None else mask, x.shape)
+    number = np.sum(mask, axis=_axis(dim), keepdims=keepdim)
+    return np.sum(np.where(mask, x, 0.0), axis=_axis(dim), keepdims=keepdim) / number
+
+
+def _cumulative_trapezoid(y, x=None, dx=1.0, dim=-1):
+    before, after = _slice(y, dim, end=-1), _slice(y, dim, start=1)
+    width = dx
+    if x is not None:
+        width = np.diff(x, axis=dim if x.ndim == y.ndim else -1)
+        if x.ndim == 1:
+            width = np.reshape(width, (-1,) + (1,) * (y.ndim - 1 - dim % y.ndim))
+    return np.cumsum(width * (before + after) / 2, axis=dim)
+
+
 REDUCTIONS = {
+    "cumulative_trapezoid": _cumulative_trapezoid,
+    "masked.amax": _masked(np.max, -np.inf),
+    "masked.amin": _masked(np.min, np.inf),
+    "masked.cumprod": _masked_along(np.cumprod, 1.0),
+    "masked.cumsum": _masked_along(np.cumsum, 0.0),
+    "masked.log_softmax": _masked_along(tn.log_softmax, -np.inf),
+    "masked.logsumexp": _masked(tn.logsumexp, -np.inf),
+    "masked.mean": _masked_mean,
+    "masked.prod": _masked(np.prod, 1.0),
+    "masked.softmax": _masked_along(tn.softmax, -np.inf),
+    "masked.softmin": _masked_along(lambda x, axis: tn.softmax(-x, axis=axis), np.inf),
+    "masked.sum": _masked(np.sum, 0.0),
     "all": _reduction(np.all),
     "amax": _reduction(np.max),
     "amin": _reduction(np.min),
@@ -595,7 +641,88 @@ def _cat(xs, dim=0):
     return np.concatenate(kept or xs, axis=dim)
 
 
+def _embedding(
+    weight, index, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False
+):
+    if padding_idx is not None or max_norm is not None or scale_grad_by_freq:
+        absent("gradients that are left out or scaled")
+    return weight[index]
+
+
+def _pixel_shuffle(x, upscale_factor):
+    *batch, channels, h, w = x.shape
+    r, n = upscale_factor, len(batch)
+    x = np.reshape(x, (*batch, channels // r**2, r, r, h, w))
+    x = np.transpose(x, (*range(n), n, n + 3, n + 1, n + 4, n + 2))
+    return np.reshape(x, (*batch, channels // r**2, h * r, w * r))
+
+
+def _pixel_unshuffle(x, downscale_factor):
+    *batch, channels, h, w = x.shape
+    r, n = downscale_factor, len(batch)
+    x = np.reshape(x, (*batch, channels, h // r, r, w // r, r))
+    x = np.transpose(x, (*range(n), n, n + 2, n + 4, n + 1, n + 3))
+    return np.reshape(x, (*batch, channels * r**2, h // r, w // r))
+
+
+def _channel_shuffle(x, groups):
+    grouped = np.reshape(x, (x.shape[0], groups, x.shape[1] // groups, *x.shape[2:]))
+    return np.reshape(np.swapaxes(grouped, 1, 2), x.shape)
+
+
+def _meshgrid(*xs, indexing="ij"):
+    xs = list(xs[0]) if isinstance(xs[0], (list, tuple)) else list(xs)
+    xs = [np.reshape(x, (-1,)) for x in xs]
+    swapped = indexing == "xy" and len(xs) > 1
+    xs = [xs[1], xs[0], *xs[2:]] if swapped else xs
+    shape = tuple(x.size for x in xs)
+    grids = [
+        np.broadcast_to(np.reshape(x, (-1,) + (1,) * (len(xs) - 1 - k)), shape) for k, x in enumerate(xs)
+    ]
+    return [grids[1], grids[0], *grids[2:]] if swapped else grids
+
+
+def _block_diag(*xs):
+    xs = [np.reshape(x, (1, -1)) if x.ndim < 2 else x for x in xs]
+    width = sum(x.shape[1] for x in xs)
+    before = np.cumsum([0, *(x.shape[1] for x in xs)])
+    return np.concatenate(
+        [np.pad(x, ((0, 0), (a, width - a - x.shape[1]))) for a, x in zip(before.tolist(), xs, strict=False)]
+    )
+
+
+def _one_hot(index, length):
+    return np.asarray(np.reshape(index, (-1,))[:, None] == np.arange(length), float)
+
+
+def _index_add(x, dim, index, source, alpha=1):
+    if not x.ndim:
+        return x + alpha * np.sum(source)
+    rows = np.tensordot(_one_hot(index, x.shape[dim]), np.moveaxis(source, dim, 0), axes=([0], [0]))
+    return x + alpha * np.moveaxis(rows, 0, dim)
+
+
+def _index_copy(x, dim, index, source):
+    if len(np.unique(index)) < np.size(index):
+        absent("which of two copies to one place is the last")
+    if not x.ndim:
+        return np.reshape(source, ())
+    kept = np.reshape(
+        1 - _one_hot(index, x.shape[dim]).sum(axis=0), (-1,) + (1,) * (x.ndim - 1 - dim % x.ndim)
+    )
+    return _index_add(x * kept, dim, index, source)
+
+
 SHAPES = {
+    "block_diag": _block_diag,
+    "index_add": _index_add,
+    "index_copy": _index_copy,
+    "meshgrid/list_of_tensors": _meshgrid,
+    "meshgrid/variadic_tensors": _meshgrid,
+    "nn.functional.channel_shuffle": _channel_shuffle,
+    "nn.functional.embedding": _embedding,
+    "nn.functional.pixel_shuffle": _pixel_shuffle,
+    "nn.functional.pixel_unshuffle": _pixel_unshuffle,
     "H": lambda x: np.transpose(x),
     "T": lambda x: np.transpose(x),
     "__getitem__": _getitem,
@@ -857,7 +984,41 @@ def _cdist(a, b, p=2.0, compute_mode=None):
     return np.linalg.vector_norm(a[..., :, None, :] - b[..., None, :, :], ord=p, axis=-1)
 
 
+def _cosine_similarity(a, b, dim=1, eps=1e-8):
+    a, b = _broadcast(a, b)
+    lengths = [np.maximum(np.linalg.vector_norm(x, axis=dim, keepdims=True), eps) for x in (a, b)]
+    return np.sum((a / lengths[0]) * (b / lengths[1]), axis=dim)
+
+
+def _pdist(x, p=2.0):
+    rows, columns = np.triu_indices(x.shape[0], 1)
+    return np.linalg.vector_norm(x[rows] - x[columns], ord=p, axis=-1)
+
+
+def _batch_norm(x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+    if not training:
+        absent("running statistics")
+    return _per_channel(x, _standardized(x, (0, *range(2, x.ndim)), eps), weight, bias)
+
+
+def _conv1d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    stride, padding, dilation = (
+        k[0] if isinstance(k, (list, tuple)) else k for k in (stride, padding, dilation)
+    )
+    if x.ndim != 3 or groups > 1 or isinstance(padding, str):
+        absent("groups, rows without a batch, paddings by name")
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding)))
+    reach = dilation * (weight.shape[-1] - 1)
+    places = np.arange(0, x.shape[-1] - reach, stride)[:, None] + dilation * np.arange(weight.shape[-1])
+    y = np.einsum("nclk,ock->nol", x[:, :, places], weight)
+    return y if bias is None else y + bias[:, None]
+
+
 LINEAR = {
+    "nn.functional.batch_norm": _batch_norm,
+    "nn.functional.conv1d": _conv1d,
+    "nn.functional.cosine_similarity": _cosine_similarity,
+    "nn.functional.pdist": _pdist,
     "__rmatmul__": _swapped(operator.matmul),
     "addbmm": _plus_product(lambda a, b: np.sum(a @ b, axis=0)),
     "addmm": _plus_product(np.matmul),
@@ -1021,7 +1182,44 @@ def _gaussian(x, target, var, full=False, eps=1e-6, reduction="mean"):
     return _reduce(y + 0.5 * math.log(2 * math.pi) if full else y, reduction)
 
 
+def _cosine_embedding(a, b, target, margin=0.0, size_average=None, reduce=None, reduction="mean"):
+    def dot(x, y):
+        return np.sum(x * y, axis=-1)
+
+    eps = np.finfo(np.float32).eps * 1e-5
+    cos = dot(a, b) / np.sqrt((dot(a, a) + eps) * (dot(b, b) + eps))
+    zero = np.zeros(())
+    y = np.where(target == 1, 1 - cos, zero) + np.where(target == -1, np.maximum(cos - margin, 0.0), zero)
+    return _reduce(y, reduction)
+
+
+def _triplet_margin(
+    anchor,
+    positive,
+    negative,
+    margin=1.0,
+    p=2,
+    eps=1e-6,
+    swap=False,
+    size_average=None,
+    reduce=None,
+    reduction="mean",
+):
+    near = _pairwise_distance(anchor, positive, p, eps)
+    far = _pairwise_distance(anchor, negative, p, eps)
+    far = np.minimum(far, _pairwise_distance(positive, negative, p, eps)) if swap else far
+    return _reduce(np.maximum(margin + near - far, 0.0), reduction)
+
+
+def _multilabel_soft_margin(x, target, weight=None, size_average=None, reduce=None, reduction="mean"):
+    y = -(target * tn.log_sigmoid(x) + (1 - target) * tn.log_sigmoid(-x))
+    return _reduce(np.mean(y if weight is None else weight * y, axis=-1), reduction)
+
+
 LOSSES = {
+    "nn.functional.cosine_embedding_loss": _cosine_embedding,
+    "nn.functional.multilabel_soft_margin_loss": _multilabel_soft_margin,
+    "nn.functional.triplet_margin_loss": _triplet_margin,
     "nn.functional.binary_cross_entropy": _weighted(losses.binary_cross_entropy_probabilities),
     "nn.functional.binary_cross_entropy_with_logits": _weighted(_with_logits),
     "nn.functional.cross_entropy": _of_classes(losses.cross_entropy, probabilities=True),
@@ -1204,6 +1402,8 @@ REFUSED: dict[str, str] = {
     "linalg.matrix_norm": "no derivative rule for the matrix norm",
     "linalg.norm": "no derivative rule for the matrix norm",
     "linalg.norm/subgradients_at_zero": "no derivative rule for the matrix norm",
+    "masked.softmax": "zero-size",
+    "masked.softmin": "zero-size",
     "nn.functional.softmin": "zero-size",
     "nn.functional.softmin/with_dtype": "zero-size",
     "quantile": "no derivative rule for the keyword method|NumPy asked for the plain array",

@@ -299,6 +299,17 @@ def test_every_declared_difference_and_refusal_is_there():
     assert [declared for declared in [*DIFFERENCES, *REFUSED] if declared not in USED] == []
 
 
+def test_a_finite_number_may_stand_for_nan_and_nothing_else_differ():
+    found, expected = np.array([1, 1, np.inf, np.nan, 1 + 1e-6]), np.array([1, np.nan, np.nan, 1, 1])
+    assert _apart(found, expected, 1e-9).tolist() == [False, False, True, True, True]
+
+
+def test_a_difference_is_where_any_of_its_elements_is():
+    mask = np.array([[[False, False], [True, False]]] * 2)
+    assert _fitted(mask, (2, 1)).tolist() == [[False], [True]]
+    assert _fitted(mask, (2,)).tolist() == [True, False]
+
+
 def test_the_mapping_covers_what_opinfo_has():
     assert set(OPS) <= set(INFOS)
     assert len(OPS) >= 150
