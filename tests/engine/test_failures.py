@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
-from tinygrad_nn.errors import DtypeError, IndexingError, ShapeError
+from tinygrad_nn.errors import ArgumentError, DtypeError, IndexingError, ShapeError
 
 
 def test_an_error_names_op_shapes_names_module_and_hint():
@@ -34,6 +34,15 @@ def test_an_error_names_op_shapes_names_module_and_hint():
         (lambda t: t.astype(complex), DtypeError, "astype: complex numbers are not supported"),
         (lambda t: t + "a", DtypeError, "not supported"),
         (lambda t: np.transpose(t, (0, 0)), ShapeError, "transpose"),
+        (lambda t: np.median(t, axis=5), ShapeError, r"median: axis 5 is out of bounds(.|\n)*\(2, 3\)"),
+        (lambda t: t.median(axis=(0, 0)), ShapeError, "median: repeated axis"),
+        (lambda t: np.diff(t, axis=[0]), ArgumentError, r"diff(.|\n)*axis=\(0,\)"),
+        (
+            lambda t: np.diff(t, axis="a"),
+            DtypeError,
+            "diff: 'str' object cannot be interpreted as an integer",
+        ),
+        (lambda t: np.split(t, 1, axis=5), IndexingError, "split: tuple index out of range"),
     ],
 )
 def test_wrong_calls_are_explained(call, error, text):

@@ -45,6 +45,10 @@ def test_leaky_relu_has_its_negative_slope_at_zero():
     check(lambda x: tn.leaky_relu(x, negative_slope=0.1), [[0.0, -2.0, 3.0]], [0, -0.2, 3], [0.1, 0.1, 1])
 
 
+def test_elu_has_its_left_curvature_at_zero():
+    check(tn.grad(lambda x: tn.elu(x, alpha=0.5)), [0.0], 0.5, 0.5)
+
+
 @pytest.mark.case("H034")
 def test_elu_at_zero_and_far_out_is_silent():
     x = tn.tensor([0.0, -1e3, 1e3], requires_grad=True)

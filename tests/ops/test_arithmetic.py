@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import tinygrad_nn as tn
 from tests.support.derive import check
 
 INF, NAN = math.inf, math.nan
@@ -41,6 +42,11 @@ def test_the_zeroth_power_is_constant_everywhere():
 @pytest.mark.parametrize("power", [np.power, np.float_power])
 def test_zero_to_the_zero_is_one_without_a_gradient(power):
     check(power, [0.0, 0.0], 1, 0, 0)
+
+
+@pytest.mark.parametrize("power", [np.power, np.float_power])
+def test_the_slope_of_a_zeroth_power_depends_on_the_exponent(power):
+    check(lambda a, b: tn.grad(lambda x: power(x, b))(a), [4.0, 0.0], 0, 0, 0.25)
 
 
 @pytest.mark.case("H020")

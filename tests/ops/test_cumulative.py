@@ -5,6 +5,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.derive import check
+from tinygrad_nn.errors import SettingError
 from tinygrad_nn.primitives.record import REGISTRY
 
 
@@ -35,3 +36,9 @@ def test_differences_start_and_end_with_what_is_put_there():
     assert np.diff(t, prepend=0.1, append=np.float64(3)).dtype == np.float32
     assert np.diff(t, axis=0, prepend=0.1).shape == (1, 2)
     assert np.diff(tn.tensor([1, 2]), prepend=0.5).tolist() == [0.5, 1]
+
+
+def test_differences_are_taken_no_fewer_than_zero_times():
+    check(lambda x: np.diff(x, n=0), [[1.0, 4.0]], [1, 4], [1, 1])
+    with pytest.raises(SettingError, match="diff: n is how many times, got -1"):
+        np.diff(tn.tensor([1.0, 4.0]), n=-1)

@@ -70,6 +70,12 @@ def test_tensordot_names_the_axes_that_differ():
         np.tensordot(a, b, 1)
 
 
+@pytest.mark.parametrize("function", [np.linalg.inv, np.linalg.det, np.linalg.cholesky])
+def test_a_scalar_is_no_matrix(function):
+    with pytest.raises(MatrixError, match=f"{function.__name__}: 0-dimensional array given"):
+        function(tn.tensor(2.0))
+
+
 def test_det_of_a_singular_matrix_has_a_gradient():
     singular = np.array([[1.0, 2.0], [2.0, 4.0]])
     _, (g,) = derive(np.linalg.det, singular)

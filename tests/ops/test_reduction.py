@@ -72,7 +72,22 @@ def test_axes_may_be_negative_and_in_any_order(function):
 
 @pytest.mark.case("H061")
 @pytest.mark.parametrize("axis", [None, 0, -1])
-@pytest.mark.parametrize("function", [np.sum, np.mean, np.max, np.min, np.prod])
+@pytest.mark.parametrize(
+    "function",
+    [
+        np.sum,
+        np.mean,
+        np.max,
+        np.min,
+        np.prod,
+        np.nansum,
+        np.nanmean,
+        np.median,
+        lambda x, axis: np.quantile(x, 0.3, axis=axis),
+        lambda x, axis: np.percentile(x, 30, axis=axis),
+        tn.logsumexp,
+    ],
+)
 def test_reductions_of_a_scalar_are_the_scalar(function, axis):
     check(lambda x: function(x, axis=axis), [2.5], 2.5, 1)
 

@@ -7,7 +7,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.derive import check, derive
-from tinygrad_nn.errors import ArgumentError
+from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
 
 NAN = math.nan
 
@@ -65,6 +65,15 @@ def test_covariances_without_degrees_of_freedom_are_infinite():
             y = np.cov(tn.tensor(TABLE), ddof=ddof)
             assert np.isinf(y.data).all()
             assert (y.data > 0).all()
+
+
+def test_covariances_are_of_tables_and_of_whole_degrees_of_freedom():
+    with pytest.raises(ShapeError, match=r"cov: a table has at most two dimensions, got shape \(1, 2, 3\)"):
+        np.cov(tn.tensor(TABLE[None]))
+    with pytest.raises(ShapeError, match="cov: a table"):
+        np.corrcoef(TABLE, tn.tensor(TABLE[None]))
+    with pytest.raises(SettingError, match="cov: ddof is a whole number, got 1.5"):
+        np.cov(tn.tensor(TABLE), ddof=1.5)
 
 
 TABLE = np.array([[1.0, 2.0, 4.0], [3.0, 5.0, 7.0]], np.float32)

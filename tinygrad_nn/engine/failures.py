@@ -21,7 +21,8 @@ from tinygrad_nn.errors import (
     TinygradError,
     UsageWarning,
 )
-from tinygrad_nn.primitives import Params, Primitive, Shape
+from tinygrad_nn.primitives import Params, Shape
+from tinygrad_nn.primitives.record import Record
 
 _OURS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
 _SIDES = ("left", "right")
@@ -35,7 +36,7 @@ _KINDS: dict[type[Exception], type[TinygradError]] = {
 """What an error of NumPy becomes; the first that fits."""
 
 
-def worded(op: Primitive, operands: Any, arrays: Any, params: Params, error: Exception) -> Exception:
+def worded(op: Record, operands: Any, arrays: Any, params: Params, error: Exception) -> Exception:
     """Return the error to raise instead of NumPy's: one line of summary, then operands, module and a hint."""
     if isinstance(error, TinygradError):
         return error
@@ -60,7 +61,7 @@ def worded(op: Primitive, operands: Any, arrays: Any, params: Params, error: Exc
     return failure
 
 
-def _summary(op: Primitive, shapes: list[Shape], error: Exception) -> str:
+def _summary(op: Record, shapes: list[Shape], error: Exception) -> str:
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     if op.name == "matmul":
         left, right = shapes
@@ -82,8 +83,8 @@ def _axis_hint(params: Params) -> str:
     return ""
 
 
-def _hint(op: Primitive, shapes: list[Shape], operands: Any, error: Exception) -> str:
-    if isinstance(error, np.linalg.LinAlgError) and shapes[0][-2:-1] == shapes[0][-1:]:
+def _hint(op: Record, shapes: list[Shape], operands: Any, error: Exception) -> str:
+    if isinstance(error, np.linalg.LinAlgError) and len(shapes[0]) > 1 and shapes[0][-2] == shapes[0][-1]:
         n = shapes[0][-1]
         return f"a small multiple of the identity makes a matrix regular: a + 1e-6 * np.eye({n})"
     if op.name != "matmul":

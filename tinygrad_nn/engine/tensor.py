@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from tinygrad_nn import context
 from tinygrad_nn.context import DEFAULT, SCOPE, STATE
+from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.backward import OnTensors, commit
 from tinygrad_nn.engine.backward import backward as run_backward
 from tinygrad_nn.engine.conversions import (
@@ -25,7 +26,7 @@ from tinygrad_nn.engine.fallback import without_rule
 from tinygrad_nn.engine.methods import Methods
 from tinygrad_nn.engine.node import Leaf, Node, tick
 from tinygrad_nn.engine.watcher import Watcher, drawing
-from tinygrad_nn.errors import GraphError, NoGradientRule, ShapeError
+from tinygrad_nn.errors import GraphError, NoGradientRule, ShapeError, TinygradError
 from tinygrad_nn.ops.indexing import getitem, split_index
 from tinygrad_nn.ops.shape import astype, transpose
 from tinygrad_nn.ops.ufuncs import all_pairs
@@ -314,6 +315,11 @@ class Tensor(Methods, Conversions):
             operands, params = record.bind(args, kwargs)
         except NoGradientRule as refusal:
             return without_rule(function, args, kwargs, refusal)
+        except TinygradError:
+            raise
+        except (ValueError, TypeError, IndexError) as error:
+            tensors = [x for x in trees.leaves(args) if isinstance(x, Tensor)]
+            raise worded(record, tensors, [x._data for x in tensors], kwargs, error) from error
         if record.otherwise is not None and record.is_composed(params):
             return record.otherwise(*operands, **params)
         return apply(record, operands, params)

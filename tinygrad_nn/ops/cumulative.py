@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from tinygrad_nn.errors import SettingError
 from tinygrad_nn.ops.arithmetic import product
 from tinygrad_nn.ops.indexing import along
 from tinygrad_nn.ops.reduction import restore
@@ -141,6 +142,8 @@ def _edge(a: Array, values: Any, axis: int) -> Array:
 def diff(a: Array, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Array:
     """The difference of neighbours along an axis, n times; of what is put before and after the elements too."""
     axis = normalize_axis_index(axis, np.ndim(a))
+    if n < 0:
+        raise SettingError(f"diff: n is how many times, got {n}")
     before, after = ([] if part is None else [_edge(a, part, axis)] for part in (prepend, append))
     if before or after:
         a = np.concatenate([*before, a, *after], axis=axis)

@@ -52,8 +52,9 @@ def median(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
 
 
 def _reduced(a: Array, axis: Axis) -> tuple[int, ...]:
-    """Return the axes that a reduction runs over, none of them negative."""
-    return tuple(range(np.ndim(a))) if axis is None else normalize_axis_tuple(axis, np.ndim(a))
+    """Return the axes that a reduction runs over, none of them negative; a scalar may have one, which is not there."""
+    rank = np.ndim(a)
+    return tuple(range(rank)) if axis is None else normalize_axis_tuple(axis, rank or 1)[:rank]
 
 
 def _in_rows(a: Array, axis: Axis) -> tuple[Array, tuple[int, ...]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from tinygrad_nn.errors import ArgumentError, ShapeError
+from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
 from tinygrad_nn.ops.arithmetic import part, product
 from tinygrad_nn.ops.joining import as_rows
 from tinygrad_nn.ops.norms import euclidean_norm
@@ -252,6 +252,11 @@ def cov(
 
     Columns count as often as `fweights` says, and as much as `aweights` says.
     """
+    for table in (m, y):
+        if table is not None and np.ndim(table) > 2:
+            raise ShapeError(f"cov: a table has at most two dimensions, got shape {np.shape(table)}")
+    if ddof is not None and ddof != int(ddof):
+        raise SettingError(f"cov: ddof is a whole number, got {ddof}")
     tables = [as_rows(t) if rowvar or np.ndim(t) < 2 else np.transpose(t) for t in (m, y) if t is not None]
     rows = np.concatenate(tables)
     ddof = (0 if bias else 1) if ddof is None else ddof
