@@ -44,6 +44,7 @@ class Captured:
         grads_out: what the call leaves in `.grad` of leaves: the value, or None.
         leaves: the leaves whose arrays are used, with these arrays.
         pattern: leaves that matter to it, with whether it expects to find a gradient there.
+        asked: leaves whose gradients it looked for, there or not.
         constants: the tensors without a leaf whose arrays are used.
         modules: the modules that were called.
     """
@@ -54,6 +55,7 @@ class Captured:
     grads_out: dict[Leaf, int | None] = field(default_factory=dict)
     leaves: dict[Leaf, Array] = field(default_factory=dict)
     pattern: dict[Leaf, bool] = field(default_factory=dict)
+    asked: list[Leaf] = field(default_factory=list)
     constants: list[Tensor] = field(default_factory=list)
     modules: list[object] = field(default_factory=list)
 
@@ -124,15 +126,13 @@ def capture(step: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
 
     with put_back(step, args, kwargs) as moved:
         run = functools.partial(_run, step, args, kwargs, moved)
-        seen: list[Leaf] = []
         try:
             without = run(lambda leaf: None)
         except Exception:
             # Perhaps the step needs gradients to be there; if not, it fails again below.
             pass
         else:
-            seen = [leaf for leaf in {**without.leaves, **without.grads_out} if leaf.requires_grad]
-            zeros = {leaf: np.zeros_like(leaf.data) for leaf in seen}
+            zeros = {leaf: np.zeros_like(leaf.data) for leaf in without.asked}
             with_all = run(lambda leaf: zeros.get(leaf) if find(leaf) is None else find(leaf))
             if _difference(without, with_all) is None:
                 return without
@@ -143,8 +143,7 @@ def capture(step: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
             f"{problem}\n"
             "  hint   what changes from call to call is an argument of the step, or a random op of this library"
         )
-    leaves = {*seen, *first.grads_in.values(), *first.grads_out}
-    first.pattern = {leaf: find(leaf) is not None for leaf in leaves}
+    first.pattern = {leaf: find(leaf) is not None for leaf in first.asked}
     return first
 
 
@@ -199,6 +198,7 @@ def _run(
         {v.index: owners[id(v.data)] for v in graph.values if id(v.data) in owners},
         grads_out,
         leaves,
+        asked=list(recorder.found),
         constants=recorder.constants,
         modules=recorder.modules,
     )
