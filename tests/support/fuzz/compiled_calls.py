@@ -1,4 +1,4 @@
-"""Random programs that are compiled and then called with other values of every input, beside the eager run of each call."""
+"""Random programs, compiled once and called with other values of every input, beside the eager run of each call."""
 
 import copy
 

@@ -293,6 +293,10 @@ def _columns(a, b):
     return a.ndim == b.ndim == 2 and a.shape[1] == b.shape[1]
 
 
+def _same_matrices(a, b):
+    return _columns(a, b) and a.shape == b.shape
+
+
 PAIRS = {
     "add": (lambda rng, a, b: np.add, _broadcast),
     "subtract": (lambda rng, a, b: np.subtract, _broadcast),
@@ -314,10 +318,7 @@ PAIRS = {
     "stack": (lambda rng, a, b: lambda a, b: np.stack([a, b, a]), lambda a, b: a.shape == b.shape),
     "outer": (lambda rng, a, b: np.outer, lambda a, b: a.size * b.size <= 60),
     "dot": (lambda rng, a, b: lambda a, b: np.dot(a.reshape(-1), b.reshape(-1)), _same_shape),
-    "column_stack": (
-        lambda rng, a, b: lambda a, b: np.column_stack([a, b]),
-        lambda a, b: _columns(a, b) and a.shape == b.shape,
-    ),
+    "column_stack": (lambda rng, a, b: lambda a, b: np.column_stack([a, b]), _same_matrices),
     "mse": (lambda rng, a, b: losses.mse, _same_shape),
     "huber": (lambda rng, a, b: losses.huber, _same_shape),
     "mae": (lambda rng, a, b: losses.mae, _same_shape),
@@ -327,7 +328,6 @@ PAIRS = {
         lambda a, b: _same_shape(a, b) and a.ndim == 2,
     ),
 }
-LOSSES = ("mse", "huber", "mae", "bce", "kl")
 
 
 def _with_mask(f):
