@@ -412,3 +412,16 @@ def test_a_gradient_that_is_only_looked_for_is_noticed_when_it_is_there():
     assert step(np.ones(1)).item() == 1
     w.grad = np.ones(2, np.float32)
     assert step(np.ones(1)).item() == 2
+
+
+def test_an_update_alone_follows_another_array_and_tells_graphs_of_the_change(backend):
+    w = tn.tensor([1.0, 2.0], requires_grad=True)
+    update = tn.compile(tn.optim.SGD([w], lr=0.5).step, backend)
+    w.grad = np.ones(2, np.float32)
+    update()
+    w.data = np.array([5.0, 6.0], np.float32)
+    loss = (w * w).sum()
+    update()
+    np.testing.assert_array_equal(w.data, [4.5, 5.5])
+    with pytest.raises(errors.StaleValue):
+        loss.backward()

@@ -172,9 +172,9 @@ def _run(
         )
     graph = recorder.graph
     _refuse_masks(graph)
-    leaves = {
-        leaf: leaf.data for leaf, k in recorder.nodes.items() if type(leaf) is Leaf and k not in graph.inputs
-    }
+    # An update alone knows the arrays of its leaves, and not their nodes.
+    nodes = {**dict.fromkeys(recorder.changed, -1), **recorder.nodes}
+    leaves = {leaf: leaf.data for leaf, k in nodes.items() if type(leaf) is Leaf and k not in graph.inputs}
     if generators := moved():
         raise CaptureError(
             f"the step draws from {generators[0]!r} with plain NumPy or Python, which a replay would not repeat\n"
