@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support.fuzz.interrupts import at_each_moment
 from tests.support.leaves import leaf, vector
 from tinygrad_nn import context
 from tinygrad_nn.engine.watcher import Watcher
+from tinygrad_nn.nn.module import in_mode
 
 
 @pytest.fixture
@@ -275,6 +277,32 @@ def test_an_exception_inside_no_grad_restores_recording(error):
     with pytest.raises(error), tn.no_grad():
         raise error
     assert context.current().recording
+
+
+def test_an_interrupt_at_any_moment_leaves_no_state_behind():
+    model = tn.nn.Sequential(tn.nn.Dense(2, 3, rng=0), tn.nn.Tanh()).eval()
+    model.modules[1].training = True
+    x, modes = np.ones((1, 2), np.float32), [False, False, True]
+    inner = tn.no_grad()
+
+    def act():
+        with tn.no_grad(), in_mode(model, training=True), inner, inner:
+            with tn.enable_grad():
+                model(x)
+        model.summary((2,))
+
+    places = []
+    for where in at_each_moment(act):
+        places.append(where)
+        assert context.current() == context.DEFAULT, where
+        assert context.SCOPE.get() is None, where
+        assert [m.training for _, m in model.named_modules()] == modes, where
+        assert "forward" not in vars(model), where
+        with tn.no_grad():
+            assert not model(x).requires_grad, where
+        assert model(x).requires_grad, where
+    assert len(places) > 200
+    assert any("in_mode" in where for where in places)
 
 
 @pytest.mark.case("H110")

@@ -103,11 +103,25 @@ def current() -> State:
 def changed(**fields: Any) -> Iterator[None]:
     """Run the body with some fields of the state replaced."""
     previous = current()
-    STATE.set(previous._replace(**fields))
+    # An interrupt may come as soon as the state is another.
     try:
+        STATE.set(previous._replace(**fields))
         yield
     finally:
         STATE.set(previous)
+
+
+@contextmanager
+def restoring(restore: Callable[[], object]) -> Iterator[None]:
+    """Run the body and then `restore`, to its end even if that is interrupted; done twice, it does the same."""
+    try:
+        yield
+    finally:
+        try:
+            restore()
+        except BaseException:
+            restore()
+            raise
 
 
 @contextmanager
@@ -131,12 +145,28 @@ class _Recording:
         self._recording = recording
 
     def __enter__(self) -> None:
-        previous = current()
-        _ENTERED.set((*_ENTERED.get(), (self, previous)))
-        STATE.set(previous._replace(recording=self._recording))
+        entered, previous = _ENTERED.get(), current()
+        try:
+            _ENTERED.set((*entered, (self, previous)))
+            STATE.set(previous._replace(recording=self._recording))
+        except BaseException:
+            # Interrupted, it is not entered, and nobody will leave it.
+            _ENTERED.set(entered)
+            STATE.set(previous)
+            raise
 
     def __exit__(self, *_: object) -> None:
-        entered = _ENTERED.get()
+        entered = None
+        try:
+            entered = _ENTERED.get()
+            self._leave(entered)
+        except BaseException:
+            # Interrupted on the way, it is left all the same.
+            self._leave(_ENTERED.get() if entered is None else entered)
+            raise
+
+    def _leave(self, entered: tuple[tuple[_Recording, State], ...]) -> None:
+        """Go back to the state before this was entered; done twice with the same, it does the same."""
         own = [k for k, (which, _) in enumerate(entered) if which is self]
         if own:  # closed in a context where it was not entered, it has nothing to restore
             last = own[-1]

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_nn import context
 from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft
 from tinygrad_nn.compiler.guards import Attributes
@@ -81,6 +82,7 @@ class StepRecorder(Recorder):
         super().__init__(find)
         self.new_leaves: set[Leaf] = set()
         self.modules: list[object] = []
+        self.restored = ""
         self._attributes: list[Attributes] = []
         self._copies: list[tuple[Array, Array]] = []
 
@@ -94,14 +96,14 @@ class StepRecorder(Recorder):
             self._attributes.append(attributes)
             self._copies += [(x, x.copy()) for x in attributes.values() if isinstance(x, np.ndarray)]
 
-    def restore(self) -> str:
-        """Bring the attributes of modules back to what they were before the run; say what had changed."""
+    def restore(self) -> None:
+        """Bring the attributes of modules back to what they were before the run, and note what had changed."""
         changes = [change for attributes in self._attributes if (change := attributes.restore())]
         for array, copy in self._copies:
             if not same(array, copy):
                 array[...] = copy
                 changes.append(f"an array of shape {array.shape} was written")
-        return "; ".join(changes)
+        self.restored = "; ".join(changes)
 
     def is_plain(self, tensor: Tensor) -> bool:
         return self.index_of.get(id(tensor._data)) in self.plain
@@ -161,13 +163,11 @@ def _run(
     def call(*given: Any) -> Any:
         return step(*given[:-1], **given[-1])
 
-    try:
+    with context.restoring(recorder.restore):
         result = record(recorder, call, *args, dict(kwargs))
-    finally:
-        change = recorder.restore()
-    if change:
+    if recorder.restored:
         raise CaptureError(
-            f"the step changes a module that it calls: {change}; a replay would not repeat it\n"
+            f"the step changes a module that it calls: {recorder.restored}; a replay would not repeat it\n"
             "  hint   with tn.no_grad(): w += ... changes a tensor that requires grad; all else is changed outside"
         )
     graph = recorder.graph

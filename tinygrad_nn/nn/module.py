@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinygrad_nn.context import DEFAULT, SCOPE, STATE, Scope, current, no_grad
+from tinygrad_nn.context import DEFAULT, SCOPE, STATE, Scope, current, no_grad, restoring
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
 from tinygrad_nn.nn.drawing import Drawing
@@ -58,8 +59,9 @@ class Module(Drawing):
         previous = SCOPE.get()
         for tracer in STATE.get(DEFAULT).tracers:
             tracer.on_call(self)
-        SCOPE.set(_new_scope(Scope, (self, previous)))
+        # An interrupt may come as soon as the scope is another.
         try:
+            SCOPE.set(_new_scope(Scope, (self, previous)))
             return self.forward(*args, **kwargs)
         finally:
             SCOPE.set(previous)
@@ -234,16 +236,19 @@ def in_mode(model: object, *, training: bool) -> Iterator[None]:
     """Switch a module to training or evaluation for a while, and then each part of it back to what it was."""
     modules = [module for _, module in model.named_modules()] if isinstance(model, Module) else []
     before = [(module, vars(module).get("training")) for module in modules]
-    for module in modules:
-        module.training = training
-    try:
+    with restoring(partial(_set_back, "training", before)):
+        for module in modules:
+            module.training = training
         yield
-    finally:
-        for module, mode in before:
-            if mode is None:
-                del module.training
-            else:
-                module.training = mode
+
+
+def _set_back(name: str, before: list[tuple[Module, Any]]) -> None:
+    """Give modules the attribute that they had; those that had none take it from their class again."""
+    for module, value in before:
+        if value is None:
+            vars(module).pop(name, None)
+        else:
+            vars(module)[name] = value
 
 
 def outputs_of_calls(model: Module, *inputs: Operand) -> list[tuple[str, Module, Array]]:
@@ -255,16 +260,11 @@ def outputs_of_calls(model: Module, *inputs: Operand) -> list[tuple[str, Module,
     calls: list[tuple[Module, list[object]]] = []
     paths = {id(module): (path, module) for path, module in model.named_modules()}
     before = [(module, vars(module).get("forward")) for _, module in paths.values()]
-    for module, _ in before:
-        vars(module)["forward"] = _recording(module, calls)
-    try:
+    with restoring(partial(_set_back, "forward", before)):
+        for module, _ in before:
+            vars(module)["forward"] = _recording(module, calls)
         with no_grad(), in_mode(model, training=False):
             model(*inputs)
-    finally:
-        for module, forward in before:
-            del vars(module)["forward"]
-            if forward is not None:
-                vars(module)["forward"] = forward
     outputs = [
         (module, x._data if isinstance(x, Tensor) else x) for module, results in calls for x in results
     ]

@@ -2,6 +2,8 @@
 
 import copy
 import dis
+import enum
+import itertools
 import signal
 import sys
 
@@ -47,7 +49,8 @@ class Moments:
         self.count += 1
 
     def _on_call(self, frame, event, arg):
-        if frame.f_code.co_filename == __file__:
+        # Signals set handlers of signals in one stroke.
+        if frame.f_code.co_filename in (__file__, signal.__file__, enum.__file__):
             return None
         frame.f_trace_opcodes = True
         code = self._codes.setdefault(frame.f_code, frame.f_code.co_code)
@@ -66,8 +69,23 @@ class Moments:
                 last, self._returned = op, False
             return local
 
-        self._tick(frame)
+        # Where __exit__ begins in Python nothing can be done about it.
+        if frame.f_code.co_name != "__exit__":
+            self._tick(frame)
         return local
+
+
+def at_each_moment(act):
+    """Do something again and again, interrupted at one moment after the other; yield where, each time."""
+    for at in itertools.count():
+        with Moments(at) as moments:
+            try:
+                act()
+            except KeyboardInterrupt:
+                pass
+            else:
+                return
+        yield moments.where
 
 
 class Situation:

@@ -172,7 +172,9 @@ def _parameter(training, rng):
 
 
 def _freeze(training, rng):
-    _parameter(training, rng).requires_grad = False
+    parameter = _parameter(training, rng)
+    # Without any there would be nothing to go back to.
+    parameter.requires_grad = parameter is training.optimizer.parameters[0]
 
 
 def _thaw(training, rng):
