@@ -48,7 +48,7 @@ class Arguments:
 
 def case(rng, backend=None):
     """Compile one program and call it; return how many calls were compared."""
-    backend = backend or ("numba" if chance(rng, 0.002) else "numpy")
+    backend = backend or ("numba" if chance(rng, 0.01) else "numpy")
     arguments = Arguments(rng)
     dtype = arguments.dtype
     w = tn.tensor(rng.normal(size=(ROWS, CLASSES)).astype(dtype), requires_grad=True, name="w")
