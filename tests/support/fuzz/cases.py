@@ -48,7 +48,10 @@ def run(kind, count, seed, *, only=None, seconds=float("inf"), tell=lambda failu
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 counted = case(np.random.default_rng([seed, index]))
-        # Whatever it raises is a finding.
+        # Ctrl-C ends the run, and what has been done is told.
+        except KeyboardInterrupt:
+            break
+        # Whatever else it raises is a finding.
         except Exception as error:
             lines = traceback.format_exception(error, limit=-4)
             outcome.failures.append(Failure(kind, seed, index, "".join(lines).rstrip()))
