@@ -46,11 +46,14 @@ class Program:
 
 
 def total(values):
-    """Return a weighted sum of the sines of all floating values, and all others as they are."""
+    """Return a weighted sum of all floating values, and all others as they are.
+
+    The arcus tangens keeps what is large from drowning the rest, or from being nothing but rounding.
+    """
     result = 0.0
     for k, value in enumerate(values):
         if value.dtype.kind == "f":
-            result = result + np.sum(np.sin(value)) * ((0.5 + 0.1 * k) / max(value.size, 1))
+            result = result + np.sum(np.arctan(value)) * ((0.5 + 0.1 * k) / max(value.size, 1))
     for value in values:
         if value.dtype.kind in "iub":
             result = result + np.sum(value % 7 if value.dtype.kind != "b" else value)

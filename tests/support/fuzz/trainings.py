@@ -252,7 +252,11 @@ def _no_gradients(training, rng):
 
 
 def _layer(training, rng):
-    training.model.modules[1 if not isinstance(training.model.modules[1], nn.Dense) else -1] = nn.Tanh()
+    # Other parameters would be seen by a step that calls the model, and not by an update alone.
+    modules = training.model.modules
+    places = [k for k, module in enumerate(modules) if not module.parameters()]
+    if places:
+        modules[pick(rng, places)] = nn.Tanh()
 
 
 CHANGES = {
