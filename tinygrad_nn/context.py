@@ -148,6 +148,11 @@ def changed(**fields: Any) -> Temporarily:
     return Temporarily(plan)
 
 
+def restoring(restore: Callable[[], object]) -> Temporarily:
+    """Run the body and then `restore`, again if that is interrupted; done twice, it does the same."""
+    return Temporarily(lambda: (lambda: None, restore))
+
+
 def watching(watcher: Any) -> Temporarily:
     """Run the body with `watcher` told of every op."""
     return Temporarily(partial(watched, watcher))

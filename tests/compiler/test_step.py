@@ -388,3 +388,40 @@ def test_a_coin_that_falls_the_same_in_all_runs_of_a_capture_is_refused_and_put_
             assert not moved()
             flip()
             assert len(moved()) == 1
+
+
+def test_an_update_alone_sees_the_gradients_that_come_after_its_capture(backend):
+    w, v = (tn.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    optimizer = tn.optim.SGD([w, v], lr=0.5)
+    update, forget = tn.compile(optimizer.step, backend), tn.compile(optimizer.zero_grad, backend)
+    update()
+    forget()
+    np.testing.assert_array_equal(w.data, [1, 2])
+    w.grad = np.ones(2, np.float32)
+    update()
+    np.testing.assert_array_equal(w.data, [0.5, 1.5])
+    np.testing.assert_array_equal(v.data, [1, 2])
+    v.grad = np.ones(2, np.float32)
+    forget()
+    assert w.grad is v.grad is None
+
+
+def test_a_gradient_that_is_only_looked_for_is_noticed_when_it_is_there():
+    w = tn.tensor([1.0, 2.0], requires_grad=True)
+    step = tn.compile(lambda x: x * (1.0 if w.grad is None else 2.0), "numpy")
+    assert step(np.ones(1)).item() == 1
+    w.grad = np.ones(2, np.float32)
+    assert step(np.ones(1)).item() == 2
+
+
+def test_an_update_alone_follows_another_array_and_tells_graphs_of_the_change(backend):
+    w = tn.tensor([1.0, 2.0], requires_grad=True)
+    update = tn.compile(tn.optim.SGD([w], lr=0.5).step, backend)
+    w.grad = np.ones(2, np.float32)
+    update()
+    w.data = np.array([5.0, 6.0], np.float32)
+    loss = (w * w).sum()
+    update()
+    np.testing.assert_array_equal(w.data, [4.5, 5.5])
+    with pytest.raises(errors.StaleValue):
+        loss.backward()

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_nn import context
 from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft
 from tinygrad_nn.compiler.guards import Attributes
@@ -44,6 +45,7 @@ class Captured:
         grads_out: what the call leaves in `.grad` of leaves: the value, or None.
         leaves: the leaves whose arrays are used, with these arrays.
         pattern: leaves that matter to it, with whether it expects to find a gradient there.
+        asked: leaves whose gradients it looked for, there or not.
         constants: the tensors without a leaf whose arrays are used.
         modules: the modules that were called.
     """
@@ -54,6 +56,7 @@ class Captured:
     grads_out: dict[Leaf, int | None] = field(default_factory=dict)
     leaves: dict[Leaf, Array] = field(default_factory=dict)
     pattern: dict[Leaf, bool] = field(default_factory=dict)
+    asked: list[Leaf] = field(default_factory=list)
     constants: list[Tensor] = field(default_factory=list)
     modules: list[object] = field(default_factory=list)
 
@@ -79,6 +82,7 @@ class StepRecorder(Recorder):
         super().__init__(find)
         self.new_leaves: set[Leaf] = set()
         self.modules: list[object] = []
+        self.restored = ""
         self._attributes: list[Attributes] = []
         self._copies: list[tuple[Array, Array]] = []
 
@@ -92,14 +96,14 @@ class StepRecorder(Recorder):
             self._attributes.append(attributes)
             self._copies += [(x, x.copy()) for x in attributes.values() if isinstance(x, np.ndarray)]
 
-    def restore(self) -> str:
-        """Bring the attributes of modules back to what they were before the run; say what had changed."""
+    def restore(self) -> None:
+        """Bring the attributes of modules back to what they were before the run, and note what had changed."""
         changes = [change for attributes in self._attributes if (change := attributes.restore())]
         for array, copy in self._copies:
             if not same(array, copy):
                 array[...] = copy
                 changes.append(f"an array of shape {array.shape} was written")
-        return "; ".join(changes)
+        self.restored = "; ".join(changes)
 
     def is_plain(self, tensor: Tensor) -> bool:
         return self.index_of.get(id(tensor._data)) in self.plain
@@ -124,15 +128,13 @@ def capture(step: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
 
     with put_back(step, args, kwargs) as moved:
         run = functools.partial(_run, step, args, kwargs, moved)
-        seen: list[Leaf] = []
         try:
             without = run(lambda leaf: None)
         except Exception:
             # Perhaps the step needs gradients to be there; if not, it fails again below.
             pass
         else:
-            seen = [leaf for leaf in {**without.leaves, **without.grads_out} if leaf.requires_grad]
-            zeros = {leaf: np.zeros_like(leaf.data) for leaf in seen}
+            zeros = {leaf: np.zeros_like(leaf.data) for leaf in without.asked}
             with_all = run(lambda leaf: zeros.get(leaf) if find(leaf) is None else find(leaf))
             if _difference(without, with_all) is None:
                 return without
@@ -143,8 +145,7 @@ def capture(step: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
             f"{problem}\n"
             "  hint   what changes from call to call is an argument of the step, or a random op of this library"
         )
-    leaves = {*seen, *first.grads_in.values(), *first.grads_out}
-    first.pattern = {leaf: find(leaf) is not None for leaf in leaves}
+    first.pattern = {leaf: find(leaf) is not None for leaf in first.asked}
     return first
 
 
@@ -162,20 +163,18 @@ def _run(
     def call(*given: Any) -> Any:
         return step(*given[:-1], **given[-1])
 
-    try:
+    with context.restoring(recorder.restore):
         result = record(recorder, call, *args, dict(kwargs))
-    finally:
-        change = recorder.restore()
-    if change:
+    if recorder.restored:
         raise CaptureError(
-            f"the step changes a module that it calls: {change}; a replay would not repeat it\n"
+            f"the step changes a module that it calls: {recorder.restored}; a replay would not repeat it\n"
             "  hint   with tn.no_grad(): w += ... changes a tensor that requires grad; all else is changed outside"
         )
     graph = recorder.graph
     _refuse_masks(graph)
-    leaves = {
-        leaf: leaf.data for leaf, k in recorder.nodes.items() if type(leaf) is Leaf and k not in graph.inputs
-    }
+    # An update alone knows the arrays of its leaves, and not their nodes.
+    nodes = {**dict.fromkeys(recorder.changed, -1), **recorder.nodes}
+    leaves = {leaf: leaf.data for leaf, k in nodes.items() if type(leaf) is Leaf and k not in graph.inputs}
     if generators := moved():
         raise CaptureError(
             f"the step draws from {generators[0]!r} with plain NumPy or Python, which a replay would not repeat\n"
@@ -199,6 +198,7 @@ def _run(
         {v.index: owners[id(v.data)] for v in graph.values if id(v.data) in owners},
         grads_out,
         leaves,
+        asked=list(recorder.found),
         constants=recorder.constants,
         modules=recorder.modules,
     )

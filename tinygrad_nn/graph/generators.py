@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_nn.context import restoring
 from tinygrad_nn.graph.compare import same
 
 _WITHOUT = {bool, int, float, complex, str, bytes, type(None), np.ndarray, CodeType, ModuleType}
@@ -39,11 +40,12 @@ def put_back(*roots: object) -> Iterator[Callable[[], list[object]]]:
     def moved() -> list[Any]:
         return [generator for generator, state in before.items() if not same(_state(generator), state)]
 
-    try:
-        yield moved
-    finally:
+    def restore() -> None:
         for generator in moved():
             _set_state(generator, before[generator])
+
+    with restoring(restore):
+        yield moved
 
 
 def reachable(*roots: object) -> list[Any]:

@@ -38,6 +38,7 @@ class Recorder(Tracer, Builder):
         plain: the inputs that the caller gave as plain arrays.
         found: the gradients that the run found in leaves and asked for.
         left: the gradients that it left.
+        changed: the leaves whose values it changed, with the time.
         constants: tensors without a node that it used and did not make.
     """
 
@@ -48,7 +49,7 @@ class Recorder(Tracer, Builder):
         self.left: dict[Leaf, Array | None] = {}
         self.constants: list[Tensor] = []
         self._find = find
-        self._changed: dict[Source, int] = {}
+        self.changed: dict[Source, int] = {}
         self._drawn_from: dict[object, object] = {}
         self._rule: int | None = None
         self._last = -1
@@ -111,7 +112,7 @@ class Recorder(Tracer, Builder):
 
     def before_rules(self, node: Node, cotangent: Array | Tensor) -> None:
         for operand in node.operands:
-            if type(operand) is Leaf and self._changed.get(operand, 0) > node.number:
+            if type(operand) is Leaf and self.changed.get(operand, 0) > node.number:
                 raise stale(node, operand)
         self._rule = self.nodes.get(node)
 
@@ -131,7 +132,7 @@ class Recorder(Tracer, Builder):
         self.left[leaf] = gradient
 
     def on_change(self, leaf: Leaf) -> None:
-        self._changed[leaf] = tick()
+        self.changed[leaf] = tick()
 
     def drawing(self, params: Params) -> Params:
         return {name: self._twin(value) if is_generator(value) else value for name, value in params.items()}

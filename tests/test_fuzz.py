@@ -1,0 +1,41 @@
+"""The fuzzer, with small counts: it finds nothing in the library, and what is put there wrong on purpose."""
+
+import os
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tests.support.fuzz import compositions
+from tests.support.fuzz.cases import run
+
+# With the seed: that of trainings draws none with Numba, which takes its time.
+KINDS = {
+    "compositions": (100, 0),
+    "compiled_trainings": (3, 1),
+    "threads": (1, 0),
+    "forks": (1, 0),
+    "interrupts": (6, 0),
+}
+
+
+@pytest.mark.parametrize("kind", [*KINDS])
+def test_a_few_cases_of_each_kind_fail_in_nothing(kind, without_coverage):
+    if kind == "forks" and not hasattr(os, "fork"):
+        pytest.skip("needs os.fork, which this system lacks")
+    count, seed = KINDS[kind]
+    outcome = run(kind, count, seed)
+    assert outcome.cases == count
+    assert not outcome.failures, "\n".join(map(str, outcome.failures))
+
+
+def test_a_wrong_rule_is_found_and_can_be_found_again(monkeypatch):
+    wrong = tn.kernel(lambda g, x: 2 * g * x + 0.01 * g, name="wrong", reference=np.square)(lambda x: x * x)
+    words = {"square": lambda rng, values: (wrong, (0,))}
+    monkeypatch.setattr(compositions, "ALL", words)
+    failures = run("compositions", 3, 0).failures
+    assert failures
+    assert "without rules" in failures[0].text
+    assert f"--seed 0 --only {failures[0].index}" in str(failures[0])
+    (again,) = run("compositions", 3, 0, only=failures[0].index).failures
+    assert again.text == failures[0].text
