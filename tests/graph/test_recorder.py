@@ -99,7 +99,15 @@ def test_gradients_that_meet_are_added_in_the_graph():
 
 
 @pytest.mark.parametrize(
-    "read", [lambda t: t.data, lambda t: t.sum().item(), lambda t: float(t.sum()), np.asarray]
+    "read",
+    [
+        lambda t: t.data,
+        lambda t: t.sum().item(),
+        lambda t: float(t.sum()),
+        lambda t: int(t.sum()),
+        lambda t: float(f"{t.sum():.3f}"),
+        np.asarray,
+    ],
 )
 def test_reading_a_value_during_capture_is_refused(read):
     with pytest.raises(CaptureError, match="baked"):

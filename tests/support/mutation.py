@@ -117,7 +117,7 @@ class Reach:
         """Return what was measured when the tests and a file of the package were as they are now."""
         with self._lock:
             lock = self._locks.setdefault(tests, threading.Lock())
-        name = hashlib.sha256(tests.encode() + (ROOT / tests).read_bytes()).hexdigest()[:20]
+        name = hashlib.sha256(tests.encode() + copy.read(tests)).hexdigest()[:20]
         times, data = CACHE / f"{name}.json", CACHE / f"{name}.coverage"
         with lock:
             known = json.loads(times.read_text()) if times.exists() else {"sources": {}}
@@ -197,8 +197,14 @@ class Copy:
         cover = ("--cov", "--cov-config=lines.ini", "--cov-context=test", "--cov-report=")
         times = self._folder / "times.json"
         times.write_text("{}")
-        self._pytest(*cover, tests, limit=1200, COVERAGE_FILE=str(data), TEST_TIMES=str(times))
+        _, text = self._pytest(*cover, tests, limit=1200, COVERAGE_FILE=str(data), TEST_TIMES=str(times))
+        for line in re.findall(r"^(?:FAILED|ERROR) .+", text, re.MULTILINE):
+            print(f"without a mutant: {line}", flush=True)
         return json.loads(times.read_text())
+
+    def read(self, name: str) -> bytes:
+        """Return what is in a file, as it was when the copy was made."""
+        return (self._folder / name).read_bytes()
 
     def run(self, mutant: Mutant, reach: Reach) -> str:
         """Return what noticed a mutant; "" if nothing did."""
