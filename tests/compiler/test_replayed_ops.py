@@ -251,7 +251,16 @@ AT_THE_EDGES = {
 }
 
 
-@pytest.mark.parametrize("name", AT_THE_EDGES)
+def both(names, *with_loops):
+    """Return programs for NumPy, and those that are worth compiled loops, which take a second each, for Numba."""
+    return [*((name, "numpy") for name in names), *((name, "numba") for name in with_loops)]
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    both(AT_THE_EDGES, "x / y", "maximum", "where", "sigmoid", "sums"),
+    indirect=["backend"],
+)
 def test_replays_have_the_infinities_and_nans_of_the_eager_run_and_do_not_warn(name, backend):
     def values_and_gradients(x, y, g):
         z, pull = tn.vjp(AT_THE_EDGES[name], x, y)
@@ -301,7 +310,9 @@ OVER_OPERANDS = {
 }
 
 
-@pytest.mark.parametrize("name", OVER_OPERANDS)
+@pytest.mark.parametrize(
+    ("name", "backend"), both(OVER_OPERANDS, "tanh", "where", "a part", "extrema"), indirect=["backend"]
+)
 def test_nothing_is_written_over_an_operand_that_is_needed_later(name, backend):
     f = OVER_OPERANDS[name]
 
