@@ -5,10 +5,10 @@ each test took, if it passed.
 """
 
 import faulthandler
+import importlib
 import json
 import os
 import resource
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -23,6 +23,11 @@ STDERR = os.fdopen(os.dup(2), "w")
 
 CHOSEN = json.loads(Path(os.environ["CHOSEN_TESTS"]).read_text()) if "CHOSEN_TESTS" in os.environ else None
 times, failed = Counter(), set()
+
+
+def pytest_sessionstart():
+    # As a whole, before doctests import a file of it.
+    importlib.import_module("tinygrad_nn")
 
 
 @pytest.hookimpl(trylast=True)
@@ -52,4 +57,3 @@ def pytest_sessionfinish():
     if "TEST_TIMES" in os.environ:
         passed = {name: round(seconds, 3) for name, seconds in times.items() if name not in failed}
         Path(os.environ["TEST_TIMES"]).write_text(json.dumps(passed))
-    sys.stderr.flush()
