@@ -5,6 +5,10 @@ import sys
 import numpy as np
 import pytest
 
+import tinygrad_nn as tn
+from tests.support.networks import network
+from tests.support.steps import problem, training_step
+
 pytest.importorskip("numba")
 from tinygrad_nn.compiler import numba_backend, numba_math
 from tinygrad_nn.files import cache_folder
@@ -78,3 +82,50 @@ def test_without_a_cache_variable_the_folder_is_in_the_home(cold, monkeypatch, t
     for value in ("", "relative/path"):
         monkeypatch.setenv("XDG_CACHE_HOME", value)
         assert numba_backend._folder() == tmp_path / ".cache" / "tinygrad_nn" / "loops"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda ps: tn.optim.SGD(ps, lr=0.1),
+        lambda ps: tn.optim.SGD(ps, lr=0.1, momentum=0.9, nesterov=True),
+        lambda ps: tn.optim.Adam(ps),
+        lambda ps: tn.optim.AdamW(ps),
+    ],
+    ids=["SGD", "momentum", "Adam", "AdamW"],
+)
+def test_a_step_of_a_small_network_is_one_call_of_loops(make):
+    model = network()
+    step = tn.compile(training_step(model, make(model.parameters())), "numba")
+    step(*problem())
+    (program,) = step.programs
+    assert [line.split("(")[0].strip() for line in program.text.splitlines()[1:]] == [
+        *("check_labels", "prepare", "loops", "return"),
+    ]
+
+
+def test_what_loops_compute_on_the_way_needs_no_memory():
+    x = np.ones((50, 40))
+    chain = tn.compile(lambda x: np.tanh(x * 2 + 1) * (x - 3) + np.exp(-x), "numba")
+    np.testing.assert_allclose(chain(x).data, np.tanh(3) * -2 + np.exp(-1))
+    assert x.nbytes <= chain.programs[0].nbytes < 1.5 * x.nbytes
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, y: np.where(x > y, x * 2, y),
+        lambda x, y: np.where((x >= y) & (y < 0.5), 1.0, x),
+        lambda x, y: np.where((x == y) | (x != 1.0), x, y + 1),
+        lambda x, y: (x * y).sum(axis=0),
+        lambda x, y: x * y[:1] + x[:, :1],
+        lambda x, y: np.maximum(x, 0) / np.sqrt(np.abs(y)) - np.minimum(x, y),
+    ],
+)
+def test_what_is_computed_element_by_element_is_in_loops(f):
+    x, y = np.random.default_rng(0).normal(size=(2, 40, 30))
+    compiled = tn.compile(f, "numba")
+    np.testing.assert_allclose(compiled(x, y).data, f(tn.tensor(x), tn.tensor(y)).data, rtol=1e-12)
+    assert "loops(" in compiled.programs[0].text
+    calls = [line.split("(")[0].strip() for line in compiled.programs[0].text.splitlines()[1:-1]]
+    assert not {"greater", "less", "where", "logical_and", "logical_or", "subtract", "multiply"} & set(calls)

@@ -31,6 +31,7 @@ PROGRAMS = {
     "extrema": (lambda x: (x.max(axis=1, keepdims=True), x.min(), x.max(axis=(0, 1)), x.min(axis=-1)), (X,)),
     "extrema with a start": (lambda x: np.max(x, axis=0, initial=0.5) * 2, (X,)),
     "where with numbers as conditions": (lambda k, x, y: np.where(k % 2, x, y) * 1.0, (COUNTS, X, Y)),
+    "where of bools": (lambda x, y: np.where(np.logical_not(x > 0), y > x, x > 1), (X, Y)),
     "where in place": (lambda x, y: np.where(x > 0, x * 2, y * 3) + np.where(y > 0, 0.5, y + x), (X, Y)),
     "concatenate": (lambda x, y: np.concatenate([x, y], axis=1) * 2, (X, Y)),
     "concatenate to a dtype": (lambda x, y: np.concatenate([x, y], dtype=np.float32), (X, Y)),

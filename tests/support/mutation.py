@@ -84,14 +84,16 @@ def equivalents() -> dict[tuple[str, ...], str]:
     return {(row["file"], row["function"], row["before"], row["after"]): row["reason"] for row in table}
 
 
-def tiers(file: str) -> list[list[str]]:
+def tiers(file: str, root: Path = ROOT) -> list[list[str]]:
     """Return the files of tests to try with mutants of a file, the nearest first."""
     path = Path(file)
     everything = [
-        p for p in sorted((ROOT / "tests").rglob("test_*.py")) if p.parts[-2] not in ("oracle", "benchmarks")
+        p for p in sorted((root / "tests").rglob("test_*.py")) if p.parts[-2] not in ("oracle", "benchmarks")
     ]
-    everything += [p for p in sorted(PACKAGE.rglob("*.py")) if ">>> " in p.read_text(encoding="utf-8")]
-    names = [p.relative_to(ROOT).as_posix() for p in everything]
+    everything += [
+        p for p in sorted((root / "tinygrad_nn").rglob("*.py")) if ">>> " in p.read_text(encoding="utf-8")
+    ]
+    names = [p.relative_to(root).as_posix() for p in everything]
     mirror = {f"tests/{path.parent}/test_{path.stem}.py", f"tests/test_{path.stem}.py", f"tinygrad_nn/{file}"}
     room = f"tests/{path.parent}/" if len(path.parts) > 1 else "tests/test_"
     steps = [
@@ -225,7 +227,7 @@ class Copy:
         """Return what noticed a mutant; "" if nothing did."""
         path = self._folder / "tinygrad_nn" / mutant.file
         source = path.read_bytes()
-        for k, tier in enumerate(tiers(mutant.file)):
+        for k, tier in enumerate(tiers(mutant.file, self._folder)):
             reach.prepare(tier, mutant.file, self)
             chosen: dict[str, float] = {}
             for tests in tier:
@@ -258,7 +260,7 @@ class Copy:
         if code == 0:
             return ""
         found = re.search(r"^(?:FAILED|ERROR) (\S+)", text, re.MULTILINE)
-        return found.group(1) if found else f"exit code {code}: {text.strip()[-100:]}"
+        return found.group(1) if found else f"exit code {code}: {' '.join(text.split())[-100:]}"
 
 
 def run(chosen: list[Mutant], jobs: int) -> list[Mutant]:

@@ -26,6 +26,18 @@ LOGIC = {ast.And: ast.Or, ast.Or: ast.And}
 TEXTS = {"warn", "cast", "TypeVar"}
 """Calls whose arguments are texts or types."""
 
+SYMMETRIC = {
+    "add",
+    "multiply",
+    "maximum",
+    "minimum",
+    "logical_and",
+    "logical_or",
+    "may_share_memory",
+    "array_equal",
+}
+"""Calls whose operands may come in either order."""
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -36,7 +48,7 @@ class Mutant:
     Attributes:
         file: its path below the package.
         function: the qualified name of the function or class around it; "" at the top of the file.
-        before: the statement as it is, without what is indented below it.
+        before: the statement as it is, without what is indented below it; of a table the row.
         after: the statement as it becomes.
         which: which one, of equal changes of equal statements in one function.
         span: where the text that is replaced begins and ends.
@@ -93,6 +105,7 @@ class _Places(ast.NodeVisitor):
         self._source = source
         self._names: list[str] = []
         self._statement: ast.stmt | None = None
+        self._row: tuple[int, int] | None = None
         self.visit(ast.parse(source))
 
     # Where a change is, and what it makes of the statement around it.
@@ -104,7 +117,9 @@ class _Places(ast.NodeVisitor):
         )
 
     def _head(self) -> tuple[int, int]:
-        """Return where the statement begins and ends, without what is indented below it."""
+        """Return where the statement begins and ends, without what is indented below it; of a table the row."""
+        if self._row is not None:
+            return self._row
         start, end = self._span(self._statement)
         body = getattr(self._statement, "body", None)
         if body:
@@ -287,6 +302,14 @@ class _Places(ast.NodeVisitor):
             self._replace(node, node.operand)
         self.generic_visit(node)
 
+    def visit_Dict(self, node: ast.Dict) -> None:
+        outer = self._row
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is not None and node.lineno != node.end_lineno:
+                self._row = self._span(key)[0], self._span(value)[1]
+            self.visit(value)
+            self._row = outer
+
     def visit_Constant(self, node: ast.Constant) -> None:
         match node.value:
             case bool(value):
@@ -311,6 +334,7 @@ class _Places(ast.NodeVisitor):
             return
         first = node.args[:2]
         plain = len(first) == 2 and not any(isinstance(x, ast.Starred) for x in first)
+        plain = plain and name not in SYMMETRIC
         if plain and ast.dump(first[0]) != ast.dump(first[1]):
             self._replace(node, ast.Call(node.func, [*first[::-1], *node.args[2:]], node.keywords))
         if name == "copy" and not node.args and isinstance(node.func, ast.Attribute):
