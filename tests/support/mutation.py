@@ -155,7 +155,7 @@ class Reach:
         contexts = {context for line in range(first, last + 1) for context in lines.get(line, ())}
         # What runs when the module is imported runs before all tests.
         if contexts == {""}:
-            contexts = {context for found in lines.values() for context in found}
+            return self.times(mutant, tests, copy)
         names = {context.split("|")[0] for context in contexts}
         return {name: times[name] for name in names if times.get(name, LONGEST) < LONGEST}
 

@@ -128,11 +128,12 @@ class _Places(ast.NodeVisitor):
             start = self._span(decorators[0])[0] - 1 if decorators else start
         return start, end
 
-    def _lines(self, end: int) -> tuple[int, int]:
-        # The head of a function runs when it is defined: who calls the function has to notice.
-        if isinstance(self._statement, Function | ast.ClassDef):
+    def _lines(self, start: int, end: int) -> tuple[int, int]:
+        # Defaults are set when a function is defined: who calls it has to notice.
+        if isinstance(self._statement, Function) and start >= self._span(self._statement)[0]:
             return self._statement.body[0].lineno, self._statement.end_lineno
-        return self._statement.lineno, end
+        decorators = getattr(self._statement, "decorator_list", None)
+        return (decorators[0] if decorators else self._statement).lineno, end
 
     def _add(self, span: tuple[int, int], text: str, end: int) -> None:
         start, stop = self._head()
@@ -140,7 +141,7 @@ class _Places(ast.NodeVisitor):
         text += "\n" * (self._source[slice(*span)].count(b"\n") - text.count("\n"))
         changed = whole[: span[0] - start] + text.encode() + whole[span[1] - start :]
         shown = tuple(" ".join(part.decode().split()).removesuffix(":") for part in (whole, changed))
-        self.found.append((shown, ".".join(self._names), span, text, self._lines(end)))
+        self.found.append((shown, ".".join(self._names), span, text, self._lines(span[0], end)))
 
     def _replace(self, node: ast.expr, *others: ast.expr) -> None:
         for other in others:
