@@ -166,10 +166,35 @@ def test_computed_labels_are_checked_on_every_replay(backend):
     assert compiled(X - X).item() == pytest.approx(np.log(6))
 
 
-def test_no_rows_have_no_loss():
-    compiled = tn.compile(lambda x, k: nn.losses.cross_entropy(x, k, reduction="sum"), "numpy")
-    for _ in range(2):
-        assert compiled(X[:0], LABELS[:0]).item() == 0
+@pytest.mark.parametrize(("reduction", "expected"), [("sum", 0), ("mean", np.nan), ("none", [])])
+@pytest.mark.parametrize("loss", [nn.losses.cross_entropy, nn.losses.nll])
+def test_no_rows_have_no_loss(loss, reduction, expected, backend):
+    compiled = tn.compile(lambda x, k: loss(x, k, reduction=reduction), backend)
+    with np.errstate(invalid="ignore"):
+        for _ in range(2):
+            np.testing.assert_array_equal(compiled(X[:0], LABELS[:0]).data, expected)
+
+
+@pytest.mark.parametrize(
+    "same_again",
+    [
+        lambda x: x * 1,
+        lambda x: 1 * x,
+        lambda x: x / 1.0,
+        lambda x: x**1,
+        lambda x: +x,
+        lambda x: x.reshape(4, 6),
+        lambda x: np.broadcast_to(x, (4, 6)),
+        lambda x: np.squeeze(x),
+    ],
+)
+def test_nothing_is_computed_where_an_operand_is_the_result(same_again):
+    compiled = tn.compile(lambda x: same_again(x) + 2, "numpy")
+    np.testing.assert_array_equal(compiled(X).data, X + 2)
+    assert [line.split("(")[0].strip() for line in compiled.programs[0].text.splitlines()[1:]] == [
+        "add",
+        "return",
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:Mean of empty slice")
