@@ -314,6 +314,63 @@ def test_results_are_fresh_arrays(backend):
     assert not np.shares_memory(same.data, x)
 
 
+def test_results_come_as_what_the_step_returns(backend):
+    w = vector(1.0, 2.0)
+
+    def step(x):
+        (w * x).sum().backward()
+        gradient, w.grad = w.grad, None
+        return {"tensor": x * 2, "pair": (x + 1, gradient), "number": 3}
+
+    compiled = tn.compile(step, backend)
+    for x in (np.ones(2, np.float32), np.zeros(2, np.float32)):
+        result = compiled(x)
+        assert type(result["tensor"]) is type(result["pair"][0]) is tn.Tensor
+        assert type(result["pair"][1]) is np.ndarray
+        assert result["number"] == 3
+        assert not result["tensor"].requires_grad
+        np.testing.assert_array_equal(result["pair"][1], x)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.tanh(np.exp(x) + 1) * 2,
+        lambda x: np.minimum(x, x * 2),
+        lambda x: np.minimum(x * 2, x),
+        lambda x: np.maximum(x, x * 2),
+        lambda x: np.where(x > 0, x * 2, x) - 1,
+        lambda x: tn.softmax(tn.relu(tn.sigmoid(x * 2))),
+        lambda x: 1 / (3 - x),
+    ],
+)
+def test_results_take_over_the_memory_of_operands_that_nobody_needs_any_more(f):
+    x = np.random.default_rng(0).normal(size=(50, 40))
+    compiled = tn.compile(f, "numpy")
+    np.testing.assert_allclose(compiled(x).data, f(tn.tensor(x)).data, rtol=1e-12)
+    # A condition takes a byte for each number.
+    assert x.nbytes <= compiled.programs[0].nbytes < 1.5 * x.nbytes
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"weight_decay": 0.1}, {"momentum": 0.5}, {"momentum": 0.5, "nesterov": True, "weight_decay": 0.1}],
+    ids=str,
+)
+def test_each_setting_of_sgd_is_replayed(options, backend):
+    def make():
+        model = network()
+        optimizer = tn.optim.SGD(model.parameters(), lr=0.1, **options)
+        return model, optimizer, training_step(model, optimizer)
+
+    eager, compiled = pair(make, backend)
+    for k in range(3):
+        data = problem(seed=k)
+        eager[2](*data)
+        compiled[2](*data)
+    assert_twins(eager[0], compiled[0])
+
+
 def test_nothing_is_written_over_while_a_part_of_it_is_read(backend):
     def centred(x):
         y = x * 2

@@ -115,10 +115,9 @@ def test_what_loops_compute_on_the_way_needs_no_memory():
     "f",
     [
         lambda x, y: np.where(x > y, x * 2, y),
-        lambda x, y: np.where((x >= y) & (y < 0.5), 1.0, x),
-        lambda x, y: np.where((x == y) | (x != 1.0), x, y + 1),
-        lambda x, y: (x * y).sum(axis=0),
-        lambda x, y: x * y[:1] + x[:, :1],
+        lambda x, y: np.where(x >= y, 1.0, x),
+        lambda x, y: np.where(np.logical_or(x < y, x != 1.0), x, y + 1),
+        lambda x, y: np.where(np.logical_and(x == y, x <= 1.0), x, y + 1),
         lambda x, y: np.maximum(x, 0) / np.sqrt(np.abs(y)) - np.minimum(x, y),
     ],
 )
@@ -126,6 +125,6 @@ def test_what_is_computed_element_by_element_is_in_loops(f):
     x, y = np.random.default_rng(0).normal(size=(2, 40, 30))
     compiled = tn.compile(f, "numba")
     np.testing.assert_allclose(compiled(x, y).data, f(tn.tensor(x), tn.tensor(y)).data, rtol=1e-12)
-    assert "loops(" in compiled.programs[0].text
     calls = [line.split("(")[0].strip() for line in compiled.programs[0].text.splitlines()[1:-1]]
-    assert not {"greater", "less", "where", "logical_and", "logical_or", "subtract", "multiply"} & set(calls)
+    assert [call for call in calls if not call.startswith("loops")] == []
+    assert calls

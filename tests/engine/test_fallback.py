@@ -55,3 +55,10 @@ def test_a_function_without_a_rule_is_named_as_code_calls_it():
     ):
         with pytest.raises(NoGradientRule, match=text):
             call(t, 0) if call.__name__ == "at" else call(t)
+
+
+def test_a_ufunc_without_rule_is_called_by_its_name_and_runs_without_gradient():
+    t = tn.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(NoGradientRule, match=r"^np\.nextafter has no derivative rule"):
+        np.nextafter(t, 3.0)
+    assert np.nextafter(t.detach(), np.float32(3)).tolist() == np.nextafter(t.data, np.float32(3)).tolist()

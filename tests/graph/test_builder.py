@@ -80,6 +80,19 @@ def test_plain_operands_of_an_op_that_failed_are_constants_of_its_graph(other):
     assert (left.kind, right.kind, right.shape) == ("op", "constant", (3, 2))
 
 
+def test_a_constant_that_is_used_twice_is_one_value_and_a_leaf_is_what_it_is_now():
+    w = tn.tensor([1.0, 2.0], requires_grad=True)
+    c = np.array([3.0, 4.0], np.float32)
+    y = w * c - c
+    assert [v.kind for v in captured(y).graph.values].count("constant") == 1
+    w.requires_grad = False
+    graph = captured(y).graph
+    assert (graph.inputs, [v.kind for v in graph.values].count("constant")) == ((), 2)
+    w.name = "w"
+    graph = captured(y).graph
+    assert [graph.values[k].name for k in graph.inputs] == ["w"]
+
+
 def test_two_models_with_the_same_names_are_told_apart():
     class Decoder(nn.Sequential):
         pass

@@ -42,3 +42,9 @@ def test_quantiles_keep_float32_and_refuse_shares_outside_of_0_to_1():
 def test_shares_in_a_list_are_as_exact_as_shares_alone():
     x = tn.tensor(np.arange(11.0, dtype=np.float32))
     assert np.quantile(x, [0.3]).tolist() == [np.quantile(x, 0.3).item()] == [3]
+
+
+def test_a_list_of_shares_keeps_its_digits_beside_narrow_numbers():
+    steep = tn.tensor((np.arange(100_001) > 35_000).astype(np.float32))
+    np.testing.assert_allclose(np.quantile(steep, [0.350004, 0.350006]).data, [0.4, 0.6], rtol=1e-5)
+    np.testing.assert_allclose(np.percentile(steep, [35.0004, 35.0006]).data, [0.4, 0.6], rtol=1e-5)

@@ -64,3 +64,11 @@ def test_numbers_too_small_for_four_decimals_get_an_exponent():
 def test_progress_can_be_switched_off(capfd):
     assert len(shown(False)) == 10
     assert capfd.readouterr() == ("", "")
+
+
+def test_true_is_standard_output(capsys):
+    shown(True, epochs=2)
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["epoch", "1/2"],
+        ["epoch", "2/2"],
+    ]
