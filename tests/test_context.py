@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import threading
 
 import numpy as np
@@ -125,6 +126,34 @@ def test_blocks_that_are_left_in_another_order_restore_recording(w):
     a.__exit__()
     assert not (w * 1).requires_grad
     c.__exit__()
+    assert (w * 1).requires_grad
+
+
+@pytest.mark.parametrize("first", [tn.no_grad, tn.enable_grad])
+@pytest.mark.parametrize("order", [*itertools.permutations(range(4))], ids=str)
+def test_what_holds_is_what_the_innermost_open_block_says_in_whatever_order_blocks_are_left(w, first, order):
+    kinds = [first, *[kind for kind in (tn.no_grad, tn.enable_grad) if kind is not first]] * 2
+    blocks = [kind() for kind in kinds]
+    for block in blocks:
+        block.__enter__()
+    opened = list(range(4))
+    for k in order:
+        blocks[k].__exit__()
+        opened.remove(k)
+        assert (w * 1).requires_grad == (not opened or kinds[opened[-1]] is tn.enable_grad)
+
+
+def test_one_block_that_is_entered_twice_is_left_from_the_inside(w):
+    off, on = tn.no_grad(), tn.enable_grad()
+    off.__enter__()
+    on.__enter__()
+    off.__enter__()
+    assert not (w * 1).requires_grad
+    off.__exit__()
+    assert (w * 1).requires_grad
+    off.__exit__()
+    assert (w * 1).requires_grad
+    on.__exit__()
     assert (w * 1).requires_grad
 
 

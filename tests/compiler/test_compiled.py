@@ -256,6 +256,55 @@ def test_a_pure_function_and_its_derivatives_are_replayed(backend):
     assert len(both.programs) == 1
 
 
+def test_keyword_arguments_are_given_anew_in_whatever_order_and_nested(backend):
+    def step(x, *, scale, shift=0.0, more=None):
+        y = x * scale + shift
+        return y if more is None else y + more["pair"][0] - more["pair"][1]
+
+    compiled = tn.compile(step, backend)
+    for k in range(1, 4):
+        x, scale, shift = np.arange(3.0) * k, np.full(3, 2.0 * k), tn.tensor(np.full(3, 0.5 * k))
+        more = {"pair": (x * 10, tn.tensor(x))}
+        np.testing.assert_array_equal(compiled(x=x, scale=scale).data, x * scale)
+        np.testing.assert_array_equal(compiled(x, scale=scale, shift=shift).data, x * scale + shift.data)
+        np.testing.assert_array_equal(compiled(x, shift=shift, scale=scale).data, x * scale + shift.data)
+        np.testing.assert_array_equal(compiled(scale=scale, x=x, more=more).data, x * scale + 9 * x)
+        # Numbers are what they are, and belong to what is captured.
+        np.testing.assert_array_equal(compiled(x, scale=2, shift=3.0).data, x * 2 + 3)
+    assert len(compiled.programs) == 5
+    np.testing.assert_array_equal(compiled(x, scale=4, shift=3.0).data, x * 4 + 3)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        lambda x: np.repeat(np.repeat(x, 2, axis=0), 3, axis=1)[::2, ::3],
+        np.asfortranarray,
+        lambda x: x[::-1, ::-1].copy()[::-1, ::-1],
+        lambda x: x.astype(x.dtype.newbyteorder()),
+        lambda x: np.asfortranarray(x).astype(x.dtype.newbyteorder()),
+    ],
+    ids=["strided", "Fortran", "reversed", "byte-swapped", "both"],
+)
+@pytest.mark.parametrize("make", [lambda x: x, tn.tensor, lambda x: tn.tensor(x.T).T, lambda x: {"in": [x]}])
+def test_arguments_of_any_layout_and_byte_order_are_taken_by_one_program(layout, make, backend):
+    def step(x, scale):
+        x = x["in"][0] if isinstance(x, dict) else x
+        return np.tanh(x) * scale, x.reshape(-1) * 2
+
+    rng = np.random.default_rng(0)
+    compiled = tn.compile(step, backend)
+    for _ in range(2):
+        for given in (lambda x: x, layout):
+            x, scale = rng.normal(size=(4, 6)), rng.normal(size=6)
+            argument = given(x)
+            first, second = compiled(make(argument), scale)
+            np.testing.assert_allclose(first.data, np.tanh(x) * scale, rtol=1e-12)
+            np.testing.assert_array_equal(second.data, x.reshape(-1) * 2)
+            np.testing.assert_array_equal(argument, x)
+    assert len(compiled.programs) == 1
+
+
 def test_results_are_fresh_arrays(backend):
     double = tn.compile(lambda x: (x * 2, x), backend)
     x = np.arange(3.0)
@@ -263,6 +312,63 @@ def test_results_are_fresh_arrays(backend):
     double(np.ones(3))
     np.testing.assert_array_equal(first.data, [0, 2, 4])
     assert not np.shares_memory(same.data, x)
+
+
+def test_results_come_as_what_the_step_returns(backend):
+    w = vector(1.0, 2.0)
+
+    def step(x):
+        (w * x).sum().backward()
+        gradient, w.grad = w.grad, None
+        return {"tensor": x * 2, "pair": (x + 1, gradient), "number": 3}
+
+    compiled = tn.compile(step, backend)
+    for x in (np.ones(2, np.float32), np.zeros(2, np.float32)):
+        result = compiled(x)
+        assert type(result["tensor"]) is type(result["pair"][0]) is tn.Tensor
+        assert type(result["pair"][1]) is np.ndarray
+        assert result["number"] == 3
+        assert not result["tensor"].requires_grad
+        np.testing.assert_array_equal(result["pair"][1], x)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.tanh(np.exp(x) + 1) * 2,
+        lambda x: np.minimum(x, x * 2),
+        lambda x: np.minimum(x * 2, x),
+        lambda x: np.maximum(x, x * 2),
+        lambda x: np.where(x > 0, x * 2, x) - 1,
+        lambda x: tn.softmax(tn.relu(tn.sigmoid(x * 2))),
+        lambda x: 1 / (3 - x),
+    ],
+)
+def test_results_take_over_the_memory_of_operands_that_nobody_needs_any_more(f):
+    x = np.random.default_rng(0).normal(size=(50, 40))
+    compiled = tn.compile(f, "numpy")
+    np.testing.assert_allclose(compiled(x).data, f(tn.tensor(x)).data, rtol=1e-12)
+    # A condition takes a byte for each number.
+    assert x.nbytes <= compiled.programs[0].nbytes < 1.5 * x.nbytes
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"weight_decay": 0.1}, {"momentum": 0.5}, {"momentum": 0.5, "nesterov": True, "weight_decay": 0.1}],
+    ids=str,
+)
+def test_each_setting_of_sgd_is_replayed(options, backend):
+    def make():
+        model = network()
+        optimizer = tn.optim.SGD(model.parameters(), lr=0.1, **options)
+        return model, optimizer, training_step(model, optimizer)
+
+    eager, compiled = pair(make, backend)
+    for k in range(3):
+        data = problem(seed=k)
+        eager[2](*data)
+        compiled[2](*data)
+    assert_twins(eager[0], compiled[0])
 
 
 def test_nothing_is_written_over_while_a_part_of_it_is_read(backend):
@@ -375,6 +481,45 @@ def test_threads_take_turns(backend):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("captured", [False, True], ids=["capturing", "replaying"])
+def test_a_thread_waits_until_the_call_of_another_has_ended(captured, backend):
+    inside, go, others = threading.Event(), threading.Event(), []
+
+    @tn.kernel(None, differentiable=False, method=False)
+    def pause(x):
+        if threading.current_thread().name == "first":
+            inside.set()
+            assert go.wait(60)
+        else:
+            others.append(float(x[0]))
+        return x + 1
+
+    step = tn.compile(lambda x: pause(x) * 2, backend)
+    if captured:
+        step(np.zeros(2))
+    others.clear()
+    results = {}
+
+    def work(name, number):
+        results[name] = step(np.full(2, number)).tolist()
+
+    threads = [
+        threading.Thread(target=work, args=(name, number), name=name)
+        for name, number in (("first", 1.0), ("second", 2.0))
+    ]
+    threads[0].start()
+    assert inside.wait(60)
+    threads[1].start()
+    threads[1].join(0.2)
+    early = list(others)
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert early == []
+    assert results == {"first": [4, 4], "second": [6, 6]}
+    assert len(step.programs) == 1
 
 
 @pytest.mark.parametrize("workload", WORKLOADS[:5], ids=lambda workload: workload.name)

@@ -41,6 +41,7 @@ PROGRAMS = {
     "extrema": (lambda x: (x.max(axis=1, keepdims=True), x.min(), x.max(axis=(0, 1)), x.min(axis=-1)), (X,)),
     "extrema with a start": (lambda x: np.max(x, axis=0, initial=0.5) * 2, (X,)),
     "where with numbers as conditions": (lambda k, x, y: np.where(k % 2, x, y) * 1.0, (COUNTS, X, Y)),
+    "where of bools": (lambda x, y: np.where(np.logical_not(x > 0), y > x, x > 1), (X, Y)),
     "where in place": (lambda x, y: np.where(x > 0, x * 2, y * 3) + np.where(y > 0, 0.5, y + x), (X, Y)),
     "concatenate": (lambda x, y: np.concatenate([x, y], axis=1) * 2, (X, Y)),
     "concatenate to a dtype": (lambda x, y: np.concatenate([x, y], dtype=np.float32), (X, Y)),
@@ -176,10 +177,35 @@ def test_computed_labels_are_checked_on_every_replay(backend):
     assert compiled(X - X).item() == pytest.approx(np.log(6))
 
 
-def test_no_rows_have_no_loss():
-    compiled = tn.compile(lambda x, k: nn.losses.cross_entropy(x, k, reduction="sum"), "numpy")
-    for _ in range(2):
-        assert compiled(X[:0], LABELS[:0]).item() == 0
+@pytest.mark.parametrize(("reduction", "expected"), [("sum", 0), ("mean", np.nan), ("none", [])])
+@pytest.mark.parametrize("loss", [nn.losses.cross_entropy, nn.losses.nll])
+def test_no_rows_have_no_loss(loss, reduction, expected, backend):
+    compiled = tn.compile(lambda x, k: loss(x, k, reduction=reduction), backend)
+    with np.errstate(invalid="ignore"):
+        for _ in range(2):
+            np.testing.assert_array_equal(compiled(X[:0], LABELS[:0]).data, expected)
+
+
+@pytest.mark.parametrize(
+    "same_again",
+    [
+        lambda x: x * 1,
+        lambda x: 1 * x,
+        lambda x: x / 1.0,
+        lambda x: x**1,
+        lambda x: +x,
+        lambda x: x.reshape(4, 6),
+        lambda x: np.broadcast_to(x, (4, 6)),
+        lambda x: np.squeeze(x),
+    ],
+)
+def test_nothing_is_computed_where_an_operand_is_the_result(same_again):
+    compiled = tn.compile(lambda x: same_again(x) + 2, "numpy")
+    np.testing.assert_array_equal(compiled(X).data, X + 2)
+    assert [line.split("(")[0].strip() for line in compiled.programs[0].text.splitlines()[1:]] == [
+        "add",
+        "return",
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:Mean of empty slice")
@@ -243,3 +269,165 @@ def test_the_gradient_of_a_bias_of_many_rows_adds_up_in_a_replay(backend, dtype)
         compiled(np.zeros((rows, 2), dtype))
     expected = rows * float(dtype(0.1)) if dtype is np.float32 else np.float16(rows * 0.1)
     np.testing.assert_allclose(bias.grad, np.full(2, expected), rtol=1e-6 if dtype is np.float32 else 1e-3)
+
+
+# Zero and minus zero, infinities, NaN, and numbers whose squares and quotients are none.
+SPECIAL = np.array([0.0, -0.0, 1.0, -1.5, np.inf, -np.inf, np.nan, 1e308, -5e-324])
+PAIRS = tuple(np.array(a) for a in np.meshgrid(SPECIAL, SPECIAL))
+COTANGENT = np.where(np.arange(81).reshape(9, 9) % 3, 0.5, 0.0)
+
+AT_THE_EDGES = {
+    "x / y": lambda x, y: x / y,
+    "x * y": lambda x, y: x * y,
+    "x - y": lambda x, y: x - y,
+    "square": lambda x, y: x * x,
+    "x ** 2": lambda x, y: x**2 + y**3,
+    "x ** -1": lambda x, y: x**-1 + y**-2,
+    "x ** 0.5": lambda x, y: x**0.5,
+    "x ** y": lambda x, y: x**y,
+    "sqrt": lambda x, y: np.sqrt(x) * y,
+    "exp": lambda x, y: np.exp(x) - np.exp(y),
+    "log": lambda x, y: np.log(x) - y,
+    "tanh": lambda x, y: np.tanh(x) * np.tanh(y),
+    "reciprocal": lambda x, y: np.reciprocal(x) * y,
+    "maximum": lambda x, y: np.maximum(x, y) - np.minimum(x, y),
+    "where": lambda x, y: np.where(x > y, x / y, 0.0) + np.where(np.isfinite(x), 1.0, y),
+    "absolute": lambda x, y: np.abs(x) / np.abs(y),
+    "sigmoid": lambda x, y: tn.sigmoid(x) * tn.softplus(y),
+    "relu": lambda x, y: tn.relu(x) * tn.silu(y),
+    "leaky relu": lambda x, y: tn.leaky_relu(x) + tn.elu(y),
+    "softmax": lambda x, y: tn.softmax(x, axis=1) * tn.log_softmax(y, axis=0),
+    "logsumexp": lambda x, y: tn.logsumexp(x, axis=1, keepdims=True) + tn.logsumexp(y, axis=0),
+    "sums": lambda x, y: x.sum(axis=0) / y.sum(axis=1, keepdims=True),
+    "means": lambda x, y: x - x.mean(axis=1, keepdims=True) + y.max(axis=0),
+    "a constant quotient": lambda x, y: x * (tn.tensor(0.0) / tn.tensor(0.0)) + y / tn.tensor(0.0),
+}
+
+
+def both(names, *with_loops):
+    """Return programs for NumPy, and those that are worth compiled loops, which take a second each, for Numba."""
+    return [*((name, "numpy") for name in names), *((name, "numba") for name in with_loops)]
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    both(AT_THE_EDGES, "x / y", "maximum", "where", "sigmoid", "sums"),
+    indirect=["backend"],
+)
+def test_replays_have_the_infinities_and_nans_of_the_eager_run_and_do_not_warn(name, backend):
+    def values_and_gradients(x, y, g):
+        z, pull = tn.vjp(AT_THE_EDGES[name], x, y)
+        return z, *pull(g)
+
+    compiled = tn.compile(values_and_gradients, backend)
+    with np.errstate(all="ignore"):
+        # The capture runs the step, as it is, under the warnings of its caller.
+        compiled(*PAIRS, COTANGENT)
+        swapped = (*PAIRS[::-1], COTANGENT[::-1])
+        expected = [
+            values_and_gradients(*map(tn.as_tensor, given)) for given in ((*PAIRS, COTANGENT), swapped)
+        ]
+    for given, results in zip(((*PAIRS, COTANGENT), swapped), expected, strict=True):
+        for got, result in zip(compiled(*given), results, strict=True):
+            np.testing.assert_allclose(got.data, result.data, rtol=1e-12)
+    assert len(compiled.programs) == 1
+
+
+OVER_OPERANDS = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: b - a,
+    "tanh": lambda a, b: np.tanh(a),
+    "sin": lambda a, b: np.sin(b),
+    "sigmoid": lambda a, b: tn.sigmoid(a),
+    "relu": lambda a, b: tn.relu(b),
+    "silu": lambda a, b: tn.silu(a),
+    "softplus": lambda a, b: tn.softplus(a),
+    "softmax": lambda a, b: tn.softmax(a),
+    "log-softmax": lambda a, b: tn.log_softmax(b),
+    "maximum": lambda a, b: np.maximum(a, b),
+    "minimum": lambda a, b: np.minimum(b, a),
+    "where": lambda a, b: np.where(a > 0, a, b),
+    "where, the other way": lambda a, b: np.where(a > 0, b, a),
+    "powers": lambda a, b: a**2 + b**3,
+    "power": lambda a, b: (a * a + 1) ** np.tanh(b),
+    "product": lambda a, b: a @ b.T @ a,
+    "transposed": lambda a, b: a.T.reshape(4, 6) + b,
+    "a part": lambda a, b: a - a[0] * b[:, :1],
+    "reversed": lambda a, b: a + a[::-1, ::-1],
+    "concatenate": lambda a, b: np.concatenate([a[:2], b[:2]]),
+    "one-hot": lambda a, b: minus_one_hot(a, LABELS),
+    "sums": lambda a, b: a - a.sum(axis=0) + b.mean(axis=1, keepdims=True),
+    "extrema": lambda a, b: a - a.max(axis=1, keepdims=True) + b.min(),
+    "cumsum": lambda a, b: np.cumsum(a, axis=0),
+    "narrower": lambda a, b: a.astype(np.float32) * b,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"), both(OVER_OPERANDS, "tanh", "where", "a part", "extrema"), indirect=["backend"]
+)
+def test_nothing_is_written_over_an_operand_that_is_needed_later(name, backend):
+    f = OVER_OPERANDS[name]
+
+    def step(x, y):
+        a, b = x * 2, y * 3
+        first = f(a, b)
+        second = f(b, a)
+        # The last use of `a`, of `first` and of `second`; `b` and an argument are results besides.
+        return b, first * second, a + first, f(first, second), x - f(x, y), f(x * 5, y), y * 1
+
+    compiled = tn.compile(step, backend)
+    for x, y in ((X, Y), (Y, X), (again(X), Y)):
+        kept = x.copy(), y.copy()
+        for got, expected in zip(compiled(x, y), step(tn.as_tensor(x), tn.as_tensor(y)), strict=True):
+            np.testing.assert_allclose(got.data, expected.data, rtol=1e-5 if name == "narrower" else 1e-11)
+        np.testing.assert_array_equal((x, y), kept)
+
+
+@pytest.mark.parametrize(
+    "same_again",
+    [lambda w: w * 1, lambda w: 1 * w, lambda w: w / 1, lambda w: +w, lambda w: w.detach() * 1.0],
+)
+def test_a_value_equal_to_a_parameter_stays_when_the_parameter_changes(same_again, backend):
+    def make():
+        w = tn.tensor(S.copy(), requires_grad=True)
+
+        def step(x):
+            with tn.no_grad():
+                before = same_again(w)
+                w.__iadd__(x)
+                between = same_again(w)
+                w.__imul__(x)
+            return before, between, same_again(w)
+
+        return step
+
+    eager, compiled = make(), tn.compile(make(), backend)
+    for x in (S, S + 1, S * 2):
+        for got, expected in zip(compiled(x), eager(tn.as_tensor(x)), strict=True):
+            np.testing.assert_array_equal(got.data, expected.data)
+
+
+def test_each_random_draw_of_a_step_is_drawn_on_each_replay(backend):
+    @tn.kernel(None, differentiable=False, method=False)
+    def shaken(x, *, rng):
+        return x + rng.normal(size=np.shape(x))
+
+    def make(kind):
+        generator = kind(7)
+
+        def step(x):
+            first, second = shaken(x, rng=generator), shaken(x, rng=generator)
+            # Nobody needs this one, and it moves the generator all the same.
+            shaken(x, rng=generator)
+            return first, second, shaken(tn.tensor(2.0), rng=generator) * x
+
+        return step
+
+    for kind in (np.random.default_rng, np.random.RandomState):
+        eager, compiled = make(kind), tn.compile(make(kind), backend)
+        for _ in range(3):
+            got, expected = compiled(np.ones(3)), eager(tn.tensor(np.ones(3)))
+            assert not np.array_equal(got[0].data, got[1].data)
+            for a, b in zip(got, expected, strict=True):
+                np.testing.assert_array_equal(a.data, b.data)

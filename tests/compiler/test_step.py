@@ -239,6 +239,11 @@ def test_a_failed_capture_changes_nothing():
         (lambda t: t.data, "data"),
         (lambda t: t.sum().item(), "item"),
         (lambda t: np.asarray(t), "asarray"),
+        (lambda t: int(t.sum()), r"int\(t\)"),
+        (lambda t: f"{t.sum():.3f}", "formatting"),
+        (lambda t: [5, 6, 7, 8][t.sum().astype(int)], "index"),
+        (lambda t: t.tolist(), "tolist"),
+        (lambda t: 2.0 in t, "in "),
     ],
 )
 def test_reading_a_value_is_refused(read, how):

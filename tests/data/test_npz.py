@@ -109,6 +109,11 @@ def test_objects_and_other_things_are_not_read(tmp_path, bad):
     refused(tmp_path / "bad.npz", r"'bad\.npy': arrays of dtype .* are not read")
 
 
+def test_an_array_may_have_as_many_axes_as_numpy_allows(tmp_path):
+    write_npz(tmp_path / "axes.npz", a=np.full((1,) * 64, 2.5))
+    assert read_npz(tmp_path / "axes.npz")["a"].shape == (1,) * 64
+
+
 @pytest.mark.case("H164")
 def test_a_small_file_cannot_fill_the_memory(tmp_path):
     bomb = tmp_path / "bomb.npz"

@@ -73,6 +73,10 @@ def test_argnums_choose_arguments_from_either_end():
     f = lambda x, y, *, scale=1.0: x * y * scale
     assert tn.grad(f)(2.0, 3.0).item() == 3
     assert tn.grad(f, -1)(2.0, 3.0, scale=10.0).item() == 20
+    # The first argument, counted from the end.
+    assert tn.grad(f, -2)(2.0, 3.0).item() == 3
+    assert [g.item() for g in tn.grad(f, (-2, -1))(2.0, 3.0)] == [3, 2]
+    assert tn.jacobian(f, -2)(2.0, 3.0).item() == 3
     assert [g.item() for g in tn.grad(f, (1, 0))(2.0, 3.0)] == [2, 3]
     (alone,) = tn.grad(f, (0,))(2.0, 3.0)
     assert alone.item() == 3

@@ -83,6 +83,24 @@ def test_a_raw_write_between_forward_and_backward_is_named(make, change, name):
     assert x.grad is None
 
 
+@pytest.mark.parametrize(
+    ("make", "plain"),
+    [
+        (lambda x, i: x[i], np.array([0, 1])),
+        (lambda x, i: x[i, i], np.array([0, 1])),
+        (lambda x, b: np.einsum("ij,jk->ik", x, b), np.ones((2, 2))),
+    ],
+    ids=["index", "indices", "factor"],
+)
+def test_a_write_into_one_of_several_arrays_that_an_op_has_saved_is_named(make, plain):
+    x = tn.tensor(np.ones((2, 2)), requires_grad=True)
+    with tn.debug():
+        loss = make(x, plain).sum()
+        plain[0] = 1 - plain[0]
+        with pytest.raises(StaleValue, match=r"an operand \(2"):
+            loss.backward()
+
+
 def test_a_write_that_no_derivative_needs_is_no_error():
     x = vector(1.0, 2.0)
     with tn.debug():

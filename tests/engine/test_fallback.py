@@ -124,3 +124,10 @@ def test_loops_of_numpy_say_what_to_write_instead():
             NoGradientRule, match=r"np\.stack\(\[t1, t2\]\) instead of np\.array\(\[t1, t2\]\)"
         ):
             np.array(parts)
+
+
+def test_a_ufunc_without_rule_is_called_by_its_name_and_runs_without_gradient():
+    t = tn.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(NoGradientRule, match=r"^np\.nextafter has no derivative rule"):
+        np.nextafter(t, 3.0)
+    assert np.nextafter(t.detach(), np.float32(3)).tolist() == np.nextafter(t.data, np.float32(3)).tolist()

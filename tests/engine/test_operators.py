@@ -99,3 +99,38 @@ def test_parts_of_complex_numbers_are_those_of_real_ones():
     assert t.imag.tolist() == [0, 0]
     assert np.angle(t, deg=True).tolist() == [0, 180]
     assert np.real(tn.tensor([True])).tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    "lengths", [(6,), (2, 3), ((3, 2),), ([3, 2],), (np.int64(6),), (np.int64(3), -1), (-1, 1, 6)]
+)
+def test_shapes_are_given_one_by_one_or_in_one_sequence(lengths):
+    t = tn.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    np.testing.assert_array_equal(t.reshape(*lengths).data, t.data.reshape(*lengths))
+
+
+@pytest.mark.parametrize(
+    "axes", [(), (None,), (1, 0, 2), ((2, 0, 1),), ([0, 2, 1],), (np.int64(2), 1, 0), (-1, 0, 1)]
+)
+def test_axes_are_given_one_by_one_in_one_sequence_or_not_at_all(axes):
+    t = tn.tensor(np.arange(24.0).reshape(2, 3, 4), requires_grad=True)
+    np.testing.assert_array_equal(t.transpose(*axes).data, t.data.transpose(*axes))
+
+
+def test_an_order_of_elements_is_taken():
+    t = tn.tensor(np.arange(6.0).reshape(2, 3))
+    np.testing.assert_array_equal(t.reshape(3, 2, order="F").data, t.data.reshape(3, 2, order="F"))
+
+
+def test_an_op_that_is_declared_anew_has_the_new_method_and_takes_no_name_that_a_tensor_has():
+    tn.op(lambda x: x * 2, lambda g: g * 2, name="scaled_up")
+    assert tn.tensor([1.0]).scaled_up().tolist() == [2]
+    tn.op(lambda x: x * 3, lambda g: g * 3, name="scaled_up")
+    assert tn.tensor([1.0]).scaled_up().tolist() == [3]
+    tn.op(lambda x: x * 4, lambda g: g * 4, name="hidden", method=False)
+    assert not hasattr(tn.tensor([1.0]), "hidden")
+    tn.op(lambda x: x * 4, lambda g: g * 4, name="detach")
+    tn.op(lambda x: x * 4, lambda g: g * 4, name="flatten")
+    t = tn.tensor([[1.0]], requires_grad=True)
+    assert t.detach().tolist() == [[1]]
+    assert t.flatten().tolist() == [1]

@@ -66,6 +66,14 @@ def test_repr_says_what_it_is(tensor, text):
     assert text in repr(tensor)
 
 
+def test_repr_has_all_values_of_up_to_a_hundred_elements_and_says_the_shape_of_more():
+    assert "..." not in repr(tn.tensor(np.zeros((10, 10))))
+    assert "shape" not in repr(tn.tensor(np.zeros((10, 10))))
+    assert "shape=(101,)" in repr(tn.tensor(np.zeros(101)))
+    assert "dtype" not in repr(tn.tensor(np.zeros(2, np.float32)))
+    assert repr(tn.tensor(np.zeros(2, np.int32))).endswith("dtype=int32)")
+
+
 @pytest.mark.parametrize(
     ("wrong", "error"),
     [

@@ -68,6 +68,31 @@ def test_an_error_has_the_graph_up_to_the_op_that_failed():
         from_error(ValueError("other"))
 
 
+@pytest.mark.parametrize(
+    "other", [np.ones((3, 2)), np.ones((3, 2), np.float32).astype(">f4"), [[1.0, 2.0]] * 3]
+)
+def test_plain_operands_of_an_op_that_failed_are_constants_of_its_graph(other):
+    w = tn.tensor(np.ones((3, 3)), requires_grad=True, name="w")
+    with pytest.raises(tn.errors.ShapeError) as caught:
+        np.add(w * 2, other)
+    graph = from_error(caught.value).check()
+    left, right = (graph.values[k] for k in graph.values[-1].operands)
+    assert (left.kind, right.kind, right.shape) == ("op", "constant", (3, 2))
+
+
+def test_a_constant_that_is_used_twice_is_one_value_and_a_leaf_is_what_it_is_now():
+    w = tn.tensor([1.0, 2.0], requires_grad=True)
+    c = np.array([3.0, 4.0], np.float32)
+    y = w * c - c
+    assert [v.kind for v in captured(y).graph.values].count("constant") == 1
+    w.requires_grad = False
+    graph = captured(y).graph
+    assert (graph.inputs, [v.kind for v in graph.values].count("constant")) == ((), 2)
+    w.name = "w"
+    graph = captured(y).graph
+    assert [graph.values[k].name for k in graph.inputs] == ["w"]
+
+
 def test_two_models_with_the_same_names_are_told_apart():
     class Decoder(nn.Sequential):
         pass

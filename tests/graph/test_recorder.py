@@ -59,6 +59,16 @@ def test_a_copy_of_a_parameter_keeps_the_value_that_it_had():
     np.testing.assert_array_equal(w.data, [1, 2])
 
 
+def test_a_copy_of_a_parameter_reads_the_parameter_and_one_of_data_a_constant():
+    w = tn.tensor([1.0, 2.0], requires_grad=True, name="w")
+    graph, _ = trace(lambda: (tn.tensor(w) * tn.tensor(X[0, :2]), tn.tensor(w)))
+    kinds = [(graph.values[call.operands[0]].kind, graph.values[call.operands[0]].name) for call in graph.ops]
+    assert kinds[:1] == [("parameter", "w")]
+    assert [v.kind for v in graph.values].count("parameter") == 1
+    w.data[:] = 5
+    assert graph.evaluate()[graph.outputs[-1]].tolist() == [5, 5]
+
+
 def test_a_captured_gradient_follows_new_inputs():
     model = network()
 
@@ -99,7 +109,15 @@ def test_gradients_that_meet_are_added_in_the_graph():
 
 
 @pytest.mark.parametrize(
-    "read", [lambda t: t.data, lambda t: t.sum().item(), lambda t: float(t.sum()), np.asarray]
+    "read",
+    [
+        lambda t: t.data,
+        lambda t: t.sum().item(),
+        lambda t: float(t.sum()),
+        lambda t: int(t.sum()),
+        lambda t: float(f"{t.sum():.3f}"),
+        np.asarray,
+    ],
 )
 def test_reading_a_value_during_capture_is_refused(read):
     with pytest.raises(CaptureError, match="baked"):

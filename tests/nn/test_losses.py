@@ -164,6 +164,21 @@ def test_kl_divergence_is_cross_entropy_without_the_entropy():
     check(lambda x: losses.kl_divergence(x, p), [logits], value, (softmax - p) / 2, rtol=1e-10)
 
 
+@pytest.mark.parametrize("loss", [losses.kl_divergence, losses.cross_entropy])
+def test_a_class_that_is_ruled_out_and_never_occurs_costs_nothing(loss):
+    logits = tn.tensor(np.array([[0.5, -np.inf, 1.0], [0.0, 0.0, -np.inf]]), requires_grad=True)
+    p = np.array([[0.25, 0.0, 0.75], [1.0, 0.0, 0.0]])
+    few = [logits.data[:1, [0, 2]], logits.data[1:, :2]]
+    expected = np.mean([loss(x, q).item() for x, q in zip(few, (p[:1, [0, 2]], p[1:, :2]), strict=True)])
+    # NumPy warns of the product of 0 and infinity that is left out.
+    with np.errstate(invalid="ignore"):
+        value = loss(logits, p)
+        value.backward()
+    np.testing.assert_allclose(value.item(), expected, rtol=1e-12)
+    np.testing.assert_array_equal(logits.grad[[0, 1], [1, 2]], 0)
+    assert np.isfinite(logits.grad).all()
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_losses_reduce_the_same_way(reduction):
     rng = np.random.default_rng(2)

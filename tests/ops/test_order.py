@@ -97,3 +97,9 @@ def test_a_share_that_is_a_tensor_has_the_slope_between_its_neighbours():
 def test_a_method_that_does_not_exist_is_refused_with_those_that_do():
     with pytest.raises(SettingError, match=r"quantile: there is no method='cubic'\n  hint   linear, hazen"):
         np.quantile(tn.tensor([1.0, 2.0]), 0.5, method="cubic")
+
+
+def test_a_list_of_shares_keeps_its_digits_beside_narrow_numbers():
+    steep = tn.tensor((np.arange(100_001) > 35_000).astype(np.float32))
+    np.testing.assert_allclose(np.quantile(steep, [0.350004, 0.350006]).data, [0.4, 0.6], rtol=1e-5)
+    np.testing.assert_allclose(np.percentile(steep, [35.0004, 35.0006]).data, [0.4, 0.6], rtol=1e-5)

@@ -228,6 +228,25 @@ def test_a_kernel_without_its_rules_is_refused_where_it_is_declared():
         tn.kernel()
 
 
+def test_a_residual_is_computed_from_its_definition_only_where_the_rule_that_runs_asks_for_it():
+    computed = []
+
+    def definition(b):
+        computed.append(b)
+        return np.exp(b)
+
+    scaled = tn.kernel(
+        lambda g, e: g * e, lambda g, y: g * y, residuals={"e": definition}, name="scaled_by_exp"
+    )(lambda a, b: (a * np.exp(b), np.exp(b)))
+    a, b = (tn.tensor(np.array([x]), requires_grad=True) for x in (2.0, 0.5))
+    for wanted, slope, times in ((b, 2 * np.exp(0.5), 0), (a, np.exp(0.5), 1)):
+        computed.clear()
+        plain = [x if x is wanted else x.data for x in (a, b)]
+        (gradient,) = tn.gradients(scaled(*plain).sum(), [wanted], create_graph=True)
+        np.testing.assert_allclose(gradient.data, slope)
+        assert len(computed) == times
+
+
 @pytest.mark.parametrize("returned", [lambda s: s, lambda s: (s,), lambda s: (s, s, s)])
 def test_a_kernel_with_residuals_returns_them_too(returned):
     forgot = tn.kernel(lambda g, s: g * s, residuals={"s": tn.sigmoid}, name="forgot")(

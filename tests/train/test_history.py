@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.training import shown
 from tinygrad_nn.train import History
+from tinygrad_nn.train.history import number
 
 
 def test_a_history_gives_columns_the_best_epoch_and_a_table():
@@ -38,3 +39,21 @@ def test_an_empty_history_says_so():
     assert history.to_csv() == "epoch\n"
     with pytest.raises(ValueError, match="holds no number"):
         History({"loss": [float("nan")]}).best("loss")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1e-3, "0.0010"),
+        (9.994e-4, "9.994e-04"),
+        (999999.5, "999999.5000"),
+        (1e6, "1.000e+06"),
+        (-1e6, "-1.000e+06"),
+        (-0.5, "-0.5000"),
+        (float("inf"), "inf"),
+        (float("-inf"), "-inf"),
+        (0, "0.0000"),
+    ],
+)
+def test_a_number_has_four_decimals_or_an_exponent_where_these_would_not_show_it(value, text):
+    assert number(value) == text

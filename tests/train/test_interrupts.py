@@ -11,7 +11,7 @@ from tests.support.training import Terminal, X, Y, shown
 from tinygrad_nn import nn, optim
 from tinygrad_nn.data import batches
 from tinygrad_nn.nn.losses import cross_entropy
-from tinygrad_nn.train import fit
+from tinygrad_nn.train import Callback, fit
 
 
 @pytest.fixture(autouse=True)
@@ -101,3 +101,19 @@ def test_a_program_with_its_own_handler_keeps_it():
         signal.signal(signal.SIGINT, before)
     assert pressed == [True, True]
     assert len(history) == 2
+
+
+def test_ctrl_c_before_the_first_step_returns_an_empty_history():
+    class Pressed(Callback):
+        interrupted = 0
+
+        def on_start(self, run):
+            raise KeyboardInterrupt
+
+        def on_interrupt(self, run):
+            self.interrupted += 1
+
+    callback = Pressed()
+    history = shown(False, callbacks=[callback])
+    assert (len(history), history.stopped) == (0, "interrupted after batch 0 of epoch 1")
+    assert callback.interrupted == 1

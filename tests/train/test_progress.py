@@ -104,3 +104,11 @@ def test_what_is_no_stream_is_refused_before_training(progress):
     with pytest.raises(ArgumentError, match="fit: progress is True, False or a stream to write to, got"):
         shown(progress, callbacks=[seen.append])
     assert seen == []
+
+
+def test_true_is_standard_output(capsys):
+    shown(True, epochs=2)
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["epoch", "1/2"],
+        ["epoch", "2/2"],
+    ]
