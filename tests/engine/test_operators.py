@@ -123,10 +123,9 @@ def test_an_order_of_elements_is_taken():
 
 
 def test_an_op_that_is_declared_anew_has_the_new_method_and_takes_no_name_that_a_tensor_has():
-    tn.op(lambda x: x * 2, lambda g: g * 2, name="scaled_up")
-    assert tn.tensor([1.0]).scaled_up().tolist() == [2]
-    tn.op(lambda x: x * 3, lambda g: g * 3, name="scaled_up")
-    assert tn.tensor([1.0]).scaled_up().tolist() == [3]
+    for factor in (2, 3):
+        tn.op(lambda x, factor=factor: x * factor, lambda g: g, name="scaled_up")
+        assert tn.tensor([1.0]).scaled_up().tolist() == [factor]
     tn.op(lambda x: x * 4, lambda g: g * 4, name="hidden", method=False)
     assert not hasattr(tn.tensor([1.0]), "hidden")
     tn.op(lambda x: x * 4, lambda g: g * 4, name="detach")

@@ -85,12 +85,13 @@ def test_a_constant_that_is_used_twice_is_one_value_and_a_leaf_is_what_it_is_now
     c = np.array([3.0, 4.0], np.float32)
     y = w * c - c
     assert [v.kind for v in captured(y).graph.values].count("constant") == 1
+    # Frozen, it stays a parameter.
     w.requires_grad = False
     graph = captured(y).graph
-    assert (graph.inputs, [v.kind for v in graph.values].count("constant")) == ((), 2)
+    assert (graph.inputs, [v.kind for v in graph.values].count("parameter")) == ((), 1)
     w.name = "w"
     graph = captured(y).graph
-    assert [graph.values[k].name for k in graph.inputs] == ["w"]
+    assert [value.name for value in graph.values if value.kind == "parameter"] == ["w"]
 
 
 def test_two_models_with_the_same_names_are_told_apart():

@@ -61,7 +61,7 @@ def test_a_copy_of_a_parameter_keeps_the_value_that_it_had():
 
 def test_a_copy_of_a_parameter_reads_the_parameter_and_one_of_data_a_constant():
     w = tn.tensor([1.0, 2.0], requires_grad=True, name="w")
-    graph, _ = trace(lambda: (tn.tensor(w) * tn.tensor(X[0, :2]), tn.tensor(w)))
+    graph, _ = trace(lambda: (w.copy() * tn.tensor(X[0, :2]), w.copy()))
     kinds = [(graph.values[call.operands[0]].kind, graph.values[call.operands[0]].name) for call in graph.ops]
     assert kinds[:1] == [("parameter", "w")]
     assert [v.kind for v in graph.values].count("parameter") == 1

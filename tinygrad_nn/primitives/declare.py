@@ -111,7 +111,7 @@ def op(
     declared_by = sys._getframe(1)
     place = declared_by.f_globals.get("__name__"), declared_by.f_code.co_qualname
     # NumPy's function has the same home wherever its rule is declared, so the place of the declaration counts.
-    register(record, (function, *also), (*place, function))
+    register(record, (function, *also), (*place, *_home(function)))
     return record
 
 

@@ -140,7 +140,9 @@ class Training:
         return loss
 
     def update(self):
-        """Use the gradients."""
+        """Use the gradients, if there are any."""
+        if all(parameter.grad is None for parameter in self.model.parameters()):
+            return
         if self.clip:
             optim.clip_grad_norm(self.model.parameters(), self.clip)
         self.optimizer.step()
