@@ -146,6 +146,8 @@ class Reach:
 
     def tests(self, mutant: Mutant, tests: str, copy: "Copy") -> dict[str, float]:
         """Return the tests of a file that reach the lines of a mutant, with the seconds that each takes."""
+        if mutant.on_import:
+            return self.times(mutant, tests, copy)
         times, data = self._measured(tests, mutant.file, copy)
         if not times:
             return {}
@@ -153,9 +155,6 @@ class Reach:
         lines = data.contexts_by_lineno(f"tinygrad_nn/{mutant.file}")
         first, last = mutant.lines
         contexts = {context for line in range(first, last + 1) for context in lines.get(line, ())}
-        # What runs when the module is imported runs before all tests.
-        if contexts == {""}:
-            return self.times(mutant, tests, copy)
         names = {context.split("|")[0] for context in contexts}
         return {name: times[name] for name in names if times.get(name, LONGEST) < LONGEST}
 
