@@ -24,8 +24,7 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from queue import SimpleQueue
-
-from coverage import CoverageData
+from typing import Any
 
 from tests.support.source_mutants import Mutant, mutants
 
@@ -127,8 +126,11 @@ class Reach:
             waiting.remove(tests)
             self._measured(tests, file, copy)
 
-    def _measured(self, tests: str, file: str, copy: "Copy") -> tuple[dict[str, float], CoverageData]:
+    def _measured(self, tests: str, file: str, copy: "Copy") -> tuple[dict[str, float], Any]:
         """Return what was measured when the tests and a file of the package were as they are now."""
+        # Of the extra `dev`: who runs the tests alone may lack it.
+        from coverage import CoverageData
+
         name = hashlib.sha256(tests.encode() + copy.read(tests)).hexdigest()[:20]
         times, data = CACHE / f"{name}.json", CACHE / f"{name}.coverage"
         with self._lock_of(tests):
