@@ -283,3 +283,14 @@ def test_options_that_are_none_or_of_another_form_say_what_to_write(options, com
 def test_a_kernel_has_no_option_of_op():
     with pytest.raises(tn.errors.BadRule, match=r"no option call=\n  hint   a value to save besides"):
         tn.kernel(lambda g: g, call=np.abs)
+
+
+def test_a_function_that_is_made_of_other_ops_may_be_given_a_rule_and_no_other_after_that():
+    cell = "tn.op(np.rot90, lambda g: np.rot90(g, -1) * factor)"
+    for factor in (2.0, 3.0):
+        run(cell, factor=factor)
+        x = tn.tensor(np.ones((2, 3)), requires_grad=True)
+        np.rot90(x).sum().backward()
+        np.testing.assert_array_equal(x.grad, np.full((2, 3), factor))
+    with pytest.raises(BadRule, match="rot90: 'rot90' is registered already"):
+        run(cell, name="another_module", factor=7.0)

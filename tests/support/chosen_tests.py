@@ -8,7 +8,7 @@ import faulthandler
 import importlib
 import json
 import os
-import resource
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -17,15 +17,15 @@ import pytest
 MEMORY = 6 << 30
 """Bytes that a process may have: a mutant may ask for all there are."""
 
-resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, resource.RLIM_INFINITY))
-# pytest takes standard error away while tests run.
-STDERR = os.fdopen(os.dup(2), "w")
-
 CHOSEN = json.loads(Path(os.environ["CHOSEN_TESTS"]).read_text()) if "CHOSEN_TESTS" in os.environ else None
 times, failed = Counter(), set()
 
 
 def pytest_sessionstart():
+    # Windows has none.
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, resource.RLIM_INFINITY))
     # As a whole, before doctests import a file of it.
     importlib.import_module("tinygrad_nn")
 
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     seconds = 20 + 10 * CHOSEN[item.nodeid] if CHOSEN is not None else 600
-    faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)
+    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
     try:
         return (yield)
     finally:

@@ -24,8 +24,7 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from queue import SimpleQueue
-
-from coverage import CoverageData
+from typing import Any
 
 from tests.support.source_mutants import Mutant, mutants
 
@@ -127,8 +126,11 @@ class Reach:
             waiting.remove(tests)
             self._measured(tests, file, copy)
 
-    def _measured(self, tests: str, file: str, copy: "Copy") -> tuple[dict[str, float], CoverageData]:
+    def _measured(self, tests: str, file: str, copy: "Copy") -> tuple[dict[str, float], Any]:
         """Return what was measured when the tests and a file of the package were as they are now."""
+        # Of the extra `dev`: who runs the tests alone may lack it.
+        from coverage import CoverageData
+
         name = hashlib.sha256(tests.encode() + copy.read(tests)).hexdigest()[:20]
         times, data = CACHE / f"{name}.json", CACHE / f"{name}.coverage"
         with self._lock_of(tests):
@@ -146,6 +148,8 @@ class Reach:
 
     def tests(self, mutant: Mutant, tests: str, copy: "Copy") -> dict[str, float]:
         """Return the tests of a file that reach the lines of a mutant, with the seconds that each takes."""
+        if mutant.on_import:
+            return self.times(mutant, tests, copy)
         times, data = self._measured(tests, mutant.file, copy)
         if not times:
             return {}
@@ -153,9 +157,6 @@ class Reach:
         lines = data.contexts_by_lineno(f"tinygrad_nn/{mutant.file}")
         first, last = mutant.lines
         contexts = {context for line in range(first, last + 1) for context in lines.get(line, ())}
-        # What runs when the module is imported runs before all tests.
-        if contexts == {""}:
-            return self.times(mutant, tests, copy)
         names = {context.split("|")[0] for context in contexts}
         return {name: times[name] for name in names if times.get(name, LONGEST) < LONGEST}
 

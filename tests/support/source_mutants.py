@@ -26,16 +26,7 @@ LOGIC = {ast.And: ast.Or, ast.Or: ast.And}
 TEXTS = {"warn", "cast", "TypeVar"}
 """Calls whose arguments are texts or types."""
 
-SYMMETRIC = {
-    "add",
-    "multiply",
-    "maximum",
-    "minimum",
-    "logical_and",
-    "logical_or",
-    "may_share_memory",
-    "array_equal",
-}
+SYMMETRIC = {"add", "multiply", "maximum", "minimum", "logical_and", "logical_or", "may_share_memory", "same"}
 """Calls whose operands may come in either order."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -53,7 +44,8 @@ class Mutant:
         which: which one, of equal changes of equal statements in one function.
         span: where the text that is replaced begins and ends.
         text: what stands there instead.
-        lines: of the statement, up to the end of the change; of a function, where the change is in its head.
+        lines: of the statement, up to the end of the change; of a function, where the change is among its defaults.
+        on_import: whether it runs when the module is imported, before all tests or in whichever comes first.
     """
 
     file: str
@@ -64,6 +56,7 @@ class Mutant:
     span: tuple[int, int]
     text: str
     lines: tuple[int, int]
+    on_import: bool
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -87,9 +80,9 @@ def mutants(file: str, source: bytes) -> list[Mutant]:
     """Return all mutants of a file."""
     seen: Counter[tuple[str, ...]] = Counter()
     found = []
-    for (before, after), function, span, text, lines in _Places(source).found:
+    for (before, after), function, *place in _Places(source).found:
         key = file, function, before, after
-        found.append(Mutant(*key, seen[key], span, text, lines))
+        found.append(Mutant(*key, seen[key], *place))
         seen[key] += 1
     return found
 
@@ -98,12 +91,13 @@ class _Places(ast.NodeVisitor):
     """Walks through a file and collects changes."""
 
     def __init__(self, source: bytes) -> None:
-        self.found: list[tuple[tuple[str, str], str, tuple[int, int], str, tuple[int, int]]] = []
+        self.found: list[tuple[tuple[str, str], str, tuple[int, int], str, tuple[int, int], bool]] = []
         self._starts = [0]
         for line in source.splitlines(keepends=True):
             self._starts.append(self._starts[-1] + len(line))
         self._source = source
         self._names: list[str] = []
+        self._inside = 0
         self._statement: ast.stmt | None = None
         self._row: tuple[int, int] | None = None
         self.visit(ast.parse(source))
@@ -128,12 +122,13 @@ class _Places(ast.NodeVisitor):
             start = self._span(decorators[0])[0] - 1 if decorators else start
         return start, end
 
-    def _lines(self, start: int, end: int) -> tuple[int, int]:
+    def _lines(self, start: int, end: int) -> tuple[tuple[int, int], bool]:
+        """Return the lines to reach, and whether they run on import."""
         # Defaults are set when a function is defined: who calls it has to notice.
         if isinstance(self._statement, Function) and start >= self._span(self._statement)[0]:
-            return self._statement.body[0].lineno, self._statement.end_lineno
+            return (self._statement.body[0].lineno, self._statement.end_lineno), False
         decorators = getattr(self._statement, "decorator_list", None)
-        return (decorators[0] if decorators else self._statement).lineno, end
+        return ((decorators[0] if decorators else self._statement).lineno, end), not self._inside
 
     def _add(self, span: tuple[int, int], text: str, end: int) -> None:
         start, stop = self._head()
@@ -141,7 +136,7 @@ class _Places(ast.NodeVisitor):
         text += "\n" * (self._source[slice(*span)].count(b"\n") - text.count("\n"))
         changed = whole[: span[0] - start] + text.encode() + whole[span[1] - start :]
         shown = tuple(" ".join(part.decode().split()).removesuffix(":") for part in (whole, changed))
-        self.found.append((shown, ".".join(self._names), span, text, self._lines(span[0], end)))
+        self.found.append((shown, ".".join(self._names), span, text, *self._lines(span[0], end)))
 
     def _replace(self, node: ast.expr, *others: ast.expr) -> None:
         for other in others:
@@ -189,8 +184,10 @@ class _Places(ast.NodeVisitor):
                 self.visit(keyword)
         else:
             self._defaults(node.args)
+        self._inside += isinstance(node, Function)
         for statement in node.body:
             self.visit(statement)
+        self._inside -= isinstance(node, Function)
         self._names.pop()
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
@@ -344,6 +341,11 @@ class _Places(ast.NodeVisitor):
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         """Texts; and before Python 3.12 nobody knows where the parts of one are."""
+
+    def visit_keyword(self, node: ast.keyword) -> None:
+        # Attributes in slots are only smaller.
+        if node.arg != "slots":
+            self.visit(node.value)
 
     def visit_arg(self, node: ast.arg) -> None:
         """Names and annotations."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives import Array, kernel, op
+from tinygrad_nn.primitives import Array, composite, kernel, op
 
 _INSIDE = (-0.9, 0.9)
 
@@ -29,7 +29,17 @@ for _to_radians in (np.deg2rad, np.radians):
 for _to_degrees in (np.rad2deg, np.degrees):
     op(_to_degrees, lambda g: g * (180 / math.pi), linear=True, analytic=False)
 
-sinc = op(np.sinc, lambda g, x: product(g, sinc_derivative(x, order=1)))
+
+@kernel(lambda g, x: product(g, sinc_derivative(x, order=1)), reference=np.sinc, method=False)
+def sine_over_angle(x: Array) -> Array:
+    """sin(pi x) / (pi x), and 1 at 0."""
+    return np.sinc(x)
+
+
+@composite(np.sinc, method=True, samples=cases([each((3, 4), (), (0, 2))]))
+def sinc(x: Array) -> Array:
+    """sin(pi x) / (pi x), and 1 at 0."""
+    return sine_over_angle(x)
 
 
 def _integral(x: Array, order: int) -> Array:

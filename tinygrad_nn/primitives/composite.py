@@ -14,6 +14,8 @@ from tinygrad_nn.primitives.signature import Signature
 class Composite(Record):
     """A function written with other ops: its derivative is theirs, and it is checked as a whole."""
 
+    made_of_others = True
+
     def __init__(
         self,
         function: Function,

@@ -38,6 +38,7 @@ class Record:
         analytic: whether it computes with complex numbers too, so that derivatives can be checked by a complex step.
         differentiable: whether its results require grad when an operand does.
         home: where it was declared.
+        made_of_others: whether it is made of other ops and has no rule of its own; an op of a user may give it one.
     """
 
     key: Function
@@ -50,6 +51,7 @@ class Record:
     analytic: bool
     differentiable: bool
     home: Home
+    made_of_others = False
 
 
 REGISTRY: dict[object, Record] = {}
@@ -87,10 +89,14 @@ def register(record: Record, keys: Iterable[object], home: Home) -> None:
     record.home = home
     names = dict.fromkeys([record.name, *keys])
     replaced = {REGISTRY[key] for key in names if key in REGISTRY}
+    ours = str(home[0]).startswith("tinygrad_nn.")
     for key in names:
-        if key in REGISTRY and (REGISTRY[key].home != home or str(home[0]).startswith("tinygrad_nn.")):
+        old = REGISTRY.get(key)
+        if old is not None and (
+            ours or (old.home != home and (record.made_of_others or not old.made_of_others))
+        ):
             raise BadRule(
-                f"{record.name}: {key!r} is registered already, as {REGISTRY[key]!r}\n"
+                f"{record.name}: {key!r} is registered already, as {old!r}\n"
                 "  hint   name=... gives an op another name"
             )
     for key in [key for key, old in REGISTRY.items() if old in replaced and key not in names]:
