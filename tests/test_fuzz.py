@@ -15,7 +15,7 @@ KINDS = {
     "compiled_trainings": (3, 1),
     "threads": (1, 0),
     "forks": (1, 0),
-    "interrupts": (6, 0),
+    "interrupts": (3, 0),
 }
 
 
