@@ -301,3 +301,7 @@ def test_a_function_whose_derivative_is_zero_uses_its_argument_all_the_same(f):
     x = np.array([1.0, -2.0])
     assert not numerical_gradient(f, x).any()
     assert not gradcheck(f, x).nonzero
+
+
+def test_of_no_elements_a_function_may_do_nothing():
+    assert not gradcheck(lambda a, b: (a * b).sum(), np.zeros((0, 3)), np.ones((1, 3))).nonzero
