@@ -256,7 +256,7 @@ def _no_gradients(training, rng):
 def _layer(training, rng):
     # Other parameters would be seen by a step that calls the model, and not by an update alone.
     modules = training.model.modules
-    places = [k for k, module in enumerate(modules) if not module.parameters()]
+    places = [k for k, module in enumerate(modules) if not isinstance(module, nn.Dense | Block)]
     if places:
         modules[pick(rng, places)] = nn.Tanh()
 
