@@ -28,8 +28,8 @@ def target(tmp_path):
     return path
 
 
-def in_a_child(work):
-    """Run `work` in a forked process; return its exit status."""
+def start_in_a_child(work):
+    """Start `work` in a forked process; return its number."""
     child = os.fork()
     if not child:
         try:
@@ -37,7 +37,12 @@ def in_a_child(work):
             os._exit(0)
         except BaseException:
             os._exit(1)
-    return os.waitpid(child, 0)[1]
+    return child
+
+
+def in_a_child(work):
+    """Run `work` in a forked process; return its exit status."""
+    return os.waitpid(start_in_a_child(work), 0)[1]
 
 
 CALLS = ["os.open", "os.fsync", "os.replace", "fcntl.flock", "secrets.token_hex"]
@@ -318,7 +323,7 @@ def test_a_file_keeps_its_permissions_and_is_never_open_to_more_while_it_is_writ
     assert target.stat().st_mode & 0o777 == mode
 
 
-@needs.fork
+@needs.owners
 def test_a_file_keeps_its_group(target):
     other = next((group for group in [*os.getgroups(), 12345] if group != target.stat().st_gid), None)
     try:
@@ -420,16 +425,7 @@ def test_several_writers_of_one_path_and_readers_beside_them_see_whole_files_onl
             assert (state == state[0]).all()
 
     works = [lambda: write(1), lambda: write(2), lambda: write(3), read, read]
-    children = []
-    for work in works:
-        child = os.fork()
-        if not child:
-            try:
-                work()
-                os._exit(0)
-            except BaseException:
-                os._exit(1)
-        children.append(child)
+    children = [start_in_a_child(work) for work in works]
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * len(works)
     assert tn.load(path)["state"][0] % 100 == 24
     assert list(tmp_path.iterdir()) == [path]

@@ -1,11 +1,10 @@
 """The fuzzer, with small counts: it finds nothing in the library, and what is put there wrong on purpose."""
 
-import os
-
 import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support import needs
 from tests.support.fuzz import compositions
 from tests.support.fuzz.cases import run
 
@@ -19,10 +18,10 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", [*KINDS])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=needs.fork if kind == "forks" else ()) for kind in KINDS]
+)
 def test_a_few_cases_of_each_kind_fail_in_nothing(kind, without_coverage):
-    if kind == "forks" and not hasattr(os, "fork"):
-        pytest.skip("needs os.fork, which this system lacks")
     count, seed = KINDS[kind]
     outcome = run(kind, count, seed)
     assert outcome.cases == count

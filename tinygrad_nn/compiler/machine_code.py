@@ -12,6 +12,7 @@ import functools
 import hashlib
 import sys
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from tinygrad_nn.files import private_cache_folder, write_atomically
 from tinygrad_nn.primitives.operands import Function
 
 _DIGEST = hashlib.sha256
+_holds_addresses = attrgetter("library.has_dynamic_globals")
+"""Tell whether compiled code has addresses of this process in it, in Numba's words."""
 # Numba loads half of itself when it first compiles. What cannot be loaded is to be known now, while NumPy can be taken.
 cpu_target.target_context.refresh()
 
@@ -65,7 +68,7 @@ class _Kept(NullCache):
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled function, where that can be done and it holds no addresses of this process."""
         path = self._path(sig, data.codegen)
-        if path is None or data.library.has_dynamic_globals:
+        if path is None or _holds_addresses(data):
             return
         code = serialize.dumps(data._reduce())
         with contextlib.suppress(OSError):

@@ -59,19 +59,15 @@ def backward(
             sums.hand_out({node: g}, gradients)
         if tell is not None:
             tell.before_rules(node, g)
-        operands, saved, shapes = node.operands, saved_by(node), None
-        for call in node.plan.calls:
+        operands, saved, plan = node.operands, saved_by(node), node.plan
+        # Once for all rules, of which there may be thousands.
+        shapes = tuple([getattr(x, "shape", ()) for x in operands]) if plan.wants_shapes else ()
+        for call in plan.calls:
             index, rule, places = call
             parent = operands[index]
             if parent.requires_grad if needs is None else parent in needs:
                 # Most rules are simple, and spelled out here: it saves a call. _run does the same.
-                if rule.simple:
-                    r = rule.function(g, saved[places[0]])
-                else:
-                    if shapes is None and rule.wants_shapes:
-                        # Once for all operands, of which there may be thousands.
-                        shapes = tuple([getattr(x, "shape", ()) for x in operands])
-                    r = _run(call, g, saved, node, shapes)
+                r = rule.function(g, saved[places[0]]) if rule.simple else _run(call, g, saved, node, shapes)
                 if type(r) is not np.ndarray or r.shape != parent.shape or r.dtype is not parent.dtype:
                     r = sums.unbroadcast(r, parent.shape, parent.dtype, node, index)
                 if tell is not None:
@@ -86,7 +82,7 @@ def backward(
     return gradients
 
 
-def _run(call: RuleCall, g: Array, saved: Sequence[Any], node: Node, shapes: Shapes | None) -> Any:
+def _run(call: RuleCall, g: Array, saved: Sequence[Any], node: Node, shapes: Shapes) -> Any:
     """Call the rule of one operand with what it asks for."""
     index, rule, places = call
     if rule.plain or not (node.params or rule.wants_shapes or rule.wants_index):

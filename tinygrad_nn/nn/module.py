@@ -64,8 +64,9 @@ class Module(Drawing):
 
     def __call__(self: _HasForward[Inputs, Output], *args: Inputs.args, **kwargs: Inputs.kwargs) -> Output:
         previous = SCOPE.get()
-        for tracer in STATE.get(DEFAULT).tracers:
-            tracer.on_call(self)
+        if tracers := STATE.get(DEFAULT)[2]:
+            for tracer in tracers:
+                tracer.on_call(self)
         try:
             SCOPE.set(_new_scope(Scope, (self, previous)))
             return self.forward(*args, **kwargs)

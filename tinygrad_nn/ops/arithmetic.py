@@ -43,6 +43,9 @@ def all_finite(r: Array) -> np.bool:
 def product(a: Array, b: Array) -> Array:
     """a * b, and 0 wherever a is 0, also where b is infinite or NaN: a zero cotangent stays zero."""
     y = np.multiply(a, b)
+    if getattr(a, "shape", None) == ():
+        # One number says it of all elements.
+        return y if a else np.zeros_like(y)
     return y if all_finite(y) else np.where(a == 0, np.zeros((), y.dtype), y)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -104,7 +103,6 @@ def _with_shares(*shares: object) -> Samples:
     return cases(*([x, each(*shares), *params] for x, *params in _ROWS), methods)
 
 
-_shared = partial(composite, analytic=False, settings=("q",))
 _FRACTIONS = _with_shares(0.3, [0.0, 0.6, 1.0])
 _PERCENTS = _with_shares(30.0, [0.0, 60.0, 100.0])
 
@@ -151,36 +149,21 @@ def _nanquantile(a: Array, q: Array, axis: Axis, keepdims: bool, method: str) ->
     return np.expand_dims(value, [q.ndim + k for k in reduced]) if keepdims else value
 
 
-@_shared(np.quantile, samples=_FRACTIONS)
-def quantile(
-    a: Array, q: Array, axis: Axis = None, *, method: str = "linear", keepdims: bool = False
-) -> Array:
-    """The value below which a share q of the elements lies; `method` says which where it lies between two of them."""
-    return _quantile(a, _fractions("quantile", a, q, method, axis), axis, keepdims, method)
+def _below_a_share(function: Any, whole: int, value: Callable[..., Array], samples: Samples) -> None:
+    @composite(function, name=function.__name__, samples=samples, analytic=False, settings=("q",))
+    def below(
+        a: Array, q: Array, axis: Axis = None, *, method: str = "linear", keepdims: bool = False
+    ) -> Array:
+        shares = _fractions(function.__name__, a, q, method, axis, whole)
+        return value(a, shares, axis, keepdims, method)
 
 
-@_shared(np.percentile, samples=_PERCENTS)
-def percentile(
-    a: Array, q: Array, axis: Axis = None, *, method: str = "linear", keepdims: bool = False
-) -> Array:
-    """The value below which q percent of the elements lie."""
-    return _quantile(a, _fractions("percentile", a, q, method, axis, 100), axis, keepdims, method)
-
-
-@_shared(np.nanquantile, samples=_FRACTIONS)
-def nanquantile(
-    a: Array, q: Array, axis: Axis = None, *, method: str = "linear", keepdims: bool = False
-) -> Array:
-    """The quantile of the elements that are not NaN; NaN where there are none."""
-    return _nanquantile(a, _fractions("nanquantile", a, q, method, axis), axis, keepdims, method)
-
-
-@_shared(np.nanpercentile, samples=_PERCENTS)
-def nanpercentile(
-    a: Array, q: Array, axis: Axis = None, *, method: str = "linear", keepdims: bool = False
-) -> Array:
-    """The percentile of the elements that are not NaN; NaN where there are none."""
-    return _nanquantile(a, _fractions("nanpercentile", a, q, method, axis, 100), axis, keepdims, method)
+# The value below which a share q of the elements lies, or q percent of them; of those alone that are not NaN. `method`
+# says which where it lies between two elements; a NaN among the former is the result, and so is none of the latter.
+_below_a_share(np.quantile, 1, _quantile, _FRACTIONS)
+_below_a_share(np.percentile, 100, _quantile, _PERCENTS)
+_below_a_share(np.nanquantile, 1, _nanquantile, _FRACTIONS)
+_below_a_share(np.nanpercentile, 100, _nanquantile, _PERCENTS)
 
 
 @composite(np.nanmedian, samples=cases(*_ROWS), analytic=False)

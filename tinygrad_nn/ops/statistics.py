@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -65,37 +66,35 @@ def _deviation_of_some(a: Array, axis: Axis, dtype: Any, mean: Any, where: Any) 
     return kept(a - center, where, 0)
 
 
-@composite(name="var_of_some", reference=np.var, samples=WHERE)
-def var_of_some(
-    a: Array,
-    axis: Axis = None,
-    ddof: float = 0,
-    keepdims: bool = False,
-    *,
-    dtype: Any = None,
-    mean: Any = None,
-    where: Any = True,
-) -> Array:
-    """The variance of the elements that count, around their mean or a given one."""
-    free = np.maximum(how_many(a, where, axis, keepdims) - ddof, 0)
-    return np.sum(_deviation_of_some(a, axis, dtype, mean, where) ** 2, axis=axis, keepdims=keepdims) / free
+def _spread_of_some(function: Any, spread: Callable[[Array, Axis, bool, Array], Array]) -> Any:
+    """Return the variance or standard deviation of the elements that count, around their mean or a given one."""
+
+    @composite(name=f"{function.__name__}_of_some", reference=function, samples=WHERE)
+    def of_some(
+        a: Array,
+        axis: Axis = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        *,
+        dtype: Any = None,
+        mean: Any = None,
+        where: Any = True,
+    ) -> Array:
+        free = np.maximum(how_many(a, where, axis, keepdims) - ddof, 0)
+        return spread(_deviation_of_some(a, axis, dtype, mean, where), axis, keepdims, free)
+
+    return of_some
 
 
-@composite(name="std_of_some", reference=np.std, samples=WHERE)
-def std_of_some(
-    a: Array,
-    axis: Axis = None,
-    ddof: float = 0,
-    keepdims: bool = False,
-    *,
-    dtype: Any = None,
-    mean: Any = None,
-    where: Any = True,
-) -> Array:
-    """The standard deviation of the elements that count."""
-    free = np.maximum(how_many(a, where, axis, keepdims) - ddof, 0)
-    size = euclidean_norm(_deviation_of_some(a, axis, dtype, mean, where), axis=axis, keepdims=keepdims)
+def _root_of_squares(deviation: Array, axis: Axis, keepdims: bool, free: Array) -> Array:
+    size = euclidean_norm(deviation, axis=axis, keepdims=keepdims)
     return size / astype(np.sqrt(free), dtype=size.dtype)
+
+
+var_of_some = _spread_of_some(
+    np.var, lambda deviation, axis, keepdims, free: np.sum(deviation**2, axis=axis, keepdims=keepdims) / free
+)
+std_of_some = _spread_of_some(np.std, _root_of_squares)
 
 
 var = op(

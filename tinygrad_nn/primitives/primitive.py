@@ -245,10 +245,10 @@ class Plan:
     """For one choice of operands whose gradient is wanted: what to save, and how to call each rule with it.
 
     `sources` index into (*operands, result, *residuals) and `names` says what stands there; `calls` has one entry for
-    each rule.
+    each rule; `wants_shapes` says whether one of these asks for the shapes of all operands.
     """
 
-    __slots__ = ("calls", "names", "save", "sources")
+    __slots__ = ("calls", "names", "save", "sources", "wants_shapes")
 
     def __init__(self, op: Primitive, needs: int, count: int) -> None:
         wanted = [(i, op.rule(i)) for i in range(count) if needs >> i & 1]
@@ -268,6 +268,7 @@ class Plan:
         self.calls: tuple[RuleCall, ...] = tuple(
             (i, rule, tuple(order[name] for name in rule.values)) for i, rule in wanted
         )
+        self.wants_shapes = any(rule.wants_shapes for _, rule in wanted)
 
 
 def _picker(places: Operands) -> Callable[[list[Any]], Sequence[Any]]:
