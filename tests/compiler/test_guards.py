@@ -187,6 +187,26 @@ def test_an_error_in_a_step_leaves_its_modules_as_they_were():
     assert m.calls == 0
 
 
+class Setting(tn.nn.Module):
+    """A module that sets an attribute and an array of its child before it calls it."""
+
+    def __init__(self):
+        self.child = Reading()
+
+    def forward(self, x):
+        self.child.factor += 1
+        self.child.mean[:] = 5
+        return self.child(x)
+
+
+def test_what_a_module_does_to_one_inside_before_it_calls_it_is_put_back_too():
+    m = Setting()
+    with pytest.raises(errors.CaptureError, match=r"Setting\.child\.factor has changed"):
+        tn.compile(lambda x: m(x), "numpy")(X)
+    assert m.child.factor == 1.5
+    assert not m.child.mean.any()
+
+
 def test_a_list_of_many_items_is_data_and_not_looked_into():
     m = Counting()
     Counting.change = lambda m, x: None

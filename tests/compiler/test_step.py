@@ -431,3 +431,27 @@ def test_an_update_alone_follows_another_array_and_tells_graphs_of_the_change(ba
     np.testing.assert_array_equal(w.data, [4.5, 5.5])
     with pytest.raises(errors.StaleValue):
         loss.backward()
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_step_that_freezes_or_thaws_a_tensor_is_refused_and_changes_nothing(before):
+    w = tn.tensor([1.0, 2.0], requires_grad=True, name="w")
+    w.requires_grad = before
+
+    def step(x):
+        w.requires_grad = not before
+        return w * x
+
+    with pytest.raises(errors.CaptureError, match=r"requires_grad = \.\.\. of w \(2,\)(.|\n)*hint"):
+        tn.compile(step, "numpy")(np.ones(2, np.float32))
+    assert w.requires_grad is before
+
+
+def test_a_tensor_that_a_step_makes_may_be_thawed_there():
+    def step(x):
+        w = tn.tensor(2.0, name="w")
+        w.requires_grad = True
+        return tn.gradients(w * x, [w])
+
+    compiled = tn.compile(step, "numpy")
+    assert [compiled(np.array(k))[0].item() for k in (3.0, 4.0)] == [3, 4]

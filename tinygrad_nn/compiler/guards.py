@@ -71,6 +71,10 @@ class Attributes:
                     return f"{name}.{key} has changed"
         return ""
 
+    def cover(self, owner: object) -> bool:
+        """Tell whether the attributes of an object are among these."""
+        return any(x is vars(owner) for _, _, x, _ in self._was)
+
     def values(self) -> Iterator[object]:
         """Yield all that is in the attributes, once for each place."""
         for _, kind, now, _ in self._was:

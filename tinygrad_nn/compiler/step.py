@@ -89,12 +89,22 @@ class StepRecorder(Recorder):
     def on_leaf(self, leaf: Leaf) -> None:
         self.new_leaves.add(leaf)
 
+    def on_freeze(self, leaf: Leaf) -> None:
+        if leaf not in self.new_leaves:
+            raise CaptureError(
+                f"requires_grad = ... of {leaf.name or 'a tensor'} {leaf.shape} during capture: a replay would not "
+                "repeat it\n"
+                "  hint   freeze and thaw outside of the step, which is captured again then"
+            )
+
     def on_call(self, module: object) -> None:
         if not any(module is known for known in self.modules):
             self.modules.append(module)
-            attributes = Attributes([module])
-            self._attributes.append(attributes)
-            self._copies += [(x, x.copy()) for x in attributes.values() if isinstance(x, np.ndarray)]
+            # Of one inside of another it is known how it was before that was called.
+            if not any(attributes.cover(module) for attributes in self._attributes):
+                attributes = Attributes([module])
+                self._attributes.append(attributes)
+                self._copies += [(x, x.copy()) for x in attributes.values() if isinstance(x, np.ndarray)]
 
     def restore(self) -> None:
         """Bring the attributes of modules back to what they were before the run, and note what had changed."""

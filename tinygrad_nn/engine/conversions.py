@@ -235,6 +235,9 @@ def make_leaf(tensor: Conversions, requires_grad: bool, name: str | None) -> Non
             "  hint   tn.tensor(data, dtype=np.float32, requires_grad=True)"
         )
     if isinstance(tensor._node, Leaf):
+        if tensor._node.requires_grad != requires_grad:
+            for tracer in context.current().tracers:
+                tracer.on_freeze(tensor._node)
         tensor._node.requires_grad, tensor._node.name = requires_grad, name
         tensor._node.parameter |= requires_grad
         if not requires_grad:

@@ -117,6 +117,9 @@ class Tracer(Watcher):
     def on_assign(self, tensor: Any) -> None:
         """Called before the array of a tensor is replaced, by `.data = ...`."""
 
+    def on_freeze(self, leaf: Leaf) -> None:
+        """Called before a leaf begins or ceases to require grad."""
+
     def on_read(self, tensor: Any, how: str) -> None:
         """Called when the value of a tensor leaves the graph, by `.data`, `float(t)` and the like."""
 
