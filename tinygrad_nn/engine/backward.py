@@ -72,8 +72,12 @@ def backward(
                     r = sums.unbroadcast(r, parent.shape, parent.dtype, node, index)
                 if tell is not None:
                     tell.on_gradient(node, index, r)
-                if add(parent, r) and type(parent) is Node and (needs is None or needs[parent]):
-                    heappush(pending, (-parent.number, parent))
+                if parent in totals:
+                    add(parent, r)
+                else:
+                    totals[parent] = r
+                    if type(parent) is Node and (needs is None or needs[parent]):
+                        heappush(pending, (-parent.number, parent))
         if tell is not None:
             tell.after_rules(node)
         if not retain:
@@ -136,54 +140,40 @@ def _freed(node: Node) -> GraphFreed:
     )
 
 
-def _count_references(totals: dict[int, Array], r: Array) -> int:
-    totals[0] = r
+def _count_references(totals: dict[Any, Array]) -> int:
+    _, r = totals.popitem()
     return getrefcount(r)
 
 
-def _references_of_a_fresh_array() -> int:
-    r = np.empty(0)
-    return _count_references({}, r)
-
-
-_FRESH = _references_of_a_fresh_array()
-"""Counted, because versions of Python count borrowed references differently."""
+_FRESH = _count_references({0: np.empty(0)})
+"""What an array has that only one variable refers to; counted, because versions of Python count differently."""
 
 
 class OnArrays:
-    """Sums of cotangents as arrays; `own` has those whose total is a buffer of this pass, to be added to in place."""
+    """Sums of cotangents as arrays: one that nobody else refers to is a buffer of this pass, added to in place."""
 
-    __slots__ = ("own", "totals")
+    __slots__ = ("totals",)
 
     def __init__(self) -> None:
         self.totals: dict[Source, Array] = {}
-        self.own: set[Source] = set()
 
     saved_by = staticmethod(_saved_by)
 
-    def add(self, parent: Source, r: Array) -> bool:
-        """Add to the total of `parent`; tell whether it is the first contribution."""
-        totals = self.totals
-        before = totals.get(parent)
-        if before is None:
-            totals[parent] = r
-            # A fresh result has no base, and no references but those of the caller, this call and the totals.
-            if r.base is None and getrefcount(r) <= _FRESH:
-                self.own.add(parent)
-            return True
-        if parent in self.own:
+    def add(self, parent: Source, r: Array) -> None:
+        """Add a further contribution to the total of `parent`."""
+        before = self.totals.pop(parent)
+        if before.base is None and getrefcount(before) <= _FRESH:
             before += r
+            self.totals[parent] = before
         else:
             # Of 0-d arrays NumPy makes scalars.
-            totals[parent] = np.asarray(before + r)
-            self.own.add(parent)
-        return False
+            self.totals[parent] = np.asarray(before + r)
 
     def hand_out(self, totals: dict[Source, Array], gradients: dict[Source, Array]) -> None:
         """Move totals to gradients, which share memory with nothing."""
-        own = self.own
-        for source, g in totals.items():
-            gradients[source] = g if source in own else g.copy()
+        while totals:
+            source, g = totals.popitem()
+            gradients[source] = g if g.base is None and getrefcount(g) <= _FRESH else g.copy()
 
     def unbroadcast(self, r: Array, shape: Shape, dtype: np.dtype, node: Node, index: int) -> Any:
         """Bring what a rule returned to the shape and dtype of its operand: sum, broadcast, cast."""
@@ -225,10 +215,8 @@ class OnTensors(OnArrays):
         super().__init__()
         self._wrap = wrap
 
-    def add(self, parent: Source, r: Any) -> bool:
-        before = self.totals.get(parent)
-        self.totals[parent] = r if before is None else before + r
-        return before is None
+    def add(self, parent: Source, r: Any) -> None:
+        self.totals[parent] = self.totals[parent] + r
 
     def hand_out(self, totals: dict[Source, Array], gradients: dict[Source, Array]) -> None:
         gradients.update(totals)
