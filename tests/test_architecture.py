@@ -32,6 +32,7 @@ BUILT_ON = {
     "data": set(),
     "checkpoint": {"primitives", "engine", "nn"},
     "plot": {"primitives", "engine", "nn"},
+    "profiling": {"primitives", "engine", "graph", "compiler"},
     "train": {"primitives", "engine", "nn", "optim", "checkpoint", "plot"},
     "testing": {"primitives", "engine", "nn", "viz"},
 }

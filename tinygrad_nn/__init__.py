@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tinygrad_nn import plot, testing, train
     from tinygrad_nn.checkpoint import load, save
     from tinygrad_nn.compiler.compiled import compile
+    from tinygrad_nn.profiling import profile
 
 __version__ = "0.1.0"
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "optim",
     "plot",
     "product",
+    "profile",
     "quotient",
     "relu",
     "save",
@@ -104,6 +106,7 @@ _ON_FIRST_USE = {
     "compile": "tinygrad_nn.compiler.compiled",
     "load": "tinygrad_nn.checkpoint",
     "plot": "tinygrad_nn.plot",
+    "profile": "tinygrad_nn.profiling",
     "save": "tinygrad_nn.checkpoint",
     "testing": "tinygrad_nn.testing",
     "train": "tinygrad_nn.train",

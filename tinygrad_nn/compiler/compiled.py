@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
 from collections import Counter
@@ -14,7 +15,7 @@ from tinygrad_nn import context
 from tinygrad_nn.compiler.draft import Draft
 from tinygrad_nn.compiler.guards import Guards
 from tinygrad_nn.compiler.memory import place
-from tinygrad_nn.compiler.numpy_backend import list_tasks, write
+from tinygrad_nn.compiler.numpy_backend import Marks, list_tasks, write
 from tinygrad_nn.compiler.passes import PASSES
 from tinygrad_nn.compiler.step import Captured, Output, capture
 from tinygrad_nn.engine import trees
@@ -58,6 +59,8 @@ class Program:
         draft = captured.draft()
         for stage in stages(backend):
             draft = stage(draft)
+        self._draft = draft
+        self._marked: tuple[Marks, Program] | None = None
         self._replay, self.text = write(draft)
         self.nbytes = draft.memory.nbytes
         # Compiled loops give no warnings; NumPy does.
@@ -87,6 +90,14 @@ class Program:
         if type(template) is Output and template.tensor:
             return wrap(results[0], None)
         return _filled(template, results)
+
+    def marked(self, marks: Marks) -> Program:
+        """Return the same program, whose replay tells `marks` of what it does; made anew only for others than last."""
+        if self._marked is None or self._marked[0] != marks:
+            program = copy.copy(self)
+            program._replay, _ = write(self._draft, marks)
+            self._marked = marks, program
+        return self._marked[1]
 
 
 def _grads_in(captured: Captured, draft: Draft) -> list[tuple[Leaf, bool]]:
@@ -162,8 +173,9 @@ class Compiled(Generic[Result]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Result:
         state = context.current()
-        # A capture, a profiler or a debugger wants to see the ops.
-        if state.watchers:
+        marks = [watcher.on_task for watcher in state.watchers if watcher.on_task is not None]
+        # A capture or a debugger wants to see the ops.
+        if len(marks) < len(state.watchers):
             return self._step(*args, **kwargs)
         arrays: list[Array] = []
         # Each lookup in `_KEYS` is written out: a call more for each argument would cost as much.
@@ -175,9 +187,10 @@ class Compiled(Generic[Result]):
                 if not program.guards.change():
                     break
             else:
-                program = self._capture(args, kwargs)
+                with context.changed(watchers=()):
+                    program = self._capture(args, kwargs)
                 self._keep(key, program, tuple([(x.shape, x.dtype.char) for x in arrays]))
-            result: Result = program(arrays)
+            result: Result = (program.marked(marks) if marks else program)(arrays)
         return result
 
     def _keep(self, key: Hashable, program: Program, shapes: Hashable) -> None:

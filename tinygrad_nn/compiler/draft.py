@@ -6,7 +6,7 @@ A stage is a function from a `Draft` to the same draft. The passes leave fewer c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -57,6 +57,7 @@ class Task:
         reads, makes: the values whose arrays it is given, and those whose arrays it fills.
         keywords: by name, what else it is called with.
         call: the call of the graph that it does; None for plain Python work and for checks.
+        fused: further calls that it does too.
         over: for values that it makes, the operands whose memory each may take, best first.
         loops: the same as lines of a compiled function, where there are any.
     """
@@ -67,6 +68,7 @@ class Task:
     makes: tuple[int, ...] = ()
     keywords: Mapping[str, object] = field(default_factory=dict)
     call: Call | None = None
+    fused: Sequence[Call] = ()
     over: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     loops: Loops | None = None
 

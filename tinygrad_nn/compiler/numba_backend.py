@@ -127,6 +127,7 @@ class Segment(Task):
         """Take one more task in."""
         self.parts.append(task)
         self.reads, self.makes = (*self.reads, *task.reads), (*self.makes, *task.makes)
+        self.fused = (*self.fused, *(task.fused or filter(None, [task.call])))
 
     def line(self, names: Names) -> str:
         """Compile the function and return the line that calls it."""

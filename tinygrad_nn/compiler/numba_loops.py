@@ -102,7 +102,8 @@ class FusedLoop:
         full = [k for k in reads if _role(draft, k, self.space) == "full" and roots.count(k) == 1]
         root = self.root.index
         makes, over = (root, *self.sums), {root: tuple(full)}
-        return Task("loop", None, reads, makes, call=self.root, over=over, loops=self.lines)
+        fused = tuple(self.members)
+        return Task("loop", None, reads, makes, call=self.root, fused=fused, over=over, loops=self.lines)
 
     def lines(self, names: LoopNames) -> list[str]:
         """Return the text of the loops."""

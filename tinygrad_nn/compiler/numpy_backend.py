@@ -17,7 +17,7 @@ from tinygrad_nn.compiler.draft import Draft, Run, Task, call_text
 from tinygrad_nn.compiler.kernels import check_labels
 from tinygrad_nn.compiler.passes import RESIDUAL
 from tinygrad_nn.errors import CaptureError
-from tinygrad_nn.graph.ir import Call
+from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.primitives import Array
 
 
@@ -117,6 +117,10 @@ def _fill(call: Call, out: Array, result: Array) -> None:
     out[...] = result
 
 
+Marks = Sequence[Callable[[Sequence[Value], Task | None], None]]
+"""What a replay calls when it begins, with None, and after each task."""
+
+
 class Writer:
     """Gives every value a name in the text of a replay, and every object the text uses."""
 
@@ -163,6 +167,12 @@ class Writer:
         return [line for _, line in sorted(self._views.items())]
 
 
+def _marked(task: Task | None, marks: Marks, w: Writer) -> list[str]:
+    """Return the lines that tell of a task."""
+    values = w.draft.values
+    return [f"{w.bind('mark', mark)}({w.bind('values', values)}, {w.bind('task', task)})" for mark in marks]
+
+
 def _is_literal(thing: object) -> bool:
     if type(thing) is tuple:
         return all(map(_is_literal, thing))
@@ -171,10 +181,12 @@ def _is_literal(thing: object) -> bool:
     return thing is None or type(thing) in (bool, int, str)
 
 
-def write(draft: Draft) -> tuple[Callable[..., tuple[Array, ...]], str]:
+def write(draft: Draft, marks: Marks = ()) -> tuple[Callable[..., tuple[Array, ...]], str]:
     """Return the replay, a function of the arrays that are given, and its text."""
     w = Writer(draft)
-    lines = [task.line(w) for task in draft.tasks]
+    lines = _marked(None, marks, w)
+    for task in draft.tasks:
+        lines += [task.line(w), *_marked(task, marks, w)]
     results = [f"{w.bind('array', np.array)}({w.name(k)})," for k in draft.results]
     arguments = ", ".join(map(w.name, draft.arguments))
     body = [*w.views(), *lines, f"return ({' '.join(results)})"]

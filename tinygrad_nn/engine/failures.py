@@ -116,10 +116,10 @@ def module_path(scope: context.Scope | None) -> str:
     """Spell a call of nested modules: Sequential / 2: Dense(128 -> 10)."""
     parts = []
     for call in scope.chain() if scope is not None else ():
-        text = repr(call.module) if call is scope else type(call.module).__name__
-        parts.append(
-            f"{call.key()}: {text}".splitlines()[0] if call.parent is not None else text.splitlines()[0]
-        )
+        text = repr(call.module)
+        if call is not scope or "\n" in text:
+            text = type(call.module).__name__
+        parts.append(f"{call.key()}: {text}" if call.parent is not None else text)
     return " / ".join(parts)
 
 

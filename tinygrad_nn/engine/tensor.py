@@ -25,7 +25,7 @@ from tinygrad_nn.engine.failures import worded
 from tinygrad_nn.engine.fallback import without_rule
 from tinygrad_nn.engine.methods import Methods
 from tinygrad_nn.engine.node import Leaf, Node, tick
-from tinygrad_nn.engine.watcher import Watcher, drawing
+from tinygrad_nn.engine.watcher import Watcher, before_op
 from tinygrad_nn.errors import GraphError, NoGradientRule, ShapeError, TinygradError
 from tinygrad_nn.ops.indexing import getitem, split_index
 from tinygrad_nn.ops.shape import astype, transpose
@@ -90,7 +90,7 @@ def compute(
     watchers: tuple[Watcher, ...]
     recording, watchers, _ = STATE.get(DEFAULT)
     try:
-        given = drawing(params) if watchers else params
+        given = before_op(op, params) if watchers else params
         out = op.function(*arrays, **given) if given else op.function(*arrays)
     except (ValueError, TypeError, IndexError) as error:
         raise worded(op, operands, arrays, params, error) from error

@@ -17,6 +17,12 @@ class Watcher:
     """Sees every op and every derivative rule while it is installed; override what you need."""
 
     traces = False
+    on_task: Callable[[Any, Any], None] | None = None
+    """Called by the replay of a compiled function with the values of its graph and None when it begins, and with each
+    task when it is done. Where a watcher has none, compiled functions run op by op."""
+
+    def before_op(self, op: Primitive) -> None:
+        """Called before `op` computes."""
 
     def on_op(
         self,
@@ -49,6 +55,9 @@ class Watcher:
 
     def before_step(self, parameters: Sequence[Any]) -> None:
         """Called with the parameters of an optimizer before it updates the first of them."""
+
+    def after_step(self, update: Primitive) -> None:
+        """Called when an optimizer has updated its parameters with the kernel `update`."""
 
     def on_number(self, tensor: Any, how: str) -> None:
         """Called before a tensor becomes a plain number that its gradient does not flow through."""
@@ -124,8 +133,11 @@ class Tracer(Watcher):
         """Called when the value of a tensor leaves the graph, by `.data`, `float(t)` and the like."""
 
 
-def drawing(params: Params) -> Params:
-    """Return the parameters of a call with the random generators that traced code draws from."""
-    for tracer in current().tracers:
+def before_op(op: Primitive, params: Params) -> Params:
+    """Tell watchers of a call; return its parameters with the random generators that traced code draws from."""
+    state = current()
+    for watcher in state.watchers:
+        watcher.before_op(op)
+    for tracer in state.tracers:
         params = tracer.drawing(params)
     return params

@@ -154,6 +154,8 @@ class Optimizer:
         if not tracers or True not in [tracer.on_host(self._prepare) for tracer in tracers]:
             self._prepare()
         self._update(traced=bool(tracers))
+        for watcher in watchers:
+            watcher.after_step(self.rule)
 
     # Raised in the middle of an update, an error of floating-point numbers would leave it half done.
     @np.errstate(all="ignore")
