@@ -384,6 +384,7 @@ ATTACKS = {
     "shape 1.0": (ENTRY.replace("[1]", "[1.0]"), b"abcd"),
     "object dtype": (ENTRY.replace("F32", "O"), b"abcd"),
     "NaN": (ENTRY.replace("[1]", "[NaN]"), b"abcd"),
+    "NaN in a field of no meaning": (ENTRY.replace("}", ',"more":NaN}'), b"abcd"),
     "5000 digits": (ENTRY.replace("[1]", f"[{'9' * 5000}]"), b"abcd"),
     "deep": (f'"a":{"[" * 100_000}', b""),
     "path": (ENTRY.replace('"a"', '"../../x"'), b"abcd"),

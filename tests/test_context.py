@@ -411,6 +411,19 @@ def test_ctrl_c_while_a_watcher_is_installed_or_taken_away_leaves_none(block):
         assert after is before, where
 
 
+def test_an_interrupt_of_what_undoes_a_change_is_not_lost_when_the_second_try_succeeds():
+    tries = []
+
+    def undo():
+        tries.append("undo")
+        if len(tries) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), context.restoring(undo):
+        pass
+    assert tries == ["undo", "undo"]
+
+
 def test_ctrl_c_while_a_module_is_called_or_switched_leaves_it_as_it_was():
     model = nn.Sequential(nn.Dense(2, 2, rng=0), nn.Tanh())
     model[0].training = False

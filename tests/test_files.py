@@ -4,6 +4,7 @@ import ast
 import errno
 import os
 import runpy
+import shutil
 import signal
 import stat
 import sys
@@ -259,6 +260,27 @@ def test_impossible_targets_are_named_and_nothing_is_left(target):
         assert caught.value.errno == kind
     assert target.read_bytes() == OLD
     assert set(folder.iterdir()) == {target, folder / "link"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="this is not a file"):
+        files.write_atomically(pipe, [NEW])
+    assert pipe.is_fifo()
+
+
+def test_a_folder_that_goes_while_a_file_is_written_is_an_error(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    def pieces():
+        yield NEW
+        shutil.rmtree(folder)
+
+    with pytest.raises(FileNotFoundError):
+        files.write_atomically(folder / "model", pieces())
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Collection, Mapping
 from types import ModuleType
-from typing import Any, NoReturn, Protocol, TypeGuard
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
@@ -348,7 +348,7 @@ def _verified(blob: bytes) -> dict[str, Any]:
     size = int.from_bytes(blob[:8], "little")
     if size > len(blob) - 8:
         raise CheckpointError(f"damaged: a header of {size} bytes in a file of {len(blob)}")
-    header = json.loads(blob[8 : 8 + size], object_pairs_hook=_unique, parse_constant=_no_constant)
+    header = json.loads(blob[8 : 8 + size], object_pairs_hook=_unique)
     note: str = header["__metadata__"][_KEY].split(" ", 2)[2]
     content: dict[str, Any] = json.loads(note, object_pairs_hook=_unique)
     for name, entry in content.items():
@@ -362,7 +362,3 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) < len(pairs):
         raise CheckpointError("damaged: a name occurs twice in its header")
     return result
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise CheckpointError(f"damaged: {name} in its header")

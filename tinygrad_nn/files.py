@@ -143,9 +143,8 @@ def _try_to_write(target: Path, pieces: Iterable[bytes | memoryview]) -> bool:
         try:
             os.replace(partial, target)
         except FileNotFoundError:
-            if target.parent.exists():
-                return False
-            raise
+            # Where it is the folder that has gone, the next try says so.
+            return False
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -69,6 +69,19 @@ def test_a_copy_of_a_parameter_reads_the_parameter_and_one_of_data_a_constant():
     assert graph.evaluate()[graph.outputs[-1]].tolist() == [5, 5]
 
 
+def test_a_copy_of_a_named_constant_reads_the_constant_and_one_of_a_result_its_op():
+    scale = tn.tensor([1.0, 2.0], name="scale")
+    graph, _ = trace(lambda x: tn.tensor(scale) * tn.tensor(x + scale), X[0, :2])
+    copied = [graph.values[call.operands[0]] for call in graph.ops if call.op.name == "astype"]
+    assert [(value.kind, value.name) for value in copied] == [("constant", "scale"), ("op", None)]
+    assert [value.name for value in graph.values].count("scale") == 1
+
+
+def test_the_inputs_of_an_op_of_numpy_have_the_names_of_its_operands():
+    graph, _ = trace(np.multiply, X, X + 1)
+    assert [graph.values[k].name for k in graph.inputs] == ["a", "b"]
+
+
 def test_a_captured_gradient_follows_new_inputs():
     model = network()
 

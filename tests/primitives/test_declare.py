@@ -11,6 +11,7 @@ import pytest
 import tinygrad_nn as tn
 from tests.support.leaves import vector
 from tinygrad_nn.errors import BadRule
+from tinygrad_nn.ops import trigonometric
 from tinygrad_nn.primitives.record import REGISTRY
 
 STATEMENT = """
@@ -136,6 +137,10 @@ def test_a_residual_of_one_rule_is_not_asked_for_when_only_the_other_runs():
     assert second(f(2.0, b), b) == pytest.approx(2 * math.exp(0.5))
     mixed = tn.gradients(tn.gradients(f(a, b), a, create_graph=True), b).item()
     assert mixed == pytest.approx(math.exp(0.5))
+
+
+def test_a_function_that_becomes_a_composite_can_still_be_called():
+    assert trigonometric.sinc(np.array(0.5)) == pytest.approx(2 / math.pi)
 
 
 def test_ops_are_pickled_by_name_and_say_who_they_are():

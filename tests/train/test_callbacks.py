@@ -1,5 +1,7 @@
 """Callbacks: early stopping, rates by epoch and on a plateau, and options that make no sense."""
 
+import math
+
 import pytest
 
 from tests.support.training import X, Y, network, trained, weights
@@ -64,6 +66,21 @@ def test_early_stopping_follows_its_mode_whatever_the_column_is_called(mode, bes
     assert len(history) == best + 3
     assert weights(model) == kept[best]
     assert history.stopped == f"gain has not improved on {history['gain'][best - 1]:.4f} for 3 epochs"
+
+
+def test_epochs_of_nan_count_as_waiting_from_the_first():
+    model = network()
+    history = fit(
+        model,
+        cross_entropy,
+        optim.SGD(model.parameters(), lr=0.1),
+        [(X, Y)],
+        epochs=9,
+        metrics={"gain": lambda *_: math.nan},
+        callbacks=[EarlyStopping("gain", patience=2, mode="max")],
+        progress=False,
+    )
+    assert len(history) == 3
 
 
 def test_early_stopping_on_a_column_that_is_not_there_says_which_are():

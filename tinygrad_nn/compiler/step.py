@@ -82,7 +82,7 @@ class StepRecorder(Recorder):
         super().__init__(find)
         self.new_leaves: set[Leaf] = set()
         self.modules: list[object] = []
-        self.restored = ""
+        self.restored: str
         self._attributes: list[Attributes] = []
         self._copies: list[tuple[Array, Array]] = []
 
