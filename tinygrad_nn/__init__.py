@@ -31,6 +31,7 @@ from tinygrad_nn.ops.activation import (
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.decompositions import solve_triangular
 from tinygrad_nn.ops.gamma import digamma, gammaln, i1
+from tinygrad_nn.ops.random import dropout, keep_mask
 from tinygrad_nn.ops.reduction import logsumexp
 from tinygrad_nn.ops.special import erf, erfc, erfcx, erfinv, log_ndtr, logit, ndtr
 from tinygrad_nn.primitives import REGISTRY, kernel, op
@@ -51,6 +52,7 @@ __all__ = [
     "data",
     "debug",
     "digamma",
+    "dropout",
     "elu",
     "enable_grad",
     "erf",
@@ -67,6 +69,7 @@ __all__ = [
     "i1",
     "jacobian",
     "jvp",
+    "keep_mask",
     "kernel",
     "leaky_relu",
     "load",

@@ -19,6 +19,7 @@ LAYERS = {
         nn.Dense(3, 4, rng=seed), nn.Tanh(), nn.Dense(4, 2, rng=seed + 1)
     ),
     "Flatten": lambda seed: nn.Flatten(),
+    "Dropout": lambda seed: nn.Dropout(0.3, rng=seed),
     **{name: lambda seed, name=name: getattr(nn, name)() for name in ACTIVATIONS},
 }
 

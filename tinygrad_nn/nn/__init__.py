@@ -20,12 +20,14 @@ from tinygrad_nn.nn.activations import (
 )
 from tinygrad_nn.nn.containers import Flatten, Sequential
 from tinygrad_nn.nn.dense import Dense
+from tinygrad_nn.nn.dropout import Dropout
 from tinygrad_nn.nn.module import Module
 
 __all__ = [
     "ELU",
     "GELU",
     "Dense",
+    "Dropout",
     "Flatten",
     "GELUTanh",
     "LeakyReLU",

@@ -19,6 +19,7 @@ from tinygrad_nn.ops import (  # noqa: F401
     linalg,
     norms,
     order,
+    random,
     reduction,
     rounding,
     shape,
