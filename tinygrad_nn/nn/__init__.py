@@ -18,7 +18,7 @@ from tinygrad_nn.nn.activations import (
     Softplus,
     Tanh,
 )
-from tinygrad_nn.nn.containers import Flatten, Sequential
+from tinygrad_nn.nn.containers import Flatten, Identity, Residual, Sequential
 from tinygrad_nn.nn.dense import Dense
 from tinygrad_nn.nn.dropout import Dropout
 from tinygrad_nn.nn.module import Module
@@ -30,11 +30,13 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GELUTanh",
+    "Identity",
     "LeakyReLU",
     "LogSigmoid",
     "LogSoftmax",
     "Module",
     "ReLU",
+    "Residual",
     "Sequential",
     "SiLU",
     "Sigmoid",
