@@ -29,6 +29,7 @@ from tinygrad_nn.ops.activation import (
     xlogy,
 )
 from tinygrad_nn.ops.arithmetic import product, quotient
+from tinygrad_nn.ops.batch_norm import batch_norm, group_norm
 from tinygrad_nn.ops.decompositions import solve_triangular
 from tinygrad_nn.ops.gamma import digamma, gammaln, i1
 from tinygrad_nn.ops.random import dropout, keep_mask
@@ -48,6 +49,7 @@ __all__ = [
     "TinygradError",
     "UsageWarning",
     "as_tensor",
+    "batch_norm",
     "compile",
     "data",
     "debug",
@@ -65,6 +67,7 @@ __all__ = [
     "gelu_tanh",
     "grad",
     "gradients",
+    "group_norm",
     "hessian",
     "i1",
     "jacobian",

@@ -18,6 +18,7 @@ from tinygrad_nn.nn.activations import (
     Softplus,
     Tanh,
 )
+from tinygrad_nn.nn.batch_norm import BatchNorm, GroupNorm
 from tinygrad_nn.nn.containers import Flatten, Identity, Residual, Sequential
 from tinygrad_nn.nn.dense import Dense
 from tinygrad_nn.nn.dropout import Dropout
@@ -26,10 +27,12 @@ from tinygrad_nn.nn.module import Module
 __all__ = [
     "ELU",
     "GELU",
+    "BatchNorm",
     "Dense",
     "Dropout",
     "Flatten",
     "GELUTanh",
+    "GroupNorm",
     "Identity",
     "LeakyReLU",
     "LogSigmoid",

@@ -109,7 +109,7 @@ class Residual(Module):
         y: Tensor = self.module(x)
         if y.shape != x.shape:
             raise ShapeError(
-                f"Residual: x has shape {x.shape}, module(x) has shape {y.shape}, and their sum would broadcast or fail\n"
+                f"Residual: x has shape {x.shape}, module(x) has shape {y.shape}: the sum would broadcast or fail\n"
                 "  hint   a module that keeps the shape; where it has to change, a layer beside it that changes x too"
             )
         return x + y

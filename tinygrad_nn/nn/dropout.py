@@ -26,7 +26,7 @@ class Dropout(Module):
     Example:
         >>> layer = Dropout(0.5, rng=1)
         >>> layer(np.arange(6.0)), layer.eval()(np.arange(6.0))
-        (Tensor([ 0.,  0.,  4.,  0.,  8., 10.]), Tensor([0., 1., 2., 3., 4., 5.]))
+        (Tensor([ 0.,  0.,  4.,  6.,  8., 10.], dtype=float64), Tensor([0., 1., 2., 3., 4., 5.], dtype=float64))
     """
 
     def __init__(self, p: float = 0.5, *, rng: Seed = None) -> None:

@@ -5,6 +5,7 @@ from tinygrad_nn.ops import (  # noqa: F401
     activation,
     arithmetic,
     array_api,
+    batch_norm,
     comparison,
     cumulative,
     curves,

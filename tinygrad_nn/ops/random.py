@@ -42,7 +42,7 @@ def keep_mask(x: Array, *, p: float = 0.5, rng: np.random.Generator) -> Array:
 
     Example:
         >>> keep_mask(np.zeros(6), p=0.5, rng=np.random.default_rng(1))
-        array([2., 0., 2., 0., 2., 2.])
+        array([2., 0., 2., 2., 2., 2.])
     """
     check_probability("keep_mask", p)
     if not isinstance(rng, np.random.Generator):
@@ -93,6 +93,6 @@ def dropout(x: Any, p: float = 0.5, *, rng: np.random.Generator) -> Any:
 
     Example:
         >>> dropout(np.arange(6.0), 0.5, rng=np.random.default_rng(1))
-        array([ 0.,  0.,  4.,  0.,  8., 10.])
+        array([ 0.,  0.,  4.,  6.,  8., 10.])
     """
     return x * keep_mask(x, p=p, rng=rng)
