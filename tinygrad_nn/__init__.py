@@ -34,6 +34,7 @@ from tinygrad_nn.ops.decompositions import solve_triangular
 from tinygrad_nn.ops.gamma import digamma, gammaln, i1
 from tinygrad_nn.ops.random import dropout, keep_mask
 from tinygrad_nn.ops.reduction import logsumexp
+from tinygrad_nn.ops.running import cumlogsumexp
 from tinygrad_nn.ops.special import erf, erfc, erfcx, erfinv, log_ndtr, logit, ndtr
 from tinygrad_nn.primitives import REGISTRY, kernel, op
 
@@ -51,6 +52,7 @@ __all__ = [
     "as_tensor",
     "batch_norm",
     "compile",
+    "cumlogsumexp",
     "data",
     "debug",
     "digamma",

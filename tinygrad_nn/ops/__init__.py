@@ -23,6 +23,7 @@ from tinygrad_nn.ops import (  # noqa: F401
     random,
     reduction,
     rounding,
+    running,
     shape,
     special,
     spectral,
