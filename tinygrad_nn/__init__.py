@@ -34,6 +34,7 @@ from tinygrad_nn.ops.decompositions import solve_triangular
 from tinygrad_nn.ops.gamma import digamma, gammaln, i1
 from tinygrad_nn.ops.random import dropout, keep_mask
 from tinygrad_nn.ops.reduction import logsumexp
+from tinygrad_nn.ops.resize import resize
 from tinygrad_nn.ops.running import cumlogsumexp
 from tinygrad_nn.ops.special import erf, erfc, erfcx, erfinv, log_ndtr, logit, ndtr
 from tinygrad_nn.primitives import REGISTRY, kernel, op
@@ -92,6 +93,7 @@ __all__ = [
     "product",
     "quotient",
     "relu",
+    "resize",
     "save",
     "sigmoid",
     "silu",

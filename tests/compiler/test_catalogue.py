@@ -155,10 +155,10 @@ gelu_tanh get_written heaviside huber_elements hypot i0 i1 imag in_place_update 
 isfinite isinf isnan isneginf isposinf keep_mask lcm ldexp leaky_relu left_shift log log10 log1p log2
 log_ndtr log_sigmoid log_softmax logaddexp logaddexp2 logical_not logical_xor logit logsumexp moments
 nan_to_num ndtr normalising on_diagonal ones_like over_differences p_norm pad part pinv places_of_maxima
-places_of_minima polygamma prod q_and_r rad2deg radians recurrence remainder right_shift rint roll round
-running_update scale_down scaled scatter searchsorted set_at sign sign_and_log_det signbit silu sin
-sinc_derivative sine_over_angle singular_values_and_vectors sinh softplus solve spacing stack std take
-take_along_axis tan tril triu trunc used values_and_vectors var vecdot xlogy zeros_like
+places_of_minima polygamma prod q_and_r rad2deg radians recurrence remainder resampled right_shift rint
+roll round running_update scale_down scaled scatter searchsorted set_at sign sign_and_log_det signbit
+silu sin sinc_derivative sine_over_angle singular_values_and_vectors sinh softplus solve spacing spread
+stack std take take_along_axis tan tril triu trunc used values_and_vectors var vecdot xlogy zeros_like
 """
 
 

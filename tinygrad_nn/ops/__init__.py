@@ -22,6 +22,7 @@ from tinygrad_nn.ops import (  # noqa: F401
     order,
     random,
     reduction,
+    resize,
     rounding,
     running,
     shape,
