@@ -5,7 +5,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tinygrad_nn import nn
-from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.errors import DtypeError, ShapeError
 
 
 def test_sequential_is_a_list_of_modules():
@@ -73,3 +73,9 @@ def test_a_residual_of_a_class_or_of_several_modules_is_refused():
         nn.Residual(nn.Tanh)
     with pytest.raises(TypeError, match=r"got list\n  hint   Residual\(Sequential\(...\)\)"):
         nn.Residual([nn.Tanh(), nn.Tanh()])
+
+
+def test_a_residual_takes_arrays_from_its_function_and_refuses_nothing():
+    assert nn.Residual(lambda x: np.ones(2))(np.ones(2)).tolist() == [2, 2]
+    with pytest.raises(DtypeError, match="NoneType"):
+        nn.Residual(lambda x: None)(np.ones(2))

@@ -93,6 +93,18 @@ def test_what_does_not_fit_is_refused():
         tn.batch_norm(X, W, B, W)
     with pytest.raises(ShapeError, match=r"weight, bias, mean and var have shape \(3,\), got \(2,\)"):
         tn.batch_norm(X, W, B[:2])
+    for weight in (None, np.ones((1, 3)), 1.0):
+        with pytest.raises(
+            ShapeError, match=r"weight has one number for each channel(.|\n)*np.ones\(channels\)"
+        ):
+            tn.batch_norm(X, weight, B)
+    for eps in (-1.0, float("nan"), None):
+        for call in (
+            lambda eps: tn.batch_norm(X, W, B, eps=eps),
+            lambda eps: tn.group_norm(X, 1, W, B, eps=eps),
+        ):
+            with pytest.raises(SettingError, match="eps is added to the variance"):
+                call(eps)
     for groups in (2, 0, -1, 1.5, True, "3"):
         with pytest.raises(SettingError, match=r"3 channels do not make .* groups(.|\n)*groups may be 1, 3"):
             tn.group_norm(X, groups, W, B)

@@ -52,7 +52,9 @@ def test_what_is_no_probability_is_refused(p):
 
 @pytest.mark.parametrize("rng", [0, None, np.random.RandomState(0), np.random, np.random.PCG64(0)])
 def test_what_is_no_generator_is_refused_with_the_line_to_write(rng):
-    with pytest.raises(ArgumentError, match=r"is no generator(.|\n)*np.random.default_rng\(0\), made once"):
+    with pytest.raises(
+        ArgumentError, match=r"dropout: rng=.* is no generator(.|\n)*np.random.default_rng\(0\), made once"
+    ):
         tn.dropout(tn.tensor(X), rng=rng)
 
 
@@ -85,6 +87,7 @@ def test_dtypes_stay_and_integers_become_float64():
     for dtype in (np.float16, np.float32, np.float64):
         assert tn.dropout(tn.tensor(np.ones(3, dtype)), 0.5, rng=seeded()).dtype == dtype
     assert tn.dropout(tn.tensor([1, 2, 3]), rng=seeded()).dtype == np.float64
+    assert tn.dropout([1.0, 2.0], rng=seeded()).shape == (2,)
 
 
 def test_first_and_second_derivatives_have_the_mask_of_the_call():

@@ -12,6 +12,7 @@ from tinygrad_nn.ops.batch_norm import (
     batch_norm,
     batch_rows,
     check_channels,
+    check_eps,
     check_groups,
     group_norm,
     moments,
@@ -27,8 +28,7 @@ class _Channels(Module):
         who = type(self).__name__
         if not isinstance(channels, (int, np.integer)) or isinstance(channels, bool) or channels < 1:
             raise SettingError(f"{who}: the number of channels is a positive integer, got {channels!r}")
-        if not isinstance(eps, (int, float, np.floating)) or not 0 <= eps < np.inf:
-            raise SettingError(f"{who}: eps is added to the variance, a number from 0 on, got {eps!r}")
+        check_eps(who, eps)
         self.eps = float(eps)
         self.weight = Tensor(np.ones(channels, dtype), requires_grad=True)
         self.bias = Tensor(np.zeros(channels, dtype), requires_grad=True)

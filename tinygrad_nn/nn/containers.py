@@ -106,7 +106,7 @@ class Residual(Module):
 
     def forward(self, x: Operand) -> Tensor:
         x = as_tensor(x)
-        y: Tensor = self.module(x)
+        y = as_tensor(self.module(x))
         if y.shape != x.shape:
             raise ShapeError(
                 f"Residual: x has shape {x.shape}, module(x) has shape {y.shape}: the sum would broadcast or fail\n"

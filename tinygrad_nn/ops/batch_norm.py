@@ -261,6 +261,7 @@ def batch_norm(
     Raises:
         ShapeError: the shapes do not fit; or without `mean`, there is one value for each channel.
         ArgumentError: one of `mean` and `var` alone.
+        SettingError: `eps` is none.
 
     Example:
         >>> batch_norm(np.array([[1.0], [3.0]]), np.array([2.0]), np.array([5.0]), eps=0)
@@ -269,7 +270,7 @@ def batch_norm(
     """
     if (mean is None) is not (var is None):
         raise ArgumentError("batch_norm: takes mean and var, or neither of them")
-    _check("batch_norm", x, weight, bias, mean, var)
+    _check("batch_norm", x, eps, weight, bias, *(() if mean is None else (mean, var)))
     if mean is None:
         rows = batch_rows("batch_norm", x)
         m = moments(rows)
@@ -279,15 +280,25 @@ def batch_norm(
     return np.reshape(normalised(rows, m, weight, bias, eps), np.shape(x))
 
 
-def _check(who: str, x: Any, *rows: Any) -> None:
-    """Raise `ShapeError` unless all rows have one number for each channel of x."""
-    channels = math.prod(np.shape(rows[0]))
-    check_channels(who, x, channels)
-    for row in rows:
-        if row is not None and np.shape(row) != (channels,):
-            raise ShapeError(
-                f"{who}: weight, bias, mean and var have shape ({channels},), got {np.shape(row)}"
-            )
+def _check(who: str, x: Any, eps: float, weight: Any, *others: Any) -> None:
+    """Raise unless weight and all others have one number for each channel of x, and eps can be added to variances."""
+    check_eps(who, eps)
+    channels = np.shape(weight)
+    if len(channels) != 1:
+        raise ShapeError(
+            f"{who}: weight has one number for each channel, got shape {channels}\n"
+            "  hint   np.ones(channels) and np.zeros(channels) as weight and bias change nothing"
+        )
+    check_channels(who, x, channels[0])
+    for row in others:
+        if np.shape(row) != channels:
+            raise ShapeError(f"{who}: weight, bias, mean and var have shape {channels}, got {np.shape(row)}")
+
+
+def check_eps(who: str, eps: Any) -> None:
+    """Raise `SettingError` unless eps is a number that can be added to variances."""
+    if not isinstance(eps, (int, float, np.floating)) or not 0 <= eps < np.inf:
+        raise SettingError(f"{who}: eps is added to the variance, a number from 0 on, got {eps!r}")
 
 
 def _plain_group_norm(x: Array, groups: int, weight: Array, bias: Array, eps: float = 1e-5) -> Array:
@@ -318,9 +329,9 @@ def group_norm(x: Any, groups: int, weight: Any, bias: Any, *, eps: float = 1e-5
 
     Raises:
         ShapeError: the shapes do not fit.
-        SettingError: `groups` does not divide the channels.
+        SettingError: `groups` does not divide the channels; `eps` is none.
     """
-    _check("group_norm", x, weight, bias)
+    _check("group_norm", x, eps, weight, bias)
     shape = np.shape(x)
     check_groups("group_norm", groups, shape[-1])
     count, channels = shape[0], shape[-1]

@@ -44,12 +44,8 @@ def keep_mask(x: Array, *, p: float = 0.5, rng: np.random.Generator) -> Array:
         >>> keep_mask(np.zeros(6), p=0.5, rng=np.random.default_rng(1))
         array([2., 0., 2., 2., 2., 2.])
     """
-    check_probability("keep_mask", p)
-    if not isinstance(rng, np.random.Generator):
-        raise ArgumentError(
-            f"keep_mask: rng={rng!r:.60} is no generator, whose state moves on from draw to draw\n"
-            "  hint   rng = np.random.default_rng(0), made once; then rng=rng in each call"
-        )
+    _check("keep_mask", p, rng)
+    x = np.asarray(x)
     numbers = rng.integers(2**64, size=-(-x.size // _WORDS), dtype=np.uint64)
     draws = numbers.view(np.uint16)[: x.size]
     whole, rest = divmod(p * _VALUES, 1)
@@ -59,6 +55,15 @@ def keep_mask(x: Array, *, p: float = 0.5, rng: np.random.Generator) -> Array:
         kept[undecided] = rng.random(len(undecided)) >= rest
     dtype = x.real.dtype if x.dtype.kind in "fc" else np.dtype(np.float64)
     return np.multiply(kept.reshape(x.shape), 1 / (1 - p) if p < 1 else 0.0, dtype=dtype)
+
+
+def _check(who: str, p: Any, rng: Any) -> None:
+    check_probability(who, p)
+    if not isinstance(rng, np.random.Generator):
+        raise ArgumentError(
+            f"{who}: rng={rng!r:.60} is no generator, whose state moves on from draw to draw\n"
+            "  hint   rng = np.random.default_rng(0), made once; then rng=rng in each call"
+        )
 
 
 def check_probability(who: str, p: Any) -> None:
@@ -95,4 +100,5 @@ def dropout(x: Any, p: float = 0.5, *, rng: np.random.Generator) -> Any:
         >>> dropout(np.arange(6.0), 0.5, rng=np.random.default_rng(1))
         array([ 0.,  0.,  4.,  6.,  8., 10.])
     """
+    _check("dropout", p, rng)
     return x * keep_mask(x, p=p, rng=rng)
