@@ -228,20 +228,8 @@ def _plain_batch_norm(
 @composite(
     samples=cases(
         [(4, 3), (3,), (3,), {}, (2, 3, 2), (2,), (2,), {"eps": 0.1}, (2, 2, 3, 1), (1,), (1,)],
-        [
-            (4, 3),
-            (3,),
-            (3,),
-            (3,),
-            positive((3,)),
-            {},
-            (1, 2, 3),
-            (3,),
-            (3,),
-            (3,),
-            positive((3,)),
-            {"eps": 0.1},
-        ],
+        [(4, 3), (3,), (3,), (3,), positive((3,)), {}, {"eps": 0.1}],
+        [(1, 2, 3), (3,), (3,), (3,), positive((3,))],
         [(0, 3), (3,), (3,), (3,), positive((3,))],
     ),
     reference=_plain_batch_norm,
@@ -337,8 +325,9 @@ def group_norm(x: Any, groups: int, weight: Any, bias: Any, *, eps: float = 1e-5
     count, channels = shape[0], shape[-1]
     rows = np.reshape(x, (count, math.prod(shape[1:-1]), channels))
     m = np.reshape(moments(rows), (count, 2, groups, channels // groups))
-    mean = np.mean(m[:, 0], axis=-1, keepdims=True)
-    var = np.mean(m[:, 1] + (m[:, 0] - mean) ** 2, axis=-1, keepdims=True)
+    means = m[:, 0]
+    mean = np.mean(means, axis=-1, keepdims=True)
+    var = np.mean(m[:, 1] + (means - mean) ** 2, axis=-1, keepdims=True)
     both = np.broadcast_to(np.stack([mean, var], axis=1), np.shape(m))
     return np.reshape(normalised(rows, np.reshape(both, (count, 2, channels)), weight, bias, eps), shape)
 

@@ -48,7 +48,8 @@ def keep_mask(x: Array, *, p: float = 0.5, rng: np.random.Generator) -> Array:
     x = np.asarray(x)
     numbers = rng.integers(2**64, size=-(-x.size // _WORDS), dtype=np.uint64)
     draws = numbers.view(np.uint16)[: x.size]
-    whole, rest = divmod(p * _VALUES, 1)
+    whole = int(p * _VALUES)
+    rest = p * _VALUES - whole
     kept = draws >= whole
     if rest:
         undecided = np.flatnonzero(draws == whole)
