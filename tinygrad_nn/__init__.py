@@ -29,9 +29,13 @@ from tinygrad_nn.ops.activation import (
     xlogy,
 )
 from tinygrad_nn.ops.arithmetic import product, quotient
+from tinygrad_nn.ops.batch_norm import batch_norm, group_norm
 from tinygrad_nn.ops.decompositions import solve_triangular
 from tinygrad_nn.ops.gamma import digamma, gammaln, i1
+from tinygrad_nn.ops.random import dropout, keep_mask
 from tinygrad_nn.ops.reduction import logsumexp
+from tinygrad_nn.ops.resize import resize
+from tinygrad_nn.ops.running import cumlogsumexp
 from tinygrad_nn.ops.special import erf, erfc, erfcx, erfinv, log_ndtr, logit, ndtr
 from tinygrad_nn.primitives import REGISTRY, kernel, op
 
@@ -48,10 +52,13 @@ __all__ = [
     "TinygradError",
     "UsageWarning",
     "as_tensor",
+    "batch_norm",
     "compile",
+    "cumlogsumexp",
     "data",
     "debug",
     "digamma",
+    "dropout",
     "elu",
     "enable_grad",
     "erf",
@@ -64,10 +71,12 @@ __all__ = [
     "gelu_tanh",
     "grad",
     "gradients",
+    "group_norm",
     "hessian",
     "i1",
     "jacobian",
     "jvp",
+    "keep_mask",
     "kernel",
     "leaky_relu",
     "load",
@@ -86,6 +95,7 @@ __all__ = [
     "profile",
     "quotient",
     "relu",
+    "resize",
     "save",
     "sigmoid",
     "silu",

@@ -184,7 +184,9 @@ def _put(part: Restorable, state: Any) -> None:
         randoms = state.get(_RANDOMS, [])
         if len(randoms) != len(sources):
             raise CheckpointError(
-                f"{len(randoms)} random generators saved, but the module has {len(sources)}"
+                f"{len(randoms)} random generators saved, but the module has {len(sources)}\n"
+                "  hint   load into a model like the one that was saved; model.load_state_dict(saved.state_dict()) "
+                "takes the weights over"
             )
         part.load_state_dict({name: value for name, value in state.items() if name != _RANDOMS})
         for source, random in zip(sources, randoms, strict=True):

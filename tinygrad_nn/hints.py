@@ -37,6 +37,11 @@ LAYERS = {
     "L1Loss": "nn.losses.mae(predictions, targets)",
     "BCEWithLogitsLoss": "nn.losses.binary_cross_entropy(logits, targets)",
     "BCELoss": "nn.losses.binary_cross_entropy_probabilities(probabilities, targets)",
+    "BatchNorm1d": "nn.BatchNorm(features), of any rank, channels last",
+    "BatchNorm2d": "nn.BatchNorm(features), of any rank, channels last",
+    "BatchNorm3d": "nn.BatchNorm(features), of any rank, channels last",
+    "InstanceNorm2d": "nn.GroupNorm(features, features), channels last",
+    "Upsample": "tn.resize(x, size) in forward",
     "functional": "tn.relu, tn.softmax and others are functions; losses are in nn.losses",
     "Parameter": "tn.tensor(data, requires_grad=True)",
 }
@@ -48,6 +53,10 @@ FUNCTIONS = {
     "expit": "tn.sigmoid(x)",
     "lgamma": "tn.gammaln(x)",
     "psi": "tn.digamma(x)",
+    "cummax": "np.maximum.accumulate(x, axis)",
+    "cummin": "np.minimum.accumulate(x, axis)",
+    "logcumsumexp": "tn.cumlogsumexp(x, axis=axis)",
+    "interpolate": 'tn.resize(x, size, mode="linear")',
 }
 """Names in the package itself; those that NumPy has are not here."""
 

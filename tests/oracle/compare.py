@@ -17,6 +17,10 @@ RECORDS = {
     for record in dict.fromkeys(REGISTRY.values())
     if record.differentiable and not getattr(record, "writes", ())
 }
+NORMS = """
+moments scaled against normalising batch_norm group_norm maximum.accumulate minimum.accumulate cumlogsumexp
+logaddexp.accumulate resampled spread resize dropout
+"""
 OURS_ALONE = {
     "quotient": "division where a zero cotangent stays zero; np.divide is compared",
     "product": "multiplication where a zero cotangent stays zero; np.multiply is compared",
@@ -44,6 +48,7 @@ OURS_ALONE = {
     "copy": "the identity",
     "piecewise": "its calls hold functions of NumPy",
     "minus_one_hot": "a part of the gradient of cross_entropy, which is compared",
+    **dict.fromkeys(NORMS.split(), "test_norms_torch.py compares it, or what is made of it"),
 }
 
 

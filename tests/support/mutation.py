@@ -62,7 +62,7 @@ def sources() -> list[str]:
 
 
 def sample(files: list[str], size: int, seed: int) -> list[Mutant]:
-    """Return `size` mutants, of each file about as many as its share; changes elsewhere leave the choice alone."""
+    """Return `size` mutants, of each file one, and then about its share; changes elsewhere leave the choice alone."""
     everything = {file: mutants(file, (PACKAGE / file).read_bytes()) for file in files}
     total = sum(map(len, everything.values()))
 
@@ -70,7 +70,7 @@ def sample(files: list[str], size: int, seed: int) -> list[Mutant]:
         return hashlib.sha256(f"{seed} {mutant.id}".encode()).hexdigest()
 
     ranked = [
-        ((k + 0.5) / len(found), draw(mutant), mutant)
+        (k / len(found), draw(mutant), mutant)
         for found in everything.values()
         for k, mutant in enumerate(sorted(found, key=draw))
     ]

@@ -19,6 +19,11 @@ LAYERS = {
         nn.Dense(3, 4, rng=seed), nn.Tanh(), nn.Dense(4, 2, rng=seed + 1)
     ),
     "Flatten": lambda seed: nn.Flatten(),
+    "BatchNorm": lambda seed: nn.BatchNorm(3),
+    "GroupNorm": lambda seed: nn.GroupNorm(3, 3, eps=1.0),
+    "Identity": lambda seed: nn.Identity(),
+    "Residual": lambda seed: nn.Residual(nn.Dense(3, 3, rng=seed)),
+    "Dropout": lambda seed: nn.Dropout(0.3, rng=seed),
     **{name: lambda seed, name=name: getattr(nn, name)() for name in ACTIVATIONS},
 }
 

@@ -8,6 +8,7 @@ from tinygrad_nn.errors import CheckFailed
 from tinygrad_nn.primitives.record import REGISTRY
 from tinygrad_nn.testing.battery import CHECKS
 from tinygrad_nn.testing.check_op import OpReport, check_op, find_record, kind_of
+from tinygrad_nn.testing.verdict import spell
 
 KINDS = {
     "relu": ("differentiable", {"jacobian", "second_order"}),
@@ -215,3 +216,27 @@ def test_a_record_is_found_by_op_by_function_by_alias_and_by_name():
         CheckFailed, match=r"check_op: <.* is not a registered op\n  hint   tn.op\(function, rule\)"
     ):
         check_op(lambda x: x)
+
+
+def test_a_random_op_draws_the_same_in_each_run_of_a_check():
+    generator = np.random.default_rng(5)
+    state = generator.bit_generator.state
+
+    @tn.kernel(
+        lambda g, x, *, rng: g * (2 * x),
+        samples=lambda rng: [((rng.normal(size=(2, 3)),), {"rng": generator})],
+        reference=lambda x, rng: x**2 + rng.normal(size=x.shape),
+        name="shaken_square_of_this_test",
+    )
+    def shaken(x, *, rng):
+        return x * x + rng.normal(size=x.shape).astype(x.dtype)
+
+    assert check_op(shaken, max_examples=5).nonzero
+    assert generator.bit_generator.state == state
+
+
+def test_a_generator_is_spelled_as_it_stands():
+    generator = np.random.default_rng(5)
+    generator.random(3)
+    again = eval(spell({"rng": generator}))["rng"]
+    assert again.random() == generator.random()

@@ -6,6 +6,7 @@ nobody sees; but the state of the generator tells.
 
 from __future__ import annotations
 
+import copy
 import gc
 import random
 import sys
@@ -19,6 +20,7 @@ import numpy as np
 
 from tinygrad_nn.context import restoring
 from tinygrad_nn.graph.compare import same
+from tinygrad_nn.primitives import Params
 
 _WITHOUT = {bool, int, float, complex, str, bytes, type(None), np.ndarray, CodeType, ModuleType}
 _INSTALLED = tuple(
@@ -30,6 +32,22 @@ _INSTALLED = tuple(
 def is_generator(thing: object) -> bool:
     """Tell whether `thing` draws random numbers: a Generator or RandomState of NumPy, a Random of Python."""
     return isinstance(thing, (np.random.Generator, np.random.RandomState, random.Random))
+
+
+class Twins:
+    """Twins of generators, each made once: what draws from them leaves the generators of the user where they are."""
+
+    def __init__(self) -> None:
+        self._twin_of: dict[object, object] = {}
+
+    def drawing(self, params: Params) -> Params:
+        """Return the parameters of a call with the twins of the generators among them."""
+        return {name: self._twin(value) if is_generator(value) else value for name, value in params.items()}
+
+    def _twin(self, generator: object) -> object:
+        if generator not in self._twin_of:
+            self._twin_of[generator] = copy.deepcopy(generator)
+        return self._twin_of[generator]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_nn.context import Scope
 from tinygrad_nn.errors import GraphError, printable
+from tinygrad_nn.graph.generators import Twins
 from tinygrad_nn.primitives import Array, Params, Primitive, Shape
 
 KINDS = ("input", "parameter", "constant", "state")
@@ -162,6 +163,8 @@ class Graph:
     def evaluate(self, inputs: Sequence[Data] | None = None) -> list[Data | None]:
         """Return every value, in order, by doing the host work and running the ops again; states are put back.
 
+        Random ops draw from twins of their generators, as these are now.
+
         Args:
             inputs: arrays for `self.inputs`, in their order; by default those of the capture.
 
@@ -184,6 +187,7 @@ class Graph:
     def _run(self, given: dict[int, Data]) -> list[Data | None]:
         results: list[Data | None] = []
         copied: set[int] = set()
+        twins = Twins()
         for value in self.values:
             if value.kind == "error":
                 results.append(None)
@@ -196,7 +200,8 @@ class Graph:
                     if k not in copied:
                         copied.add(k)
                         results[k] = np.array(results[k])
-                out = value.op.function(*[results[k] for k in value.operands], **value.params)
+                params = twins.drawing(value.params)
+                out = value.op.function(*[results[k] for k in value.operands], **params)
                 if value.op.residuals:
                     out = out[0]
                 results.append(None if out is None else np.asarray(out))

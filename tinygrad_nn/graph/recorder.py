@@ -5,7 +5,6 @@ A value is known by the identity of its array, and every array is kept alive whi
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from operator import attrgetter
@@ -21,7 +20,7 @@ from tinygrad_nn.engine.tensor import Tensor, wrap
 from tinygrad_nn.engine.watcher import Tracer
 from tinygrad_nn.errors import CaptureError, GraphError
 from tinygrad_nn.graph.builder import Builder
-from tinygrad_nn.graph.generators import is_generator
+from tinygrad_nn.graph.generators import Twins
 from tinygrad_nn.graph.ir import Data, Graph
 from tinygrad_nn.ops.shape import astype
 from tinygrad_nn.primitives import REGISTRY, Array, Params, Primitive
@@ -50,7 +49,7 @@ class Recorder(Tracer, Builder):
         self.constants: list[Tensor] = []
         self._find = find
         self.changed: dict[Source, int] = {}
-        self._drawn_from: dict[object, object] = {}
+        self._twins = Twins()
         self._rule: int | None = None
         self._last = -1
 
@@ -135,12 +134,7 @@ class Recorder(Tracer, Builder):
         self.changed[leaf] = tick()
 
     def drawing(self, params: Params) -> Params:
-        return {name: self._twin(value) if is_generator(value) else value for name, value in params.items()}
-
-    def _twin(self, generator: object) -> object:
-        if generator not in self._drawn_from:
-            self._drawn_from[generator] = copy.deepcopy(generator)
-        return self._drawn_from[generator]
+        return self._twins.drawing(params)
 
     def on_update(self, update: Primitive, operands: Sequence[Data], params: Params) -> bool:
         places = [

@@ -18,21 +18,28 @@ from tinygrad_nn.nn.activations import (
     Softplus,
     Tanh,
 )
-from tinygrad_nn.nn.containers import Flatten, Sequential
+from tinygrad_nn.nn.batch_norm import BatchNorm, GroupNorm
+from tinygrad_nn.nn.containers import Flatten, Identity, Residual, Sequential
 from tinygrad_nn.nn.dense import Dense
+from tinygrad_nn.nn.dropout import Dropout
 from tinygrad_nn.nn.module import Module
 
 __all__ = [
     "ELU",
     "GELU",
+    "BatchNorm",
     "Dense",
+    "Dropout",
     "Flatten",
     "GELUTanh",
+    "GroupNorm",
+    "Identity",
     "LeakyReLU",
     "LogSigmoid",
     "LogSoftmax",
     "Module",
     "ReLU",
+    "Residual",
     "Sequential",
     "SiLU",
     "Sigmoid",

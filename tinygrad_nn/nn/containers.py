@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, overload
 
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
+from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.module import Module
 
 Layer = Callable[..., Any]
@@ -69,3 +70,46 @@ class Flatten(Module):
         images = as_tensor(x)
         rows: Tensor = images.reshape(len(images), math.prod(images.shape[1:]))
         return rows
+
+
+class Identity(Module):
+    """x as it is: what stands in a model where a layer may be left out."""
+
+    def forward(self, x: Operand) -> Tensor:
+        return as_tensor(x)
+
+
+class Residual(Module):
+    """x + module(x), the connection past a module of residual networks (He et al. 2015, arXiv:1512.03385).
+
+    Args:
+        module: a module, or a plain function, whose result has the shape of its input.
+
+    Raises:
+        TypeError: `module` is a class, or cannot be called.
+        ShapeError: when it is called: the result has another shape.
+
+    Example:
+        >>> from tinygrad_nn.nn import Dense
+        >>> Residual(Dense(3, 3, rng=0))
+        Residual(
+          module: Dense(3 -> 3)
+        )
+    """
+
+    def __init__(self, module: Layer) -> None:
+        if isinstance(module, type) or not callable(module):
+            what = f"the class {module.__name__}" if isinstance(module, type) else type(module).__name__
+            hint = f"{module.__name__}(...)" if isinstance(module, type) else "Residual(Sequential(...))"
+            raise TypeError(f"Residual: takes one module or function, got {what}\n  hint   {hint}")
+        self.module = module
+
+    def forward(self, x: Operand) -> Tensor:
+        x = as_tensor(x)
+        y = as_tensor(self.module(x))
+        if y.shape != x.shape:
+            raise ShapeError(
+                f"Residual: x has shape {x.shape}, module(x) has shape {y.shape}: the sum would broadcast or fail\n"
+                "  hint   a module that keeps the shape; where it has to change, a layer beside it that changes x too"
+            )
+        return x + y

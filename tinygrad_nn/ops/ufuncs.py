@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.ops.reduction import logsumexp
+from tinygrad_nn.ops.running import cumlogsumexp, running_max, running_min
 from tinygrad_nn.ops.samples import cases, each, mask
 from tinygrad_nn.primitives import Array, composite
 from tinygrad_nn.primitives.operands import lists_in_dtype_of_arrays
@@ -35,11 +36,12 @@ def _reduce(
         return function(array, axis=axis, **other)
 
 
-def _accumulate(ufunc: np.ufunc, function: Callable[..., Array]) -> None:
+def _accumulate(ufunc: np.ufunc, function: Callable[..., Array], analytic: bool = True) -> None:
     @composite(
         ufunc.accumulate,
         name=f"{ufunc.__name__}.accumulate",
         samples=cases([(3, 4), {}, {"axis": 1}, {"axis": -2}, (5,)]),
+        analytic=analytic,
     )
     def accumulate(array: Array, axis: int = 0, **other: Any) -> Array:
         return function(array, axis=axis, **other)
@@ -54,3 +56,6 @@ _reduce(np.logical_and, np.all, differentiable=False)
 _reduce(np.logical_or, np.any, differentiable=False)
 _accumulate(np.add, np.cumsum)
 _accumulate(np.multiply, np.cumprod)
+_accumulate(np.maximum, running_max, analytic=False)
+_accumulate(np.minimum, running_min, analytic=False)
+_accumulate(np.logaddexp, cumlogsumexp, analytic=False)

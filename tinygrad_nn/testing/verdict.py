@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from tinygrad_nn.errors import CheckFailed, GradientMismatch
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.states import is_random_source
 from tinygrad_nn.testing.numerical import COMPLEX_STEP, STEPS, Estimate, largest
 
 RTOL = 1e-9
@@ -131,6 +133,8 @@ def spell(x: object) -> str:
         return f"[{parts}]" if isinstance(x, list) else f"({parts},)" if x else "()"
     if isinstance(x, dict):
         return f"{{{', '.join(f'{key!r}: {spell(value)}' for key, value in x.items())}}}"
+    if is_random_source(x):
+        return f"__import__('pickle').loads({pickle.dumps(x)!r})"
     if not isinstance(x, np.ndarray):
         return f"np.{x!r}" if isinstance(x, np.dtype) else repr(x)
     if not x.size:

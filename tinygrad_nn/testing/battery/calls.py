@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from tinygrad_nn.errors import CheckFailed
 from tinygrad_nn.primitives import Array, Primitive, Record
 from tinygrad_nn.primitives.primitive import Kinks
 from tinygrad_nn.primitives.record import Interval
+from tinygrad_nn.states import is_random_source
 from tinygrad_nn.testing.numerical import (
     Estimate,
     along,
@@ -105,11 +107,11 @@ def missing_data(op: Primitive) -> str | None:
 
 @dataclass
 class OpCall:
-    """One call of an op on float64 operands, with a cotangent for its result."""
+    """One call of an op on float64 operands, with a cotangent for its result; what it draws is the same each time."""
 
     op: Primitive
     operands: tuple[Array, ...]
-    params: dict[str, object]
+    given: dict[str, Any]
     seed: int = 0
     scale: float = 1.0
     at_kink: bool = False
@@ -123,6 +125,11 @@ class OpCall:
         with np.errstate(all="ignore"):
             self.result = compute(self.op, self.operands, self.params)[0]
         self.cotangent = _read_only(np.asarray(self.scale * away_from_zero(self.rng, self.result.shape)))
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters, with generators that stand where the given ones do."""
+        return renewed(self.given)
 
     def _has_rule(self, k: int) -> bool:
         return self.op.rules[0 if self.op.variadic else k] is not None
@@ -229,6 +236,13 @@ class OpCall:
         leaves: list[Any] = [t._node for t in tensors]
         gs = backward(root, cotangent.reshape(y.shape), wanted=set(leaves), retain=True)
         return np.concatenate([gs[n].ravel() if n in gs else np.zeros(n.data.size) for n in leaves])
+
+
+def renewed(params: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters with a copy of each random generator, so that whoever calls with them draws the same."""
+    if not any(map(is_random_source, params.values())):
+        return params
+    return {name: copy.deepcopy(x) if is_random_source(x) else x for name, x in params.items()}
 
 
 def saved_arrays(y: Tensor) -> list[Array]:

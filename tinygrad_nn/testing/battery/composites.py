@@ -17,6 +17,7 @@ from tinygrad_nn.testing.battery.calls import (
     Chooser,
     are_apart,
     draw_values,
+    renewed,
     symmetric_part,
 )
 from tinygrad_nn.testing.gradcheck import GradcheckReport, gradcheck
@@ -66,13 +67,13 @@ def check_composite_call(
         replacements = iter(symmetric_part(x) for x in tensors) if record.symmetric else iter(tensors)
         operands = trees.mapped(lambda x: next(replacements) if _is_float_array(x) else x, args)
         with np.errstate(all="ignore"):
-            return tuple(trees.leaves(record.function(*operands, **params)))
+            return tuple(trees.leaves(record.function(*operands, **renewed(params))))
 
     results = function(*map(as_tensor, xs))
     if record.reference is not None:
         call = f"tn.{record.name}(*{spell(args)}, **{spell(params)})"
         with np.errstate(all="ignore"):
-            expected = trees.leaves(record.reference(*args, **params))
+            expected = trees.leaves(record.reference(*args, **renewed(params)))
         for result, other in zip(results, expected, strict=True):
             a, b = np.asarray(result._data if isinstance(result, Tensor) else result), np.asarray(other)
             if a.shape != b.shape or not np.allclose(a, b, rtol=1e-11, atol=1e-13, equal_nan=True):

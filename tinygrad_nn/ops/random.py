@@ -1,0 +1,105 @@
+"""Ops that draw random numbers: from a generator among their parameters, anew each time that they run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.errors import ArgumentError, SettingError
+from tinygrad_nn.ops.samples import cases, each
+from tinygrad_nn.primitives import Array, composite, kernel
+
+_WORDS = 4
+"""How many draws there are in one number of the generator's."""
+_VALUES = 1 << 16
+"""How many values a draw has."""
+
+
+def _one_by_one(x: Array, p: float, rng: np.random.Generator) -> Array:
+    numbers = rng.integers(2**64, size=-(-x.size // _WORDS), dtype=np.uint64).tolist()
+    draws = [number >> (16 * k) & 0xFFFF for number in numbers for k in range(_WORDS)][: x.size]
+    kept = [draw > p * 65536 or (draw == int(p * 65536) and rng.random() >= p * 65536 % 1) for draw in draws]
+    return np.reshape([1 / (1 - p) if keep else 0.0 for keep in kept], x.shape)
+
+
+_CALLS = cases(
+    [each((3, 4), (5,), (), (0, 2), (2, 3, 3)), {"p": each(0.5, 0.25, 0.1), "rng": np.random.default_rng(5)}],
+    [(3, 4), {"p": 0.0, "rng": np.random.default_rng(0)}],
+)
+
+
+@kernel(None, differentiable=False, method=False, samples=_CALLS, reference=_one_by_one)
+def keep_mask(x: Array, *, p: float = 0.5, rng: np.random.Generator) -> Array:
+    """Of the shape and dtype of x, 0 with probability p and 1 / (1 - p) elsewhere, so that its mean is 1.
+
+    A draw of 16 bits decides; where it says that p lies between its values, a draw of 53 bits more. So p is exact, and
+    four elements cost one number of the generator.
+
+    Raises:
+        ArgumentError: `rng` is no generator of NumPy.
+        SettingError: `p` is no number from 0 to 1.
+
+    Example:
+        >>> keep_mask(np.zeros(6), p=0.5, rng=np.random.default_rng(1))
+        array([2., 0., 2., 2., 2., 2.])
+    """
+    _check("keep_mask", p, rng)
+    x = np.asarray(x)
+    numbers = rng.integers(2**64, size=-(-x.size // _WORDS), dtype=np.uint64)
+    draws = numbers.view(np.uint16)[: x.size]
+    whole = int(p * _VALUES)
+    rest = p * _VALUES - whole
+    kept = draws >= whole
+    if rest:
+        undecided = np.flatnonzero(draws == whole)
+        kept[undecided] = rng.random(len(undecided)) >= rest
+    dtype = x.real.dtype if x.dtype.kind in "fc" else np.dtype(np.float64)
+    return np.multiply(kept.reshape(x.shape), 1 / (1 - p) if p < 1 else 0.0, dtype=dtype)
+
+
+def _check(who: str, p: Any, rng: Any) -> None:
+    check_probability(who, p)
+    if not isinstance(rng, np.random.Generator):
+        raise ArgumentError(
+            f"{who}: rng={rng!r:.60} is no generator, whose state moves on from draw to draw\n"
+            "  hint   rng = np.random.default_rng(0), made once; then rng=rng in each call"
+        )
+
+
+def check_probability(who: str, p: Any) -> None:
+    """Raise `SettingError` unless p is a number from 0 to 1."""
+    if not isinstance(p, (int, float, np.floating, np.integer)) or not 0 <= p <= 1:
+        raise SettingError(
+            f"{who}: p is the probability of dropping, from 0 to 1, got {p!r:.60}\n"
+            f"  hint   p=0.1 drops one of ten"
+        )
+
+
+@composite(
+    method=False,
+    samples=_CALLS,
+    reference=lambda x, p, rng: x * _one_by_one(x, p, rng),
+    settings=("p", "rng"),
+)
+def dropout(x: Any, p: float = 0.5, *, rng: np.random.Generator) -> Any:
+    """x with each element set to 0 with probability p and divided by 1 - p elsewhere (Srivastava et al. 2014).
+
+    The mask is drawn anew on each call, on each replay of a compiled step too; derivatives of all orders are those with
+    the mask of their call.
+
+    Args:
+        x: of any shape; integers become float64.
+        p: the probability of dropping; with 1, all of them are.
+        rng: a generator of NumPy, which moves on.
+
+    Raises:
+        ArgumentError: `rng` is no generator of NumPy.
+        SettingError: `p` is no number from 0 to 1.
+
+    Example:
+        >>> dropout(np.arange(6.0), 0.5, rng=np.random.default_rng(1))
+        array([ 0.,  0.,  4.,  6.,  8., 10.])
+    """
+    _check("dropout", p, rng)
+    return x * keep_mask(x, p=p, rng=rng)
