@@ -31,6 +31,7 @@ from tinygrad_nn.ops.activation import (
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.decompositions import solve_triangular
 from tinygrad_nn.ops.gamma import digamma, gammaln, i1
+from tinygrad_nn.ops.normalisation import layer_norm, rms_norm
 from tinygrad_nn.ops.reduction import logsumexp
 from tinygrad_nn.ops.special import erf, erfc, erfcx, erfinv, log_ndtr, logit, ndtr
 from tinygrad_nn.primitives import REGISTRY, kernel, op
@@ -68,6 +69,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "kernel",
+    "layer_norm",
     "leaky_relu",
     "load",
     "log_ndtr",
@@ -84,6 +86,7 @@ __all__ = [
     "product",
     "quotient",
     "relu",
+    "rms_norm",
     "save",
     "sigmoid",
     "silu",

@@ -19,6 +19,9 @@ LAYERS = {
         nn.Dense(3, 4, rng=seed), nn.Tanh(), nn.Dense(4, 2, rng=seed + 1)
     ),
     "Flatten": lambda seed: nn.Flatten(),
+    "LayerNorm": lambda seed: nn.LayerNorm(3),
+    "LayerNorm without bias": lambda seed: nn.LayerNorm(3, bias=False, eps=0.1),
+    "RMSNorm": lambda seed: nn.RMSNorm(3),
     **{name: lambda seed, name=name: getattr(nn, name)() for name in ACTIVATIONS},
 }
 

@@ -21,6 +21,7 @@ from tinygrad_nn.nn.activations import (
 from tinygrad_nn.nn.containers import Flatten, Sequential
 from tinygrad_nn.nn.dense import Dense
 from tinygrad_nn.nn.module import Module
+from tinygrad_nn.nn.normalisation import LayerNorm, RMSNorm
 
 __all__ = [
     "ELU",
@@ -28,10 +29,12 @@ __all__ = [
     "Dense",
     "Flatten",
     "GELUTanh",
+    "LayerNorm",
     "LeakyReLU",
     "LogSigmoid",
     "LogSoftmax",
     "Module",
+    "RMSNorm",
     "ReLU",
     "Sequential",
     "SiLU",

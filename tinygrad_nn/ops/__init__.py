@@ -17,6 +17,7 @@ from tinygrad_nn.ops import (  # noqa: F401
     indexing,
     joining,
     linalg,
+    normalisation,
     norms,
     order,
     reduction,
