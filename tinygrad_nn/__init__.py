@@ -30,6 +30,7 @@ from tinygrad_nn.ops.activation import (
 )
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.decompositions import solve_triangular
+from tinygrad_nn.ops.embedding import embedding, one_hot
 from tinygrad_nn.ops.gamma import digamma, gammaln, i1
 from tinygrad_nn.ops.normalisation import layer_norm, rms_norm
 from tinygrad_nn.ops.reduction import logsumexp
@@ -53,6 +54,7 @@ __all__ = [
     "debug",
     "digamma",
     "elu",
+    "embedding",
     "enable_grad",
     "erf",
     "erfc",
@@ -80,6 +82,7 @@ __all__ = [
     "ndtr",
     "nn",
     "no_grad",
+    "one_hot",
     "op",
     "optim",
     "plot",

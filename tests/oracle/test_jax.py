@@ -41,6 +41,7 @@ def _flat_norm(x, ord=2, axis=None, keepdims=False):
 
 SPECIAL = ("erf", "erfc", "erfinv", "logit", "ndtr", "log_ndtr", "gammaln", "digamma", "i0", "i1")
 KERNELS = {
+    "embedding": lambda weight, ids: weight[jnp.asarray(ids)],
     "sigmoid": jax.nn.sigmoid,
     "relu": jax.nn.relu,
     "softplus": jax.nn.softplus,

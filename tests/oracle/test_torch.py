@@ -328,6 +328,7 @@ RENAMED = {
     "moveaxis": lambda x, source, destination: torch.movedim(x, source, destination),
     "layer_norm": lambda x, *affine, eps=1e-5: F.layer_norm(x, x.shape[-1:], *affine, eps=eps),
     "rms_norm": lambda x, *weight, eps=None: F.rms_norm(x, x.shape[-1:], *weight, eps=eps),
+    "embedding": lambda weight, ids: weight[torch.as_tensor(ids)],
     "cross_entropy": _cross_entropy,
     "nll": lambda scores, labels: F.nll_loss(scores, torch.as_tensor(labels), reduction="none"),
     "binary_cross_entropy_elements": lambda z, t: F.binary_cross_entropy_with_logits(

@@ -20,6 +20,7 @@ from tinygrad_nn.nn.activations import (
 )
 from tinygrad_nn.nn.containers import Flatten, Sequential
 from tinygrad_nn.nn.dense import Dense
+from tinygrad_nn.nn.embedding import Embedding
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.nn.normalisation import LayerNorm, RMSNorm
 
@@ -27,6 +28,7 @@ __all__ = [
     "ELU",
     "GELU",
     "Dense",
+    "Embedding",
     "Flatten",
     "GELUTanh",
     "LayerNorm",

@@ -11,6 +11,7 @@ from tinygrad_nn.ops import (  # noqa: F401
     decompositions,
     einsum,
     elementwise,
+    embedding,
     extrema,
     fused_losses,
     gamma,
