@@ -29,6 +29,7 @@ from tinygrad_nn.ops.activation import (
     xlogy,
 )
 from tinygrad_nn.ops.arithmetic import product, quotient
+from tinygrad_nn.ops.attention import attention
 from tinygrad_nn.ops.decompositions import solve_triangular
 from tinygrad_nn.ops.embedding import embedding, one_hot
 from tinygrad_nn.ops.gamma import digamma, gammaln, i1
@@ -49,6 +50,7 @@ __all__ = [
     "TinygradError",
     "UsageWarning",
     "as_tensor",
+    "attention",
     "compile",
     "data",
     "debug",

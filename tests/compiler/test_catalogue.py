@@ -156,9 +156,9 @@ isinf isnan isneginf isposinf lcm ldexp leaky_relu left_shift log log10 log1p lo
 log_softmax logaddexp logaddexp2 logical_not logical_xor logit logsumexp nan_to_num ndtr on_diagonal
 one_hot ones_like over_differences p_norm pad part pinv polygamma prod q_and_r rad2deg radians recurrence
 remainder right_shift rint roll round scale_down scatter searchsorted set_at sign sign_and_log_det
-signbit silu sin sinc_derivative sine_over_angle singular_values_and_vectors sinh softplus solve spacing
-stack standardized std take take_along_axis tan tril triu trunc used values_and_vectors var vecdot xlogy
-zeros_like
+signbit silu sin sinc_derivative sine_over_angle singular_values_and_vectors sinh softmax_of_some
+softplus solve spacing stack standardized std take take_along_axis tan tril triu trunc used
+values_and_vectors var vecdot xlogy zeros_like
 """
 
 

@@ -17,6 +17,7 @@ NOT_IN_JAX = {
     "huber_elements": "JAX has no losses; PyTorch is compared",
     "cross_entropy": "JAX has no losses; PyTorch is compared",
     **dict.fromkeys(("layer_norm", "rms_norm"), "JAX has no normalisation; PyTorch is compared"),
+    "attention": "JAX takes (..., time, heads, features) alone; PyTorch is compared",
     "nll": "JAX has no losses; PyTorch is compared",
     "astype": "a cast between float64 and float64 is the identity",
     "erfcx": "JAX has no erfcx; PyTorch is compared",

@@ -25,8 +25,8 @@ LINES = {
     # (110), calls that NumPy takes or refuses (20). Decompositions, which were not there, are 290. Ninety functions
     # that peers have of NumPy, and where=, initial=, dtype= and method=, make 900, ten lines each with samples.
     # Special functions to the last places are 230. Normalisation along the last axis is 70,
-    # embeddings and one-hot rows are 50.
-    "ops": 3470,
+    # embeddings and one-hot rows are 50, attention is 110.
+    "ops": 3580,
     # 500 was meant. Random generators that a function can reach are found and put back (90).
     "graph": 610,
     # 1,900 was meant. What a step read is guarded (100), machine code on disk is looked at before it runs (30).
@@ -35,8 +35,8 @@ LINES = {
     # told in the names and numbers of the user (50).
     "viz": 1380,
     # 700 was meant. Models are printed however deep they are nested, frozen parameters stay parameters (10).
-    # LayerNorm and RMSNorm are 50, Embedding 30.
-    "nn": 790,
+    # LayerNorm and RMSNorm are 50, Embedding 30, MultiheadAttention 80.
+    "nn": 870,
     # 350 was meant. Memory that cannot be written or has another dtype is looked at, rates are saved, schedules are
     # functions that can be pickled.
     "optim": 420,
@@ -54,8 +54,9 @@ LINES = {
 }
 """Lines of code: neither blank, nor a comment, nor part of a docstring."""
 
-ANY = 540
-"""Uses of `Any` in the whole package. 450 was meant; keywords of ninety of NumPy's functions are 90 of them."""
+ANY = 555
+"""Uses of `Any` in the whole package. 450 was meant; keywords of ninety of NumPy's functions are 90 of them, operands
+of public functions made of other ops, which are arrays or tensors, 15."""
 
 IGNORES = 20
 """Lines that a type checker is told to ignore, each with its reason."""

@@ -10,7 +10,11 @@ from tinygrad_nn.testing import check_module
 
 X = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
 
-INPUTS = {"Embedding": np.array([[0, 6], [3, 0], [2, 2], [1, 5]])}
+INPUTS = {
+    "Embedding": np.array([[0, 6], [3, 0], [2, 2], [1, 5]]),
+    "MultiheadAttention": X.reshape(2, 3, 2),
+    "MultiheadAttention without bias": X.reshape(1, 3, 4),
+}
 
 ACTIVATIONS = ["ELU", "GELU", "GELUTanh", "LeakyReLU", "LogSigmoid", "LogSoftmax", "ReLU", "Sigmoid", "SiLU"]
 ACTIVATIONS += ["Softmax", "Softplus", "Tanh"]
@@ -25,6 +29,8 @@ LAYERS = {
     "LayerNorm without bias": lambda seed: nn.LayerNorm(3, bias=False, eps=0.1),
     "RMSNorm": lambda seed: nn.RMSNorm(3),
     "Embedding": lambda seed: nn.Embedding(7, 3, rng=seed),
+    "MultiheadAttention": lambda seed: nn.MultiheadAttention(2, 2, rng=seed),
+    "MultiheadAttention without bias": lambda seed: nn.MultiheadAttention(4, 2, bias=False, rng=seed),
     **{name: lambda seed, name=name: getattr(nn, name)() for name in ACTIVATIONS},
 }
 

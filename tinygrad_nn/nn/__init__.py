@@ -18,6 +18,7 @@ from tinygrad_nn.nn.activations import (
     Softplus,
     Tanh,
 )
+from tinygrad_nn.nn.attention import MultiheadAttention
 from tinygrad_nn.nn.containers import Flatten, Sequential
 from tinygrad_nn.nn.dense import Dense
 from tinygrad_nn.nn.embedding import Embedding
@@ -36,6 +37,7 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "Module",
+    "MultiheadAttention",
     "RMSNorm",
     "ReLU",
     "Sequential",

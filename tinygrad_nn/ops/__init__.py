@@ -5,6 +5,7 @@ from tinygrad_nn.ops import (  # noqa: F401
     activation,
     arithmetic,
     array_api,
+    attention,
     comparison,
     cumulative,
     curves,
