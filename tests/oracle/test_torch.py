@@ -297,6 +297,7 @@ RENAMED = {
     "elu": F.elu,
     "silu": F.silu,
     "gelu": F.gelu,
+    "gelu_exact": F.gelu,
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
     "softmax": _softmax(torch.softmax),
     "log_softmax": _softmax(torch.log_softmax),
