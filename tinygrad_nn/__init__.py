@@ -29,9 +29,12 @@ from tinygrad_nn.ops.activation import (
     xlogy,
 )
 from tinygrad_nn.ops.arithmetic import product, quotient
+from tinygrad_nn.ops.attention import attention
 from tinygrad_nn.ops.batch_norm import batch_norm, group_norm
 from tinygrad_nn.ops.decompositions import solve_triangular
+from tinygrad_nn.ops.embedding import embedding, one_hot
 from tinygrad_nn.ops.gamma import digamma, gammaln, i1
+from tinygrad_nn.ops.normalisation import layer_norm, rms_norm
 from tinygrad_nn.ops.random import dropout, keep_mask
 from tinygrad_nn.ops.reduction import logsumexp
 from tinygrad_nn.ops.resize import resize
@@ -52,6 +55,7 @@ __all__ = [
     "TinygradError",
     "UsageWarning",
     "as_tensor",
+    "attention",
     "batch_norm",
     "compile",
     "cumlogsumexp",
@@ -60,6 +64,7 @@ __all__ = [
     "digamma",
     "dropout",
     "elu",
+    "embedding",
     "enable_grad",
     "erf",
     "erfc",
@@ -78,6 +83,7 @@ __all__ = [
     "jvp",
     "keep_mask",
     "kernel",
+    "layer_norm",
     "leaky_relu",
     "load",
     "log_ndtr",
@@ -88,6 +94,7 @@ __all__ = [
     "ndtr",
     "nn",
     "no_grad",
+    "one_hot",
     "op",
     "optim",
     "plot",
@@ -96,6 +103,7 @@ __all__ = [
     "quotient",
     "relu",
     "resize",
+    "rms_norm",
     "save",
     "sigmoid",
     "silu",

@@ -12,6 +12,7 @@ MODULES = {
     "LogSigmoid()": (tn.nn.LogSigmoid(), tn.log_sigmoid(X)),
     "SiLU()": (tn.nn.SiLU(), tn.silu(X)),
     "GELU()": (tn.nn.GELU(), tn.gelu(X)),
+    'GELU(approximate="tanh")': (tn.nn.GELU("tanh"), tn.gelu_tanh(X)),
     "GELUTanh()": (tn.nn.GELUTanh(), tn.gelu_tanh(X)),
     "LeakyReLU(negative_slope=0.2)": (tn.nn.LeakyReLU(0.2), tn.leaky_relu(X, negative_slope=0.2)),
     "ELU(alpha=0.5)": (tn.nn.ELU(np.float64(0.5)), tn.elu(X, alpha=0.5)),
@@ -42,3 +43,10 @@ def test_an_activation_module_is_its_function(text):
     assert y.dtype == np.float32
     np.testing.assert_array_equal(y.data, expected)
     assert module.parameters() == []
+
+
+def test_an_approximation_of_gelu_that_there_is_not_is_refused():
+    np.testing.assert_array_equal(tn.gelu(X, approximate="tanh"), tn.gelu_tanh(X))
+    for call in (lambda: tn.gelu(X, approximate="erf"), lambda: tn.nn.GELU("erf")):
+        with pytest.raises(tn.errors.SettingError, match='approximate is "none" or "tanh", got \'erf\''):
+            call()

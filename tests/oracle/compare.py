@@ -47,6 +47,9 @@ OURS_ALONE = {
     "angle": "constant on real numbers",
     "copy": "the identity",
     "piecewise": "its calls hold functions of NumPy",
+    "standardized": "a part of layer_norm, which is compared",
+    "in_unit_squares": "a part of rms_norm, which is compared",
+    "softmax_of_some": "a part of attention, which is compared",
     "minus_one_hot": "a part of the gradient of cross_entropy, which is compared",
     **dict.fromkeys(NORMS.split(), "test_norms_torch.py compares it, or what is made of it"),
 }

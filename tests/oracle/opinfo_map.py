@@ -51,10 +51,6 @@ def _softplus(x, beta=1.0, threshold=20.0):
     return np.where(x * beta > threshold, x, tn.softplus(x * beta) / beta)
 
 
-def _gelu(x, approximate="none"):
-    return tn.gelu(x) if approximate == "none" else tn.gelu_tanh(x)
-
-
 def _logit(x, eps=None):
     x = x if eps is None else np.clip(x, eps, 1 - eps)
     return np.log(x / (1 - x))
@@ -139,7 +135,7 @@ UNARY = {
     "neg": np.negative,
     "nn.functional.celu": lambda x, alpha=1.0, inplace=False: alpha * tn.elu(x / alpha),
     "nn.functional.elu": lambda x, alpha=1.0, inplace=False: tn.elu(x, alpha=alpha),
-    "nn.functional.gelu": _gelu,
+    "nn.functional.gelu": tn.gelu,
     "nn.functional.glu": _glu,
     "nn.functional.hardshrink": lambda x, lambd=0.5: np.where(np.absolute(x) > lambd, x, 0 * x),
     "nn.functional.hardsigmoid": lambda x, inplace=False: np.clip(x + 3, 0, 6) / 6,

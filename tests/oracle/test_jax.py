@@ -16,6 +16,8 @@ NOT_IN_JAX = {
     "binary_cross_entropy_elements": "JAX has no losses; PyTorch is compared",
     "huber_elements": "JAX has no losses; PyTorch is compared",
     "cross_entropy": "JAX has no losses; PyTorch is compared",
+    **dict.fromkeys(("layer_norm", "rms_norm"), "JAX has no normalisation; PyTorch is compared"),
+    "attention": "JAX takes (..., time, heads, features) alone; PyTorch is compared",
     "nll": "JAX has no losses; PyTorch is compared",
     "astype": "a cast between float64 and float64 is the identity",
     "erfcx": "JAX has no erfcx; PyTorch is compared",
@@ -40,6 +42,7 @@ def _flat_norm(x, ord=2, axis=None, keepdims=False):
 
 SPECIAL = ("erf", "erfc", "erfinv", "logit", "ndtr", "log_ndtr", "gammaln", "digamma", "i0", "i1")
 KERNELS = {
+    "embedding": lambda weight, ids: weight[jnp.asarray(ids)],
     "sigmoid": jax.nn.sigmoid,
     "relu": jax.nn.relu,
     "softplus": jax.nn.softplus,
@@ -47,7 +50,8 @@ KERNELS = {
     "leaky_relu": jax.nn.leaky_relu,
     "elu": jax.nn.elu,
     "silu": jax.nn.silu,
-    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+    "gelu": lambda x, approximate="none": jax.nn.gelu(x, approximate=approximate == "tanh"),
+    "gelu_exact": lambda x: jax.nn.gelu(x, approximate=False),
     "gelu_tanh": lambda x: jax.nn.gelu(x, approximate=True),
     **{name: getattr(jax.scipy.special, name) for name in SPECIAL},
     "polygamma": lambda x, order: jax.scipy.special.polygamma(order, x),

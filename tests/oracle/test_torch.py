@@ -219,6 +219,17 @@ def _reduced(function):
     return lambda x, axis=0, **params: function(x, axis=axis, **params)
 
 
+def _attention(q, k, v, mask=None, causal=False):
+    mask = mask if mask is None else torch.as_tensor(mask)
+    if mask is None:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    if causal:
+        # PyTorch takes one or the other.
+        seen = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool).tril()
+        mask = mask & seen if mask.dtype == torch.bool else mask.masked_fill(~seen, -torch.inf)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
 RENAMED = {
     "erfcx": lambda x, order=0: _derived(torch.special.erfcx, x, order),
     "erfinv": torch.special.erfinv,
@@ -286,6 +297,7 @@ RENAMED = {
     "elu": F.elu,
     "silu": F.silu,
     "gelu": F.gelu,
+    "gelu_exact": F.gelu,
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
     "softmax": _softmax(torch.softmax),
     "log_softmax": _softmax(torch.log_softmax),
@@ -326,6 +338,10 @@ RENAMED = {
     "tile": lambda x, reps: torch.tile(x, reps if isinstance(reps, tuple) else (reps,)),
     "repeat": _repeat,
     "moveaxis": lambda x, source, destination: torch.movedim(x, source, destination),
+    "layer_norm": lambda x, *affine, eps=1e-5: F.layer_norm(x, x.shape[-1:], *affine, eps=eps),
+    "rms_norm": lambda x, *weight, eps=None: F.rms_norm(x, x.shape[-1:], *weight, eps=eps),
+    "attention": _attention,
+    "embedding": lambda weight, ids: weight[torch.as_tensor(ids)],
     "cross_entropy": _cross_entropy,
     "nll": lambda scores, labels: F.nll_loss(scores, torch.as_tensor(labels), reduction="none"),
     "binary_cross_entropy_elements": lambda z, t: F.binary_cross_entropy_with_logits(

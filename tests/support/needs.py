@@ -11,3 +11,7 @@ owners = pytest.mark.skipif(
 mnist = pytest.mark.skipif(
     not os.environ.get("TINYGRAD_NN_DATA"), reason="needs TINYGRAD_NN_DATA, the folder with MNIST"
 )
+shakespeare = pytest.mark.skipif(
+    not os.path.isfile(os.path.join(os.environ.get("TINYGRAD_NN_DATA", ""), "tinyshakespeare.txt")),
+    reason="needs tinyshakespeare.txt in the folder that TINYGRAD_NN_DATA names",
+)

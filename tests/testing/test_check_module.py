@@ -10,6 +10,12 @@ from tinygrad_nn.testing import check_module
 
 X = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
 
+INPUTS = {
+    "Embedding": np.array([[0, 6], [3, 0], [2, 2], [1, 5]]),
+    "MultiheadAttention": X.reshape(2, 3, 2),
+    "MultiheadAttention without bias": X.reshape(1, 3, 4),
+}
+
 ACTIVATIONS = ["ELU", "GELU", "GELUTanh", "LeakyReLU", "LogSigmoid", "LogSoftmax", "ReLU", "Sigmoid", "SiLU"]
 ACTIVATIONS += ["Softmax", "Softplus", "Tanh"]
 LAYERS = {
@@ -24,13 +30,19 @@ LAYERS = {
     "Identity": lambda seed: nn.Identity(),
     "Residual": lambda seed: nn.Residual(nn.Dense(3, 3, rng=seed)),
     "Dropout": lambda seed: nn.Dropout(0.3, rng=seed),
+    "LayerNorm": lambda seed: nn.LayerNorm(3),
+    "LayerNorm without bias": lambda seed: nn.LayerNorm(3, bias=False, eps=0.1),
+    "RMSNorm": lambda seed: nn.RMSNorm(3),
+    "Embedding": lambda seed: nn.Embedding(7, 3, rng=seed),
+    "MultiheadAttention": lambda seed: nn.MultiheadAttention(2, 2, rng=seed),
+    "MultiheadAttention without bias": lambda seed: nn.MultiheadAttention(4, 2, bias=False, rng=seed),
     **{name: lambda seed, name=name: getattr(nn, name)() for name in ACTIVATIONS},
 }
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_pass_check_module(name):
-    check_module(LAYERS[name], X)
+    check_module(LAYERS[name], INPUTS.get(name, X))
 
 
 def test_every_layer_is_checked():
@@ -90,6 +102,23 @@ BUGS = {
 def test_check_module_finds_planted_bugs(bug):
     with pytest.raises(CheckFailed, match=BUGS[bug]):
         check_module(lambda seed: _Bug(seed, bug), X)
+
+
+class _Shifted(nn.Module):
+    def __init__(self, seed, bug=False):
+        self.table = nn.Embedding(3, 3, rng=seed)
+        self.bug = bug
+
+    def forward(self, ids, x):
+        rows = self.table(ids)
+        return rows * x + (rows.detach() if self.bug else rows)
+
+
+def test_a_module_that_takes_integers_beside_floats_is_checked():
+    ids = np.array([0, 2, 2, 1])
+    check_module(_Shifted, ids, X)
+    with pytest.raises(CheckFailed, match="the gradient is wrong"):
+        check_module(lambda seed: _Shifted(seed, bug=True), ids, X)
 
 
 def test_a_module_without_bugs_passes_check_module():

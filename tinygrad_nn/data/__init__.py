@@ -5,11 +5,13 @@ from tinygrad_nn.data.minibatches import Batches, Stream, batches, batches_forev
 from tinygrad_nn.data.mnist_files import Mnist, mnist
 from tinygrad_nn.data.npz import read_npz, write_npz
 from tinygrad_nn.data.synthetic import moons
+from tinygrad_nn.data.texts import Text, sequences, shakespeare, text
 
 __all__ = [
     "Batches",
     "Mnist",
     "Stream",
+    "Text",
     "batches",
     "batches_forever",
     "batches_with_replacement",
@@ -17,5 +19,8 @@ __all__ = [
     "moons",
     "read_idx",
     "read_npz",
+    "sequences",
+    "shakespeare",
+    "text",
     "write_npz",
 ]

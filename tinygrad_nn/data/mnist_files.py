@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_nn.data import idx
+from tinygrad_nn.data.places import cache, keep, users_folder
 from tinygrad_nn.errors import DatasetError
-from tinygrad_nn.files import StrPath, cache_folder, write_atomically
+from tinygrad_nn.files import StrPath
 
 
 class Mnist(NamedTuple):
@@ -87,9 +88,8 @@ def mnist(folder: StrPath | None = None) -> Mnist:
     Raises:
         DatasetError: names the file or the mirrors and what is wrong with each.
     """
-    if folder is None:
-        folder = os.environ.get("TINYGRAD_NN_DATA") or None
-    contents = _from_cache() if folder is None else _from_folder(_expanded(folder))
+    own = users_folder(folder)
+    contents = _from_cache() if own is None else _from_folder(own)
     x_train, y_train, x_test, y_test = (idx.to_array(content) for content in contents)
     return Mnist(_scaled(x_train), y_train.astype(np.int64), _scaled(x_test), y_test.astype(np.int64))
 
@@ -150,11 +150,7 @@ _SHOWN = 8
 
 
 def _from_cache() -> list[bytearray]:
-    try:
-        folder = cache_folder()
-    except RuntimeError as fault:
-        raise DatasetError(f"~/.cache: {fault}") from fault
-    mirrors = list(MIRRORS)
+    folder, mirrors = cache(), list(MIRRORS)
     return [_cached(folder, file, mirrors) for file in FILES]
 
 
@@ -167,7 +163,7 @@ def _cached(folder: Path, file: _File, mirrors: list[str]) -> bytearray:
                 path.unlink()
             warnings.warn(f"ignoring and removing a damaged file: {fault}", stacklevel=2)
     packed, contents = _downloaded(folder, file, mirrors)
-    _keep(folder / f"{file.name}.gz", packed)
+    keep("MNIST", folder / f"{file.name}.gz", packed)
     return contents
 
 
@@ -192,16 +188,6 @@ def _downloaded(folder: Path, file: _File, mirrors: list[str]) -> tuple[bytes, b
         f"(with or without .gz) into {folder},\n"
         "or into any folder that mnist(folder=...) or the environment variable TINYGRAD_NN_DATA names."
     )
-
-
-def _keep(path: Path, packed: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, [packed])
-    except OSError as fault:
-        warnings.warn(
-            f"MNIST is not kept in {path.parent}, and will be downloaded again: {fault}", stacklevel=2
-        )
 
 
 def _read(path: Path, file: _File) -> bytearray:
@@ -231,10 +217,3 @@ def _candidates(folder: Path, file: _File) -> list[Path]:
     places = [folder / name for name in names] + [folder / outer / name for outer in names for name in names]
     paths = [place.with_name(place.name + suffix) for place in places for suffix in ("", ".gz")]
     return [path for path in paths if os.path.isfile(path)]
-
-
-def _expanded(folder: StrPath) -> Path:
-    try:
-        return Path(folder).expanduser()
-    except RuntimeError as fault:
-        raise DatasetError(f"{os.fspath(folder)}: {fault}") from fault

@@ -18,11 +18,14 @@ from tinygrad_nn.nn.activations import (
     Softplus,
     Tanh,
 )
+from tinygrad_nn.nn.attention import MultiheadAttention
 from tinygrad_nn.nn.batch_norm import BatchNorm, GroupNorm
 from tinygrad_nn.nn.containers import Flatten, Identity, Residual, Sequential
 from tinygrad_nn.nn.dense import Dense
 from tinygrad_nn.nn.dropout import Dropout
+from tinygrad_nn.nn.embedding import Embedding
 from tinygrad_nn.nn.module import Module
+from tinygrad_nn.nn.normalisation import LayerNorm, RMSNorm
 
 __all__ = [
     "ELU",
@@ -30,14 +33,18 @@ __all__ = [
     "BatchNorm",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GELUTanh",
     "GroupNorm",
     "Identity",
+    "LayerNorm",
     "LeakyReLU",
     "LogSigmoid",
     "LogSoftmax",
     "Module",
+    "MultiheadAttention",
+    "RMSNorm",
     "ReLU",
     "Residual",
     "Sequential",

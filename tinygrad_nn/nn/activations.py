@@ -53,10 +53,18 @@ class SiLU(_Activation):
     op = activation.silu
 
 
-class GELU(_Activation):
-    """x times the standard normal distribution function of x, element by element."""
+class GELU(Module):
+    """x times the standard normal distribution function of x, or with approximate="tanh" close to it."""
 
-    op = activation.gelu
+    def __init__(self, approximate: str = "none") -> None:
+        activation.gelu_with(approximate)
+        self.approximate = approximate
+
+    def forward(self, x: Operand) -> Tensor:
+        return apply(activation.gelu_with(self.approximate), (as_tensor(x),))
+
+    def extra_repr(self) -> str:
+        return "" if self.approximate == "none" else f'approximate="{self.approximate}"'
 
 
 class GELUTanh(_Activation):

@@ -10,6 +10,13 @@ from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, zeros
 from tinygrad_nn.nn.module import Module, cast_input
 
 
+def positive(who: str, name: str, count: int) -> int:
+    """Return a count as an int; raise `ValueError` for one that is not a positive integer."""
+    if not isinstance(count, (int, np.integer)) or isinstance(count, bool) or count < 1:
+        raise ValueError(f"{who}: {name} is a positive integer, got {count!r}")
+    return int(count)
+
+
 class Dense(Module):
     """A fully connected layer, x @ weight + bias.
 
@@ -41,11 +48,9 @@ class Dense(Module):
         rng: Seed = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        for label, width in (("in_features", in_features), ("out_features", out_features)):
-            if not isinstance(width, (int, np.integer)) or isinstance(width, bool) or width < 1:
-                raise ValueError(f"Dense: {label} is a positive integer, got {width!r}")
+        self.in_features = positive("Dense", "in_features", in_features)
+        self.out_features = positive("Dense", "out_features", out_features)
         rng = np.random.default_rng(rng)
-        self.in_features, self.out_features = int(in_features), int(out_features)
         weight = (init or glorot_uniform())((self.in_features, self.out_features), rng, dtype)
         self.weight = Tensor(weight, requires_grad=True)
         self.bias: Tensor | None = None

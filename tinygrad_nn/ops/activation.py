@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
+from tinygrad_nn.errors import SettingError
 from tinygrad_nn.ops.arithmetic import floating, in_one_dtype, product, quotient
 from tinygrad_nn.ops.reduction import logsumexp, wide_sum
 from tinygrad_nn.ops.samples import cases, each, wide
 from tinygrad_nn.ops.special import erf
-from tinygrad_nn.primitives import Array, Axis, kernel
+from tinygrad_nn.primitives import Array, Axis, Primitive, composite, kernel
 
 _WIDE = wide((3, 4), (5,), (), (0, 2), (1, 1))
 _AXES = cases(
@@ -121,9 +123,10 @@ def _normal_pdf(x: Array) -> Array:
     residuals={"p": _normal_cdf},
     reference=lambda x: x * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2))) / 2,
     analytic=False,
+    method=False,
 )
-def gelu(x: Array) -> tuple[Array, Array]:
-    """Return x * P(X <= x) for a standard normal X (Hendrycks and Gimpel, 2016, arXiv:1606.08415)."""
+def gelu_exact(x: Array) -> tuple[Array, Array]:
+    """Return x * P(X <= x) for a standard normal X."""
     p = _normal_cdf(x)
     return np.maximum(x, -_END) * p, p
 
@@ -152,6 +155,39 @@ def gelu_tanh(x: Array) -> tuple[Array, Array]:
     """gelu with a tanh in place of the normal distribution: faster, and less than 0.0005 away."""
     p = _tanh_cdf(x)
     return np.maximum(x, -_END) * p, p
+
+
+GELUS = {"none": gelu_exact, "tanh": gelu_tanh}
+"""By what PyTorch calls the approximation."""
+
+
+def gelu_with(approximate: str) -> Primitive:
+    """Return the op for an approximation; raise `SettingError` for one that there is not."""
+    if approximate not in GELUS:
+        raise SettingError(f'gelu: approximate is "none" or "tanh", got {approximate!r}')
+    return GELUS[approximate]
+
+
+@composite(
+    samples=cases([_WIDE, {}, (3, 4), {"approximate": "tanh"}]),
+    reference=lambda x, approximate="none": GELUS[approximate](x),
+    method=True,
+)
+def gelu(x: Any, *, approximate: str = "none") -> Any:
+    """Return x * P(X <= x) for a standard normal X (Hendrycks and Gimpel, 2016, arXiv:1606.08415).
+
+    Args:
+        x: of any shape.
+        approximate: "none", or "tanh" for `gelu_tanh`, which is faster and less than 0.0005 away.
+
+    Raises:
+        SettingError: another approximation.
+
+    Example:
+        >>> gelu(np.array([-1.0, 0.0, 1.0]), approximate="tanh").round(4)
+        array([-0.1588,  0.    ,  0.8412])
+    """
+    return gelu_with(approximate)(x)
 
 
 @kernel(

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinygrad_nn.engine.tensor import tensor
+from tinygrad_nn.engine.tensor import Tensor, tensor
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.testing.bad_states import refuses_bad_states, same_states
@@ -29,7 +29,7 @@ def check_module(factory: Callable[[int], Module], *inputs: ArrayLike, batched: 
 
     Args:
         factory: makes the module from a seed, for example `lambda seed: Dense(3, 4, rng=seed)`.
-        inputs: floating arrays; their first axis is the batch.
+        inputs: arrays, floating ones or integers; their first axis is the batch.
         batched: whether rows are independent of each other, in evaluation mode.
 
     Raises:
@@ -47,7 +47,12 @@ def check_module(factory: Callable[[int], Module], *inputs: ArrayLike, batched: 
     _copies(factory(0), arrays)
     if batched:
         _batches(factory(0).eval(), arrays)
-    double, wide = _in_double(factory(0).eval()), [x.astype(np.float64) for x in arrays]
+    double, wide = (
+        _in_double(factory(0).eval()),
+        [x.astype(np.float64) for x in arrays if x.dtype.kind == "f"],
+    )
+    if len(wide) < len(arrays):
+        double = _OfFloats(double, arrays)
     gradcheck(double, *wide)
     gradcheck(double, *wide, order=2, mode="directions")
 
@@ -117,3 +122,15 @@ def _in_double(module: Module) -> Module:
         double = tensor(parameter._data.astype(np.float64), requires_grad=True)
         parameter._data, parameter._node = double._data, double._node
     return module
+
+
+class _OfFloats(Module):
+    """A module as a function of its floating inputs: integers have no derivative, and stay as they are."""
+
+    def __init__(self, module: Module, inputs: list[Array]) -> None:
+        self.module, self.inputs = module, inputs
+
+    def forward(self, *floats: Tensor) -> Tensor:
+        rest = iter(floats)
+        y: Tensor = self.module(*[next(rest) if x.dtype.kind == "f" else x for x in self.inputs])
+        return y

@@ -1,0 +1,145 @@
+"""Normalisation along the last axis: rows of mean 0 and variance 1, or of mean square 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.errors import SettingError, ShapeError
+from tinygrad_nn.ops.arithmetic import floating, product
+from tinygrad_nn.ops.reduction import in_single, mean, ones
+from tinygrad_nn.ops.samples import cases, each
+from tinygrad_nn.primitives import Array, composite, kernel
+
+_ROWS = cases([each((2, 3), (3, 4), (2, 1, 5), (4,), (0, 3)), each(1e-5, 0.1)], [(3, 1), 0.1])
+
+
+def _mean(x: Array) -> Array:
+    return mean(x, axis=-1, keepdims=True)
+
+
+def _single(x: Array) -> Array:
+    """Return x in a dtype to compute in, at least single precision: squares of float16 overflow."""
+    x = floating(x)
+    return x.astype(np.float32) if x.dtype.char == "e" else x
+
+
+def _means(x: Array) -> Array:
+    """The mean of each row, as a column."""
+    # Several times faster than a sum along short rows.
+    n = x.shape[-1]
+    return (x @ ones(n, x.dtype.char))[..., None] / n
+
+
+def _scaled(x: Array, eps: float, dtype: np.dtype) -> tuple[Array, Array]:
+    """Return each row divided by the root of its mean square plus eps, and by what it was multiplied."""
+    s = 1 / np.sqrt(_means(x * x) + float(eps))
+    return (x * s).astype(dtype, copy=False), s.astype(dtype, copy=False)
+
+
+def _plain_layer_norm(x: Array, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    y = (x - np.mean(x, axis=-1, keepdims=True)) / np.sqrt(np.var(x, axis=-1, keepdims=True) + eps)
+    return y * (1 if weight is None else weight) + (0 if bias is None else bias)
+
+
+def _plain_rms_norm(x: Array, weight: Any = None, eps: float = np.finfo(np.float64).eps) -> Any:
+    return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps) * (1 if weight is None else weight)
+
+
+@kernel(
+    lambda g, y, s: product(g - _mean(g) - product(_mean(product(g, y)), y), s),
+    None,
+    residuals={"s": in_single(lambda x, eps: (_mean((x - _mean(x)) ** 2) + eps) ** -0.5)},
+    reference=lambda x, eps: _plain_layer_norm(x, eps=eps),
+    samples=_ROWS,
+    method=False,
+)
+def standardized(x: Array, eps: float) -> tuple[Array, Array]:
+    """Each row minus its mean, divided by sqrt(variance + eps), in two passes, which large means need."""
+    wide = _single(x)
+    return _scaled(wide - _means(wide), eps, floating(x).dtype)
+
+
+@kernel(
+    lambda g, y, s: product(g - product(_mean(product(g, y)), y), s),
+    None,
+    residuals={"s": in_single(lambda x, eps: (_mean(x**2) + eps) ** -0.5)},
+    reference=lambda x, eps: _plain_rms_norm(x, eps=eps),
+    samples=_ROWS,
+    method=False,
+)
+def in_unit_squares(x: Array, eps: float) -> tuple[Array, Array]:
+    """Each row divided by sqrt(mean square + eps)."""
+    return _scaled(_single(x), eps, floating(x).dtype)
+
+
+_AFFINE = ([(2, 3), (3,), (3,)], [(2, 1, 4), (4,), None], [(3, 4), None, (4,)], [(5,)], [(0, 3), (3,), (3,)])
+
+
+def _check_features(who: str, eps: float, x: Array, **arrays: Array | None) -> None:
+    if not np.ndim(x) or not np.shape(x)[-1]:
+        raise ShapeError(
+            f"{who}: normalises along the last axis, which shape {np.shape(x)} has no elements of"
+        )
+    if not eps >= 0:
+        raise SettingError(f"{who}: eps is a number from 0, got {eps!r}")
+    for name, array in arrays.items():
+        if array is not None and np.shape(array) != np.shape(x)[-1:]:
+            raise ShapeError(
+                f"{who}: x of shape {np.shape(x)} takes a {name} of shape {np.shape(x)[-1:]}, got {np.shape(array)}"
+            )
+
+
+@composite(
+    samples=cases(*_AFFINE, [(3, 4), {"eps": 0.1}]),
+    reference=_plain_layer_norm,
+)
+def layer_norm(x: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5) -> Any:
+    """(x - mean) / sqrt(variance + eps) * weight + bias along the last axis (Ba et al., 2016, arXiv:1607.06450).
+
+    Args:
+        x: of shape (..., features).
+        weight, bias: of shape (features,), where there are some.
+        eps: added to the variance, the mean of the squares.
+
+    Raises:
+        ShapeError: `x` has no features, or not as many as the weight or the bias.
+        SettingError: a negative eps.
+
+    Example:
+        >>> layer_norm(np.array([[1.0, 3.0]]), eps=0.0)
+        array([[-1.,  1.]])
+    """
+    _check_features("layer_norm", eps, x, weight=weight, bias=bias)
+    y = standardized(x, float(eps))
+    if weight is not None:
+        y = y * weight
+    return y if bias is None else y + bias
+
+
+@composite(
+    samples=cases([(2, 3), (3,)], [(2, 1, 4), None], [(5,), {"eps": 0.1}], [(0, 3), (3,)]),
+    reference=_plain_rms_norm,
+)
+def rms_norm(x: Any, weight: Any = None, *, eps: float | None = None) -> Any:
+    """x / sqrt(mean(x**2) + eps) * weight along the last axis (Zhang and Sennrich, 2019, arXiv:1910.07467).
+
+    Args:
+        x: of shape (..., features).
+        weight: of shape (features,), where there is one.
+        eps: added to the mean of the squares; by default the distance from 1 to the next number of the dtype of x.
+
+    Raises:
+        ShapeError: `x` has no features, or not as many as the weight.
+        SettingError: a negative eps.
+
+    Example:
+        >>> rms_norm(np.array([[3.0, -3.0, 3.0]]), eps=0.0)
+        array([[ 1., -1.,  1.]])
+    """
+    dtype = getattr(x, "dtype", np.dtype(np.float64))
+    eps = float(np.finfo(dtype if dtype.kind == "f" else np.float64).eps) if eps is None else eps
+    _check_features("rms_norm", eps, x, weight=weight)
+    y = in_unit_squares(x, float(eps))
+    return y if weight is None else y * weight
