@@ -29,6 +29,7 @@ from tinygrad_nn.ops.activation import (
     xlogy,
 )
 from tinygrad_nn.ops.arithmetic import product, quotient
+from tinygrad_nn.ops.convolution import conv, conv_transpose
 from tinygrad_nn.ops.decompositions import solve_triangular
 from tinygrad_nn.ops.gamma import digamma, gammaln, i1
 from tinygrad_nn.ops.reduction import logsumexp
@@ -48,6 +49,8 @@ __all__ = [
     "UsageWarning",
     "as_tensor",
     "compile",
+    "conv",
+    "conv_transpose",
     "data",
     "debug",
     "digamma",

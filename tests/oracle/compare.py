@@ -44,6 +44,13 @@ OURS_ALONE = {
     "copy": "the identity",
     "piecewise": "its calls hold functions of NumPy",
     "minus_one_hot": "a part of the gradient of cross_entropy, which is compared",
+    **dict.fromkeys(
+        [
+            *("conv", "conv_transpose", "convolution", "transposed_convolution", "weights_of_convolution"),
+            *("sliding_window_view", "overlap_add"),
+        ],
+        "compared in test_convolution_torch.py, on settings of its own",
+    ),
 }
 
 

@@ -19,12 +19,26 @@ from tinygrad_nn.nn.activations import (
     Tanh,
 )
 from tinygrad_nn.nn.containers import Flatten, Sequential
+from tinygrad_nn.nn.convolution import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
 from tinygrad_nn.nn.dense import Dense
 from tinygrad_nn.nn.module import Module
 
 __all__ = [
     "ELU",
     "GELU",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "Dense",
     "Flatten",
     "GELUTanh",

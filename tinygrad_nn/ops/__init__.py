@@ -6,6 +6,8 @@ from tinygrad_nn.ops import (  # noqa: F401
     arithmetic,
     array_api,
     comparison,
+    convolution,
+    convolution_kernels,
     cumulative,
     curves,
     decompositions,
@@ -27,4 +29,5 @@ from tinygrad_nn.ops import (  # noqa: F401
     statistics,
     trigonometric,
     ufuncs,
+    windows,
 )
