@@ -32,6 +32,7 @@ from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.convolution import conv, conv_transpose
 from tinygrad_nn.ops.decompositions import solve_triangular
 from tinygrad_nn.ops.gamma import digamma, gammaln, i1
+from tinygrad_nn.ops.pooling import avg_pool, max_pool
 from tinygrad_nn.ops.reduction import logsumexp
 from tinygrad_nn.ops.special import erf, erfc, erfcx, erfinv, log_ndtr, logit, ndtr
 from tinygrad_nn.primitives import REGISTRY, kernel, op
@@ -48,6 +49,7 @@ __all__ = [
     "TinygradError",
     "UsageWarning",
     "as_tensor",
+    "avg_pool",
     "compile",
     "conv",
     "conv_transpose",
@@ -78,6 +80,7 @@ __all__ = [
     "log_softmax",
     "logit",
     "logsumexp",
+    "max_pool",
     "ndtr",
     "nn",
     "no_grad",

@@ -47,7 +47,8 @@ OURS_ALONE = {
     **dict.fromkeys(
         [
             *("conv", "conv_transpose", "convolution", "transposed_convolution", "weights_of_convolution"),
-            *("sliding_window_view", "overlap_add"),
+            *("sliding_window_view", "overlap_add", "max_pool", "avg_pool", "largest", "taken_at", "put_at"),
+            *("averages", "spread"),
         ],
         "compared in test_convolution_torch.py, on settings of its own",
     ),

@@ -24,8 +24,8 @@ LINES = {
     # lengths of zero in every order, counts and sums that float16 does not have, scattered sums in double precision
     # (110), calls that NumPy takes or refuses (20). Decompositions, which were not there, are 290. Ninety functions
     # that peers have of NumPy, and where=, initial=, dtype= and method=, make 900, ten lines each with samples.
-    # Special functions to the last places are 230. Convolutions are 380, windows and pools 250.
-    "ops": 4010,
+    # Special functions to the last places are 230. Convolutions are 400, windows and pools 350.
+    "ops": 4130,
     # 500 was meant. Random generators that a function can reach are found and put back (90).
     "graph": 610,
     # 1,900 was meant. What a step read is guarded (100), machine code on disk is looked at before it runs (30).
@@ -34,8 +34,8 @@ LINES = {
     # told in the names and numbers of the user (50).
     "viz": 1380,
     # 700 was meant. Models are printed however deep they are nested, frozen parameters stay parameters (10).
-    # Layers over one to three axes are 220.
-    "nn": 940,
+    # Layers over one to three axes are 270.
+    "nn": 1000,
     # 350 was meant. Memory that cannot be written or has another dtype is looked at, rates are saved, schedules are
     # functions that can be pickled.
     "optim": 420,
@@ -52,7 +52,7 @@ LINES = {
 }
 """Lines of code: neither blank, nor a comment, nor part of a docstring."""
 
-ANY = 575
+ANY = 585
 """Uses of `Any` in the whole package. 450 was meant; keywords of ninety of NumPy's functions are 90 of them,
 operands and settings of convolutions and pools 30."""
 

@@ -28,6 +28,12 @@ OVER_AXES = {
     for name in ("Conv", "ConvTranspose")
     for rank in (1, 2, 3)
 }
+OVER_AXES |= {
+    f"{name}{rank}d": lambda seed, name=name, rank=rank: getattr(nn, f"{name}{rank}d")(2, 1, 1)
+    for name in ("MaxPool", "AvgPool")
+    for rank in (1, 2, 3)
+}
+OVER_AXES["GlobalAvgPool"] = lambda seed: nn.GlobalAvgPool()
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -37,7 +43,7 @@ def test_layers_pass_check_module(name):
 
 @pytest.mark.parametrize("name", OVER_AXES)
 def test_layers_over_axes_pass_check_module(name):
-    rank = int(name[-2])
+    rank = int(name[-2]) if name.endswith("d") else 2
     check_module(
         OVER_AXES[name], np.random.default_rng(0).normal(size=(3, *(4, 3, 2)[:rank], 4)).astype(np.float32)
     )

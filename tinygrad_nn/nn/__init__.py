@@ -29,10 +29,22 @@ from tinygrad_nn.nn.convolution import (
 )
 from tinygrad_nn.nn.dense import Dense
 from tinygrad_nn.nn.module import Module
+from tinygrad_nn.nn.pooling import (
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    GlobalAvgPool,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+)
 
 __all__ = [
     "ELU",
     "GELU",
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -42,9 +54,13 @@ __all__ = [
     "Dense",
     "Flatten",
     "GELUTanh",
+    "GlobalAvgPool",
     "LeakyReLU",
     "LogSigmoid",
     "LogSoftmax",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
     "Module",
     "ReLU",
     "Sequential",

@@ -21,6 +21,7 @@ from tinygrad_nn.ops import (  # noqa: F401
     linalg,
     norms,
     order,
+    pooling,
     reduction,
     rounding,
     shape,

@@ -18,7 +18,7 @@ from tinygrad_nn.ops.windows import (
     Place,
     Window,
     blocks,
-    padded,
+    padded_blocks,
     under_windows,
 )
 from tinygrad_nn.primitives import Array, Sample, Shape, kernel
@@ -34,16 +34,6 @@ def _is_depthwise(w_shape: Shape, groups: int) -> bool:
     return groups > 1 and w_shape[-2] == 1
 
 
-def _under(x: Array, window: Window, size: int, most: int = BLOCK) -> Iterator[tuple[Place, Array]]:
-    """Yield blocks of results, `size` bytes of scratch for each one, and the padded samples that they come from."""
-    samples, full = slice(0, 0), x
-    for place in blocks((len(x), *window.results(x.shape[1:-1])), size, most):
-        if place[0] != samples:
-            samples = place[0]
-            full = padded(x[samples], window.padding)
-        yield place, full
-
-
 def _columns(x: Array, window: Window, groups: int, dtype: Any, most: int) -> Iterator[tuple[Place, Array]]:
     """Yield blocks of results, and what lies under their windows: (groups, rows, kernel * channels)."""
     rank, c = len(window.kernel), x.shape[-1] // groups
@@ -51,7 +41,9 @@ def _columns(x: Array, window: Window, groups: int, dtype: Any, most: int) -> It
     # Runs of a single channel are short, and copied faster with the places of a window one after the other.
     order = (0, *taps, *places) if c == 1 else (0, *places, *taps)
     buffer = np.empty(0, dtype)
-    for place, full in _under(x, window, math.prod(window.kernel) * x.shape[-1] * dtype.itemsize, most):
+    for place, full in padded_blocks(
+        x, window, math.prod(window.kernel) * x.shape[-1] * dtype.itemsize, most
+    ):
         views = under_windows(full, window)[:, *place[1:]]
         views = np.moveaxis(views.reshape(*views.shape[:-1], groups, c), -2, 0).transpose(order)
         if views.dtype != dtype or not views.flags.c_contiguous:
@@ -131,6 +123,7 @@ def _calls(rng: np.random.Generator) -> list[tuple[Array, Array, dict[str, Any]]
         ((1, 4, 4, 2), (2, 2, 2, 2), (1, 1), ((1, 0), (0, 1)), (1, 1), 1),
         ((2, 4, 3, 2), (2, 2, 1, 4), (2, 1), ((1, 1), (0, 0)), (1, 2), 2),
         ((1, 5, 4, 4), (3, 1, 2, 2), (1, 3), ((1, 1), (0, 0)), (2, 1), 2),
+        ((1, 4, 6), (2, 3, 4), (1,), ((1, 0),), (1,), 2),
         ((2, 3, 4, 2), (1, 1, 2, 3), (1, 2), ((0, 0), (0, 0)), (1, 1), 1),
         ((1, 3, 2, 3, 1), (2, 1, 2, 1, 2), (1, 1, 2), ((0, 0), (0, 0), (1, 0)), (1, 1, 1), 1),
         ((0, 3, 2), (2, 2, 1), (1,), ((1, 1),), (1,), 1),
@@ -207,7 +200,7 @@ def transposed_convolution(g_: Array, w: Array, *, window: Window, groups: int, 
     if max(window.stride) == 1:
         # The same as a convolution the other way round: weights flipped, their channels exchanged.
         flipped = w[(slice(None, None, -1),) * len(kernel_size)].reshape(*kernel_size, c, groups, o)
-        exchanged = np.moveaxis(flipped, -1, -3).reshape(*kernel_size, o, groups * c)
+        exchanged = np.swapaxes(flipped, -1, -3).reshape(*kernel_size, o, groups * c)
         spans = [d * (k - 1) for k, d in zip(window.kernel, window.dilation, strict=True)]
         padding = tuple((n - a, n - b) for n, (a, b) in zip(spans, window.padding, strict=True))
         return convolution.function(g_, exchanged, window=window._replace(padding=padding), groups=groups)
@@ -266,7 +259,7 @@ def weights_of_convolution(g_: Array, x: Array, *, window: Window, groups: int) 
 def _convolve_channels(x: Array, w: Array, window: Window, y: Array, work: np.dtype[Any]) -> None:
     """Fill y with a convolution of each channel of x for itself, several times where weights say so."""
     channels = w.shape[-1]
-    for place, full in _under(x, window, channels * y.itemsize * _ARRAYS):
+    for place, full in padded_blocks(x, window, channels * y.itemsize * _ARRAYS):
         full = _repeated(full, channels // x.shape[-1])
         total = np.zeros(y[place].shape, work)
         for tap in window.taps():
@@ -277,7 +270,7 @@ def _convolve_channels(x: Array, w: Array, window: Window, y: Array, work: np.dt
 def _weights_of_channels(g_: Array, x: Array, window: Window, dtype: Any) -> Array:
     channels = g_.shape[-1]
     total = np.zeros((*window.kernel, 1, channels), dtype)
-    for place, full in _under(x, window, channels * dtype.itemsize * _ARRAYS):
+    for place, full in padded_blocks(x, window, channels * dtype.itemsize * _ARRAYS):
         full = _repeated(full, channels // x.shape[-1])
         part = g_[place]
         for tap in window.taps():

@@ -110,6 +110,18 @@ def blocks(shape: Shape, size: int, most: int = BLOCK) -> Iterator[Place]:
             )
 
 
+def padded_blocks(
+    x: Array, window: Window, size: int, most: int = BLOCK, outside: float = 0
+) -> Iterator[tuple[Place, Array]]:
+    """Yield blocks of results, `size` bytes of scratch for each one, and the padded samples that they come from."""
+    samples, full = slice(0, 0), x
+    for place in blocks((len(x), *window.results(x.shape[1:-1])), size, most):
+        if place[0] != samples:
+            samples = place[0]
+            full = padded(x[samples], window.padding, outside)
+        yield place, full
+
+
 # What users write, read and checked
 
 
