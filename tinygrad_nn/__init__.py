@@ -31,10 +31,12 @@ from tinygrad_nn.ops.activation import (
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.attention import attention
 from tinygrad_nn.ops.batch_norm import batch_norm, group_norm
+from tinygrad_nn.ops.convolution import conv, conv_transpose
 from tinygrad_nn.ops.decompositions import solve_triangular
 from tinygrad_nn.ops.embedding import embedding, one_hot
 from tinygrad_nn.ops.gamma import digamma, gammaln, i1
 from tinygrad_nn.ops.normalisation import layer_norm, rms_norm
+from tinygrad_nn.ops.pooling import avg_pool, max_pool
 from tinygrad_nn.ops.random import dropout, keep_mask
 from tinygrad_nn.ops.reduction import logsumexp
 from tinygrad_nn.ops.resize import resize
@@ -56,8 +58,11 @@ __all__ = [
     "UsageWarning",
     "as_tensor",
     "attention",
+    "avg_pool",
     "batch_norm",
     "compile",
+    "conv",
+    "conv_transpose",
     "cumlogsumexp",
     "data",
     "debug",
@@ -91,6 +96,7 @@ __all__ = [
     "log_softmax",
     "logit",
     "logsumexp",
+    "max_pool",
     "ndtr",
     "nn",
     "no_grad",

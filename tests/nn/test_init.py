@@ -27,7 +27,7 @@ NORMAL = {
 }
 
 
-SCALED = {name: made for name, (made, _) in {**UNIFORM, **NORMAL}.items()}
+SCALED = {name: made for name, (made, _) in {**UNIFORM, **NORMAL}.items()} | {"orthogonal": init.orthogonal()}
 
 
 RANDOM = {**SCALED, "normal": init.normal(), "uniform": init.uniform()}
@@ -71,13 +71,27 @@ def test_activations_keep_their_size_through_relu_layers_made_by_he_normal():
 
 
 def test_fans_of_kernels_count_the_receptive_field():
-    plain, kernel = draw(init.he_uniform(), (9 * 4, 5)), draw(init.he_uniform(), (4, 5, 3, 3))
+    plain, kernel = draw(init.he_uniform(), (9 * 4, 5)), draw(init.he_uniform(), (3, 3, 4, 5))
     limit = math.sqrt(6 / 36)
     assert np.abs(plain).max() <= limit
     assert 0.95 * limit < np.abs(kernel).max() <= limit
-    glorot = draw(init.glorot_uniform(), (4, 5, 3, 3))
+    glorot = draw(init.glorot_uniform(), (3, 3, 4, 5))
     limit = math.sqrt(6 / ((4 + 5) * 9))
     assert 0.95 * limit < np.abs(glorot).max() <= limit
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6), (5, 5), (3, 2, 4, 7), (2, 2, 1, 9)])
+def test_an_orthogonal_initialiser_gives_orthogonal_columns_or_rows(shape):
+    matrix = draw(init.orthogonal(gain=2.0), shape).reshape(-1, shape[-1])
+    small = matrix.T @ matrix if matrix.shape[0] >= matrix.shape[1] else matrix @ matrix.T
+    np.testing.assert_allclose(small, 4 * np.eye(len(small)), atol=1e-12)
+
+
+def test_orthogonal_matrices_favour_no_direction():
+    rng = np.random.default_rng(0)
+    corners = [init.orthogonal()((2, 2), rng, np.float64) for _ in range(4000)]
+    np.testing.assert_allclose(np.mean(corners, axis=0), 0, atol=0.05)
+    assert np.mean([np.linalg.det(q) > 0 for q in corners]) == pytest.approx(0.5, abs=0.03)
 
 
 def test_normal_and_uniform_initialisers_take_their_parameters():

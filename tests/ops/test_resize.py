@@ -5,7 +5,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tinygrad_nn.errors import SettingError, ShapeError
-from tinygrad_nn.ops.resize import resampled, spread
+from tinygrad_nn.ops.resize import gathered, resampled
 
 RNG = np.random.default_rng(0)
 RAMP = np.array([0.0, 4.0]).reshape(1, 2, 1)
@@ -39,7 +39,7 @@ def test_linear_has_the_centres_of_pixels_and_the_border_is_repeated():
 def test_spreading_is_the_adjoint_of_resampling(mode, length, size):
     x, g = RNG.normal(size=(2, length, 3)), RNG.normal(size=(2, size, 3))
     there = resampled(x, axis=1, size=size, mode=mode)
-    back = spread(g, axis=1, length=length, mode=mode)
+    back = gathered(g, axis=1, length=length, mode=mode)
     assert np.sum(there * g) == pytest.approx(np.sum(x * back), rel=1e-12)
 
 

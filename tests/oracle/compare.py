@@ -19,7 +19,7 @@ RECORDS = {
 }
 NORMS = """
 moments scaled against normalising batch_norm group_norm maximum.accumulate minimum.accumulate cumlogsumexp
-logaddexp.accumulate resampled spread resize dropout
+logaddexp.accumulate resampled gathered resize dropout
 """
 OURS_ALONE = {
     "quotient": "division where a zero cotangent stays zero; np.divide is compared",
@@ -52,6 +52,14 @@ OURS_ALONE = {
     "softmax_of_some": "a part of attention, which is compared",
     "minus_one_hot": "a part of the gradient of cross_entropy, which is compared",
     **dict.fromkeys(NORMS.split(), "test_norms_torch.py compares it, or what is made of it"),
+    **dict.fromkeys(
+        [
+            *("conv", "conv_transpose", "convolution", "transposed_convolution", "weights_of_convolution"),
+            *("sliding_window_view", "overlap_add", "max_pool", "avg_pool", "largest", "taken_at", "put_at"),
+            *("averages", "spread"),
+        ],
+        "compared in test_convolution_torch.py, on settings of its own",
+    ),
 }
 
 

@@ -26,8 +26,8 @@ LINES = {
     # that peers have of NumPy, and where=, initial=, dtype= and method=, make 900, ten lines each with samples.
     # Special functions to the last places are 230. What networks need: random ops (50), normalisation over batches
     # and groups (220) and along the last axis (70), running extremes (60), resizing (130), embeddings and one-hot rows
-    # (50), attention (110).
-    "ops": 4060,
+    # (50), attention (110), convolutions (400), windows and pools (350).
+    "ops": 4860,
     # 500 was meant. Random generators that a function can reach are found and put back (90).
     "graph": 610,
     # 1,900 was meant. What a step read is guarded (100), machine code on disk is looked at before it runs (30), and
@@ -39,7 +39,8 @@ LINES = {
     # 700 was meant. Models are printed however deep they are nested, frozen parameters stay parameters (10).
     # Dropout (20), Identity and Residual (20), BatchNorm and GroupNorm (80).
     # LayerNorm and RMSNorm are 50, Embedding 30, MultiheadAttention 80.
-    "nn": 990,
+    # Layers over one to three axes are 270.
+    "nn": 1270,
     # 350 was meant. Memory that cannot be written or has another dtype is looked at, rates are saved, schedules are
     # functions that can be pickled.
     "optim": 420,
@@ -59,9 +60,9 @@ LINES = {
 }
 """Lines of code: neither blank, nor a comment, nor part of a docstring."""
 
-ANY = 610
+ANY = 665
 """Uses of `Any` in the whole package. 450 was meant; keywords of ninety of NumPy's functions are 90 of them, and
-public functions of our own that take tensors and arrays 55."""
+public functions of our own that take tensors and arrays 110."""
 
 IGNORES = 20
 """Lines that a type checker is told to ignore, each with its reason."""

@@ -38,6 +38,19 @@ LAYERS = {
     "MultiheadAttention without bias": lambda seed: nn.MultiheadAttention(4, 2, bias=False, rng=seed),
     **{name: lambda seed, name=name: getattr(nn, name)() for name in ACTIVATIONS},
 }
+OVER_AXES = {
+    f"{name}{rank}d": lambda seed, name=name, rank=rank: getattr(nn, f"{name}{rank}d")(
+        4, 6, (3, 2, 1)[:rank], stride=2, padding=1, groups=2, rng=seed
+    )
+    for name in ("Conv", "ConvTranspose")
+    for rank in (1, 2, 3)
+}
+OVER_AXES |= {
+    f"{name}{rank}d": lambda seed, name=name, rank=rank: getattr(nn, f"{name}{rank}d")(2, 1, 1)
+    for name in ("MaxPool", "AvgPool")
+    for rank in (1, 2, 3)
+}
+OVER_AXES["GlobalAvgPool"] = lambda seed: nn.GlobalAvgPool()
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -45,11 +58,19 @@ def test_layers_pass_check_module(name):
     check_module(LAYERS[name], INPUTS.get(name, X))
 
 
+@pytest.mark.parametrize("name", OVER_AXES)
+def test_layers_over_axes_pass_check_module(name):
+    rank = int(name[-2]) if name.endswith("d") else 2
+    check_module(
+        OVER_AXES[name], np.random.default_rng(0).normal(size=(3, *(4, 3, 2)[:rank], 4)).astype(np.float32)
+    )
+
+
 def test_every_layer_is_checked():
     public = {
         name for name, value in vars(nn).items() if isinstance(value, type) and issubclass(value, nn.Module)
     }
-    assert public - {"Module"} == {name.split()[0] for name in LAYERS}
+    assert public - {"Module"} == {name.split()[0] for name in LAYERS | OVER_AXES}
 
 
 class _Bug(nn.Module):

@@ -21,27 +21,57 @@ from tinygrad_nn.nn.activations import (
 from tinygrad_nn.nn.attention import MultiheadAttention
 from tinygrad_nn.nn.batch_norm import BatchNorm, GroupNorm
 from tinygrad_nn.nn.containers import Flatten, Identity, Residual, Sequential
+from tinygrad_nn.nn.convolution import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
 from tinygrad_nn.nn.dense import Dense
 from tinygrad_nn.nn.dropout import Dropout
 from tinygrad_nn.nn.embedding import Embedding
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.nn.normalisation import LayerNorm, RMSNorm
+from tinygrad_nn.nn.pooling import (
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    GlobalAvgPool,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+)
 
 __all__ = [
     "ELU",
     "GELU",
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
     "BatchNorm",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "Dense",
     "Dropout",
     "Embedding",
     "Flatten",
     "GELUTanh",
+    "GlobalAvgPool",
     "GroupNorm",
     "Identity",
     "LayerNorm",
     "LeakyReLU",
     "LogSigmoid",
     "LogSoftmax",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
     "Module",
     "MultiheadAttention",
     "RMSNorm",

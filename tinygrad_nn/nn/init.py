@@ -1,4 +1,8 @@
-"""Initialisers: factories of functions `f(shape, rng, dtype)` that return the first values of a parameter."""
+"""Initialisers: factories of functions `f(shape, rng, dtype)` that return the first values of a parameter.
+
+Of weights (*kernel, in, out) an output has fan_in = prod(kernel) * in terms, and an input is a term of
+fan_out = prod(kernel) * out.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,8 @@ Seed = int | np.random.Generator | np.random.SeedSequence | None
 def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
     if len(shape) < 2:
         raise ValueError(f"this initialiser needs a shape of at least two axes (in, out), got {shape}")
-    receptive = math.prod(shape[2:])
-    return shape[0] * receptive, shape[1] * receptive
+    receptive = math.prod(shape[:-2])
+    return shape[-2] * receptive, shape[-1] * receptive
 
 
 def constant(value: float) -> Initializer:
@@ -84,3 +88,19 @@ def he_normal() -> Initializer:
 def lecun_normal() -> Initializer:
     """Return N(0, 1 / fan_in) (LeCun et al. 1998)."""
     return _scaled_normal(lambda fan_in, _: 1 / max(fan_in, 1))
+
+
+def orthogonal(gain: float = 1.0) -> Initializer:
+    """Return matrices (fan_in, out) whose columns, or rows where these are fewer, are orthogonal and of length `gain`.
+
+    Uniform among all of them: Q of a normal matrix, with R's diagonal made positive (Saxe et al. 2013,
+    arXiv:1312.6120).
+    """
+
+    def draw(shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike) -> Array:
+        fan_in, out = _fans(shape)[0], shape[-1]
+        q, r = np.linalg.qr(rng.normal(size=(max(fan_in, out), min(fan_in, out))))
+        q *= gain * np.where(np.diag(r) < 0, -1, 1)
+        return (q if fan_in >= out else q.T).reshape(shape).astype(dtype)
+
+    return draw

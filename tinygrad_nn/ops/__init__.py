@@ -8,6 +8,8 @@ from tinygrad_nn.ops import (  # noqa: F401
     attention,
     batch_norm,
     comparison,
+    convolution,
+    convolution_kernels,
     cumulative,
     curves,
     decompositions,
@@ -23,6 +25,7 @@ from tinygrad_nn.ops import (  # noqa: F401
     normalisation,
     norms,
     order,
+    pooling,
     random,
     reduction,
     resize,
@@ -34,4 +37,5 @@ from tinygrad_nn.ops import (  # noqa: F401
     statistics,
     trigonometric,
     ufuncs,
+    windows,
 )

@@ -78,7 +78,7 @@ _CALLS = cases(
 
 
 @kernel(
-    lambda g, *, shapes, axis, size, mode: spread(g, axis=axis, length=shapes[0][axis], mode=mode),
+    lambda g, *, shapes, axis, size, mode: gathered(g, axis=axis, length=shapes[0][axis], mode=mode),
     linear=True,
     samples=_CALLS,
     reference=_by_matrix,
@@ -106,7 +106,7 @@ def resampled(x: Array, *, axis: int, size: int, mode: str) -> Array:
     reference=_by_matrix_back,
     method=False,
 )
-def spread(x: Array, *, axis: int, length: int, mode: str) -> Array:
+def gathered(x: Array, *, axis: int, length: int, mode: str) -> Array:
     """Each element added to those that `resampled` makes it of, by their weights: its adjoint."""
     out = np.zeros((*x.shape[:axis], length, *x.shape[axis + 1 :]), np.result_type(x, np.float64))
     rows = np.moveaxis(out, axis, 0)

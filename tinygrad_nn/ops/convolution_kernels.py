@@ -1,0 +1,283 @@
+"""Convolution, what undoes it, and its gradient for the weights: three kernels that are each other's rules.
+
+Channels come last: x is (N, *space, C), weights are (*kernel, C // groups, O), results (N, *results, O). Columns (what
+lies under each window, as a row) are made by blocks that stay in cache and never kept: making them again takes less
+time than reading them from memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_nn.ops.windows import (
+    BLOCK,
+    Place,
+    Window,
+    blocks,
+    padded_blocks,
+    under_windows,
+)
+from tinygrad_nn.primitives import Array, Sample, Shape, kernel
+
+
+def _work(*arrays: Array) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """Return the dtype of a result, and the one to compute it in: there are no fast products in half precision."""
+    dtype = np.result_type(*arrays)
+    return dtype, np.promote_types(dtype, np.float32) if dtype.char == "e" else dtype
+
+
+def _is_depthwise(w_shape: Shape, groups: int) -> bool:
+    return groups > 1 and w_shape[-2] == 1
+
+
+def _columns(x: Array, window: Window, groups: int, dtype: Any, most: int) -> Iterator[tuple[Place, Array]]:
+    """Yield blocks of results, and what lies under their windows: (groups, rows, kernel * channels)."""
+    rank, c = len(window.kernel), x.shape[-1] // groups
+    places, taps = range(1, 2 + rank), range(2 + rank, 3 + 2 * rank)
+    # Runs of a single channel are short, and copied faster with the places of a window one after the other.
+    order = (0, *taps, *places) if c == 1 else (0, *places, *taps)
+    buffer = np.empty(0, dtype)
+    for place, full in padded_blocks(
+        x, window, math.prod(window.kernel) * x.shape[-1] * dtype.itemsize, most
+    ):
+        views = under_windows(full, window)[:, *place[1:]]
+        views = np.moveaxis(views.reshape(*views.shape[:-1], groups, c), -2, 0).transpose(order)
+        if views.dtype != dtype or not views.flags.c_contiguous:
+            if buffer.size < views.size:
+                buffer = np.empty(views.size, dtype)
+            np.copyto(cols := buffer[: views.size].reshape(views.shape), views)
+            views = cols
+        rows = math.prod(s.stop - s.start for s in place)
+        if c == 1:
+            yield place, views.reshape(groups, -1, rows).swapaxes(1, 2)
+        else:
+            yield place, views.reshape(groups, rows, -1)
+
+
+def _most(w_size: int) -> int:
+    """Return how much scratch a block may have: where weights are many, each product with them has to be large."""
+    return BLOCK if w_size <= BLOCK else 3 * BLOCK
+
+
+def _by_groups(x: Array, groups: int, dtype: Any = None) -> Array:
+    """Return (..., groups * c) as (groups, rows, c), of contiguous memory as a view."""
+    rows = x.reshape(-1, groups, x.shape[-1] // groups).transpose(1, 0, 2)
+    return rows if dtype is None else rows.astype(dtype, copy=False)
+
+
+def _repeated(x: Array, count: int) -> Array:
+    return x if count == 1 else np.repeat(x, count, axis=-1)
+
+
+# What a window says, in loops, which the checks compare with
+
+
+def _terms(
+    window: Window, space: Shape, groups: int, c: int, o: int
+) -> Iterator[tuple[Any, Any, Any, slice]]:
+    """Yield where each term of a convolution comes from (padded x), its tap, and where it goes to (y)."""
+    for at in np.ndindex(*window.results(space)):
+        for tap in np.ndindex(*window.kernel):
+            under = [
+                k * s + t * d for k, s, t, d in zip(at, window.stride, tap, window.dilation, strict=True)
+            ]
+            for k in range(groups):
+                ins, outs = slice(k * c, k * c + c), slice(k * o, k * o + o)
+                yield (slice(None), *under, ins), (*tap, slice(None), outs), (slice(None), *at, outs), ins
+
+
+def plain_convolution(x: Array, w: Array, *, window: Window, groups: int) -> Array:
+    """Convolve in loops, term by term."""
+    full = np.pad(x, [(0, 0), *window.padding, (0, 0)])
+    y = np.zeros((len(x), *window.results(x.shape[1:-1]), w.shape[-1]), np.result_type(x, w))
+    for source, tap, to, _ in _terms(window, x.shape[1:-1], groups, w.shape[-2], w.shape[-1] // groups):
+        y[to] += full[source] @ w[tap]
+    return y
+
+
+def _plain_transposed(g_: Array, w: Array, *, window: Window, groups: int, space: Shape) -> Array:
+    full = np.zeros((len(g_), *window.full(space), w.shape[-2] * groups), np.result_type(g_, w))
+    for source, tap, to, _ in _terms(window, space, groups, w.shape[-2], w.shape[-1] // groups):
+        full[source] += g_[to] @ w[tap].T
+    return full[:, *window.inner(space)]
+
+
+def _plain_weights(g_: Array, x: Array, *, window: Window, groups: int) -> Array:
+    full = np.pad(x, [(0, 0), *window.padding, (0, 0)])
+    c, o = x.shape[-1] // groups, g_.shape[-1]
+    w = np.zeros((*window.kernel, c, o), np.result_type(g_, x))
+    for source, tap, to, _ in _terms(window, x.shape[1:-1], groups, c, o // groups):
+        w[tap] += full[source].T @ g_[to]
+    return w
+
+
+def _calls(rng: np.random.Generator) -> list[tuple[Array, Array, dict[str, Any]]]:
+    """Return inputs, weights and settings."""
+    settings = [
+        ((2, 5, 2), (3, 2, 3), (1,), ((0, 0),), (1,), 1),
+        ((2, 6, 1), (3, 1, 2), (2,), ((2, 1),), (1,), 1),
+        ((1, 4, 4, 2), (2, 2, 2, 2), (1, 1), ((1, 0), (0, 1)), (1, 1), 1),
+        ((2, 4, 3, 2), (2, 2, 1, 4), (2, 1), ((1, 1), (0, 0)), (1, 2), 2),
+        ((1, 5, 4, 4), (3, 1, 2, 2), (1, 3), ((1, 1), (0, 0)), (2, 1), 2),
+        ((1, 4, 6), (2, 3, 4), (1,), ((1, 0),), (1,), 2),
+        ((2, 3, 4, 2), (1, 1, 2, 3), (1, 2), ((0, 0), (0, 0)), (1, 1), 1),
+        ((1, 3, 2, 3, 1), (2, 1, 2, 1, 2), (1, 1, 2), ((0, 0), (0, 0), (1, 0)), (1, 1, 1), 1),
+        ((0, 3, 2), (2, 2, 1), (1,), ((1, 1),), (1,), 1),
+        ((1, 3, 1), (1, 1, 1), (1,), ((2, 2),), (1,), 1),
+    ]
+    return [
+        (
+            rng.normal(size=x),
+            rng.normal(size=w),
+            {"window": Window(w[:-2], stride, padding, dilation), "groups": groups},
+        )
+        for x, w, stride, padding, dilation, groups in settings
+    ]
+
+
+def _forward(rng: np.random.Generator) -> list[Sample]:
+    return [((x, w), params) for x, w, params in _calls(rng)]
+
+
+def _cotangent(x: Array, w: Array, params: dict[str, Any], rng: np.random.Generator) -> Array:
+    return rng.normal(size=(len(x), *params["window"].results(x.shape[1:-1]), w.shape[-1]))
+
+
+def _undone(rng: np.random.Generator) -> list[Sample]:
+    return [
+        ((_cotangent(x, w, params, rng), w), params | {"space": x.shape[1:-1]})
+        for x, w, params in _calls(rng)
+    ]
+
+
+def _for_weights(rng: np.random.Generator) -> list[Sample]:
+    return [((_cotangent(x, w, params, rng), x), params) for x, w, params in _calls(rng)]
+
+
+# The three
+
+
+@kernel(
+    lambda g, w, *, shapes, window, groups: transposed_convolution(
+        g, w, window=window, groups=groups, space=shapes[0][1:-1]
+    ),
+    lambda g, x, *, window, groups: weights_of_convolution(g, x, window=window, groups=groups),
+    samples=_forward,
+    reference=plain_convolution,
+    broadcasts=False,
+    method=False,
+)
+def convolution(x: Array, w: Array, *, window: Window, groups: int) -> Array:
+    """Products of weights with what lies under each window."""
+    dtype, work = _work(x, w)
+    o = w.shape[-1] // groups
+    y = np.empty((len(x), *window.results(x.shape[1:-1]), w.shape[-1]), dtype)
+    if _is_depthwise(w.shape, groups):
+        _convolve_channels(x, w, window, y, work)
+        return y
+    matrices = w.reshape(-1, groups, o).transpose(1, 0, 2).astype(work, copy=False)
+    for place, cols in _columns(x, window, groups, work, _most(w.nbytes)):
+        np.matmul(cols, matrices, out=_by_groups(y[place], groups), casting="same_kind")
+    return y
+
+
+@kernel(
+    lambda g, w, *, window, groups, space: convolution(g, w, window=window, groups=groups),
+    lambda g, g_, *, window, groups, space: weights_of_convolution(g_, g, window=window, groups=groups),
+    samples=_undone,
+    reference=_plain_transposed,
+    broadcasts=False,
+    method=False,
+)
+def transposed_convolution(g_: Array, w: Array, *, window: Window, groups: int, space: Shape) -> Array:
+    """What convolution has taken from each place of its input, put back there: its adjoint for the input."""
+    *kernel_size, c, out = w.shape
+    o = out // groups
+    if max(window.stride) == 1:
+        # The same as a convolution the other way round: weights flipped, their channels exchanged.
+        flipped = w[(slice(None, None, -1),) * len(kernel_size)].reshape(*kernel_size, c, groups, o)
+        exchanged = np.swapaxes(flipped, -1, -3).reshape(*kernel_size, o, groups * c)
+        spans = [d * (k - 1) for k, d in zip(window.kernel, window.dilation, strict=True)]
+        padding = tuple((n - a, n - b) for n, (a, b) in zip(spans, window.padding, strict=True))
+        return convolution.function(g_, exchanged, window=window._replace(padding=padding), groups=groups)
+    dtype, work = _work(g_, w)
+    x = np.empty((len(g_), *space, c * groups), dtype)
+    full, size = window.full(space), c * groups * work.itemsize
+    for samples, *_ in blocks((len(x),), math.prod(full) * size):
+        total = np.zeros((samples.stop - samples.start, *full, c * groups), work)
+        part = g_[samples]
+        for place in blocks(part.shape[:-1], size):
+            for tap in window.taps():
+                back = _taken_back(part[place], w[tap], groups, work)
+                total[place[0], *window.under(tap, place[1:])] += back
+        x[samples] = total[:, *window.inner(space)]
+    return x
+
+
+def _taken_back(g: Array, w: Array, groups: int, dtype: Any) -> Array:
+    """Return what one tap, a matrix of weights (c, O), adds to the input."""
+    c, o = w.shape[0], w.shape[-1] // groups
+    if c == 1 < groups:
+        back = np.multiply(g, w[0], dtype=dtype)
+        return back if o == 1 else np.add.reduce(back.reshape(*g.shape[:-1], groups, o), -1)
+    back = np.empty((*g.shape[:-1], groups * c), dtype)
+    matrices = w.reshape(c, groups, o).transpose(1, 2, 0).astype(dtype, copy=False)
+    np.matmul(_by_groups(g, groups).astype(dtype, copy=False), matrices, out=_by_groups(back, groups))
+    return back
+
+
+@kernel(
+    lambda g, x, *, window, groups: convolution(x, g, window=window, groups=groups),
+    lambda g, g_, *, shapes, window, groups: transposed_convolution(
+        g_, g, window=window, groups=groups, space=shapes[1][1:-1]
+    ),
+    samples=_for_weights,
+    reference=_plain_weights,
+    broadcasts=False,
+    method=False,
+)
+def weights_of_convolution(g_: Array, x: Array, *, window: Window, groups: int) -> Array:
+    """Products of what lies under each window with what came of it: the adjoint of convolution for the weights."""
+    dtype, work = _work(g_, x)
+    if x.shape[-1] == groups > 1:
+        return _weights_of_channels(g_, x, window, work).astype(dtype, copy=False)
+    k, o = math.prod(window.kernel) * x.shape[-1] // groups, g_.shape[-1] // groups
+    g_ = np.ascontiguousarray(g_)
+    total = np.zeros((groups, k, o), work)
+    for place, cols in _columns(x, window, groups, work, _most(total.nbytes)):
+        total += np.matmul(cols.swapaxes(1, 2), _by_groups(g_[place], groups).astype(work, copy=False))
+    return total.transpose(1, 0, 2).reshape(*window.kernel, -1, groups * o).astype(dtype, copy=False)
+
+
+# Channels that have nothing to do with each other: a product is an element's
+
+
+def _convolve_channels(x: Array, w: Array, window: Window, y: Array, work: np.dtype[Any]) -> None:
+    """Fill y with a convolution of each channel of x for itself, several times where weights say so."""
+    channels = w.shape[-1]
+    for place, full in padded_blocks(x, window, channels * y.itemsize * _ARRAYS):
+        full = _repeated(full, channels // x.shape[-1])
+        total = np.zeros(y[place].shape, work)
+        for tap in window.taps():
+            total += np.multiply(full[:, *window.under(tap, place[1:])], w[tap], dtype=work)
+        y[place] = total
+
+
+def _weights_of_channels(g_: Array, x: Array, window: Window, dtype: Any) -> Array:
+    channels = g_.shape[-1]
+    total = np.zeros((*window.kernel, 1, channels), dtype)
+    for place, full in padded_blocks(x, window, channels * dtype.itemsize * _ARRAYS):
+        full = _repeated(full, channels // x.shape[-1])
+        part = g_[place]
+        for tap in window.taps():
+            products = np.multiply(full[:, *window.under(tap, place[1:])], part, dtype=dtype)
+            total[(*tap, 0)] += np.add.reduce(products.reshape(-1, channels))
+    return total
+
+
+_ARRAYS = 3
+"""Arrays that a product of channels has at hand: x, the products, their sums."""
