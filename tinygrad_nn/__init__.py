@@ -31,6 +31,7 @@ from tinygrad_nn.ops.activation import (
 from tinygrad_nn.ops.arithmetic import product, quotient
 from tinygrad_nn.ops.decompositions import solve_triangular
 from tinygrad_nn.ops.gamma import digamma, gammaln, i1
+from tinygrad_nn.ops.recurrent import gru, lstm, rnn
 from tinygrad_nn.ops.reduction import logsumexp
 from tinygrad_nn.ops.special import erf, erfc, erfcx, erfinv, log_ndtr, logit, ndtr
 from tinygrad_nn.primitives import REGISTRY, kernel, op
@@ -63,6 +64,7 @@ __all__ = [
     "gelu_tanh",
     "grad",
     "gradients",
+    "gru",
     "hessian",
     "i1",
     "jacobian",
@@ -75,6 +77,7 @@ __all__ = [
     "log_softmax",
     "logit",
     "logsumexp",
+    "lstm",
     "ndtr",
     "nn",
     "no_grad",
@@ -84,6 +87,7 @@ __all__ = [
     "product",
     "quotient",
     "relu",
+    "rnn",
     "save",
     "sigmoid",
     "silu",

@@ -43,6 +43,10 @@ OURS_ALONE = {
     "angle": "constant on real numbers",
     "copy": "the identity",
     "piecewise": "its calls hold functions of NumPy",
+    **dict.fromkeys(
+        ["lstm", "lstm_states", "gru", "gru_states", "rnn", "rnn_states"],
+        "test_recurrent_torch.py compares them in many settings",
+    ),
     "minus_one_hot": "a part of the gradient of cross_entropy, which is compared",
 }
 

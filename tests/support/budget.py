@@ -24,8 +24,8 @@ LINES = {
     # lengths of zero in every order, counts and sums that float16 does not have, scattered sums in double precision
     # (110), calls that NumPy takes or refuses (20). Decompositions, which were not there, are 290. Ninety functions
     # that peers have of NumPy, and where=, initial=, dtype= and method=, make 900, ten lines each with samples.
-    # Special functions to the last places are 230.
-    "ops": 3350,
+    # Special functions to the last places are 230. Recurrent networks are 340: three walks forward, three back.
+    "ops": 3700,
     # 500 was meant. Random generators that a function can reach are found and put back (90).
     "graph": 610,
     # 1,900 was meant. What a step read is guarded (100), machine code on disk is looked at before it runs (30).
@@ -42,7 +42,7 @@ LINES = {
     # 700 was meant. Several outputs and targets, and looking at validation data, metrics' names, callbacks' events and
     # saved states before training.
     "train": 760,
-    "testing": 2200,
+    "testing": 2210,
     # 850 was meant. What comes from a file is looked at entry by entry, random generators included, whose positions
     # NumPy does not check. Keras's events are among the hints. Locks that a fork waits for (20). Whether a folder is
     # the user's own is looked at before machine code in it is run (30); Ctrl-C may come while a block is entered or
@@ -51,7 +51,7 @@ LINES = {
 }
 """Lines of code: neither blank, nor a comment, nor part of a docstring."""
 
-ANY = 540
+ANY = 550
 """Uses of `Any` in the whole package. 450 was meant; keywords of ninety of NumPy's functions are 90 of them."""
 
 IGNORES = 20

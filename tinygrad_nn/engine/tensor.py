@@ -283,7 +283,9 @@ class Tensor(Methods, Conversions):
 
     @staticmethod
     def __primitive__(op: Primitive, operands: Operands, params: Params) -> Tensor:
-        if op.otherwise is not None and op.is_composed(params):
+        if op.otherwise is not None and (
+            op.is_composed(params) or (op.made_of_others and is_wanted(operands))
+        ):
             composed: Tensor = op.otherwise(*operands, **params)
             return composed
         return apply(op, operands, params)
@@ -323,6 +325,11 @@ class Tensor(Methods, Conversions):
         if record.otherwise is not None and record.is_composed(params):
             return record.otherwise(*operands, **params)
         return apply(record, operands, params)
+
+
+def is_wanted(operands: Operands) -> bool:
+    """Tell whether what is computed from operands is recorded, to be differentiated."""
+    return context.current().recording and any(isinstance(x, Tensor) and x.requires_grad for x in operands)
 
 
 def wrap(array: Array, node: Node | Leaf | None) -> Tensor:

@@ -19,6 +19,8 @@ from tinygrad_nn.ops import (  # noqa: F401
     linalg,
     norms,
     order,
+    recurrent,
+    recurrent_walks,
     reduction,
     rounding,
     shape,
