@@ -10,6 +10,17 @@ from tinygrad_nn.testing import check_module
 
 X = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
 
+
+class Steps(nn.Module):
+    """Each column of a matrix is one step."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(tn.as_tensor(x)[:, :, None])
+
+
 ACTIVATIONS = ["ELU", "GELU", "GELUTanh", "LeakyReLU", "LogSigmoid", "LogSoftmax", "ReLU", "Sigmoid", "SiLU"]
 ACTIVATIONS += ["Softmax", "Softplus", "Tanh"]
 LAYERS = {
@@ -19,6 +30,13 @@ LAYERS = {
         nn.Dense(3, 4, rng=seed), nn.Tanh(), nn.Dense(4, 2, rng=seed + 1)
     ),
     "Flatten": lambda seed: nn.Flatten(),
+    **{
+        f"{kind.__name__} {options}": lambda seed, kind=kind, options=options: Steps(
+            kind(1, 2, rng=seed, **options)
+        )
+        for kind in (nn.RNN, nn.LSTM, nn.GRU)
+        for options in ({}, {"num_layers": 2, "bidirectional": True}, {"bias": False})
+    },
     **{name: lambda seed, name=name: getattr(nn, name)() for name in ACTIVATIONS},
 }
 

@@ -21,10 +21,14 @@ from tinygrad_nn.nn.activations import (
 from tinygrad_nn.nn.containers import Flatten, Sequential
 from tinygrad_nn.nn.dense import Dense
 from tinygrad_nn.nn.module import Module
+from tinygrad_nn.nn.recurrent import GRU, LSTM, RNN
 
 __all__ = [
     "ELU",
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "Dense",
     "Flatten",
     "GELUTanh",

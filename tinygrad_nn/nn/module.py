@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 from tinygrad_nn.context import DEFAULT, SCOPE, STATE, Plan, Scope, Temporarily, current, no_grad
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
-from tinygrad_nn.errors import printable
+from tinygrad_nn.errors import ShapeError, printable
 from tinygrad_nn.nn.drawing import Drawing
 from tinygrad_nn.nn.summary import TRIED_WITH, Row, Summary, counted_parameters, spell_shape
 from tinygrad_nn.primitives import Array
@@ -248,6 +248,11 @@ def cast_input(x: Operand, dtype: np.dtype) -> Tensor:
         return x.astype(dtype) if x.dtype.kind == "f" else x
     if type(x) is np.ndarray and x.dtype is dtype:
         return wrap(x, None)
+    if isinstance(x, tuple) and any(isinstance(part, Tensor) for part in x):
+        raise ShapeError(
+            f"a layer was given {len(x)} results at once, as recurrent layers return outputs and state\n"
+            "  hint   lambda results: results[0] in front of it, in a Sequential too"
+        )
     x = as_tensor(x)
     return wrap(x._data.astype(dtype), None) if x.dtype.kind == "f" and x.dtype != dtype else x
 
@@ -288,8 +293,8 @@ def _assigned(modules: list[Module], name: str, values: Iterable[object]) -> Pla
 def outputs_of_calls(model: Module, *inputs: Operand) -> list[tuple[str, Module, Array]]:
     """Run a model once, in evaluation mode and without a graph; return path, module and output of every call.
 
-    Modules are listed in the order in which they begin; one that is called twice is listed twice. Results
-    other than one array are left out.
+    Modules are listed in the order in which they begin; one that is called twice is listed twice. Of several results
+    the first counts; what is no array is left out.
     """
     calls: list[tuple[Module, list[object]]] = []
     paths = {id(module): (path, module) for path, module in model.named_modules()}
@@ -304,9 +309,17 @@ def outputs_of_calls(model: Module, *inputs: Operand) -> list[tuple[str, Module,
     with no_grad(), in_mode(model, training=False), Temporarily(recording), deeper:
         model(*inputs)
     outputs = [
-        (module, x._data if isinstance(x, Tensor) else x) for module, results in calls for x in results
+        (module, plain(x) if isinstance(x, Tensor) else x)
+        for module, results in calls
+        for x in map(_first, results)
     ]
     return [(paths[id(module)][0], module, x) for module, x in outputs if isinstance(x, np.ndarray)]
+
+
+def _first(results: object) -> object:
+    while isinstance(results, tuple) and results:
+        results = results[0]
+    return results
 
 
 def _recording(module: Module, calls: list[tuple[Module, list[object]]]) -> Callable[..., object]:
