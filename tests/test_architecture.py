@@ -31,6 +31,7 @@ BUILT_ON = {
     "viz": {"primitives", "engine", "graph", "nn"},
     "data": set(),
     "checkpoint": {"primitives", "engine", "nn"},
+    "interop": {"primitives", "ops", "engine", "nn"},
     "plot": {"primitives", "engine", "nn"},
     "train": {"primitives", "engine", "nn", "optim", "checkpoint", "plot"},
     "testing": {"primitives", "engine", "nn", "viz"},

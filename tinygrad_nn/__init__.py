@@ -37,7 +37,7 @@ from tinygrad_nn.ops.special import erf, erfc, erfcx, erfinv, log_ndtr, logit, n
 from tinygrad_nn.primitives import REGISTRY, kernel, op
 
 if TYPE_CHECKING:
-    from tinygrad_nn import plot, testing, train
+    from tinygrad_nn import interop, plot, testing, train
     from tinygrad_nn.checkpoint import load, save
     from tinygrad_nn.compiler.compiled import compile
 
@@ -67,6 +67,7 @@ __all__ = [
     "gru",
     "hessian",
     "i1",
+    "interop",
     "jacobian",
     "jvp",
     "kernel",
@@ -106,6 +107,7 @@ __all__ = [
 
 _ON_FIRST_USE = {
     "compile": "tinygrad_nn.compiler.compiled",
+    "interop": "tinygrad_nn.interop",
     "load": "tinygrad_nn.checkpoint",
     "plot": "tinygrad_nn.plot",
     "save": "tinygrad_nn.checkpoint",

@@ -31,11 +31,11 @@ def draw(seed):
     return rng, kind, tuple(map(int, (n, t, c, h))), options, lengths
 
 
-def twins(rng, kind, c, h, options, scale=1.0):
+def twins(rng, kind, c, h, options):
     """Return our layer and PyTorch's with the same weights."""
     ours = KINDS[kind](c, h, **options, rng=0, dtype=np.float64)
     theirs = getattr(torch.nn, kind)(c, h, **options, batch_first=True, dtype=torch.float64)
-    state = {name: rng.normal(scale=scale, size=a.shape) for name, a in ours.state_dict().items()}
+    state = {name: rng.normal(size=a.shape) for name, a in ours.state_dict().items()}
     ours.load_state_dict(state)
     theirs.load_state_dict({name: torch.from_numpy(a.T.copy()) for name, a in state.items()})
     return ours, theirs
@@ -102,29 +102,73 @@ def test_values_and_derivatives_to_second_order_are_those_of_pytorch(seed):
         agree([g.data for g in found], expected, f"derivatives of order {order} of {what}")
 
 
-@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+class Theirs(torch.nn.Module):
+    """Classes from the last outputs of a recurrent network."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.layer = getattr(torch.nn, kind)(5, 16, 2, bidirectional=True, batch_first=True)
+        self.head = torch.nn.Linear(32, 7)
+
+    def forward(self, x):
+        return self.head(self.layer(x)[0][:, -1])
+
+
+class Ours(nn.Module):
+    """The same here."""
+
+    def __init__(self, kind):
+        self.layer = KINDS[kind](5, 16, 2, True, dtype=np.float64)
+        self.head = nn.Dense(32, 7, dtype=np.float64)
+
+    def forward(self, x):
+        return self.head(self.layer(x)[0][:, -1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_thirty_updates_by_adam_of_a_whole_model_are_those_of_pytorch(kind):
+    torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    # Larger weights make a chaos of a plain network, which doubles rounding errors with each step.
-    ours, theirs = twins(rng, kind, 5, 16, {"num_layers": 2, "bidirectional": True}, scale=0.2)
-    head, their_head = nn.Dense(32, 7, rng=0, dtype=np.float64), torch.nn.Linear(32, 7, dtype=torch.float64)
-    their_head.weight.data = torch.from_numpy(head.weight.data.T.copy())
-    their_head.bias.data = torch.from_numpy(head.bias.data.copy())
-    optimizer = optim.Adam([*ours.parameters(), *head.parameters()], lr=1e-2)
-    their_optimizer = torch.optim.Adam([*theirs.parameters(), *their_head.parameters()], lr=1e-2)
+    theirs, ours = Theirs(kind).double(), Ours(kind)
+    tn.interop.load_torch(ours, theirs)
+    optimizer = optim.Adam(ours.parameters(), lr=1e-2)
+    their_optimizer = torch.optim.Adam(theirs.parameters(), lr=1e-2)
     losses = []
     for _ in range(30):
         x, labels = rng.normal(size=(8, 12, 5)), rng.integers(0, 7, 8)
         optimizer.zero_grad()
-        loss = nn.losses.cross_entropy(head(ours(x)[0][:, -1]), labels)
+        loss = nn.losses.cross_entropy(ours(x), labels)
         loss.backward()
         optimizer.step()
         their_optimizer.zero_grad()
-        logits = their_head(theirs(torch.from_numpy(x))[0][:, -1])
-        their_loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels))
+        their_loss = torch.nn.functional.cross_entropy(theirs(torch.from_numpy(x)), torch.from_numpy(labels))
         their_loss.backward()
         their_optimizer.step()
         losses.append((loss.item(), their_loss.item()))
     np.testing.assert_allclose(*np.array(losses).T, rtol=1e-8)
-    for name, a in theirs.named_parameters():
-        np.testing.assert_allclose(getattr(ours, name).data, a.detach().numpy().T, atol=1e-8)
+    found = tn.interop.torch_state(ours)
+    for name, a in theirs.state_dict().items():
+        np.testing.assert_allclose(found[name], a.numpy(), rtol=0, atol=1e-8)
+    theirs.load_state_dict({name: torch.from_numpy(a) for name, a in found.items()})
+
+
+def test_tensors_of_pytorch_in_half_precision_and_files_of_it_are_taken(tmp_path):
+    theirs, ours = Theirs("GRU"), Ours("GRU")
+    expected = theirs.head.weight.detach().numpy().T.copy()
+    for kind in (torch.float32, torch.float16, torch.bfloat16):
+        tn.interop.load_torch(ours, theirs.to(kind))
+        np.testing.assert_allclose(ours.head.weight.data, expected, rtol=1e-2)
+    torch.save(theirs.state_dict(), tmp_path / "model.pt")
+    with pytest.raises(tn.errors.CheckpointError, match="model.pt is a pickle"):
+        tn.interop.load_torch(ours, tmp_path / "model.pt")
+
+
+def test_flattened_images_give_what_they_give_in_pytorch():
+    theirs = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(60, 60), torch.nn.Tanh(), torch.nn.Linear(60, 3)
+    )
+    ours = nn.Sequential(nn.Flatten(), nn.Dense(60, 60), nn.Tanh(), nn.Dense(60, 3))
+    x = np.random.default_rng(0).normal(size=(2, 4, 5, 3)).astype(np.float32)
+    tn.interop.load_torch(ours, theirs.state_dict(), example=x)
+    expected = theirs(torch.from_numpy(np.moveaxis(x, -1, 1).copy())).detach().numpy()
+    np.testing.assert_allclose(ours(x).data, expected, atol=1e-5)

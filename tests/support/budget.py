@@ -44,6 +44,8 @@ LINES = {
     # saved states before training.
     "train": 760,
     "testing": 2210,
+    # PyTorch's safetensors files are read here, half precision that NumPy lacks included.
+    "interop": 300,
     # 850 was meant. What comes from a file is looked at entry by entry, random generators included, whose positions
     # NumPy does not check. Keras's events are among the hints. Locks that a fork waits for (20). Whether a folder is
     # the user's own is looked at before machine code in it is run (30); Ctrl-C may come while a block is entered or

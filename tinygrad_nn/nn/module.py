@@ -143,7 +143,8 @@ class Module(Drawing):
         targets = dict(self._named_values())
         # They may be our own.
         copies = {name: plain(value).copy() for name, value in state.items()}
-        check_state(type(self).__name__, {name: plain(value) for name, value in targets.items()}, copies)
+        arrays = {name: plain(value) for name, value in targets.items()}
+        check_state(type(self).__name__, arrays, copies, _of_pytorch(arrays, copies))
         for name, value in targets.items():
             plain(value)[...] = copies[name]
             if isinstance(value, Tensor):
@@ -222,6 +223,16 @@ class Module(Drawing):
             else:
                 lines.append(f"{indent}{head}{type(module).__name__}({module.extra_repr()})")
         return "\n".join(lines)
+
+
+def _of_pytorch(targets: Mapping[str, Array], arrays: Mapping[str, Array]) -> list[str]:
+    """Return what to write where weights do not fit, and would if their axes were reversed."""
+    turned = any(
+        array.shape == targets[name].shape[::-1] != array.shape[::-1]
+        for name, array in arrays.items()
+        if name in targets
+    )
+    return ["hint   tn.interop.load_torch(model, state) turns weights of PyTorch"] if turned else []
 
 
 def flat(items: Mapping[Any, object]) -> Iterator[tuple[str, object]]:
