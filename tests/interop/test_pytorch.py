@@ -259,12 +259,22 @@ def test_names_with_something_in_front_get_the_line_that_takes_it_away():
         (
             lambda state: load_torch(state, perceptron()),
             TypeError,
-            r"takes a model of this library first, got dict",
+            r"a model of this library comes first, got dict",
         ),
         (
             lambda state: load_torch(perceptron(), list(state)),
             TypeError,
             r"got list\n  hint   .*state_dict\(\)",
+        ),
+        (
+            lambda state: torch_state(state),
+            TypeError,
+            r"comes first, got dict\n  hint   .*torch_state\(model\)",
+        ),
+        (
+            lambda state: load_torch(nn.Dense(2, 3), nn.Dense(2, 3).state_dict()),
+            CheckpointError,
+            r"shape       weight: \(2, 3\), expected \(3, 2\)\n  hint   model.load_state_dict\(state\)",
         ),
         (lambda state: load_torch(perceptron(), {"model": state}), CheckpointError, r"state\['model'\]"),
         (

@@ -157,8 +157,11 @@ def test_fit_learns_which_of_two_signs_came_first():
 
 def test_a_layer_behind_it_is_told_that_there_are_two_results():
     layers = nn.LSTM(3, 4, rng=0), nn.Dense(4, 2, rng=0)
-    with pytest.raises(ShapeError, match=r"given 2 results at once.*\n  hint   lambda results: results\[0\]"):
-        nn.Sequential(*layers)(X)
+    for following in (layers[1], nn.Tanh(), nn.Flatten(), layers[0], lambda y: nn.losses.mse(y, X)):
+        with pytest.raises(
+            ShapeError, match=r"2 results were given .*\n  hint   lambda results: results\[0\]"
+        ):
+            nn.Sequential(layers[0], following)(X)
     assert nn.Sequential(layers[0], lambda results: results[0], layers[1])(X).shape == (4, 6, 2)
 
 
@@ -175,7 +178,11 @@ def test_a_layer_behind_it_is_told_that_there_are_two_results():
         ),
         (lambda layer: layer(X[..., :2]), r"LSTM: x has shape \(4, 6, 2\), expected \(N, T, 3\)"),
         (lambda layer: layer(np.ones((4, 6), int)), r"hint   np.eye\(3, dtype=np.float32\)\[x\]"),
-        (lambda layer: layer(X, np.zeros((1, 4, 5))), r"LSTM: the state is \(h, c\), got 1 of them"),
+        (lambda layer: layer(X, np.zeros((1, 4, 5))), r"LSTM: the state is a tuple \(h, c\), got ndarray"),
+        (
+            lambda layer: layer(X, (np.zeros((1, 4, 5)),)),
+            r"LSTM: the state is a tuple \(h, c\), got 1 of them",
+        ),
         (
             lambda layer: layer(X, (np.zeros((4, 5)),) * 2),
             r"the state h has shape \(4, 5\), .*\n  hint   .*h\[None\]",
@@ -205,3 +212,19 @@ def test_what_does_not_fit_is_refused_with_what_to_write(call, message):
 def test_sizes_are_positive_integers(args, message):
     with pytest.raises(ValueError, match=message):
         nn.GRU(*args)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (
+            {"batch_first": True},
+            r"LSTM: there is no option batch_first=\n  hint   nothing: x is \(N, T, features\)",
+        ),
+        ({"nonlinearity": "relu"}, r"no option nonlinearity=\n  hint   nothing: RNN has tanh"),
+        ({"hidden": 3}, r"LSTM: there is no option hidden=$"),
+    ],
+)
+def test_options_of_others_are_refused_with_what_to_write(option, message):
+    with pytest.raises(TypeError, match=message):
+        nn.LSTM(3, 5, **option)

@@ -357,6 +357,11 @@ def as_tensor(
                 "as_tensor gives a tensor back as it is\n  hint   tn.tensor(t, requires_grad=True, name=...)"
             )
         return data if dtype is None or data.dtype == dtype else data.astype(dtype)
+    if isinstance(data, tuple) and any(isinstance(part, Tensor) for part in data):
+        raise ShapeError(
+            f"{len(data)} results were given where one is wanted, as a recurrent layer returns outputs and state\n"
+            "  hint   lambda results: results[0] behind it in a Sequential; np.stack([a, b]) for tensors of one shape"
+        )
     result = wrap(as_array(data, dtype), None)
     make_leaf(result, requires_grad, name)
     return result

@@ -46,11 +46,6 @@ def load_torch(model: Module, state: State | StrPath, *, example: Operand | None
         >>> model[0].weight.shape
         (2, 3)
     """
-    if not isinstance(model, Module):
-        raise TypeError(
-            f"load_torch: takes a model of this library first, got {type(model).__name__}\n"
-            "  hint   load_torch(model, state)"
-        )
     given = {name: _array(name, x) for name, x in _given(state).items() if not name.endswith(_LEFT_OUT)}
     turns = _turns(model, example)
     targets = {name: value for name, (_, value) in turns.items()}
@@ -97,6 +92,11 @@ _LEFT_OUT = "num_batches_tracked"
 
 def _turns(model: Module, example: Operand | None) -> dict[str, tuple[Turn, Array]]:
     """Return how each array is turned, and the array, by all its names: what is shared has several."""
+    if not isinstance(model, Module):
+        raise TypeError(
+            f"a model of this library comes first, got {type(model).__name__}\n"
+            "  hint   load_torch(model, state), torch_state(model)"
+        )
     channels = flattened(model, example)
     turns: dict[str, tuple[Turn, Array]] = {}
     for name, owner, own_name, value in _arrays(model):
@@ -133,11 +133,15 @@ def _turned(array: Array, turn: tuple[Turn, Array]) -> Array:
 
 
 def _hints(arrays: Mapping[str, Array], targets: Mapping[str, Array]) -> list[str]:
-    """Return what to write where all names have something in front that ours have not."""
+    """Return what to write where all names have something in front, or all weights are turned already."""
     for start in ("module.", "_orig_mod.", "model."):
         bare = {name.removeprefix(start) for name in arrays}
         if arrays and all(name.startswith(start) for name in arrays) and bare == targets.keys():
             return [f'hint   {{name.removeprefix("{start}"): a for name, a in state.items()}}']
+    differ = [(a.shape, arrays[name].shape) for name, a in targets.items() if name in arrays]
+    differ = [(ours, theirs) for ours, theirs in differ if ours != theirs]
+    if differ and arrays.keys() == targets.keys() and all(ours[::-1] == theirs for ours, theirs in differ):
+        return ["hint   model.load_state_dict(state) takes what state_dict() of this library returned"]
     return []
 
 

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 from tinygrad_nn.context import DEFAULT, SCOPE, STATE, Plan, Scope, Temporarily, current, no_grad
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
-from tinygrad_nn.errors import ShapeError, printable
+from tinygrad_nn.errors import printable
 from tinygrad_nn.nn.drawing import Drawing
 from tinygrad_nn.nn.summary import TRIED_WITH, Row, Summary, counted_parameters, spell_shape
 from tinygrad_nn.primitives import Array
@@ -259,11 +259,6 @@ def cast_input(x: Operand, dtype: np.dtype) -> Tensor:
         return x.astype(dtype) if x.dtype.kind == "f" else x
     if type(x) is np.ndarray and x.dtype is dtype:
         return wrap(x, None)
-    if isinstance(x, tuple) and any(isinstance(part, Tensor) for part in x):
-        raise ShapeError(
-            f"a layer was given {len(x)} results at once, as recurrent layers return outputs and state\n"
-            "  hint   lambda results: results[0] in front of it, in a Sequential too"
-        )
     x = as_tensor(x)
     return wrap(x._data.astype(dtype), None) if x.dtype.kind == "f" and x.dtype != dtype else x
 

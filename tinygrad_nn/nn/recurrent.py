@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.hints import RECURRENT
 from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, zeros
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.ops import recurrent
@@ -42,8 +43,12 @@ class _Recurrent(Module):
         bias_init: Initializer | None = None,
         rng: Seed = None,
         dtype: DTypeLike = np.float32,
+        **unknown: Never,
     ) -> None:
         who = type(self).__name__
+        for option in unknown:
+            hint = f"\n  hint   {RECURRENT[option]}" if option in RECURRENT else ""
+            raise TypeError(f"{who}: there is no option {option}={hint}")
         for label, size in (
             ("input_size", input_size),
             ("hidden_size", hidden_size),
@@ -131,8 +136,9 @@ class _Recurrent(Module):
     def _checked(self, state: Sequence[Operand], shape: tuple[int, ...], x: Tensor) -> list[Tensor]:
         """Return the states as tensors; each is (layers x directions, N, hidden_size)."""
         who, names = type(self).__name__, self.states
-        if len(state) != len(names):
-            raise ShapeError(f"{who}: the state is ({', '.join(names)}), got {len(state)} of them")
+        if not isinstance(state, (tuple, list)) or len(state) != len(names):
+            got = f"{len(state)} of them" if isinstance(state, (tuple, list)) else type(state).__name__
+            raise ShapeError(f"{who}: the state is a tuple ({', '.join(names)}), got {got}")
         tensors = [cast_input(s, x.dtype) for s in state]
         for name, s in zip(names, tensors, strict=True):
             if s.shape != shape:

@@ -132,7 +132,12 @@ def _alive(who: str, lengths: Any, steps: int, count: int) -> Any:
     if not hasattr(lengths, "dtype"):
         lengths = np.asarray(lengths)
     if lengths.dtype.kind not in "iu":
-        raise DtypeError(f"{who}: lengths count steps, got {lengths.dtype}\n  hint   lengths.astype(int)")
+        hint = (
+            "mask.sum(axis=1) of a mask (N, T)"
+            if lengths.dtype == bool
+            else "np.asarray(lengths).astype(int)"
+        )
+        raise DtypeError(f"{who}: lengths count steps, got {lengths.dtype}\n  hint   {hint}")
     if lengths.shape != (count,):
         raise ShapeError(
             f"{who}: lengths has shape {lengths.shape}, expected one for each sample, {(count,)}"
