@@ -31,6 +31,7 @@ BUILT_ON = {
     "viz": {"primitives", "engine", "graph", "nn"},
     "data": set(),
     "checkpoint": {"primitives", "engine", "nn"},
+    "interop": {"primitives", "ops", "engine", "nn"},
     "plot": {"primitives", "engine", "nn"},
     "profiling": {"primitives", "engine", "graph", "compiler"},
     "train": {"primitives", "engine", "nn", "optim", "checkpoint", "plot"},

@@ -38,6 +38,7 @@ from tinygrad_nn.ops.gamma import digamma, gammaln, i1
 from tinygrad_nn.ops.normalisation import layer_norm, rms_norm
 from tinygrad_nn.ops.pooling import avg_pool, max_pool
 from tinygrad_nn.ops.random import dropout, keep_mask
+from tinygrad_nn.ops.recurrent import gru, lstm, rnn
 from tinygrad_nn.ops.reduction import logsumexp
 from tinygrad_nn.ops.resize import resize
 from tinygrad_nn.ops.running import cumlogsumexp
@@ -45,7 +46,7 @@ from tinygrad_nn.ops.special import erf, erfc, erfcx, erfinv, log_ndtr, logit, n
 from tinygrad_nn.primitives import REGISTRY, kernel, op
 
 if TYPE_CHECKING:
-    from tinygrad_nn import plot, testing, train
+    from tinygrad_nn import interop, plot, testing, train
     from tinygrad_nn.checkpoint import load, save
     from tinygrad_nn.compiler.compiled import compile
     from tinygrad_nn.profiling import profile
@@ -82,8 +83,10 @@ __all__ = [
     "grad",
     "gradients",
     "group_norm",
+    "gru",
     "hessian",
     "i1",
+    "interop",
     "jacobian",
     "jvp",
     "keep_mask",
@@ -96,6 +99,7 @@ __all__ = [
     "log_softmax",
     "logit",
     "logsumexp",
+    "lstm",
     "max_pool",
     "ndtr",
     "nn",
@@ -110,6 +114,7 @@ __all__ = [
     "relu",
     "resize",
     "rms_norm",
+    "rnn",
     "save",
     "sigmoid",
     "silu",
@@ -128,6 +133,7 @@ __all__ = [
 
 _ON_FIRST_USE = {
     "compile": "tinygrad_nn.compiler.compiled",
+    "interop": "tinygrad_nn.interop",
     "load": "tinygrad_nn.checkpoint",
     "plot": "tinygrad_nn.plot",
     "profile": "tinygrad_nn.profiling",

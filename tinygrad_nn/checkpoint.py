@@ -334,7 +334,8 @@ def _foreign(start: bytes) -> str:
     if kind is None and start[8:9] == b"{":
         kind = (
             "a safetensors file of another program\n"
-            "  hint   model.load_state_dict(safetensors.numpy.load_file(path))"
+            "  hint   tn.interop.load_torch(model, path) if it is of PyTorch, which turns weights,\n"
+            "         or model.load_state_dict(safetensors.numpy.load_file(path))"
         )
     return "not a checkpoint of tinygrad_nn" + (f", but {kind}" if kind else "")
 

@@ -31,6 +31,9 @@ METHODS = {
 
 LAYERS = {
     "Linear": "nn.Dense(in_features, out_features)",
+    "RNNCell": "nn.RNN(input_size, hidden_size) on x[:, None], with the state handed on",
+    "LSTMCell": "nn.LSTM(input_size, hidden_size) on x[:, None], with the state handed on",
+    "GRUCell": "nn.GRU(input_size, hidden_size) on x[:, None], with the state handed on",
     "CrossEntropyLoss": "nn.losses.cross_entropy(logits, labels)",
     "NLLLoss": "nn.losses.nll(log_probabilities, labels)",
     "MSELoss": "nn.losses.mse(predictions, targets)",
@@ -46,6 +49,17 @@ LAYERS = {
     "Parameter": "tn.tensor(data, requires_grad=True)",
 }
 """Names in `nn`."""
+
+RECURRENT = {
+    "batch_first": "nothing: x is (N, T, features) always",
+    "dropout": "nn.Dropout between recurrent layers of one layer each",
+    "nonlinearity": "nothing: RNN has tanh",
+    "proj_size": "nn.Dense(hidden_size, proj_size) on the outputs",
+    "return_sequences": "outputs[:, -1] is the last one",
+    "go_backwards": "bidirectional=True, or x[:, ::-1]",
+    "device": "nothing: there is one device, the CPU",
+}
+"""Options of recurrent layers."""
 
 FUNCTIONS = {
     "array": "tn.tensor(data)",

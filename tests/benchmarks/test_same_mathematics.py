@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
+from tests.benchmarks import recurrent
 from tests.benchmarks.by_hand import by_hand
 from tests.benchmarks.contestants import CONTESTANTS
 from tests.benchmarks.workloads import WORKLOADS
@@ -39,3 +40,12 @@ def test_every_contestant_reaches_the_loss_of_the_hand_written_step(workload, na
     tolerance = 1e-9 if workload.dtype == "float64" else 1e-3
     np.testing.assert_allclose(own, losses, rtol=tolerance)
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_a_recurrent_model_learns_as_that_of_pytorch(kind):
+    pytest.importorskip("torch")
+    step, model = recurrent.ours(kind)
+    other = recurrent.pytorch(kind, model)
+    for _ in range(3):
+        assert step() == pytest.approx(other(), rel=1e-5)

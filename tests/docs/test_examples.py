@@ -46,6 +46,14 @@ def test_without_mnist_the_small_digits_are_learned(tmp_path):
     assert "8x8" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["moons.py", "mnist.py"])
+def test_names_are_learned_and_new_ones_invented():
+    done = run("names.py", "--epochs", "15")
+    assert done.returncode == 0, done.stderr
+    *_, bits, invented = done.stdout.splitlines()
+    assert 1.0 < float(re.search(r"(\d\.\d\d) bits a letter", bits)[1]) < 3.0
+    assert re.fullmatch(r"NumPy lacks \w{6,}(, \w{6,}){8,}", invented)
+
+
+@pytest.mark.parametrize("name", ["moons.py", "mnist.py", "names.py"])
 def test_the_help_of_an_example_names_defaults(name):
     assert "default" in run(name, "--help").stdout

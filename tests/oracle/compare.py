@@ -50,6 +50,10 @@ OURS_ALONE = {
     "standardized": "a part of layer_norm, which is compared",
     "in_unit_squares": "a part of rms_norm, which is compared",
     "softmax_of_some": "a part of attention, which is compared",
+    **dict.fromkeys(
+        ["lstm", "lstm_states", "gru", "gru_states", "rnn", "rnn_states"],
+        "test_recurrent_torch.py compares them in many settings",
+    ),
     "minus_one_hot": "a part of the gradient of cross_entropy, which is compared",
     **dict.fromkeys(NORMS.split(), "test_norms_torch.py compares it, or what is made of it"),
     **dict.fromkeys(

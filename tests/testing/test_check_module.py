@@ -16,6 +16,17 @@ INPUTS = {
     "MultiheadAttention without bias": X.reshape(1, 3, 4),
 }
 
+
+class Steps(nn.Module):
+    """Each column of a matrix is one step."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(tn.as_tensor(x)[:, :, None])
+
+
 ACTIVATIONS = ["ELU", "GELU", "GELUTanh", "LeakyReLU", "LogSigmoid", "LogSoftmax", "ReLU", "Sigmoid", "SiLU"]
 ACTIVATIONS += ["Softmax", "Softplus", "Tanh"]
 LAYERS = {
@@ -36,6 +47,13 @@ LAYERS = {
     "Embedding": lambda seed: nn.Embedding(7, 3, rng=seed),
     "MultiheadAttention": lambda seed: nn.MultiheadAttention(2, 2, rng=seed),
     "MultiheadAttention without bias": lambda seed: nn.MultiheadAttention(4, 2, bias=False, rng=seed),
+    **{
+        f"{kind.__name__} {options}": lambda seed, kind=kind, options=options: Steps(
+            kind(1, 2, rng=seed, **options)
+        )
+        for kind in (nn.RNN, nn.LSTM, nn.GRU)
+        for options in ({}, {"num_layers": 2, "bidirectional": True}, {"bias": False})
+    },
     **{name: lambda seed, name=name: getattr(nn, name)() for name in ACTIVATIONS},
 }
 OVER_AXES = {

@@ -135,10 +135,10 @@ def share_residuals(draft: Draft) -> Draft:
 
     for call in draft.calls():
         op = call.op
-        for name, definition in op.residuals.items():
+        for name in op.residuals:
             operands = dict(zip(op.operand_names, draft.operands(call), strict=True))
             sources = [_Symbol(operands[x]) for x in op.residual_operands[name]]
-            twin = find(_read(definition, sources))
+            twin = find(_read(op, name, sources, call.params))
             if twin is not None and twin > call.index and twin not in written:
                 old = draft.call(twin)
                 draft.values[twin] = Call(
@@ -168,9 +168,9 @@ class _Symbol:
         return _Symbol(-1, op, operands, params)
 
 
-def _read(definition: Callable[..., object], sources: list[_Symbol]) -> object:
+def _read(op: Primitive, name: str, sources: list[_Symbol], params: Params) -> object:
     try:
-        return definition(*sources)
+        return op.residual(name, sources, params)
     except (TypeError, AttributeError, ValueError):
         # It is not made of primitives alone: the residual stays as it is.
         return None

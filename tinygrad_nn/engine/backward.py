@@ -250,7 +250,7 @@ class OnTensors(OnArrays):
                 values[name] = self._wrap(value, node)
         for name, sources in op.residual_operands.items():
             if name in node.plan.names:
-                values[name] = op.residuals[name](*(values[source] for source in sources))
+                values[name] = op.residual(name, [values[source] for source in sources], node.params)
         return [values[name] for name in node.plan.names]
 
     def _operand(self, node: Node, index: int, array: Array) -> Any:

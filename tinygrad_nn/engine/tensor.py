@@ -283,7 +283,9 @@ class Tensor(Methods, Conversions):
 
     @staticmethod
     def __primitive__(op: Primitive, operands: Operands, params: Params) -> Tensor:
-        if op.otherwise is not None and op.is_composed(params):
+        if op.otherwise is not None and (
+            op.is_composed(params) or (op.made_of_others and is_wanted(operands))
+        ):
             composed: Tensor = op.otherwise(*operands, **params)
             return composed
         return apply(op, operands, params)
@@ -325,6 +327,11 @@ class Tensor(Methods, Conversions):
         return apply(record, operands, params)
 
 
+def is_wanted(operands: Operands) -> bool:
+    """Tell whether what is computed from operands is recorded, to be differentiated."""
+    return context.current().recording and any(isinstance(x, Tensor) and x.requires_grad for x in operands)
+
+
 def wrap(array: Array, node: Node | Leaf | None) -> Tensor:
     """Return a Tensor for an array and the node it belongs to, without copying or checking."""
     tensor = Tensor.__new__(Tensor)
@@ -350,6 +357,11 @@ def as_tensor(
                 "as_tensor gives a tensor back as it is\n  hint   tn.tensor(t, requires_grad=True, name=...)"
             )
         return data if dtype is None or data.dtype == dtype else data.astype(dtype)
+    if isinstance(data, tuple) and any(isinstance(part, Tensor) for part in data):
+        raise ShapeError(
+            f"{len(data)} results were given where one is wanted, as a recurrent layer returns outputs and state\n"
+            "  hint   lambda results: results[0] behind it in a Sequential; np.stack([a, b]) for tensors of one shape"
+        )
     result = wrap(as_array(data, dtype), None)
     make_leaf(result, requires_grad, name)
     return result

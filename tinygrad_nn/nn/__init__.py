@@ -43,10 +43,14 @@ from tinygrad_nn.nn.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
+from tinygrad_nn.nn.recurrent import GRU, LSTM, RNN
 
 __all__ = [
     "ELU",
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",

@@ -143,7 +143,8 @@ class Module(Drawing):
         targets = dict(self._named_values())
         # They may be our own.
         copies = {name: plain(value).copy() for name, value in state.items()}
-        check_state(type(self).__name__, {name: plain(value) for name, value in targets.items()}, copies)
+        arrays = {name: plain(value) for name, value in targets.items()}
+        check_state(type(self).__name__, arrays, copies, _of_pytorch(arrays, copies))
         for name, value in targets.items():
             plain(value)[...] = copies[name]
             if isinstance(value, Tensor):
@@ -224,6 +225,16 @@ class Module(Drawing):
         return "\n".join(lines)
 
 
+def _of_pytorch(targets: Mapping[str, Array], arrays: Mapping[str, Array]) -> list[str]:
+    """Return what to write where weights do not fit, and would if their axes were reversed."""
+    turned = any(
+        array.shape == targets[name].shape[::-1] != array.shape[::-1]
+        for name, array in arrays.items()
+        if name in targets
+    )
+    return ["hint   tn.interop.load_torch(model, state) turns weights of PyTorch"] if turned else []
+
+
 def flat(items: Mapping[Any, object]) -> Iterator[tuple[str, object]]:
     """Yield the values of a mapping, those of lists, tuples and dicts in it one by one under dotted names."""
     stack = [(str(key), value) for key, value in reversed(list(items.items()))]
@@ -288,8 +299,8 @@ def _assigned(modules: list[Module], name: str, values: Iterable[object]) -> Pla
 def outputs_of_calls(model: Module, *inputs: Operand) -> list[tuple[str, Module, Array]]:
     """Run a model once, in evaluation mode and without a graph; return path, module and output of every call.
 
-    Modules are listed in the order in which they begin; one that is called twice is listed twice. Results
-    other than one array are left out.
+    Modules are listed in the order in which they begin; one that is called twice is listed twice. Of several results
+    the first counts; what is no array is left out.
     """
     calls: list[tuple[Module, list[object]]] = []
     paths = {id(module): (path, module) for path, module in model.named_modules()}
@@ -304,9 +315,17 @@ def outputs_of_calls(model: Module, *inputs: Operand) -> list[tuple[str, Module,
     with no_grad(), in_mode(model, training=False), Temporarily(recording), deeper:
         model(*inputs)
     outputs = [
-        (module, x._data if isinstance(x, Tensor) else x) for module, results in calls for x in results
+        (module, plain(x) if isinstance(x, Tensor) else x)
+        for module, results in calls
+        for x in map(_first, results)
     ]
     return [(paths[id(module)][0], module, x) for module, x in outputs if isinstance(x, np.ndarray)]
+
+
+def _first(results: object) -> object:
+    while isinstance(results, tuple) and results:
+        results = results[0]
+    return results
 
 
 def _recording(module: Module, calls: list[tuple[Module, list[object]]]) -> Callable[..., object]:

@@ -27,6 +27,8 @@ from tinygrad_nn.ops import (  # noqa: F401
     order,
     pooling,
     random,
+    recurrent,
+    recurrent_walks,
     reduction,
     resize,
     rounding,

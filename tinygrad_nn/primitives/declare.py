@@ -56,7 +56,8 @@ def op(
         name: how graphs and errors call it, by default as NumPy does.
         call: computes it instead of `function`.
         adapt: turns a call as NumPy writes it into `(operands, parameters)`.
-        otherwise: a composite for calls with keywords that no rule names, which are its keyword-only parameters.
+        otherwise: a composite for calls with keywords that no rule names, which are its keyword-only parameters; of an
+            op without rules, for all calls of which a gradient is wanted.
         also: other functions for the same, those of modules that may not be loaded by their full names.
         operand_names: what rules call the operands, by default x, or a, b, c, ... where there are several.
         variadic: one rule serves any number of operands.

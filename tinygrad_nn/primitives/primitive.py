@@ -7,7 +7,8 @@ plain NumPy and asks for what it needs by parameter name:
     y        the result
     x        the operand, where there is one; a, b, c, ... where there are several; a kernel's own names
     xs       all operands of a variadic op
-    others   residuals: values named in the declaration, saved at first order and recomputed for higher orders
+    others   residuals: values named in the declaration, saved at first order and recomputed for higher orders; their
+             definitions ask for operands, and after the star for parameters of the call
     *, ...   after the star: parameters of the call, and `shapes` (of the operands) and `i` (which operand)
 
 The signature is therefore the exact list of what an op saves for its backward pass.
@@ -91,10 +92,13 @@ class Primitive(Record):
         self.linear = linear
         self.zero_gradient = zero_gradient
         self.residuals = dict(residuals or {})
-        self.residual_operands = {
-            residual: tuple(inspect.signature(definition).parameters)
-            for residual, definition in self.residuals.items()
-        }
+        self.residual_operands: dict[str, tuple[str, ...]] = {}
+        self.residual_keywords: dict[str, tuple[str, ...]] = {}
+        for residual, definition in self.residuals.items():
+            asks = inspect.signature(definition).parameters
+            after_star = tuple(p for p in asks if asks[p].kind is asks[p].KEYWORD_ONLY)
+            self.residual_keywords[residual] = after_star
+            self.residual_operands[residual] = tuple(p for p in asks if p not in after_star)
         reserved = {"g", "y", "i", "xs", "shapes"} & {*self.operand_names, *self.residuals}
         if reserved:
             raise BadRule(f"{name}: {', '.join(sorted(reserved))} has a meaning in rules; rename the operand")
@@ -111,6 +115,7 @@ class Primitive(Record):
         composed = inspect.signature(otherwise).parameters if otherwise is not None else {}
         self.composed = frozenset(composed)
         self.beyond_rules = {name for name, p in composed.items() if p.kind is p.KEYWORD_ONLY}
+        self.made_of_others = otherwise is not None and differentiable and not any(self.rules)
         self.plans: dict[int | tuple[int, int], Plan] = {}
         own = key is function and inspect.isfunction(function)
         self.__doc__ = function.__doc__ if own else f"np.{name}, with a gradient."
@@ -159,6 +164,11 @@ class Primitive(Record):
             raise BadRule(f"{self.name}: returns (result, {names}), because of residuals=; got {got}")
         result, *residuals = returned
         return result, residuals
+
+    def residual(self, name: str, operands: Sequence[Any], params: Params) -> Any:
+        """Compute a residual of a call from its definition."""
+        keywords = {key: params[key] for key in self.residual_keywords[name] if key in params}
+        return self.residuals[name](*operands, **keywords)
 
     def rule(self, index: int) -> Rule:
         """Return the rule of operand `index`; raise `NoGradientRule` where there is none."""

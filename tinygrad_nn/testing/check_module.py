@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.tensor import Tensor, tensor
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.primitives import Array
@@ -30,7 +31,7 @@ def check_module(factory: Callable[[int], Module], *inputs: ArrayLike, batched: 
     Args:
         factory: makes the module from a seed, for example `lambda seed: Dense(3, 4, rng=seed)`.
         inputs: arrays, floating ones or integers; their first axis is the batch.
-        batched: whether rows are independent of each other, in evaluation mode.
+        batched: whether rows are independent of each other, in evaluation mode; of several results, in the first.
 
     Raises:
         CheckFailed: says what it does not do.
@@ -73,13 +74,13 @@ def _seeded(factory: Callable[[int], Module]) -> None:
 
 
 def _parameters(module: Module, arrays: list[Array]) -> None:
-    y = module(*arrays)
+    results = _results(module, arrays)
     trainable = [
         (name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad
     ]
     if not trainable:
         return
-    y.backward(np.ones(y.shape))
+    sum((y.sum() for y in results[1:]), results[0].sum()).backward()
     for name, parameter in trainable:
         _require(parameter.grad is not None, f"parameter {name} receives no gradient")
     module.zero_grad()
@@ -95,21 +96,27 @@ def _state(factory: Callable[[int], Module]) -> None:
 
 def _copies(module: Module, arrays: list[Array]) -> None:
     module.eval()
-    expected = module(*arrays)._data
+    expected = [y._data for y in _results(module, arrays)]
     for how, twin in (("deepcopy", copy.deepcopy(module)), ("pickle", pickle.loads(pickle.dumps(module)))):
         _require(_same_state(module, twin), f"a {how} has another state")
-        _require(np.array_equal(twin(*arrays)._data, expected), f"a {how} computes something else")
+        found = [y._data for y in _results(twin, arrays)]
+        _require(all(map(np.array_equal, found, expected)), f"a {how} computes something else")
         shared = {id(p) for p in module.parameters()} & {id(p) for p in twin.parameters()}
         _require(not shared, f"a {how} shares its parameters")
 
 
+def _results(module: Module, arrays: list[Array]) -> list[Tensor]:
+    """Return the result of a module, or each of several, nested too."""
+    return [y for y in trees.leaves(module(*arrays)) if isinstance(y, Tensor)]
+
+
 def _batches(module: Module, arrays: list[Array]) -> None:
-    whole = module(*arrays)._data
-    rows = [module(*[x[k : k + 1] for x in arrays])._data for k in range(len(arrays[0]))]
+    whole = _results(module, arrays)[0]._data
+    rows = [_results(module, [x[k : k + 1] for x in arrays])[0]._data for k in range(len(arrays[0]))]
     _require(close(np.concatenate(rows), whole, 1e-5), "a row alone gives another result than in its batch")
-    turned = module(*[x[::-1] for x in arrays])._data
+    turned = _results(module, [x[::-1] for x in arrays])[0]._data
     _require(close(turned[::-1], whole, 1e-5), "the order of the rows matters")
-    empty = module(*[x[:0] for x in arrays])
+    empty = _results(module, [x[:0] for x in arrays])[0]
     _require(empty.shape == (0, *whole.shape[1:]), f"an empty batch gives shape {empty.shape}")
     if empty.requires_grad:
         empty.backward(np.zeros(empty.shape))

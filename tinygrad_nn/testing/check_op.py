@@ -68,6 +68,8 @@ def kind_of(record: Record) -> str:
         return "update"
     if not record.differentiable:
         return "constant"
+    if isinstance(record, Primitive) and record.made_of_others:
+        return "made of others"
     if isinstance(record, Primitive) and record.zero_gradient:
         return "zero gradient"
     return "differentiable"

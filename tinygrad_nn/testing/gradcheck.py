@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.autodiff import gradients
 from tinygrad_nn.engine.conversions import seed_like
 from tinygrad_nn.engine.tensor import Tensor, as_tensor, tensor
@@ -137,11 +138,12 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
 
 
 def _one_tensor(y: Tensor | Sequence[Tensor], name: str) -> Tensor:
-    """Return what a function returned, one tensor or several, as one tensor."""
-    for part in y if isinstance(y, (tuple, list)) else (y,):
+    """Return what a function returned, one tensor or several, nested too, as one tensor."""
+    parts = list(trees.leaves(y))
+    for part in parts:
         if not isinstance(part, Tensor):
             raise GraphError(f"gradcheck: {name} returned {type(part).__name__}, expected Tensors")
-    return y if isinstance(y, Tensor) else _joined(y)
+    return y if isinstance(y, Tensor) else _joined(parts)
 
 
 class _OfArrays(Subject):

@@ -273,7 +273,7 @@ def is_caught(calls: Sequence[OpCall]) -> bool:
 def breakable(records: Iterable[Record]) -> list[Primitive]:
     """Return the ops that have rules to break, and all that their checks need."""
     ops = [op for op in dict.fromkeys(records) if isinstance(op, Primitive) and op.differentiable]
-    return [op for op in ops if not op.writes and not missing_data(op)]
+    return [op for op in ops if not (op.writes or op.made_of_others or missing_data(op))]
 
 
 def mutation_test(ops: Iterable[Primitive], mutators: Mapping[str, Mutator] = MUTATORS) -> MutationReport:

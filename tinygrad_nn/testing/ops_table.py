@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from tinygrad_nn.primitives import REGISTRY, Composite, Primitive, Record
+from tinygrad_nn.primitives import REGISTRY, Primitive, Record
 from tinygrad_nn.viz.facts import source
 
 _HEAD = """# The ops
@@ -27,10 +27,10 @@ def ops_table(public: Mapping[str, object]) -> str:
     """
     records = sorted(dict.fromkeys(REGISTRY.values()), key=lambda record: record.name)
     primitives = [record for record in records if isinstance(record, Primitive) and not record.writes]
-    derived = [record for record in primitives if record.differentiable]
+    derived = [record for record in primitives if record.differentiable and not record.made_of_others]
     lines = [_HEAD, f"## {len(derived)} ops with rules", "", "| op | reached as | rules |", "|---|---|---|"]
     lines += [f"| {op.name} | {_reached(op, public)} | {_rules(op)} |" for op in derived]
-    composites = [record for record in records if isinstance(record, Composite)]
+    composites = [record for record in records if record.made_of_others]
     lines += ["", f"## {len(composites)} functions made of other ops", ""]
     lines += ["| function | reached as |", "|---|---|"]
     lines += [f"| {record.name} | {_reached(record, public)} |" for record in composites]
@@ -44,7 +44,7 @@ def _reached(record: Record, public: Mapping[str, object]) -> str:
     operands = ", ".join(record.operand_names) if isinstance(record, Primitive) else "t"
     keys = [key for key, value in REGISTRY.items() if value is record]
     ways = [f"{_name_elsewhere(key)}({operands})" for key in keys if _name_elsewhere(key)]
-    if public.get(record.name) is record:
+    if public.get(record.name) in (record, record.key):
         ways.append(f"tn.{record.name}({operands})")
     if record.method:
         ways.append(f"t.{record.name}()")

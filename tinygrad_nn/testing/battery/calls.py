@@ -79,7 +79,7 @@ def is_kernel(op: Primitive) -> bool:
 
 def missing_data(op: Primitive) -> str | None:
     """Return what the record of an op lacks to be checked, as text to paste; None if nothing."""
-    if not op.differentiable:
+    if not op.differentiable or op.made_of_others:
         return None
     rules = [rule for rule in op.rules if rule is not None]
     if not rules and not op.writes:
