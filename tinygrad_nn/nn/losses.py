@@ -8,7 +8,7 @@ weight 2 counts as if it were there twice, and one of weight 0 as if it were not
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -16,108 +16,18 @@ from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.failures import label_error, module_path, position_of, warn_of_usage
 from tinygrad_nn.engine.tensor import Operand, Tensor, apply, as_tensor
 from tinygrad_nn.errors import ArgumentError, DtypeError, LabelError, SettingError, ShapeError
-from tinygrad_nn.nn.module import stands_for_plain
+from tinygrad_nn.nn.reducing import Reduction, check_reduction, class_weights, numbers, reduced, targets_like
 from tinygrad_nn.ops import fused_losses
 from tinygrad_nn.ops.activation import log_sigmoid, log_softmax, sigmoid, softmax, softplus, xlogy
 from tinygrad_nn.ops.arithmetic import product
 from tinygrad_nn.ops.elementwise import absolute, log
 from tinygrad_nn.ops.indexing import where
-from tinygrad_nn.ops.reduction import in_single
-from tinygrad_nn.ops.shape import broadcast_to
 from tinygrad_nn.primitives import Array, Primitive
 from tinygrad_nn.primitives.operands import as_array
 
-Reduction = Literal["mean", "sum", "none"]
 _SUM_TO_ONE = 1e-3
 # How far above 0 rounding takes the logarithm of a probability that someone computed by subtraction.
 _ROUNDED_UP = 1e-2
-
-
-def _check_reduction(reduction: str) -> None:
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f'reduction is "mean", "sum" or "none", got {reduction!r}')
-
-
-def _reduce(
-    who: str,
-    losses: Tensor,
-    reduction: Reduction,
-    sample_weight: Operand | None,
-    counts: Tensor | Array | None = None,
-) -> Tensor:
-    """Reduce one loss per element or row; `counts` is what each counts in a mean, by default 1."""
-    _check_reduction(reduction)
-    if sample_weight is not None:
-        weights = _sample_weights(who, losses, sample_weight, reduction)
-        losses = product(weights, losses)
-        counts = weights if counts is None else product(weights, counts)
-    if reduction == "none":
-        return losses
-    if reduction == "sum":
-        return losses.sum()
-    if counts is not None:
-        return _weighted_mean(losses, counts)
-    return losses.mean() if losses.size else losses.sum() / 0.0
-
-
-@in_single
-def _weighted_mean(losses: Tensor, counts: Tensor | Array) -> Tensor:
-    return losses.sum() / as_tensor(counts, dtype=losses.dtype).sum()
-
-
-def _sample_weights(who: str, losses: Tensor, sample_weight: Operand, reduction: Reduction) -> Tensor:
-    """Return one weight for each loss."""
-    weights = _numbers(who, "sample_weight", losses.dtype, sample_weight)
-    shape = losses.shape
-    if not 0 < weights.ndim <= len(shape) or weights.shape != shape[: weights.ndim]:
-        reshaped = weights.size == len(losses) if shape else False
-        hint = "\n  hint   sample_weight.reshape(-1)" if reshaped else ""
-        raise ShapeError(
-            f"{who}: losses of shape {shape} but sample_weight of shape {weights.shape}, expected "
-            f"{shape[:1]}{f' or {shape}' if len(shape) > 1 else ''}{hint}"
-        )
-    _check_weights(who, "sample_weight", weights, reduction)
-    trailing = (1,) * (len(shape) - weights.ndim)
-    return broadcast_to(weights.reshape(weights.shape + trailing), shape) if trailing else as_tensor(weights)
-
-
-def _numbers(who: str, name: str, dtype: np.dtype, weights: Operand) -> Tensor | Array:
-    """Return weights in a dtype; refuse what are no numbers."""
-    numbers = _in_dtype(dtype, weights)
-    if numbers.dtype.kind not in "fiub":
-        raise DtypeError(
-            f"{who}: {name} are numbers, got {weights!r:.60}\n  hint   an array, of one number for each"
-        )
-    return numbers
-
-
-def _check_weights(who: str, name: str, weights: Operand, reduction: Reduction) -> None:
-    """Refuse to divide by a sum in which some weights take away what others give."""
-    values = plain(weights)
-    if reduction == "mean" and values.size and not values.min() >= 0:
-        raise SettingError(
-            f"{who}: a mean divides by the sum of {name}, which are numbers from 0, got {values.min()}\n"
-            '  hint   reduction="sum" takes all numbers; divide by what you want to'
-        )
-
-
-def _in_dtype(dtype: np.dtype, x: Operand) -> Tensor | Array:
-    """Return what comes with predictions, plain numbers in the dtype of these."""
-    if not isinstance(x, Tensor):
-        x = np.asarray(x)
-        return x.astype(dtype, copy=False) if x.dtype.kind in "fiub" and dtype.kind == "f" else x
-    return x.astype(dtype) if x.dtype != dtype and stands_for_plain(x) else x
-
-
-def _targets(who: str, predictions: Tensor, targets: Operand) -> Tensor | Array:
-    """Return the targets in the dtype of the predictions; refuse shapes that would broadcast silently."""
-    targets = _in_dtype(predictions.dtype, targets)
-    if targets.shape != predictions.shape:
-        raise ShapeError(
-            f"{who}: predictions have shape {predictions.shape}, targets have shape {targets.shape}\n"
-            f"  hint   targets.reshape({predictions.shape}) if they are the same numbers"
-        )
-    return targets
 
 
 def _check_probabilities(who: str, what: str, p: Operand) -> None:
@@ -139,7 +49,7 @@ def _check_rows(who: str, targets: Operand) -> None:
 
 
 def _class_probabilities(who: str, logits: Tensor, targets: Operand, normalized: bool) -> Tensor | Array:
-    probabilities = _targets(who, logits, targets)
+    probabilities = targets_like(who, logits, targets)
     if normalized:
         _check_rows(who, probabilities)
         _check_probabilities(who, "targets", probabilities)
@@ -239,21 +149,6 @@ def _by_rows(op: Primitive, scores: Tensor, labels: Tensor | Array, **params: ob
     return result.reshape(*rows) if result.ndim else result
 
 
-def _class_weights(who: str, scores: Tensor, weight: Operand, reduction: Reduction) -> Tensor:
-    """Return one weight for each class."""
-    weights = _numbers(who, "weight", scores.dtype, weight)
-    classes = scores.shape[-1]
-    if weights.shape != (classes,):
-        hint = (
-            "\n  hint   sample_weight=... for weights of rows" if weights.shape == scores.shape[:-1] else ""
-        )
-        raise ShapeError(
-            f"{who}: weight is one number for each of the {classes} classes, got shape {weights.shape}{hint}"
-        )
-    _check_weights(who, "weight", weights, reduction)
-    return as_tensor(weights)
-
-
 def cross_entropy(
     logits: Operand,
     targets: Operand,
@@ -299,7 +194,7 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is a share from 0 to 1, got {label_smoothing}")
     if weight is not None:
-        weight = _class_weights("cross_entropy", logits, weight, reduction)
+        weight = class_weights("cross_entropy", logits, weight, reduction)
     if targets.ndim == ndim and targets.dtype.kind == "f":
         if ignore_index is not None:
             raise ArgumentError(
@@ -312,12 +207,12 @@ def cross_entropy(
         if weight is not None:
             shares = shares * weight
         losses = -product(shares, log_softmax(logits)).sum(axis=-1)
-        return _reduce("cross_entropy", losses, reduction, sample_weight)
+        return reduced("cross_entropy", losses, reduction, sample_weight)
     labels, mask = _labels("cross_entropy", logits, targets, ignore_index)
     if mask is None and weight is None and sample_weight is None and not label_smoothing:
         if reduction == "mean" and ndim == 2:
             return apply(fused_losses.cross_entropy, (logits, labels))
-        _check_reduction(reduction)
+        check_reduction(reduction)
         return _by_rows(fused_losses.cross_entropy, logits, labels, reduction=reduction)
     losses, counts = _by_rows(fused_losses.cross_entropy, logits, labels, reduction="none"), mask
     if weight is not None:
@@ -328,7 +223,7 @@ def cross_entropy(
         losses = losses * (1 - label_smoothing) - even * label_smoothing
     if mask is not None:
         losses = where(mask, losses, 0.0)
-    return _reduce("cross_entropy", losses, reduction, sample_weight, counts)
+    return reduced("cross_entropy", losses, reduction, sample_weight, counts)
 
 
 def _times_class_weights(
@@ -367,11 +262,11 @@ def nll(
     labels, mask = _labels("nll", log_probabilities, labels, ignore_index)
     losses, counts = _by_rows(fused_losses.nll, log_probabilities, labels), mask
     if weight is not None:
-        weight = _class_weights("nll", log_probabilities, weight, reduction)
+        weight = class_weights("nll", log_probabilities, weight, reduction)
         losses, counts = _times_class_weights(losses, weight, labels, mask)
     if mask is not None:
         losses = where(mask, losses, 0.0)
-    return _reduce("nll", losses, reduction, sample_weight, counts)
+    return reduced("nll", losses, reduction, sample_weight, counts)
 
 
 def mse(
@@ -391,8 +286,8 @@ def mse(
         2.0
     """
     predictions = as_tensor(predictions)
-    difference = predictions - _targets("mse", predictions, targets)
-    return _reduce("mse", difference * difference, reduction, sample_weight)
+    difference = predictions - targets_like("mse", predictions, targets)
+    return reduced("mse", difference * difference, reduction, sample_weight)
 
 
 def mae(
@@ -412,8 +307,8 @@ def mae(
         1.0
     """
     predictions = as_tensor(predictions)
-    losses = absolute(predictions - _targets("mae", predictions, targets))
-    return _reduce("mae", losses, reduction, sample_weight)
+    losses = absolute(predictions - targets_like("mae", predictions, targets))
+    return reduced("mae", losses, reduction, sample_weight)
 
 
 def huber(
@@ -437,9 +332,9 @@ def huber(
     if not delta > 0:
         raise ValueError(f"huber: delta is positive, got {delta}")
     predictions = as_tensor(predictions)
-    difference = predictions - _targets("huber", predictions, targets)
+    difference = predictions - targets_like("huber", predictions, targets)
     losses = fused_losses.huber_elements(difference, delta=float(delta))
-    return _reduce("huber", losses, reduction, sample_weight)
+    return reduced("huber", losses, reduction, sample_weight)
 
 
 def binary_cross_entropy(
@@ -472,18 +367,18 @@ def binary_cross_entropy(
     _expect_logits(
         "binary_cross_entropy", logits, "binary_cross_entropy_probabilities(probabilities, targets)"
     )
-    targets = _targets("binary_cross_entropy", logits, targets)
+    targets = targets_like("binary_cross_entropy", logits, targets)
     _check_probabilities("binary_cross_entropy", "targets", targets)
     if pos_weight is None:
         losses = fused_losses.binary_cross_entropy_elements(logits, targets)
     else:
         positive = _positive_weight(logits, pos_weight) * targets
         losses = product(positive, softplus(-logits)) + product(1 - targets, softplus(logits))
-    return _reduce("binary_cross_entropy", losses, reduction, sample_weight)
+    return reduced("binary_cross_entropy", losses, reduction, sample_weight)
 
 
 def _positive_weight(logits: Tensor, pos_weight: Operand) -> Tensor | Array:
-    weight = _numbers("binary_cross_entropy", "pos_weight", logits.dtype, pos_weight)
+    weight = numbers("binary_cross_entropy", "pos_weight", logits.dtype, pos_weight)
     if weight.shape not in ((), logits.shape[-1:]):
         raise ShapeError(
             f"binary_cross_entropy: pos_weight is one number, or one for each entry of the last axis of logits of "
@@ -514,11 +409,11 @@ def binary_cross_entropy_probabilities(
         0.34657359027997264
     """
     probabilities = as_tensor(probabilities)
-    targets = _targets("binary_cross_entropy_probabilities", probabilities, targets)
+    targets = targets_like("binary_cross_entropy_probabilities", probabilities, targets)
     _check_probabilities("binary_cross_entropy_probabilities", "predictions", probabilities)
     _check_probabilities("binary_cross_entropy_probabilities", "targets", targets)
     losses = -(xlogy(targets, probabilities) + xlogy(1 - targets, 1 - probabilities))
-    return _reduce("binary_cross_entropy_probabilities", losses, reduction, sample_weight)
+    return reduced("binary_cross_entropy_probabilities", losses, reduction, sample_weight)
 
 
 def kl_divergence(
@@ -548,4 +443,4 @@ def kl_divergence(
     _expect_logits("kl_divergence", logits, "write np.sum(xlogy(targets, targets / probabilities))")
     targets = _class_probabilities("kl_divergence", logits, targets, normalized=True)
     terms = xlogy(targets, targets) - product(targets, log_softmax(logits))
-    return _reduce("kl_divergence", terms.sum(axis=-1), reduction, sample_weight)
+    return reduced("kl_divergence", terms.sum(axis=-1), reduction, sample_weight)
