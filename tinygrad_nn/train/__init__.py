@@ -3,11 +3,12 @@
 from tinygrad_nn.train.callbacks import Checkpoint, EarlyStopping, LearningRate, ReduceOnPlateau
 from tinygrad_nn.train.history import Best, History
 from tinygrad_nn.train.loop import evaluate, fit, predict
-from tinygrad_nn.train.metrics import accuracy
+from tinygrad_nn.train.metrics import METRICS, accuracy, binary_accuracy, top_k_accuracy
 from tinygrad_nn.train.progress import Progress
 from tinygrad_nn.train.run import Callback, Run
 
 __all__ = [
+    "METRICS",
     "Best",
     "Callback",
     "Checkpoint",
@@ -18,7 +19,9 @@ __all__ = [
     "ReduceOnPlateau",
     "Run",
     "accuracy",
+    "binary_accuracy",
     "evaluate",
     "fit",
     "predict",
+    "top_k_accuracy",
 ]
