@@ -75,3 +75,22 @@ def test_defaults_are_pytorchs():
         code = getattr(optim, name).__init__
         ours = {**code.__kwdefaults__, "lr": code.__defaults__[-1]}
         assert {key: theirs[key] for key in ours} == ours
+
+
+def test_the_average_of_weights_is_that_of_an_averaged_model():
+    model = tn.nn.Dense(3, 2, rng=0, dtype=np.float64)
+    twin = torch.nn.Linear(3, 2, dtype=torch.float64)
+    theirs = torch.optim.swa_utils.AveragedModel(
+        twin, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.9)
+    )
+    ours = tn.train.EMA(model, 0.9)
+    for k in range(50):
+        model.weight.data[...], model.bias.data[...] = gradient(k, (3, 2)), gradient(-k % 99, 2)
+        with torch.no_grad():
+            twin.weight.copy_(torch.tensor(model.weight.data.T))
+            twin.bias.copy_(torch.tensor(model.bias.data))
+        ours.update()
+        theirs.update_parameters(twin)
+    with ours.averaged():
+        np.testing.assert_allclose(model.weight.data.T, theirs.module.weight.detach().numpy(), rtol=1e-12)
+        np.testing.assert_allclose(model.bias.data, theirs.module.bias.detach().numpy(), rtol=1e-12)

@@ -1,5 +1,6 @@
 """Training: `fit`, `evaluate`, `predict`, and the callbacks that watch over them."""
 
+from tinygrad_nn.train.averaging import EMA
 from tinygrad_nn.train.callbacks import Checkpoint, EarlyStopping, LearningRate, ReduceOnPlateau
 from tinygrad_nn.train.history import Best, History
 from tinygrad_nn.train.loop import evaluate, fit, predict
@@ -8,6 +9,7 @@ from tinygrad_nn.train.progress import Progress
 from tinygrad_nn.train.run import Callback, Run
 
 __all__ = [
+    "EMA",
     "METRICS",
     "Best",
     "Callback",
