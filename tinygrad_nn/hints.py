@@ -42,6 +42,14 @@ LAYERS = {
 }
 """Names in `nn`."""
 
+OPTIMIZERS = {
+    "EMA": "tn.train.EMA(model, decay=0.999)",
+    "swa_utils": "tn.train.EMA(model, decay=0.999)",
+    "lr_scheduler": "a schedule as lr=, optim.SGD(parameters, lr=optim.schedules.cosine(0.1, 10_000))",
+    "RMSProp": "optim.RMSprop(parameters, lr=...)",
+}
+"""Names in `optim`."""
+
 FUNCTIONS = {
     "array": "tn.tensor(data)",
     "asarray": "tn.as_tensor(data)",

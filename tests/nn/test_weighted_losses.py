@@ -195,6 +195,10 @@ def test_weights_and_shapes_that_do_not_fit_say_what_to_write(call, error, text)
         call()
 
 
+def test_a_loss_of_one_number_takes_one_weight():
+    assert losses.mse(np.array(3.0), np.array(0.0), sample_weight=2.0).item() == 9.0
+
+
 def test_a_sum_takes_negative_weights():
     assert losses.mse(np.ones(2), np.zeros(2), sample_weight=[1, -3], reduction="sum").item() == -2
 

@@ -219,6 +219,11 @@ REFUSED = {
     ),
     "no rate at all": (lambda: SGD([W]), r"SGD: lr is a number in \[0, inf\), got None"),
     "a number": (lambda: Adam(3), r"got 3\n  hint   Adam\(model\.parameters\(\)"),
+    "lists": (
+        lambda: Adam([[W], [MODEL.bias]]),
+        r"list\n  hint   \[\*some, \*others\] in one list, or groups {",
+    ),
+    "pairs": (lambda: Adam([([W], 0.1)]), r"tuple\n  hint   .*, or groups {"),
     "names": (lambda: Adam(["weight"]), r"str\n  hint   model\.parameters\(\)"),
 }
 

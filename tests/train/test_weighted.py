@@ -86,6 +86,18 @@ def test_a_loss_or_metric_that_takes_no_weights_is_refused_before_a_step(which):
     assert all((before[name] == value).all() for name, value in model.state_dict().items())
 
 
+def test_a_batch_whose_weights_are_none_has_none():
+    without, with_none = (evaluate(network(), cross_entropy, [batch]) for batch in ((X, Y), (X, Y, None)))
+    assert without == with_none
+
+
+def test_more_arrays_than_a_model_a_loss_and_its_weights_take_are_refused():
+    with pytest.raises(
+        ArgumentError, match="a batch has 4 arrays, and the model takes 1; what may follow are the t"
+    ):
+        trained([(X, X, Y, W)])
+
+
 def test_a_batch_that_weighs_nothing_says_so():
     with np.errstate(invalid="ignore"), pytest.raises(NonFinite, match="all rows .* sample weight 0"):
         trained([(X, Y, 0 * W)])

@@ -55,7 +55,7 @@ def _sample_weights(who: str, losses: Tensor, sample_weight: Operand, reduction:
     """Return one weight for each loss."""
     weights = numbers(who, "sample_weight", losses.dtype, sample_weight)
     shape = losses.shape
-    if not 0 < weights.ndim <= len(shape) or weights.shape != shape[: weights.ndim]:
+    if weights.shape != shape and (not weights.ndim or weights.shape != shape[: weights.ndim]):
         reshaped = weights.size == len(losses) if shape else False
         hint = "\n  hint   sample_weight.reshape(-1)" if reshaped else ""
         raise ShapeError(

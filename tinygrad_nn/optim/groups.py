@@ -123,10 +123,11 @@ def _group(who: str, name: str, group: Any) -> Group:
 def _leaves(who: str, where: str, leaves: list[Any]) -> list[Parameter]:
     for k, leaf in enumerate(leaves):
         if not getattr(leaf, "is_parameter", False):
-            named = isinstance(leaf, tuple) and len(leaf) == 2 and isinstance(leaf[0], str)
-            hint = (
-                "\n  hint   model.parameters(), without their names" if named or isinstance(leaf, str) else ""
-            )
+            hint = ""
+            if isinstance(leaf, str) or (isinstance(leaf, tuple) and leaf and isinstance(leaf[0], str)):
+                hint = "\n  hint   model.parameters(), without their names"
+            elif isinstance(leaf, (list, tuple)):
+                hint = f"\n  hint   [*some, *others] in one list, or groups {_FORM}"
             raise SettingError(
                 f"{who}: {where}parameter {k} is not a leaf tensor that requires grad: {type(leaf).__name__}{hint}"
             )

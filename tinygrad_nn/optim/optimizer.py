@@ -40,7 +40,6 @@ class Optimizer:
         parameters: the tensors to update, those of all groups.
         lr: the learning rate, or a function of the number of steps taken so far; may be assigned. Of groups, the factor
             of their rates.
-        rates: the rate of each group, before that factor; empty without groups.
         steps: how many steps have been taken, a 0-d array.
         state: the arrays of each parameter, by slot.
     """
@@ -56,7 +55,7 @@ class Optimizer:
         if lr is not None or not grouped:
             check_rate(who, lr)
         own = [group.rate(who, lr) for group in groups] if grouped else []
-        self.rates = np.array(own, np.float64)
+        self._own = np.array(own, np.float64)
         self.lr: float | Schedule = 1.0 if lr is None or (grouped and not callable(lr)) else lr
         self._check_rule(options)
         self.steps = np.zeros((), np.int64)
@@ -74,6 +73,11 @@ class Optimizer:
         self._operands: list[list[Array]] = []
         self._lay_out()
         self._looked: object = None
+
+    @property
+    def rates(self) -> Array:
+        """The rate of each group, of which `lr` is a factor; an array to be written into, empty without groups."""
+        return self._own
 
     def _check_rule(self, options: Mapping[str, object]) -> None:
         """Refuse a rule that a replay would leave out, or that does not take the options."""

@@ -29,11 +29,16 @@ class Reader:
         """Return the model's arguments, the targets, and `sample_weight` as a keyword where the batch has it.
 
         Raises:
-            ArgumentError: it has, and the loss or a metric does not take it.
+            ArgumentError: it has, and the loss or a metric does not take it; there are more arrays than that.
         """
         *inputs, last = batch
-        if len(inputs) != self._takes + 1:
+        if len(inputs) <= self._takes:
             return inputs, last, {}
+        if len(inputs) > self._takes + 1:
+            raise ArgumentError(
+                f"{self._who}: a batch has {len(batch)} arrays, and the model takes {self._takes}; what may follow are "
+                "the targets, and the weights of the rows"
+            )
         for name, function in self._weighed.items():
             if not _takes_weights(function):
                 raise ArgumentError(
@@ -44,7 +49,7 @@ class Reader:
         # Looked at once.
         self._weighed = {}
         *inputs, targets = inputs
-        return inputs, targets, {"sample_weight": last}
+        return inputs, targets, {} if last is None else {"sample_weight": last}
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
