@@ -75,7 +75,16 @@ def test_a_row_of_weight_zero_counts_for_nothing_whatever_its_loss(bad):
             y, (g,) = derive(loss, x)
             kept, (g_kept,) = derive(loss, np.array([[0.5, 1.0], [0.0, 0.0]]))
             assert y == kept
-            np.testing.assert_array_equal(g[0], g_kept[0])
+            np.testing.assert_array_equal(g, [g_kept[0], [0, 0]])
+
+
+@pytest.mark.parametrize("loss", [losses.mse, losses.mae, losses.huber])
+def test_a_missing_target_of_weight_zero_leaves_no_trace(loss):
+    p, t = np.array([0.5, 1.0, 2.0]), np.array([0.0, np.nan, 1.0])
+    y, (g,) = derive(lambda x: loss(x, t, sample_weight=[1, 0, 1]), p)
+    kept, (g_kept,) = derive(lambda x: loss(x, t[::2]), p[::2])
+    assert y == kept
+    np.testing.assert_array_equal(g, [g_kept[0], 0, g_kept[1]])
 
 
 def test_a_mean_divides_by_the_weights_of_the_labels_that_count():

@@ -287,7 +287,9 @@ def mse(
     """
     predictions = as_tensor(predictions)
     difference = predictions - targets_like("mse", predictions, targets)
-    return reduced("mse", difference * difference, reduction, sample_weight)
+    # A target that is missing, NaN, and weighs 0 leaves its prediction without a gradient.
+    squares = difference * difference if sample_weight is None else product(difference, difference)
+    return reduced("mse", squares, reduction, sample_weight)
 
 
 def mae(
