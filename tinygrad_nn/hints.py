@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 KEYWORDS = {"dim": "axis", "dims": "axis", "keepdim": "keepdims"}
 """Keywords of calls, with NumPy's word."""
@@ -60,6 +60,13 @@ RECURRENT = {
     "device": "nothing: there is one device, the CPU",
 }
 """Options of recurrent layers."""
+OPTIMIZERS = {
+    "EMA": "tn.train.EMA(model, decay=0.999)",
+    "swa_utils": "tn.train.EMA(model, decay=0.999)",
+    "lr_scheduler": "a schedule as lr=, optim.SGD(parameters, lr=optim.schedules.cosine(0.1, 10_000))",
+    "RMSProp": "optim.RMSprop(parameters, lr=...)",
+}
+"""Names in `optim`."""
 
 FUNCTIONS = {
     "array": "tn.tensor(data)",
@@ -88,6 +95,27 @@ EVENTS: dict[str, str | None] = {
     "on_train_batch_begin": None,
 }
 """What callbacks of Keras are told, and the event of ours at the same time, if there is one."""
+
+
+METRICS = {
+    "acc": "accuracy",
+    "categorical_accuracy": "accuracy",
+    "sparse_categorical_accuracy": "accuracy",
+    "top_k_categorical_accuracy": "top5",
+    "sparse_top_k_categorical_accuracy": "top5",
+    "top_k_accuracy": "top5",
+    "mean_absolute_error": "mae",
+    "mean_squared_error": "mse",
+}
+"""Metrics of Keras, and ours of the same meaning."""
+
+
+def closest(name: str, names: Iterable[str]) -> str | None:
+    """Return which of the names was probably meant, if any."""
+    # Needed for an error only, and slow to import.
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, names, 1)), None)
 
 
 def no_attribute(owner: str, name: str, words: Mapping[str, str]) -> AttributeError:

@@ -56,6 +56,11 @@ def is_number(x: object) -> bool:
     return type(x) in (int, float)
 
 
+def are_arrays(x: object) -> bool:
+    """Tell whether `x` is a mapping to arrays."""
+    return isinstance(x, Mapping) and all(isinstance(array, np.ndarray) for array in x.values())
+
+
 def check_entries(who: str, state: object, **entries: Entry) -> None:
     """Raise `CheckpointError` unless a state of plain data has these entries, each as its test wants it.
 

@@ -157,6 +157,23 @@ def test_an_empty_environment_variable_is_none(mirror, small, monkeypatch):
 
 
 @pytest.mark.case("H134")
+def test_images_are_rows_columns_and_a_channel_where_they_are_not_flattened(own):
+    flat, images = data.mnist(own), data.mnist(own, flatten=False)
+    for name in ("x_train", "x_test"):
+        pixels = getattr(images, name)
+        assert pixels.shape == (len(pixels), 28, 28, 1)
+        assert pixels.dtype == np.float32
+        np.testing.assert_array_equal(pixels.reshape(len(pixels), -1), getattr(flat, name))
+    np.testing.assert_array_equal(images.y_train, flat.y_train)
+
+
+def test_what_flatten_is_not_is_refused_before_a_file_is_looked_for():
+    with pytest.raises(
+        TypeError, match=r"flatten is True.*got 'images'\n  hint   tn\.data\.mnist\(flatten=False\)"
+    ):
+        data.mnist("nowhere", flatten="images")
+
+
 def test_pixels_are_floats_before_anyone_subtracts(own):
     x = data.mnist(own).x_train
     assert x.dtype == np.float32

@@ -12,7 +12,7 @@ import pytest
 import tinygrad_nn as tn
 from tests.support.leaves import weights
 from tinygrad_nn.errors import BadRule, CheckpointError, GraphError
-from tinygrad_nn.optim import SGD, Adam, AdamW, Optimizer
+from tinygrad_nn.optim import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
 from tinygrad_nn.testing import check_optimizer
 from tinygrad_nn.testing.bad_states import same_states
 
@@ -21,7 +21,7 @@ def adagrad():
     """Duchi, Hazan and Singer 2011, written as a user would: a rule, its slots, its options."""
 
     @tn.kernel(*[None] * 5, writes=(0, 2, 4), differentiable=False, method=False)
-    def adagrad_update(parameter, gradient, total, rate, scratch, *, eps):
+    def own_adagrad_update(parameter, gradient, total, rate, scratch, *, eps):
         total += gradient * gradient
         np.sqrt(total, out=scratch)
         scratch += eps
@@ -29,7 +29,7 @@ def adagrad():
         parameter -= float(rate) * scratch
 
     class AdaGrad(Optimizer):
-        rule = adagrad_update
+        rule = own_adagrad_update
         slots = ("total",)
 
         def __init__(self, parameters, lr, *, eps=1e-8):
@@ -70,6 +70,10 @@ KINDS = {
     "SGD with momentum": lambda ws: SGD(ws, lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-30),
     "Adam": lambda ws: Adam(ws, lr=0.1),
     "AdamW": lambda ws: AdamW(ws, lr=1e-3),
+    "RMSprop": lambda ws: RMSprop(ws, lr=0.1, momentum=0.9, centered=True),
+    "Adagrad": lambda ws: Adagrad(ws, lr=0.1),
+    "Lion": lambda ws: Lion(ws, lr=0.1, weight_decay=0.1),
+    "groups": lambda ws: SGD([{"parameters": ws[:2], "lr": 1e-30}, {"parameters": ws[2:], "lr": 0.1}]),
     "one of ones own": lambda ws: adagrad()(ws, 0.1),
 }
 
@@ -140,7 +144,7 @@ def test_an_operand_of_a_rule_that_no_optimizer_has_is_named():
 
 @pytest.mark.case("H149")
 @pytest.mark.parametrize("lr", [-0.1, math.nan, math.inf, "0.1", None])
-@pytest.mark.parametrize("kind", [SGD, Adam, AdamW])
+@pytest.mark.parametrize("kind", [SGD, Adam, AdamW, RMSprop, Adagrad, Lion])
 def test_bad_rates_are_refused(kind, lr):
     with pytest.raises(ValueError, match="lr"):
         kind(weights(), lr)

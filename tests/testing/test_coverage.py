@@ -16,6 +16,7 @@ P = np.exp(X) / np.exp(X).sum(axis=1, keepdims=True)
 LABELS = np.array([0, 3, 1])
 TARGETS = RNG.normal(size=(3, 4))
 SHARES = np.full((3, 4), 0.25)
+WEIGHT, ROWS = np.array([0.5, 2.0, 0.0, 1.5]), np.array([1.0, 0.0, 3.0])
 
 DERIVATIVES = {"grad", "gradients", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"}
 """Checked below, against numerical derivatives."""
@@ -51,15 +52,31 @@ LOSSES = {
         lambda x: losses.cross_entropy(x, LABELS, label_smoothing=0.1),
         lambda x: losses.cross_entropy(x, LABELS, ignore_index=3),
         lambda x: losses.cross_entropy(x, SHARES),
+        lambda x: losses.cross_entropy(x, SHARES, weight=WEIGHT, sample_weight=ROWS),
+        lambda x: losses.cross_entropy(x, LABELS, weight=WEIGHT, sample_weight=ROWS, label_smoothing=0.1),
+        lambda x: losses.cross_entropy(x, LABELS, weight=WEIGHT, ignore_index=3),
+        lambda x: losses.cross_entropy(x.reshape(1, *x.shape), LABELS[None], sample_weight=ROWS[None]),
     ],
-    "nll": [lambda x: losses.nll(-x * x, LABELS), lambda x: losses.nll(-x * x, LABELS, ignore_index=0)],
-    "mse": [lambda x: losses.mse(x, TARGETS), lambda x: losses.mse(x, TARGETS, reduction="none")],
+    "nll": [
+        lambda x: losses.nll(-x * x, LABELS),
+        lambda x: losses.nll(-x * x, LABELS, ignore_index=0),
+        lambda x: losses.nll(-x * x, LABELS, weight=WEIGHT, sample_weight=ROWS),
+    ],
+    "mse": [
+        lambda x: losses.mse(x, TARGETS),
+        lambda x: losses.mse(x, TARGETS, reduction="none"),
+        lambda x: losses.mse(x, TARGETS, sample_weight=ROWS),
+    ],
     "mae": [lambda x: losses.mae(x, TARGETS)],
     "huber": [
         lambda x: losses.huber(x, TARGETS),
         lambda x: losses.huber(x, TARGETS, delta=0.3, reduction="sum"),
     ],
-    "binary_cross_entropy": [lambda x: losses.binary_cross_entropy(x, SHARES)],
+    "binary_cross_entropy": [
+        lambda x: losses.binary_cross_entropy(x, SHARES),
+        lambda x: losses.binary_cross_entropy(x, SHARES, pos_weight=WEIGHT, sample_weight=ROWS),
+        lambda w: losses.binary_cross_entropy(TARGETS, SHARES, sample_weight=w * w),
+    ],
     "binary_cross_entropy_probabilities": [lambda p: losses.binary_cross_entropy_probabilities(p, SHARES)],
     "kl_divergence": [lambda x: losses.kl_divergence(x, SHARES)],
 }

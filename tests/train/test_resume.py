@@ -251,7 +251,7 @@ def test_measurements_that_are_not_finite_do_not_keep_a_run_from_going_on_but_we
         ("Run", lambda run: []),
         ("History", lambda run: run.state_dict() | {"history": {"history": {"loss": ["a"]}}}),
         ("History", lambda run: run.state_dict() | {"history": {"history": {"loss": [1.0], "acc": []}}}),
-        ("Means", lambda run: run.state_dict() | {"means": {"rows": 1.5, "totals": {}}}),
+        ("Means", lambda run: run.state_dict() | {"means": {"rows": -1, "totals": {}}}),
         ("Means", lambda run: run.state_dict() | {"means": {"rows": 1, "totals": {"loss": "a"}}}),
     ],
 )

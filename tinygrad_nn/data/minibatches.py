@@ -18,13 +18,24 @@ class Batches:
     """What `batches` returns: `len` is the number of batches in an epoch, each iteration is a new epoch."""
 
     def __init__(
-        self, arrays: tuple[ArrayLike, ...], *, size: int, rng: Seed, shuffle: bool, drop_last: bool
+        self,
+        arrays: tuple[ArrayLike, ...],
+        *,
+        size: int,
+        rng: Seed,
+        shuffle: bool,
+        drop_last: bool,
+        chosen: np.ndarray | None = None,
     ) -> None:
         self._arrays, self._rows, self._size = _checked(arrays, size)
+        # Rows that are not held out, where some are.
+        self._chosen = chosen
+        if chosen is not None:
+            self._rows = len(chosen)
         if drop_last and self._size > self._rows:
             raise ValueError(f"size={size} and drop_last=True leave no batch of {self._rows} rows")
         self._rng = np.random.default_rng(rng)
-        self._shuffle = shuffle
+        self._shuffle, self._drop_last = shuffle, drop_last
         self._stop = self._rows - self._rows % self._size if drop_last else self._rows
         self._taken = 0
         self._drawn_from: Mapping[str, Any] | None = None
@@ -44,7 +55,30 @@ class Batches:
 
     def _draw(self) -> np.ndarray | None:
         self._drawn_from = random_state(self._rng)
-        return self._rng.permutation(self._rows) if self._shuffle else None
+        order = self._rng.permutation(self._rows) if self._shuffle else None
+        if self._chosen is None or order is None:
+            return self._chosen if order is None else order
+        return self._chosen[order]
+
+    def hold_out(self, share: float) -> tuple["Batches", Batch]:
+        """Return batches of the other rows, and the arrays of a share of the rows, to validate on.
+
+        Which rows depends on nothing but their number, so that a training that goes on, or a second one, holds out the
+        same. They are spread over the whole set, which may be sorted by label; of a series in time hold out the end
+        yourself. The batches draw from the same generator as these.
+
+        Raises:
+            ValueError: `share` is not between 0 and 1, or leaves one side without a row.
+
+        Example:
+            >>> rest, (X, y) = batches(np.arange(10), np.arange(10), size=4, rng=0).hold_out(0.3)
+            >>> X, sum(len(X) for X, y in rest)
+            (array([2, 4, 6]), 7)
+        """
+        kept, held = _divided(self._rows if self._chosen is None else self._chosen, share)
+        options: dict[str, Any] = {"shuffle": self._shuffle, "drop_last": self._drop_last}
+        rest = Batches(self._arrays, size=self._size, rng=self._rng, chosen=kept, **options)
+        return rest, tuple(array[held] for array in self._arrays)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the latest iteration stands: how many batches it gave, in which order, and the generator."""
@@ -83,8 +117,13 @@ class Batches:
 class Stream(Iterator[Batch]):
     """What `batches_forever` and `batches_with_replacement` return: batches without end."""
 
-    def __init__(self, arrays: tuple[ArrayLike, ...], *, size: int, rng: Seed) -> None:
+    def __init__(
+        self, arrays: tuple[ArrayLike, ...], *, size: int, rng: Seed, chosen: np.ndarray | None = None
+    ) -> None:
         self._arrays, self._rows, self._size = _checked(arrays, size)
+        self._chosen = chosen
+        if chosen is not None:
+            self._rows = len(chosen)
         self._rng = np.random.default_rng(rng)
         self._order: np.ndarray = np.empty(0, np.int64)
 
@@ -93,7 +132,15 @@ class Stream(Iterator[Batch]):
 
     def __next__(self) -> Batch:
         rows = self._next_rows()
+        if self._chosen is not None:
+            rows = self._chosen[rows]
         return tuple(array[rows] for array in self._arrays)
+
+    def hold_out(self, share: float) -> tuple["Stream", Batch]:
+        """Return a stream of the other rows, and the arrays of a share of the rows; see `Batches.hold_out`."""
+        kept, held = _divided(self._rows if self._chosen is None else self._chosen, share)
+        rest = type(self)(self._arrays, size=self._size, rng=self._rng, chosen=kept)
+        return rest, tuple(array[held] for array in self._arrays)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows that are still to come of the epoch begun, and the generator."""
@@ -188,6 +235,17 @@ def batches_with_replacement(*arrays: ArrayLike, size: int, rng: Seed = None) ->
         2 ['a' 'a']
     """
     return _Draws(arrays, size=size, rng=rng)
+
+
+def _divided(rows: int | np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows to train on and rows to hold out, each in their order."""
+    if isinstance(share, bool) or not 0 < share < 1:
+        raise ValueError(f"the share of rows to hold out lies between 0 and 1, got {share}")
+    order = np.random.default_rng(0).permutation(rows)
+    count = round(len(order) * share)
+    if not 0 < count < len(order):
+        raise ValueError(f"a share of {share} of {len(order)} rows leaves one side without any")
+    return np.sort(order[count:]), np.sort(order[:count])
 
 
 def _checked(arrays: tuple[ArrayLike, ...], size: int) -> tuple[Batch, int, int]:

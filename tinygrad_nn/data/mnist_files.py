@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tinygrad_nn.data import idx
 from tinygrad_nn.data.places import cache, keep, users_folder
-from tinygrad_nn.errors import DatasetError
+from tinygrad_nn.errors import ArgumentError, DatasetError
 from tinygrad_nn.files import StrPath
 
 
@@ -66,11 +66,12 @@ FILES = (
 )
 
 
-def mnist(folder: StrPath | None = None) -> Mnist:
+def mnist(folder: StrPath | None = None, *, flatten: bool = True) -> Mnist:
     """Return the MNIST database of handwritten digits, 60,000 training and 10,000 test images with their labels.
 
     Images are flattened rows of 28 * 28 pixels, float32 in [0, 1] (0 is background), shapes (60000, 784)
-    and (10000, 784); labels are int64, shapes (60000,) and (10000,). The files store pixels as uint8, in
+    and (10000, 784), or with `flatten=False` (60000, 28, 28, 1) and (10000, 28, 28, 1), rows, columns and one channel,
+    as convolutions take them; labels are int64, shapes (60000,) and (10000,). The files store pixels as uint8, in
     which 0 - 1 is 255; they are converted, pixel / 255, before anyone can calculate with them.
 
     The four files, gzip-compressed or not, are looked for in `folder`; without one, in the folder that the
@@ -87,11 +88,18 @@ def mnist(folder: StrPath | None = None) -> Mnist:
 
     Raises:
         DatasetError: names the file or the mirrors and what is wrong with each.
+        ArgumentError: `flatten` is not True or False, before a file is looked for.
     """
+    if not isinstance(flatten, bool):
+        raise ArgumentError(
+            f"mnist: flatten is True, (N, 784), or False, (N, 28, 28, 1), got {flatten!r:.60}\n"
+            "  hint   tn.data.mnist(flatten=False)"
+        )
     own = users_folder(folder)
     contents = _from_cache() if own is None else _from_folder(own)
     x_train, y_train, x_test, y_test = (idx.to_array(content) for content in contents)
-    return Mnist(_scaled(x_train), y_train.astype(np.int64), _scaled(x_test), y_test.astype(np.int64))
+    images = [_scaled(x) if flatten else _scaled(x).reshape(*x.shape, 1) for x in (x_train, x_test)]
+    return Mnist(images[0], y_train.astype(np.int64), images[1], y_test.astype(np.int64))
 
 
 def _scaled(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -125,11 +125,22 @@ def module_path(scope: context.Scope | None) -> str:
 
 def label_error(who: str, labels: Any, classes: int) -> LabelError:
     """Return the error for the first label outside of [0, classes)."""
-    position = int(np.argmax((labels < 0) | (labels >= classes)))
+    position = position_of((labels < 0) | (labels >= classes))
     return LabelError(
-        f"{who}: label {labels.ravel()[position]} at position {position} is outside of the {classes} classes "
+        f"{who}: label {labels[position]} at position {position} is outside of the {classes} classes "
         f"0 to {classes - 1}"
     )
+
+
+def position_of(wrong: Any) -> int | tuple[int, ...]:
+    """Return where an array of bools is first true: one number, or one for each axis.
+
+    Example:
+        >>> position_of(np.array([False, True])), position_of(np.array([[False], [True]]))
+        (1, (1, 0))
+    """
+    first = int(np.argmax(wrong))
+    return first if wrong.ndim == 1 else tuple(map(int, np.unravel_index(first, wrong.shape)))
 
 
 def users_frame() -> tuple[FrameType, int]:

@@ -1,69 +1,33 @@
-"""Losses: functions of predictions and targets. Those of classes take logits; the mean is the default."""
+"""Losses: functions of predictions and targets. Those of classes take logits; the mean is the default.
+
+`sample_weight=` says what each row counts: an array of shape (N,), or of more of the leading axes of the losses, up to
+one number for each. A mean is then the weighted one, the sum of weighted losses / the sum of weights, so that a row of
+weight 2 counts as if it were there twice, and one of weight 0 as if it were not, whatever its loss.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.engine.conversions import plain
-from tinygrad_nn.engine.failures import label_error, module_path, warn_of_usage
+from tinygrad_nn.engine.failures import label_error, module_path, position_of, warn_of_usage
 from tinygrad_nn.engine.tensor import Operand, Tensor, apply, as_tensor
-from tinygrad_nn.errors import DtypeError, LabelError, ShapeError
-from tinygrad_nn.nn.module import stands_for_plain
+from tinygrad_nn.errors import ArgumentError, DtypeError, LabelError, SettingError, ShapeError
+from tinygrad_nn.nn.reducing import Reduction, check_reduction, class_weights, numbers, reduced, targets_like
 from tinygrad_nn.ops import fused_losses
-from tinygrad_nn.ops.activation import log_sigmoid, log_softmax, sigmoid, softmax, xlogy
+from tinygrad_nn.ops.activation import log_sigmoid, log_softmax, sigmoid, softmax, softplus, xlogy
 from tinygrad_nn.ops.arithmetic import product
 from tinygrad_nn.ops.elementwise import absolute, log
 from tinygrad_nn.ops.indexing import where
-from tinygrad_nn.ops.reduction import in_single
-from tinygrad_nn.primitives import Array
+from tinygrad_nn.primitives import Array, Primitive
 from tinygrad_nn.primitives.operands import as_array
 
-Reduction = Literal["mean", "sum", "none"]
 _SUM_TO_ONE = 1e-3
 # How far above 0 rounding takes the logarithm of a probability that someone computed by subtraction.
 _ROUNDED_UP = 1e-2
-
-
-def _check_reduction(reduction: str) -> None:
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f'reduction is "mean", "sum" or "none", got {reduction!r}')
-
-
-def _reduce(losses: Tensor, reduction: Reduction, mask: Tensor | Array | None = None) -> Tensor:
-    """Reduce one loss per element or row; those outside of the mask count for nothing."""
-    _check_reduction(reduction)
-    if mask is not None:
-        losses = where(mask, losses, 0.0)
-    if reduction == "none":
-        return losses
-    if reduction == "sum":
-        return losses.sum()
-    if mask is not None:
-        return _mean_of_some(losses, mask)
-    return losses.mean() if losses.size else losses.sum() / 0.0
-
-
-@in_single
-def _mean_of_some(losses: Tensor, mask: Tensor | Array) -> Tensor:
-    return losses.sum() / mask.sum()
-
-
-def _targets(who: str, predictions: Tensor, targets: Operand) -> Tensor | Array:
-    """Return the targets in the dtype of the predictions; refuse shapes that would broadcast silently."""
-    if not isinstance(targets, Tensor):
-        targets = np.asarray(targets)
-        if targets.dtype.kind in "fiub" and predictions.dtype.kind == "f":
-            targets = targets.astype(predictions.dtype, copy=False)
-    elif targets.dtype != predictions.dtype and stands_for_plain(targets):
-        targets = targets.astype(predictions.dtype)
-    if targets.shape != predictions.shape:
-        raise ShapeError(
-            f"{who}: predictions have shape {predictions.shape}, targets have shape {targets.shape}\n"
-            f"  hint   targets.reshape({predictions.shape}) if they are the same numbers"
-        )
-    return targets
 
 
 def _check_probabilities(who: str, what: str, p: Operand) -> None:
@@ -74,18 +38,18 @@ def _check_probabilities(who: str, what: str, p: Operand) -> None:
 
 def _check_rows(who: str, targets: Operand) -> None:
     """Refuse targets with a row that does not sum to 1."""
-    sums = plain(targets).sum(axis=1, dtype=np.float64)
+    sums = plain(targets).sum(axis=-1, dtype=np.float64)
     wrong = ~(np.abs(sums - 1) <= _SUM_TO_ONE)
     if wrong.any():
-        row = int(wrong.argmax())
+        row = position_of(wrong)
         raise LabelError(
             f"{who}: row {row} of the targets sums to {sums[row]:.6g}, expected 1\n"
-            "  hint   targets / targets.sum(axis=1, keepdims=True), or normalized=False for plain weights"
+            "  hint   targets / targets.sum(axis=-1, keepdims=True), or normalized=False for plain weights"
         )
 
 
 def _class_probabilities(who: str, logits: Tensor, targets: Operand, normalized: bool) -> Tensor | Array:
-    probabilities = _targets(who, logits, targets)
+    probabilities = targets_like(who, logits, targets)
     if normalized:
         _check_rows(who, probabilities)
         _check_probabilities(who, "targets", probabilities)
@@ -127,8 +91,10 @@ def _expect_log_probabilities(x: Tensor) -> None:
 
 def _scores(who: str, x: Operand) -> Tensor:
     scores = x if type(x) is Tensor else as_tensor(x)
-    if scores._data.ndim != 2:
-        raise ShapeError(f"{who}: predictions have shape {scores.shape}, expected (N, classes)")
+    if scores._data.ndim < 2:
+        raise ShapeError(
+            f"{who}: predictions have shape {scores.shape}, expected (N, classes) or (N, ..., classes)"
+        )
     return scores
 
 
@@ -139,26 +105,48 @@ def _labels(
     labels = targets if type(targets) is Tensor else as_array(targets)
     array = labels._data if isinstance(labels, Tensor) else labels
     if array.dtype.kind not in "iu":
-        hint = "labels.argmax(axis=1) for one-hot rows" if array.ndim == 2 else "labels.astype(np.int64)"
-        raise DtypeError(f"{who}: labels are integers, got dtype {array.dtype}\n  hint   {hint}")
-    count, classes = scores._data.shape
-    if array.shape != (count,):
-        hints = {
-            scores.shape: "labels.argmax(axis=1) for one-hot rows, or labels.astype(np.float32) for probabilities",
-            (count, 1): "labels.reshape(-1)",
-        }
-        hint = f"\n  hint   {hints[array.shape]}" if array.shape in hints else ""
-        raise ShapeError(
-            f"{who}: {count} rows of shape {scores.shape} but labels of shape {array.shape}, expected ({count},){hint}"
+        one_hot = array.ndim == scores.ndim
+        hint = (
+            f"labels.argmax(axis={array.ndim - 1}) for one-hot rows" if one_hot else "labels.astype(np.int64)"
         )
+        raise DtypeError(f"{who}: labels are integers, got dtype {array.dtype}\n  hint   {hint}")
+    shape = scores._data.shape
+    if array.shape != shape[:-1]:
+        raise _ill_fitting(who, shape, array.shape)
     mask = None
     if ignore_index is not None:
         mask = labels != ignore_index
         labels = where(mask, labels, 0)
         array = plain(labels)
-    if not fused_losses.labels_fit(array, classes):
-        raise label_error(who, array, classes)
+    if not fused_losses.labels_fit(array, shape[-1]):
+        raise label_error(who, array, shape[-1])
     return labels, mask
+
+
+def _ill_fitting(who: str, scores: tuple[int, ...], labels: tuple[int, ...]) -> ShapeError:
+    """Return the error for labels that are not one for each row of scores."""
+    rows = scores[:-1]
+    hint = ""
+    if labels == scores:
+        axis = len(labels) - 1
+        hint = f"labels.argmax(axis={axis}) for one-hot rows, or labels.astype(np.float32) for probabilities"
+    elif labels == scores[:1] + scores[2:]:
+        hint = "np.moveaxis(logits, 1, -1): the classes are the last axis here"
+    elif math.prod(labels) == math.prod(rows):
+        hint = f"labels.reshape{rows if len(rows) > 1 else '(-1)'}"
+    return ShapeError(
+        f"{who}: {scores[0]} rows of shape {scores} but labels of shape {labels}, expected {rows}"
+        + (f"\n  hint   {hint}" if hint else "")
+    )
+
+
+def _by_rows(op: Primitive, scores: Tensor, labels: Tensor | Array, **params: object) -> Tensor:
+    """Apply an op of (N, C) scores and N labels to (N, ..., C) and (N, ...)."""
+    *rows, classes = scores._data.shape
+    if len(rows) == 1:
+        return apply(op, (scores, labels), params)
+    result = apply(op, (scores.reshape(math.prod(rows), classes), labels.reshape(-1)), params)
+    return result.reshape(*rows) if result.ndim else result
 
 
 def cross_entropy(
@@ -169,22 +157,29 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     ignore_index: int | None = None,
     normalized: bool = True,
+    weight: Operand | None = None,
+    sample_weight: Operand | None = None,
 ) -> Tensor:
     """Return the cross-entropy of softmax(logits) with the targets, -log(softmax(logits)[label]) for labels.
 
     Args:
-        logits: unnormalised scores of shape (N, C).
-        targets: N integer labels from 0 to C - 1, or class probabilities of shape (N, C).
-        reduction: "mean" or "sum" over the rows, or "none" for N losses, in nats.
+        logits: unnormalised scores of shape (N, C), or (N, ..., C) for sequences and images; the classes come last.
+        targets: integer labels from 0 to C - 1 of shape (N,) or (N, ...), or class probabilities of the shape of the
+            logits.
+        reduction: "mean" or "sum" over the rows, or "none" for a loss for each, in nats.
         label_smoothing: the share of the target that is spread evenly over all classes (Szegedy et al., 2015,
             arXiv:1512.00567). An infinite logit then has an infinite loss.
         ignore_index: rows with this label count for nothing; the mean of no rows is NaN.
         normalized: whether rows of probabilities have to sum to 1; False takes them as weights.
+        weight: of each class, (C,): what its term in the loss is multiplied by. Of labels, a mean divides by the sum
+            of their weights; of probabilities, by the number of rows. So does PyTorch.
+        sample_weight: what each row counts, (N,) or (N, ...); see the module.
 
     Raises:
-        ShapeError: logits are not (N, C), or the targets fit neither N labels nor (N, C).
+        ShapeError: logits are not (N, ..., C), or the targets or weights do not fit them.
         DtypeError: labels are not integers.
         LabelError: a label outside of the C classes (says which, and where); rows that do not sum to 1.
+        SettingError: negative weights in a mean.
 
     Example:
         >>> cross_entropy(np.array([[0.0, 0.0]]), np.array([1])).item()
@@ -195,23 +190,48 @@ def cross_entropy(
     logits = _scores("cross_entropy", logits)
     _expect_logits("cross_entropy", logits, "nll(log_softmax(logits), labels)")
     targets = targets if type(targets) is Tensor else np.asarray(targets)
+    ndim = logits._data.ndim
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is a share from 0 to 1, got {label_smoothing}")
-    if targets.ndim == 2 and targets.dtype.kind == "f":
-        weights = _class_probabilities("cross_entropy", logits, targets, normalized)
+    if weight is not None:
+        weight = class_weights("cross_entropy", logits, weight, reduction)
+    if targets.ndim == ndim and targets.dtype.kind == "f":
+        if ignore_index is not None:
+            raise ArgumentError(
+                "cross_entropy: probabilities have no label to ignore\n"
+                "  hint   sample_weight=..., 0 for rows that count for nothing"
+            )
+        shares = _class_probabilities("cross_entropy", logits, targets, normalized)
         if label_smoothing:
-            weights = weights * (1 - label_smoothing) + label_smoothing / logits.shape[1]
-        return _reduce(-product(weights, log_softmax(logits)).sum(axis=1), reduction)
+            shares = shares * (1 - label_smoothing) + label_smoothing / logits.shape[-1]
+        if weight is not None:
+            shares = shares * weight
+        losses = -product(shares, log_softmax(logits)).sum(axis=-1)
+        return reduced("cross_entropy", losses, reduction, sample_weight)
     labels, mask = _labels("cross_entropy", logits, targets, ignore_index)
-    if mask is None and not label_smoothing:
-        if reduction == "mean":
+    if mask is None and weight is None and sample_weight is None and not label_smoothing:
+        if reduction == "mean" and ndim == 2:
             return apply(fused_losses.cross_entropy, (logits, labels))
-        _check_reduction(reduction)
-        return apply(fused_losses.cross_entropy, (logits, labels), {"reduction": reduction})
-    losses = apply(fused_losses.cross_entropy, (logits, labels), {"reduction": "none"})
+        check_reduction(reduction)
+        return _by_rows(fused_losses.cross_entropy, logits, labels, reduction=reduction)
+    losses, counts = _by_rows(fused_losses.cross_entropy, logits, labels, reduction="none"), mask
+    if weight is not None:
+        losses, counts = _times_class_weights(losses, weight, labels, mask)
     if label_smoothing:
-        losses = losses * (1 - label_smoothing) - log_softmax(logits).mean(axis=1) * label_smoothing
-    return _reduce(losses, reduction, mask)
+        logs = log_softmax(logits)
+        even = (logs if weight is None else product(weight, logs)).mean(axis=-1)
+        losses = losses * (1 - label_smoothing) - even * label_smoothing
+    if mask is not None:
+        losses = where(mask, losses, 0.0)
+    return reduced("cross_entropy", losses, reduction, sample_weight, counts)
+
+
+def _times_class_weights(
+    losses: Tensor, weight: Tensor, labels: Tensor | Array, mask: Tensor | Array | None
+) -> tuple[Tensor, Tensor]:
+    """Return losses times the weights of their labels, and what each counts in a mean."""
+    weights = weight[labels]
+    return product(weights, losses), weights if mask is None else where(mask, weights, 0.0)
 
 
 def nll(
@@ -220,13 +240,18 @@ def nll(
     *,
     reduction: Reduction = "mean",
     ignore_index: int | None = None,
+    weight: Operand | None = None,
+    sample_weight: Operand | None = None,
 ) -> Tensor:
     """Return the negative log-likelihood of the labels, -log_probabilities[row, label].
 
+    Shapes and weights are those of `cross_entropy`.
+
     Raises:
-        ShapeError: log_probabilities are not (N, C), or labels are not (N,).
+        ShapeError: log_probabilities are not (N, ..., C), or labels or weights do not fit them.
         DtypeError: labels are not integers.
         LabelError: a label outside of the C classes, a value above 0.
+        SettingError: negative weights in a mean.
 
     Example:
         >>> nll(np.log([[0.25, 0.75]]), np.array([0])).item()
@@ -235,45 +260,71 @@ def nll(
     log_probabilities = _scores("nll", log_probabilities)
     _expect_log_probabilities(log_probabilities)
     labels, mask = _labels("nll", log_probabilities, labels, ignore_index)
-    return _reduce(fused_losses.nll(log_probabilities, labels), reduction, mask)
+    losses, counts = _by_rows(fused_losses.nll, log_probabilities, labels), mask
+    if weight is not None:
+        weight = class_weights("nll", log_probabilities, weight, reduction)
+        losses, counts = _times_class_weights(losses, weight, labels, mask)
+    if mask is not None:
+        losses = where(mask, losses, 0.0)
+    return reduced("nll", losses, reduction, sample_weight, counts)
 
 
-def mse(predictions: Operand, targets: Operand, *, reduction: Reduction = "mean") -> Tensor:
+def mse(
+    predictions: Operand,
+    targets: Operand,
+    *,
+    reduction: Reduction = "mean",
+    sample_weight: Operand | None = None,
+) -> Tensor:
     """Return the squared error (predictions - targets)**2, averaged over all elements by default.
 
     Raises:
-        ShapeError: the shapes differ; (N, 1) against (N,) would give N x N differences.
+        ShapeError: the shapes differ; (N, 1) against (N,) would give N x N differences. The weights do not fit.
 
     Example:
         >>> mse(np.array([1.0, 2.0]), np.array([1.0, 4.0])).item()
         2.0
     """
     predictions = as_tensor(predictions)
-    difference = predictions - _targets("mse", predictions, targets)
-    return _reduce(difference * difference, reduction)
+    difference = predictions - targets_like("mse", predictions, targets)
+    # A target that is missing, NaN, and weighs 0 leaves its prediction without a gradient.
+    squares = difference * difference if sample_weight is None else product(difference, difference)
+    return reduced("mse", squares, reduction, sample_weight)
 
 
-def mae(predictions: Operand, targets: Operand, *, reduction: Reduction = "mean") -> Tensor:
+def mae(
+    predictions: Operand,
+    targets: Operand,
+    *,
+    reduction: Reduction = "mean",
+    sample_weight: Operand | None = None,
+) -> Tensor:
     """Return the absolute error |predictions - targets|, averaged over all elements by default.
 
     Raises:
-        ShapeError: the shapes differ.
+        ShapeError: the shapes differ, or the weights do not fit.
 
     Example:
         >>> mae(np.array([1.0, 2.0]), np.array([1.0, 4.0])).item()
         1.0
     """
     predictions = as_tensor(predictions)
-    return _reduce(absolute(predictions - _targets("mae", predictions, targets)), reduction)
+    losses = absolute(predictions - targets_like("mae", predictions, targets))
+    return reduced("mae", losses, reduction, sample_weight)
 
 
 def huber(
-    predictions: Operand, targets: Operand, *, delta: float = 1.0, reduction: Reduction = "mean"
+    predictions: Operand,
+    targets: Operand,
+    *,
+    delta: float = 1.0,
+    reduction: Reduction = "mean",
+    sample_weight: Operand | None = None,
 ) -> Tensor:
     """Return d**2 / 2 for differences d up to delta, delta * (|d| - delta / 2) beyond (Huber, 1964).
 
     Raises:
-        ShapeError: the shapes differ.
+        ShapeError: the shapes differ, or the weights do not fit.
         ValueError: delta is not positive.
 
     Example:
@@ -283,15 +334,31 @@ def huber(
     if not delta > 0:
         raise ValueError(f"huber: delta is positive, got {delta}")
     predictions = as_tensor(predictions)
-    difference = predictions - _targets("huber", predictions, targets)
-    return _reduce(fused_losses.huber_elements(difference, delta=float(delta)), reduction)
+    difference = predictions - targets_like("huber", predictions, targets)
+    losses = fused_losses.huber_elements(difference, delta=float(delta))
+    return reduced("huber", losses, reduction, sample_weight)
 
 
-def binary_cross_entropy(logits: Operand, targets: Operand, *, reduction: Reduction = "mean") -> Tensor:
+def binary_cross_entropy(
+    logits: Operand,
+    targets: Operand,
+    *,
+    reduction: Reduction = "mean",
+    pos_weight: Operand | None = None,
+    sample_weight: Operand | None = None,
+) -> Tensor:
     """Return the cross-entropy of sigmoid(logits) with targets in [0, 1], log(1 + exp(z)) - t * z.
 
+    Args:
+        logits: scores of any shape.
+        targets: of the same shape.
+        reduction: "mean" or "sum" over all elements, or "none".
+        pos_weight: what the term of a target of 1 is multiplied by: one number, or one for each entry of the last
+            axis. A mean divides by the number of elements all the same.
+        sample_weight: what each row counts, (N,), or each element; see the module.
+
     Raises:
-        ShapeError: the shapes differ.
+        ShapeError: the shapes differ, or the weights do not fit.
         LabelError: a target outside of [0, 1].
 
     Example:
@@ -302,20 +369,41 @@ def binary_cross_entropy(logits: Operand, targets: Operand, *, reduction: Reduct
     _expect_logits(
         "binary_cross_entropy", logits, "binary_cross_entropy_probabilities(probabilities, targets)"
     )
-    targets = _targets("binary_cross_entropy", logits, targets)
+    targets = targets_like("binary_cross_entropy", logits, targets)
     _check_probabilities("binary_cross_entropy", "targets", targets)
-    return _reduce(fused_losses.binary_cross_entropy_elements(logits, targets), reduction)
+    if pos_weight is None:
+        losses = fused_losses.binary_cross_entropy_elements(logits, targets)
+    else:
+        positive = _positive_weight(logits, pos_weight) * targets
+        losses = product(positive, softplus(-logits)) + product(1 - targets, softplus(logits))
+    return reduced("binary_cross_entropy", losses, reduction, sample_weight)
+
+
+def _positive_weight(logits: Tensor, pos_weight: Operand) -> Tensor | Array:
+    weight = numbers("binary_cross_entropy", "pos_weight", logits.dtype, pos_weight)
+    if weight.shape not in ((), logits.shape[-1:]):
+        raise ShapeError(
+            f"binary_cross_entropy: pos_weight is one number, or one for each entry of the last axis of logits of "
+            f"shape {logits.shape}, got shape {weight.shape}"
+        )
+    if not np.all(plain(weight) >= 0):
+        raise SettingError(f"binary_cross_entropy: pos_weight are numbers from 0, got {plain(weight).min()}")
+    return weight
 
 
 def binary_cross_entropy_probabilities(
-    probabilities: Operand, targets: Operand, *, reduction: Reduction = "mean"
+    probabilities: Operand,
+    targets: Operand,
+    *,
+    reduction: Reduction = "mean",
+    sample_weight: Operand | None = None,
 ) -> Tensor:
     """Return -t * log(p) - (1 - t) * log(1 - p); from logits, `binary_cross_entropy` is more exact.
 
     A probability of exactly 0 or 1 that is wrong costs infinity; where it is right, it costs nothing.
 
     Raises:
-        ShapeError: the shapes differ.
+        ShapeError: the shapes differ, or the weights do not fit.
         LabelError: a probability or a target outside of [0, 1].
 
     Example:
@@ -323,22 +411,30 @@ def binary_cross_entropy_probabilities(
         0.34657359027997264
     """
     probabilities = as_tensor(probabilities)
-    targets = _targets("binary_cross_entropy_probabilities", probabilities, targets)
+    targets = targets_like("binary_cross_entropy_probabilities", probabilities, targets)
     _check_probabilities("binary_cross_entropy_probabilities", "predictions", probabilities)
     _check_probabilities("binary_cross_entropy_probabilities", "targets", targets)
-    return _reduce(-(xlogy(targets, probabilities) + xlogy(1 - targets, 1 - probabilities)), reduction)
+    losses = -(xlogy(targets, probabilities) + xlogy(1 - targets, 1 - probabilities))
+    return reduced("binary_cross_entropy_probabilities", losses, reduction, sample_weight)
 
 
-def kl_divergence(logits: Operand, targets: Operand, *, reduction: Reduction = "mean") -> Tensor:
+def kl_divergence(
+    logits: Operand,
+    targets: Operand,
+    *,
+    reduction: Reduction = "mean",
+    sample_weight: Operand | None = None,
+) -> Tensor:
     """Return the divergence of softmax(logits) from the targets, sum of t * (log(t) - log_softmax(logits)).
 
     Args:
-        logits: unnormalised scores of shape (N, C).
-        targets: class probabilities of shape (N, C).
-        reduction: "mean" or "sum" over the rows, or "none" for N divergences, in nats.
+        logits: unnormalised scores of shape (N, C) or (N, ..., C).
+        targets: class probabilities of the same shape.
+        reduction: "mean" or "sum" over the rows, or "none" for a divergence for each, in nats.
+        sample_weight: what each row counts, (N,) or (N, ...); see the module.
 
     Raises:
-        ShapeError: logits are not (N, C), or the shapes differ.
+        ShapeError: logits are not (N, ..., C), the shapes differ, or the weights do not fit.
         LabelError: targets that are no probabilities, or rows that do not sum to 1.
 
     Example:
@@ -349,4 +445,4 @@ def kl_divergence(logits: Operand, targets: Operand, *, reduction: Reduction = "
     _expect_logits("kl_divergence", logits, "write np.sum(xlogy(targets, targets / probabilities))")
     targets = _class_probabilities("kl_divergence", logits, targets, normalized=True)
     terms = xlogy(targets, targets) - product(targets, log_softmax(logits))
-    return _reduce(terms.sum(axis=1), reduction)
+    return reduced("kl_divergence", terms.sum(axis=-1), reduction, sample_weight)

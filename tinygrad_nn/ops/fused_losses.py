@@ -20,7 +20,7 @@ _ROWS = tuple([(n, c), integers(0, c, (n,))] for n, c in ((4, 3), (1, 5), (3, 3)
 def labels_fit(labels: Array, classes: int) -> bool:
     """Tell whether every label, an integer, names one of the classes."""
     # As unsigned numbers negative labels are huge.
-    return not labels.size or np.maximum.reduce(labels.view(_UNSIGNED[labels.dtype.char])) < classes
+    return not labels.size or np.maximum.reduce(labels.view(_UNSIGNED[labels.dtype.char]), None) < classes
 
 
 @lru_cache(maxsize=64)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-from tinygrad_nn.optim.optimizer import Optimizer, Parameter, check_number
+from tinygrad_nn.optim.groups import Parameters, check_betas, check_number, wide_enough
+from tinygrad_nn.optim.optimizer import Optimizer
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array, kernel
 
@@ -55,7 +56,7 @@ class Adam(Optimizer):
     The bias correction counts the steps of the optimizer, also for a parameter whose first gradient comes later.
 
     Args:
-        parameters: leaf tensors that require grad.
+        parameters: leaf tensors that require grad, or groups `{"parameters": ..., "lr": ...}`; see `Optimizer`.
         lr: the learning rate, or a function of the number of steps taken so far.
         betas: decay of the running means of the gradient and of its square, each in [0, 1).
         eps: added to the root of the second mean.
@@ -71,7 +72,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter],
+        parameters: Parameters,
         lr: float | Schedule = 1e-3,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
@@ -79,23 +80,16 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         who = type(self).__name__
-        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise ValueError(f"{who}: betas are two numbers, got {betas!r}")
-        for k, beta in enumerate(betas):
-            check_number(who, f"betas[{k}]", beta, below=1)
+        decays = check_betas(who, betas)
         check_number(who, "eps", eps)
         check_number(who, "weight_decay", weight_decay)
-        options: dict[str, object] = {"betas": (float(betas[0]), float(betas[1])), "eps": float(eps)}
+        options: dict[str, object] = {"betas": decays, "eps": float(eps)}
         if weight_decay:
             options |= {"weight_decay": weight_decay, "decoupled": self._decoupled}
         super().__init__(parameters, lr, **options)
 
     def _memory(self, scratch: Array, state: Mapping[str, Array]) -> dict[str, Array]:
-        if scratch.dtype.itemsize < 4:
-            raise ValueError(
-                f"{type(self).__name__}: float16 is too narrow for the squares of gradients\n"
-                "  hint   float32 parameters"
-            )
+        wide_enough(type(self).__name__, scratch.dtype)
         return super()._memory(scratch, state)
 
 
@@ -106,7 +100,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter],
+        parameters: Parameters,
         lr: float | Schedule = 1e-3,
         *,
         betas: tuple[float, float] = (0.9, 0.999),

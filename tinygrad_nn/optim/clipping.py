@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.optim.optimizer import Parameter, no_gradient
+from tinygrad_nn.optim.groups import Parameter
+from tinygrad_nn.optim.optimizer import no_gradient
 from tinygrad_nn.primitives import Array, kernel
 
 

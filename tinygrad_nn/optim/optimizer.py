@@ -2,13 +2,16 @@
 
 A rule is registered as a kernel that declares what it writes, so that a captured step contains it. Its learning
 rate and step count are 0-d arrays, set before each step, so that they are inputs and never constants of a capture.
+
+Parameters may come in groups, each with a rate of its own: `[{"parameters": body, "lr": 0.01}, {"parameters": head}]`.
+Then `lr=` is the rate of groups without one, and `optimizer.lr` a factor of the rates of all, 1 at first; a schedule is
+that factor, and groups without a rate follow it as it is.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,25 +19,10 @@ from numpy.typing import ArrayLike
 from tinygrad_nn import context
 from tinygrad_nn.engine.node import Leaf, tick
 from tinygrad_nn.errors import BadRule, GraphError, SettingError
+from tinygrad_nn.optim.groups import Parameters, check_number, check_rate, groups_of
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array, Primitive
 from tinygrad_nn.states import check_state
-
-
-class Parameter(Protocol):
-    """What an optimizer knows of a leaf tensor: its array, and the node that has its gradient."""
-
-    _data: Array
-    _node: Any
-
-    @property
-    def is_parameter(self) -> bool: ...
-    @property
-    def grad(self) -> Array | None: ...
-    @property
-    def dtype(self) -> np.dtype: ...
-    @property
-    def shape(self) -> tuple[int, ...]: ...
 
 
 class Optimizer:
@@ -49,8 +37,9 @@ class Optimizer:
     step, from 1), the last two as 0-d arrays.
 
     Attributes:
-        parameters: the tensors to update.
-        lr: the learning rate, or a function of the number of steps taken so far; may be assigned.
+        parameters: the tensors to update, those of all groups.
+        lr: the learning rate, or a function of the number of steps taken so far; may be assigned. Of groups, the factor
+            of their rates.
         steps: how many steps have been taken, a 0-d array.
         state: the arrays of each parameter, by slot.
     """
@@ -58,15 +47,25 @@ class Optimizer:
     rule: Primitive
     slots: tuple[str, ...] = ()
 
-    def __init__(self, parameters: Iterable[Parameter], lr: float | Schedule, **options: object) -> None:
+    def __init__(self, parameters: Parameters, lr: float | Schedule | None, **options: object) -> None:
         who = type(self).__name__
-        self.parameters = _leaves(who, parameters)
-        if not callable(lr):
-            check_number(who, "lr", lr)
-        self.lr = lr
+        groups = groups_of(who, parameters)
+        self.parameters = [parameter for group in groups for parameter in group.parameters]
+        grouped = any(group.named for group in groups)
+        if lr is not None or not grouped:
+            check_rate(who, lr)
+        own = [group.rate(who, lr) for group in groups] if grouped else []
+        self._own = np.array(own, np.float64)
+        self.lr: float | Schedule = 1.0 if lr is None or (grouped and not callable(lr)) else lr
         self._check_rule(options)
         self.steps = np.zeros((), np.int64)
         self._rate = np.zeros(())
+        self._own_rates = [np.zeros(()) for _ in own]
+        self._rate_of = [
+            self._own_rates[k] if grouped else self._rate
+            for k, group in enumerate(groups)
+            for _ in group.parameters
+        ]
         self._options = options
         self.state: list[dict[str, Array]] = [
             {slot: np.zeros_like(parameter._data) for slot in self.slots} for parameter in self.parameters
@@ -74,6 +73,11 @@ class Optimizer:
         self._operands: list[list[Array]] = []
         self._lay_out()
         self._looked: object = None
+
+    @property
+    def rates(self) -> Array:
+        """The rate of each group, of which `lr` is a factor; an array to be written into, empty without groups."""
+        return self._own
 
     def _check_rule(self, options: Mapping[str, object]) -> None:
         """Refuse a rule that a replay would leave out, or that does not take the options."""
@@ -106,8 +110,8 @@ class Optimizer:
             for dtype, arrays in zip(dtypes, self.state, strict=True)
         ]
         self._operands = [
-            self._rule_operands(np.empty_like(parameter._data), arrays)
-            for parameter, arrays in zip(self.parameters, state, strict=True)
+            self._rule_operands(np.empty_like(parameter._data), arrays, rate)
+            for parameter, arrays, rate in zip(self.parameters, state, self._rate_of, strict=True)
         ]
         self.state, self._dtypes = state, dtypes
 
@@ -178,12 +182,15 @@ class Optimizer:
             # Asked only then, because the text for an error costs more than the step of a small parameter.
             check_number(type(self).__name__, f"the learning rate of step {self.steps}", rate)
         self._rate[...] = rate
+        if self._own_rates:
+            for own, of_group in zip(self.rates, self._own_rates, strict=True):
+                of_group[...] = own * rate
         # `+= 1` costs NumPy an iterator.
         self.steps[...] = int(self.steps) + 1
 
-    def _rule_operands(self, scratch: Array, state: Mapping[str, Array]) -> list[Array]:
+    def _rule_operands(self, scratch: Array, state: Mapping[str, Array], rate: Array) -> list[Array]:
         """Return what the rule takes after a parameter and its gradient."""
-        arrays = self._memory(scratch, state)
+        arrays = {**self._memory(scratch, state), "rate": rate}
         names = self.rule.operand_names[2:]
         unknown = [name for name in names if name not in arrays]
         if unknown:
@@ -203,10 +210,11 @@ class Optimizer:
             self._lay_out()
         slots = {f"{k}.{slot}": array for k, state in enumerate(self.state) for slot, array in state.items()}
         rate = {} if callable(self.lr) else {"lr": np.array(self.lr, np.float64)}
-        return {"steps": self.steps, **rate, **slots}
+        rates = {"rates": self.rates} if len(self.rates) else {}
+        return {"steps": self.steps, **rate, **rates, **slots}
 
     def state_dict(self) -> dict[str, Array]:
-        """Return copies of the step count, of the rate and of every state array, by name.
+        """Return copies of the step count, of the rate, of the rates of groups and of every state array, by name.
 
         A schedule is not data, and no part of it.
         """
@@ -225,6 +233,9 @@ class Optimizer:
         countable = steps.shape == () and steps.dtype == self.steps.dtype
         problems = [f"negative    steps: {steps}"] if countable and steps < 0 else []
         problems += self._rate_problems(arrays.get("lr"))
+        rates = arrays.get("rates", self.rates)
+        if rates.dtype == np.float64 and not np.all((rates >= 0) & (rates < math.inf)):
+            problems.append(f"wrong       rates: {rates}")
         check_state(type(self).__name__, targets, arrays, problems)
         for name, target in targets.items():
             target[...] = arrays[name]
@@ -250,28 +261,3 @@ def no_gradient(who: str, parameters: int) -> GraphError:
         f"{who}: none of the {parameters} parameters has a gradient\n"
         "  hint   loss.backward() first, of a loss that was computed with these parameters"
     )
-
-
-def _leaves(who: str, parameters: Iterable[Parameter]) -> list[Parameter]:
-    """Return the parameters as a list, frozen ones too, each once."""
-    hint = f"\n  hint   {who}(model.parameters(), lr=...)"
-    if hasattr(parameters, "parameters") or callable(parameters):
-        what = "a model" if hasattr(parameters, "parameters") else "a function"
-        raise ValueError(f"{who}: got {what}{hint}")
-    leaves = list(parameters)
-    if not leaves:
-        raise ValueError(f"{who}: the list of parameters is empty{hint}")
-    for k, leaf in enumerate(leaves):
-        if not getattr(leaf, "is_parameter", False):
-            raise ValueError(
-                f"{who}: parameter {k} is not a leaf tensor that requires grad: {type(leaf).__name__}"
-            )
-    if len({id(leaf) for leaf in leaves}) < len(leaves):
-        raise ValueError(f"{who}: a parameter is listed more than once")
-    return leaves
-
-
-def check_number(who: str, name: str, value: object, below: float = math.inf) -> None:
-    """Raise `ValueError` unless a setting is a number from 0 to less than `below`."""
-    if not isinstance(value, (int, float, np.floating, np.integer)) or not 0 <= value < below:
-        raise ValueError(f"{who}: {name} is a number in [0, {below}), got {value!r}")

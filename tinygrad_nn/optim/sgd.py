@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-from tinygrad_nn.optim.optimizer import Optimizer, Parameter, check_number
+from tinygrad_nn.optim.groups import Parameters, check_number
+from tinygrad_nn.optim.optimizer import Optimizer
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array, kernel
 
@@ -45,8 +46,10 @@ class SGD(Optimizer):
     """Stochastic gradient descent, with momentum, Nesterov's momentum and weight decay.
 
     Args:
-        parameters: leaf tensors that require grad, for example `model.parameters()`.
-        lr: the learning rate, or a function of the number of steps taken so far.
+        parameters: leaf tensors that require grad, for example `model.parameters()`, or groups of them, each with a
+            rate of its own: `[{"parameters": ..., "lr": ...}, ...]`; see `Optimizer`.
+        lr: the learning rate, or a function of the number of steps taken so far; may be left out where every group has
+            one.
         momentum: share of the previous step that is kept, in [0, 1).
         nesterov: look ahead along the momentum (Sutskever et al. 2013).
         weight_decay: factor of the L2 penalty (weight_decay / 2) * |w|**2.
@@ -59,8 +62,8 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter],
-        lr: float | Schedule,
+        parameters: Parameters,
+        lr: float | Schedule | None = None,
         *,
         momentum: float = 0.0,
         nesterov: bool = False,

@@ -1,13 +1,16 @@
 """Training: `fit`, `evaluate`, `predict`, and the callbacks that watch over them."""
 
+from tinygrad_nn.train.averaging import EMA
 from tinygrad_nn.train.callbacks import Checkpoint, EarlyStopping, LearningRate, ReduceOnPlateau
 from tinygrad_nn.train.history import Best, History
 from tinygrad_nn.train.loop import evaluate, fit, predict
-from tinygrad_nn.train.metrics import accuracy
+from tinygrad_nn.train.metrics import METRICS, accuracy, binary_accuracy, top_k_accuracy
 from tinygrad_nn.train.progress import Progress
 from tinygrad_nn.train.run import Callback, Run
 
 __all__ = [
+    "EMA",
+    "METRICS",
     "Best",
     "Callback",
     "Checkpoint",
@@ -18,7 +21,9 @@ __all__ = [
     "ReduceOnPlateau",
     "Run",
     "accuracy",
+    "binary_accuracy",
     "evaluate",
     "fit",
     "predict",
+    "top_k_accuracy",
 ]

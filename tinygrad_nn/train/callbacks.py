@@ -7,13 +7,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from tinygrad_nn import checkpoint
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.states import check_entries, is_count, is_number
+from tinygrad_nn.states import are_arrays, check_entries, is_count, is_number
 from tinygrad_nn.train.history import Mode, better, number
 from tinygrad_nn.train.run import Callback, Run
 
@@ -69,12 +67,8 @@ class EarlyStopping(Callback):
         return {"least": self._least, "waited": self._waited, "best": self._best}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        check_entries("EarlyStopping", state, least=is_number, waited=is_count, best=_are_arrays)
+        check_entries("EarlyStopping", state, least=is_number, waited=is_count, best=are_arrays)
         self._least, self._waited, self._best = state["least"], state["waited"], dict(state["best"])
-
-
-def _are_arrays(weights: object) -> bool:
-    return isinstance(weights, Mapping) and all(isinstance(array, np.ndarray) for array in weights.values())
 
 
 class LearningRate(Callback):

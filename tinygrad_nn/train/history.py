@@ -27,7 +27,7 @@ class Best(NamedTuple):
 
 
 def better(name: str, mode: Mode | None = None) -> Mode:
-    """Return whether less or more of a column is better: losses and errors want "min", all else wants "max".
+    """Return whether less or more of a column is better: losses, errors, mae and mse want "min", all else "max".
 
     Example:
         >>> better("val_loss"), better("val_acc"), better("distance", "min")
@@ -35,7 +35,7 @@ def better(name: str, mode: Mode | None = None) -> Mode:
     """
     if mode not in ("min", "max", None):
         raise ValueError(f'mode is "min", "max" or None, got {mode!r}')
-    return mode or ("min" if name.endswith(("loss", "error")) else "max")
+    return mode or ("min" if name.endswith(("loss", "error", "mae", "mse")) else "max")
 
 
 class History:
@@ -91,7 +91,7 @@ class History:
 
         Args:
             name: a column.
-            mode: "min" or "max"; by default "min" for names that end in loss or error, "max" for others.
+            mode: "min" or "max"; by default "min" for names that end in loss, error, mae or mse, "max" for others.
 
         Raises:
             KeyError: no such column.

@@ -12,19 +12,21 @@ import numpy as np
 
 from tinygrad_nn.context import no_grad
 from tinygrad_nn.engine import trees
+from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import ArgumentError, ShapeError
 from tinygrad_nn.nn.module import in_mode
 from tinygrad_nn.optim import Optimizer
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.interrupts import Interrupts
-from tinygrad_nn.train.metrics import Means, Metrics, arrays_of, check_metrics, is_array, rows_of
+from tinygrad_nn.train.metrics import Means, Metrics, arrays_of, is_array, metrics_by_name, rows_of
 from tinygrad_nn.train.nonfinite import not_finite
+from tinygrad_nn.train.parts import Batch, Loss, Model, Reader
 from tinygrad_nn.train.progress import Progress
-from tinygrad_nn.train.run import Batch, Callback, Loss, Model, Run
+from tinygrad_nn.train.run import Callback, Run
 
 Data = tuple[Any, ...] | Iterable[Batch]
-"""Whole arrays, the targets last, or batches of them."""
+"""Whole arrays `(X, y)` or `(X, y, sample_weight)`, or batches of them."""
 
 ROWS = 1000
 """Rows that `evaluate` and `predict` give to the model at once when they are handed whole arrays."""
@@ -38,7 +40,7 @@ def fit(
     *,
     epochs: int = 1,
     steps: int | None = None,
-    validation: Data | None = None,
+    validation: Data | float | None = None,
     metrics: Metrics | None = None,
     callbacks: Iterable[Callback | Callable[[Run], object]] = (),
     progress: bool | TextIO = True,
@@ -52,15 +54,17 @@ def fit(
     Args:
         model: a module, or any function of a batch's inputs.
         loss: a function of predictions and targets that returns a scalar, for example
-            `nn.losses.cross_entropy`.
+            `nn.losses.cross_entropy`; where batches have weights, of `sample_weight=` too.
         optimizer: of the parameters to train.
-        data: batches `(x, y)` to iterate over once per epoch: `tn.data.batches(X, y, size=100, rng=0)`. The
-            targets come last; what stands before them are the model's arguments.
+        data: batches `(x, y)` to iterate over once per epoch: `tn.data.batches(X, y, size=100, rng=0)`. As many
+            arrays as the model takes come first, then the targets, then, if there is one more, the weights of the rows,
+            `sample_weight` of loss and metrics.
         epochs: how many to have trained in the end, those before a resumed checkpoint included.
         steps: batches that make an epoch, for `data` that never ends (`tn.data.batches_forever`).
-        validation: arrays `(X, y)`, or batches that can be iterated over again, to evaluate on after every epoch.
-        metrics: functions of predictions and targets, both arrays, by name: `{"acc": tn.train.accuracy}`. Names
-            of other columns are refused.
+        validation: what to evaluate on after every epoch: arrays `(X, y)`, batches that can be iterated over again,
+            or the share of the rows of `data` to keep for it, 0.2 for example; see `Batches.hold_out`.
+        metrics: functions of predictions and targets, both arrays, by name, `{"acc": tn.train.accuracy}`, or names of
+            those in `METRICS`, `["accuracy", "top5"]`. Names of other columns are refused.
         callbacks: `EarlyStopping`, `Checkpoint` and others, or functions of the run to call after every
             epoch.
         progress: report to `sys.stdout`, to another stream, or not at all.
@@ -75,6 +79,8 @@ def fit(
         ArgumentError: something that cannot play its part, before anything is trained.
         GraphError: after the first batch, none of the optimizer's parameters has a gradient.
     """
+    if isinstance(validation, (int, float, np.number)):
+        data, validation = _held_out(data, validation)
     run = Run(model, loss, optimizer, data, epochs=epochs, steps=steps, metrics=metrics, callbacks=callbacks)
     if validation is not None:
         validation = _again_and_again(validation)
@@ -86,21 +92,22 @@ def fit(
         _tell(watchers, "on_start", run)
         with Interrupts() as interrupts, in_mode(model, training=True):
             while run.epoch < epochs and run.stopping is None:
-                for *inputs, targets in run.remaining():
+                for batch in run.remaining():
                     run.whole = False
+                    inputs, targets, weights = run.parts_of(batch)
                     optimizer.zero_grad()
                     predictions = model(*inputs)
-                    value = loss(predictions, targets)
+                    value = loss(predictions, targets, **weights)
                     if not isinstance(value, Tensor) or value.size != 1:
                         raise ShapeError(
                             f"fit: the loss is a tensor with one element, got {type(value).__name__} of shape "
                             f'{np.shape(value)}\n  hint   reduction="mean", or .mean()'
                         )
                     if not math.isfinite(value.item()):
-                        raise not_finite(run, inputs, targets, value)
+                        raise not_finite(run, inputs, targets, weights, value)
                     value.backward()
                     optimizer.step()
-                    run.record(value, predictions, targets)
+                    run.record(value, predictions, targets, weights)
                     _tell(watchers, "on_step", run)
                     interrupts.check()
                 after = {} if validation is None else evaluate(model, loss, validation, metrics=metrics)
@@ -122,22 +129,26 @@ def evaluate(model: Model, loss: Loss, data: Data, *, metrics: Metrics | None = 
     Args:
         model: a module, or any function of a batch's inputs.
         loss: a function of predictions and targets that returns the mean over the rows.
-        data: arrays `(X, y)`, or batches of them.
-        metrics: functions of predictions and targets, by name.
+        data: arrays `(X, y)` or `(X, y, sample_weight)`, or batches of them.
+        metrics: functions of predictions and targets by name, or names, as for `fit`.
 
     Raises:
-        ValueError: there is no row.
+        ValueError: there is no row, or all weigh 0.
         ShapeError: arrays of different lengths.
         ArgumentError: data that are neither arrays nor batches; a metric with the name of another column.
     """
-    check_metrics("evaluate", metrics)
+    named = metrics_by_name("evaluate", metrics)
+    parts_of = Reader("evaluate", model, loss, named)
     means = Means()
     with no_grad(), in_mode(model, training=False):
-        for *inputs, targets in _batches_of("evaluate", data):
-            predictions = model(*inputs)
-            means.add(loss(predictions, targets), predictions, targets, metrics or {})
+        for batch in _batches_of("evaluate", data):
+            inputs, targets, weights = parts_of(batch)
+            # Rows that weigh nothing have no mean.
+            if all(np.any(plain(weight)) for weight in weights.values()):
+                predictions = model(*inputs)
+                means.add(loss(predictions, targets, **weights), predictions, targets, named, weights)
     if not means.rows:
-        raise ValueError("evaluate: the data have no rows")
+        raise ValueError("evaluate: the data have no rows, or all of them weigh 0")
     return means.values()
 
 
@@ -171,6 +182,17 @@ def predict(model: Model, *inputs: Operand) -> Any:
 def _tell(callbacks: Iterable[Callback], event: str, run: Run) -> None:
     for callback in callbacks:
         getattr(callback, event)(run)
+
+
+def _held_out(data: Iterable[Batch], share: Any) -> tuple[Iterable[Batch], Data]:
+    """Return the batches to train on, and the arrays that are kept for validation."""
+    if not hasattr(data, "hold_out"):
+        raise ArgumentError(
+            f"fit: validation={share} is a share of the rows of tn.data.batches(...), not of a {type(data).__name__}\n"
+            "  hint   validation=(X, y)"
+        )
+    rest: tuple[Iterable[Batch], Data] = data.hold_out(share)
+    return rest
 
 
 def _again_and_again(validation: Data) -> Iterable[Batch]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,8 @@ from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.optim import Optimizer
 from tinygrad_nn.states import check_entries, is_count, is_number
 from tinygrad_nn.train.history import History
-from tinygrad_nn.train.metrics import Means, Metrics, check_metrics, is_array
-
-Model = Callable[..., Any]
-Loss = Callable[[Any, Any], Tensor]
-Batch = Sequence[Any]
-"""What the model is called with, and the targets at the end."""
+from tinygrad_nn.train.metrics import Means, Metrics, Weights, is_array, metrics_by_name
+from tinygrad_nn.train.parts import Batch, Loss, Model, Reader
 
 
 class Callback:
@@ -40,7 +36,7 @@ class Callback:
         events = [name for name in vars(Callback) if name.startswith("on_")]
         for name in dir(cls):
             if name.startswith("on_") and name not in events and callable(getattr(cls, name)):
-                meant = hints.EVENTS[name] if name in hints.EVENTS else _closest(name, events)
+                meant = hints.EVENTS[name] if name in hints.EVENTS else hints.closest(name, events)
                 hint = f"\n  hint   def {meant}(self, run)" if meant else ""
                 raise ArgumentError(
                     f"{cls.__name__}: there is no event {name}; the events are {', '.join(events)}{hint}"
@@ -69,13 +65,6 @@ class Callback:
         """Restore what `state_dict` returned."""
 
 
-def _closest(name: str, events: list[str]) -> str | None:
-    # Needed for an error only, and slow to import.
-    from difflib import get_close_matches
-
-    return next(iter(get_close_matches(name, events, 1)), None)
-
-
 class EachEpoch(Callback):
     """Calls a plain function of the run after every epoch."""
 
@@ -93,7 +82,7 @@ class Run:
         epoch, epochs: epochs completed, and wanted.
         batch, steps_per_epoch: steps completed in this epoch, and their number if it is known.
         history: the rows of the completed epochs.
-        model, loss, optimizer, data, metrics, callbacks: what `fit` was given.
+        model, loss, optimizer, data, metrics, callbacks: what `fit` was given; of the data, what is not held out.
     """
 
     def __init__(
@@ -111,7 +100,8 @@ class Run:
         # An iterator gives them once.
         callbacks = list(callbacks) if isinstance(callbacks, Iterable) else callbacks
         _check_roles(model, loss, optimizer, epochs, callbacks)
-        check_metrics("fit", metrics)
+        self.metrics = metrics_by_name("fit", metrics)
+        self.parts_of = Reader("fit", model, loss, self.metrics)
         if (
             is_array(data)
             or isinstance(data, tuple)
@@ -123,7 +113,7 @@ class Run:
             )
         self.model: Any = model
         self.loss, self.optimizer, self.data = loss, optimizer, data
-        self.epochs, self.metrics = epochs, dict(metrics or {})
+        self.epochs = epochs
         self._one_shot = isinstance(data, Iterator)
         if (steps is not None) != self._one_shot:
             raise ValueError(
@@ -172,9 +162,9 @@ class Run:
             batches = itertools.islice(batches, self.steps - self.batch)
         yield from batches
 
-    def record(self, value: Tensor, predictions: Operand, targets: Operand) -> None:
+    def record(self, value: Tensor, predictions: Operand, targets: Operand, weights: Weights) -> None:
         """Count a completed step."""
-        self._means.add(value, predictions, targets, self.metrics)
+        self._means.add(value, predictions, targets, self.metrics, weights)
         self.batch += 1
         self._batches_here += 1
         self.whole = True
