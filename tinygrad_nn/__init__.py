@@ -7,7 +7,7 @@ import numpy as np
 
 from tinygrad_nn import data, errors, nn, optim, viz
 from tinygrad_nn.context import enable_grad, no_grad
-from tinygrad_nn.engine.autodiff import grad, gradients, hessian, jacobian, jvp, value_and_grad, vjp
+from tinygrad_nn.engine.autodiff import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from tinygrad_nn.engine.debug import debug
 from tinygrad_nn.engine.operators import Tensor
 from tinygrad_nn.engine.tensor import as_tensor, tensor
@@ -64,6 +64,7 @@ __all__ = [
     "grad",
     "gradients",
     "hessian",
+    "hvp",
     "i1",
     "jacobian",
     "jvp",

@@ -99,10 +99,10 @@ Source = Node | Leaf
 """What a tensor knows of how it came about."""
 
 
-def reachable(root: Node) -> list[Node]:
-    """Return the nodes that `root` was computed from, itself included, newest first."""
-    seen = {root}
-    stack = [root]
+def reachable(*roots: Node) -> list[Node]:
+    """Return the nodes that `roots` were computed from, they themselves included, newest first."""
+    seen = {*roots}
+    stack = [*roots]
     while stack:
         for parent in stack.pop().operands:
             if type(parent) is Node and parent not in seen:
