@@ -13,6 +13,7 @@ from tinygrad_nn.engine.operators import Tensor
 from tinygrad_nn.engine.tensor import as_tensor, tensor
 from tinygrad_nn.errors import TinygradError, UsageWarning
 from tinygrad_nn.graph.recorder import trace
+from tinygrad_nn.graph.remat import remat
 from tinygrad_nn.hints import FUNCTIONS, no_attribute
 from tinygrad_nn.ops.activation import (
     elu,
@@ -85,6 +86,7 @@ __all__ = [
     "product",
     "quotient",
     "relu",
+    "remat",
     "save",
     "sigmoid",
     "silu",

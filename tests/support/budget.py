@@ -26,8 +26,9 @@ LINES = {
     # that peers have of NumPy, and where=, initial=, dtype= and method=, make 900, ten lines each with samples.
     # Special functions to the last places are 230.
     "ops": 3350,
-    # 500 was meant. Random generators that a function can reach are found and put back (90).
-    "graph": 610,
+    # 500 was meant. Random generators that a function can reach are found and put back (90). Calls
+    # that are run again instead of saving (130).
+    "graph": 740,
     # 1,900 was meant. What a step read is guarded (100), modules among its arguments too (10), machine code on disk is
     # looked at before it runs (30).
     "compiler": 1970,
@@ -53,9 +54,9 @@ LINES = {
 }
 """Lines of code: neither blank, nor a comment, nor part of a docstring."""
 
-ANY = 640
+ANY = 660
 """Uses of `Any` in the whole package. 450 was meant; keywords of ninety of NumPy's functions are 90 of them,
-containers of anything that is differentiated 100."""
+containers of anything that is differentiated 120."""
 
 IGNORES = 20
 """Lines that a type checker is told to ignore, each with its reason."""

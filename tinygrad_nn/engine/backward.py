@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.engine.node import Leaf, Node, Source, reachable
+from tinygrad_nn.engine.node import Later, Leaf, Node, Source, reachable
 from tinygrad_nn.engine.watcher import Everyone
 from tinygrad_nn.errors import BadRule, GraphFreed, StaleValue
 from tinygrad_nn.ops.reduction import column_sums, sum_to
@@ -126,6 +126,8 @@ def _saved_by(node: Node) -> Sequence[Any]:
     for operand in node.operands:
         if type(operand) is Leaf and operand.number > number:
             raise stale(node, operand)
+    while type(saved) is Later:
+        saved = saved.again()
     return saved
 
 
