@@ -7,12 +7,13 @@ import numpy as np
 
 from tinygrad_nn import data, errors, nn, optim, viz
 from tinygrad_nn.context import enable_grad, no_grad
-from tinygrad_nn.engine.autodiff import grad, gradients, hessian, jacobian, jvp, value_and_grad, vjp
+from tinygrad_nn.engine.autodiff import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from tinygrad_nn.engine.debug import debug
 from tinygrad_nn.engine.operators import Tensor
 from tinygrad_nn.engine.tensor import as_tensor, tensor
 from tinygrad_nn.errors import TinygradError, UsageWarning
 from tinygrad_nn.graph.recorder import trace
+from tinygrad_nn.graph.remat import remat
 from tinygrad_nn.hints import FUNCTIONS, no_attribute
 from tinygrad_nn.ops.activation import (
     elu,
@@ -85,6 +86,7 @@ __all__ = [
     "group_norm",
     "gru",
     "hessian",
+    "hvp",
     "i1",
     "interop",
     "jacobian",
@@ -112,6 +114,7 @@ __all__ = [
     "profile",
     "quotient",
     "relu",
+    "remat",
     "resize",
     "rms_norm",
     "rnn",

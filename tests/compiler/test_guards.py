@@ -278,3 +278,39 @@ def test_a_network_whose_layers_are_replaced_is_captured_again():
     np.testing.assert_allclose(step(x).data, model(x).data, rtol=1e-5)
     model.modules.append(tn.nn.Softmax())
     np.testing.assert_allclose(step(x).data, model(x).data, rtol=1e-5)
+
+
+def test_a_gradient_by_a_module_follows_what_changes_in_it(backend):
+    model = network()
+    x, _ = problem()
+    loss = lambda model, x: (model(x) ** 2).mean()
+    step, eager = tn.compile(tn.value_and_grad(loss), backend), tn.value_and_grad(loss)
+
+    def agree():
+        for _ in range(2):
+            value, g = step(model, x)
+            expected, slope = eager(model, x)
+            np.testing.assert_allclose(value.data, expected.data, rtol=1e-5)
+            assert list(g) == list(slope)
+            for name in g:
+                np.testing.assert_allclose(g[name].data, slope[name].data, rtol=1e-4, atol=1e-7)
+
+    agree()
+    assert len(step.programs) == 1
+    first = next(iter(model.parameters()))
+    first.data *= 2
+    agree()
+    assert len(step.programs) == 1
+    first.requires_grad = False
+    agree()
+    model.modules[1] = tn.nn.ReLU()
+    agree()
+    assert len(step.programs) == 3
+
+
+def test_a_module_among_the_arguments_is_looked_at_without_being_called(backend):
+    layer = tn.nn.Dense(3, 2, rng=0, dtype=float)
+    step = tn.compile(lambda parts, x: (x @ parts["layer"].weight).sum(), backend)
+    step({"layer": layer}, X)
+    layer.weight = tn.tensor(np.ones((3, 2)), requires_grad=True)
+    assert step({"layer": layer}, X).item() == 4

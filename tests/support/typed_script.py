@@ -13,6 +13,38 @@ def f(t: tn.Tensor) -> tn.Tensor:
     return (t * t).sum()
 
 
+def two(params: dict[str, tn.Tensor]) -> tuple[tn.Tensor, int]:
+    return f(params["w"]), 3
+
+
+def parts(t: tn.Tensor) -> dict[str, tn.Tensor]:
+    return {"square": t * t, "sum": t.sum()}
+
+
+def derivatives() -> None:
+    """Never run."""
+    x, params = np.ones(3), {"w": np.ones(3)}
+    assert_type(tn.value_and_grad(f)(x)[0], tn.Tensor)
+    (value, aux), g = tn.value_and_grad(two, has_aux=True)(params)
+    assert_type(value, tn.Tensor)
+    assert_type(aux, int)
+    print(g["w"], tn.grad(f)(x), tn.grad(two, 0, has_aux=True)(params)[1] + 1)
+    assert_type(tn.vjp(parts, x)[0], dict[str, tn.Tensor])
+    assert_type(tn.vjp(two, params, has_aux=True)[2], int)
+    assert_type(tn.jvp(parts, x, x)[1], dict[str, tn.Tensor])
+    assert_type(tn.jvp(two, params, params, has_aux=True)[2], int)
+    print(tn.jacobian(parts)(x)["square"], tn.hessian(f, (0,))(x), tn.hvp(f, x, x))
+    model = nn.Sequential(nn.Dense(3, 1, rng=0))
+    print(tn.grad(lambda m: m(x).sum())(model)["0.weight"])
+    assert_type(model.with_parameters({"0.bias": np.ones(1, np.float32)}), nn.Sequential)
+    w = tn.tensor(x, requires_grad=True)
+    assert_type(tn.gradients(f(w), w), tn.Tensor)
+    assert_type(tn.gradients(f(w), [w]), list[tn.Tensor])
+    print(tn.gradients(parts(w), {"w": w}, cotangent=parts(w))["w"])
+    assert_type(tn.remat(f)(w), tn.Tensor)
+    assert_type(tn.remat(model)(x), tn.Tensor)
+
+
 def script() -> None:
     """Never run."""
     x, labels = tn.data.moons(100, noise=0.2, seed=0)

@@ -18,7 +18,7 @@ TARGETS = RNG.normal(size=(3, 4))
 SHARES = np.full((3, 4), 0.25)
 WEIGHT, ROWS = np.array([0.5, 2.0, 0.0, 1.5]), np.array([1.0, 0.0, 3.0])
 
-DERIVATIVES = {"grad", "gradients", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"}
+DERIVATIVES = {"grad", "gradients", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"}
 """Checked below, against numerical derivatives."""
 
 NO_DERIVATIVE = {
@@ -30,6 +30,7 @@ NO_DERIVATIVE = {
     "load": "reads a file",
     "no_grad": "switches recording",
     "op": "declares an op, which is then checked",
+    "remat": "runs a function again; compared with the function bit by bit in its own tests",
     "save": "writes a file",
     "tensor": "makes a tensor of data",
     "trace": "writes a graph down",
@@ -132,3 +133,4 @@ def test_derivatives_of_functions_are_those_of_the_numerical_side():
     np.testing.assert_allclose(tn.jvp(lambda x: np.tanh(np.outer(x, x)), x, v)[1].data, J @ v, atol=1e-8)
     H = numerical_jacobian(tn.grad(function), x)
     np.testing.assert_allclose(tn.hessian(function)(x).data, H, atol=1e-8)
+    np.testing.assert_allclose(tn.hvp(function, x, v).data, H @ v, atol=1e-8)

@@ -21,6 +21,7 @@ from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft
 from tinygrad_nn.compiler.guards import Attributes
 from tinygrad_nn.engine import trees
+from tinygrad_nn.engine.arguments import HasParameters
 from tinygrad_nn.engine.node import Leaf
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import CaptureError
@@ -85,6 +86,7 @@ class StepRecorder(Recorder):
         self.restored: str
         self._attributes: list[Attributes] = []
         self._copies: list[tuple[Array, Array]] = []
+        self._copied_modules: list[object] = []
 
     def on_leaf(self, leaf: Leaf) -> None:
         self.new_leaves.add(leaf)
@@ -98,13 +100,18 @@ class StepRecorder(Recorder):
             )
 
     def on_call(self, module: object) -> None:
-        if not any(module is known for known in self.modules):
+        if not any(module is known for known in (*self.modules, *self._copied_modules)):
             self.modules.append(module)
             # Of one inside of another it is known how it was before that was called.
             if not any(attributes.cover(module) for attributes in self._attributes):
                 attributes = Attributes([module])
                 self._attributes.append(attributes)
                 self._copies += [(x, x.copy()) for x in attributes.values() if isinstance(x, np.ndarray)]
+
+    def on_copied_module(self, module: Any, copied: Any) -> None:
+        # A run makes its own copies; what they are like is seen from what they are copies of.
+        self.on_call(module)
+        self._copied_modules += [inner for _, inner in copied.named_modules()]
 
     def restore(self) -> None:
         """Bring the attributes of modules back to what they were before the run, and note what had changed."""
@@ -174,6 +181,9 @@ def _run(
         return step(*given[:-1], **given[-1])
 
     with context.restoring(recorder.restore):
+        for x in trees.leaves((args, dict(kwargs))):
+            if isinstance(x, HasParameters):
+                recorder.on_call(x)
         result = record(recorder, call, *args, dict(kwargs))
     if recorder.restored:
         raise CaptureError(

@@ -1,41 +1,65 @@
-"""Derivatives of functions: grad, vjp, jvp, jacobian, hessian. They take Tensors, arrays or floats, and nest."""
+"""Derivatives of functions: grad, vjp, jvp, jacobian, hessian, hvp, of functions of tensors, containers and modules.
+
+Arguments are Tensors, arrays or floats, in nested lists, tuples, named tuples and dicts; gradients come in the same
+containers, those of a module in a dict of its trainable parameters by name. They nest.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.engine import trees
-from tinygrad_nn.engine.backward import OnTensors, backward
-from tinygrad_nn.engine.conversions import seed_like
-from tinygrad_nn.engine.node import Leaf, Node, reachable
-from tinygrad_nn.engine.tensor import Operand, Tensor, wrap
-from tinygrad_nn.errors import ArgumentError, DtypeError, GraphError, SettingError, ShapeError
-from tinygrad_nn.primitives import Array, Function, Operands, Shape
+from tinygrad_nn.engine.arguments import HasParameters, trainable
+from tinygrad_nn.engine.runs import (
+    Run,
+    filled,
+    in_form,
+    pull_back,
+    requires_grad,
+    results_of,
+    run_on_variables,
+    seeds_of,
+)
+from tinygrad_nn.engine.tensor import Tensor, wrap
+from tinygrad_nn.errors import ArgumentError, GraphError, ShapeError
+from tinygrad_nn.primitives import Array, Function
 from tinygrad_nn.primitives.operands import as_array
 
 Tensors = TypeVar("Tensors", Tensor, list[Tensor], tuple[Tensor, ...])
+Value = TypeVar("Value")
+Aux = TypeVar("Aux")
+Numbers = int | tuple[int, ...]
 
 
+@overload
 def gradients(
-    y: Tensor,
+    y: Any,
     xs: Tensors,
     *,
-    cotangent: Operand | None = None,
+    cotangent: Any = None,
     create_graph: bool = False,
     retain_graph: bool | None = None,
-) -> Tensors:
+) -> Tensors: ...
+@overload
+def gradients(
+    y: Any, xs: Any, *, cotangent: Any = None, create_graph: bool = False, retain_graph: bool | None = None
+) -> Any: ...
+def gradients(
+    y: Any, xs: Any, *, cotangent: Any = None, create_graph: bool = False, retain_graph: bool | None = None
+) -> Any:
     """Return the gradients of `y` with respect to the tensors `xs`, without touching any `.grad`.
 
     Args:
-        y: a result; a cotangent is needed unless it has one element.
+        y: a result, or containers of them; cotangents are needed unless each has one element.
         xs: a tensor, or lists, tuples, named tuples and dicts of them, nested too; the gradients come in the same
-            form. Zeros where y does not depend on one.
-        cotangent: the gradient of something with respect to y.
+            form. Zeros where y does not depend on one; None for None; of a module a dict of those of its trainable
+            parameters by name.
+        cotangent: the gradient of something with respect to y, in the same containers.
         create_graph: record the gradients themselves, so that they can be differentiated again.
         retain_graph: keep the graph of y; by default as `create_graph`.
 
@@ -49,264 +73,345 @@ def gradients(
         >>> first.item(), gradients(first, x).item()
         (27.0, 18.0)
     """
-    if isinstance(xs, (list, tuple)) and not trees.is_sequence(xs):
+    if type(xs) is Tensor:
+        targets, nodes = _target(xs, "xs"), [xs._node]
+    elif isinstance(xs, (list, tuple)) and not trees.is_sequence(xs):
         # A subclass, made again as it was made.
         options: Any = {"cotangent": cotangent, "create_graph": create_graph, "retain_graph": retain_graph}
         return type(xs)(gradients(y, list(xs), **options))
-    targets: list[Any] = []
-    trees.mapped(targets.append, xs)
-    for x in targets:
-        if not isinstance(x, Tensor) or not x.requires_grad:
-            raise GraphError(
-                "gradients: every x is a tensor that requires grad\n  hint   tn.tensor(data, requires_grad=True)"
-            )
-    if not isinstance(y, Tensor):
-        raise GraphError(
-            f"gradients: y is {type(y).__name__}, expected a tensor\n  hint   tn.gradients(loss, parameters)"
-        )
-    seed = _seed(y, cotangent, create_graph)
+    else:
+        targets = trees.mapped_by_name(_target, xs, "xs")
+        nodes = [x._node for x in trees.leaves(targets) if x is not None]
+    results = results_of("gradients", y, "y is", "a tensor\n  hint   tn.gradients(loss, parameters)")
     keep = create_graph if retain_graph is None else retain_graph
-    found = _pull(y, seed, [x._node for x in targets], create_graph, keep)
-    result: Tensors = trees.mapped(lambda x: _filled(found.get(x._node), x), xs)
-    return result
+    seeds = seeds_of("gradients", results, cotangent, create_graph)
+    return in_form(targets, pull_back(seeds, nodes, create_graph, keep))
 
 
-def _seed(y: Tensor, cotangent: Operand | None, linked: bool) -> Tensor:
-    """Return the checked cotangent as a tensor, if `linked` with its own graph."""
-    seed = wrap(seed_like(y, cotangent), None)
-    if not linked or not isinstance(cotangent, Tensor):
-        return seed
-    return cotangent if cotangent.dtype == y.dtype else cotangent.astype(y.dtype)
+def _target(x: Any, name: str) -> Any:
+    """Return what gradients are found for: a tensor, those of a module, None for None."""
+    if isinstance(x, Tensor) and x.requires_grad:
+        return x
+    if x is None and name != "xs":
+        return None
+    if not isinstance(x, Tensor) and isinstance(x, HasParameters):
+        return trainable(x)
+    what = "a tensor that does not" if isinstance(x, Tensor) else type(x).__name__
+    raise GraphError(
+        f"gradients: {name} is {what}; every x is a tensor that requires grad\n"
+        "  hint   tn.tensor(data, requires_grad=True)"
+    )
 
 
-def _pull(
-    y: Tensor, seed: Tensor, nodes: Sequence[Any], create_graph: bool, retain: bool
-) -> Mapping[Any, Array | Tensor]:
-    node = y._node
-    if isinstance(node, Leaf):
-        return {node: seed if create_graph else seed._data.copy()}
-    if node is None:
-        return {}
-    if not create_graph and not context.current().tracers:
-        return backward(node, seed._data, wanted=set(nodes), retain=retain)
-    with context.changed(recording=create_graph):
-        link = wrap if create_graph else lambda array, _: wrap(array, None)
-        return backward(node, seed, wanted=set(nodes), sums=OnTensors(link), retain=retain)
-
-
-def _filled(g: Array | Tensor | None, x: Tensor) -> Tensor:
-    if g is None:
-        return wrap(np.zeros(x.shape, x.dtype), None)
-    return g if isinstance(g, Tensor) else wrap(g, None)
-
-
-def _check(who: str, f: object, *argnums: object) -> None:
+def _check(who: str, f: object, argnums: object = ()) -> tuple[int, ...]:
     """Refuse what is no function, or no numbers of arguments, when it is given and not when it is called."""
     if not callable(f):
         hint = "\n  hint   tn.gradients(loss, parameters) for a loss that has been computed"
         is_loss = isinstance(f, Tensor)
         raise ArgumentError(f"{who}: expected a function, got a {type(f).__name__}{hint if is_loss else ''}")
-    for number in argnums:
+    numbers = argnums if isinstance(argnums, tuple) else (argnums,)
+    for number in numbers:
         if not isinstance(number, (int, np.integer)) or isinstance(number, bool):
             raise ArgumentError(
                 f"{who}: argnums are integers, got {number!r:.60}\n  hint   {who}(f)(*args), or argnums=(0, 1)"
             )
+    return numbers
 
 
-def _variable(x: Operand, who: str) -> Tensor:
-    """Return `x` as a fresh variable: a new leaf, or a copy that keeps its link to an outer derivative."""
-    if isinstance(x, Tensor) and x.requires_grad:
-        return +x
-    data = x if isinstance(x, Tensor) else as_array(x)
-    if data.dtype.kind != "f":
-        raise DtypeError(
-            f"{who}: derivatives need floating arguments, got dtype {data.dtype}\n  hint   2.0 instead of 2"
-        )
-    return Tensor(data, requires_grad=True)
-
-
-def _outside(y: Tensor) -> bool:
-    """Tell whether y depends on something that requires grad, so that derivatives of derivatives may be wanted."""
-    if not isinstance(y._node, Node):
-        return False
-    return any(
-        type(operand) is Leaf and operand.requires_grad
-        for node in reachable(y._node)
-        for operand in node.operands
-    )
-
-
-def _result(y: object, who: str, scalar: bool = False) -> Tensor:
-    if not isinstance(y, Tensor):
-        raise GraphError(
-            f"{who}: the function returned {type(y).__name__}, expected a Tensor computed from its arguments"
-        )
-    if scalar and y.size != 1:
-        raise ShapeError(
-            f"{who}: the function returned shape {y.shape}, expected a scalar\n  hint   tn.jacobian, or .sum()"
-        )
-    return y
-
-
-def vjp(f: Function, *xs: Operand) -> tuple[Tensor, Callable[[Operand], Any]]:
+@overload
+def vjp(
+    f: Callable[..., tuple[Value, Aux]], *xs: Any, has_aux: Literal[True]
+) -> tuple[Value, Callable[[Any], Any], Aux]: ...
+@overload
+def vjp(
+    f: Callable[..., Value], *xs: Any, has_aux: Literal[False] = False
+) -> tuple[Value, Callable[[Any], Any]]: ...
+def vjp(f: Function, *xs: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """Return `f(*xs)` and the function that pulls a cotangent of the result back to the arguments.
 
-    The pull returns one gradient, or a tuple of them for several arguments; it can be called repeatedly.
+    The pull returns one gradient, or a tuple of them for several arguments; it can be called repeatedly. The cotangent
+    comes in the containers of the result, gradients in those of the arguments.
+
+    Args:
+        f: a function whose result is a tensor, or lists, tuples and dicts of tensors.
+        xs: its arguments.
+        has_aux: f returns (result, aux), and so does vjp: (result, pull, aux). There is no derivative of aux.
 
     Example:
         >>> y, pull = vjp(lambda x: x * x, np.array([1.0, 2.0]))
         >>> pull(np.array([1.0, 10.0]))
         Tensor([ 2., 40.], dtype=float64)
     """
-    y, variables, inner = _recorded(f, xs, "vjp")
+    _check("vjp", f)
+    run = run_on_variables("vjp", f, xs, range(len(xs)), has_aux=has_aux)
 
-    def pull(cotangent: Operand) -> Tensor | tuple[Tensor, ...]:
-        linked = isinstance(cotangent, Tensor) and cotangent.requires_grad
-        seed = _seed(y, cotangent, linked)
-        found = _pull(y, seed, [x._node for x in variables], inner or linked, True)
-        result = tuple(_filled(found.get(x._node), x) for x in variables)
+    def pull(cotangent: Any) -> Any:
+        result = run.pulled(cotangent, run.linked or requires_grad(cotangent))
         return result[0] if len(result) == 1 else result
 
-    return y if inner else y.detach(), pull
+    return (run.value(), pull, run.aux) if has_aux else (run.value(), pull)
 
 
-def _recorded(f: Function, xs: Sequence[Operand], who: str) -> tuple[Tensor, list[Tensor], bool]:
-    """Return the result, the variables, and whether an outer derivative may go through the result."""
-    _check(who, f)
-    with context.changed(recording=True):
-        variables = [_variable(x, who) for x in xs]
-        y = _result(f(*variables), who)
-    # What is recorded can go back; to everyone else they are constants from now on.
-    for x in variables:
-        if type(x._node) is Leaf:
-            x._node.requires_grad = False
-    return y, variables, _outside(y)
+def _value_and_grad(
+    f: Function, argnums: Numbers, numbers: Sequence[int], args: Any, kwargs: Any, has_aux: bool
+) -> tuple[Any, Any, Any]:
+    run = run_on_variables("grad", f, args, numbers, kwargs, has_aux=has_aux)
+    y = run.y
+    if type(y) is not Tensor:
+        hint = "return loss, aux and has_aux=True; tn.jacobian, or tn.vjp"
+        raise GraphError(f"grad: the function returned {trees.form(y)}, expected one tensor\n  hint   {hint}")
+    if y.size != 1:
+        raise ShapeError(
+            f"grad: the function returned shape {y.shape}, expected a scalar\n  hint   tn.jacobian, or .sum()"
+        )
+    g = run.pulled(None, run.linked)
+    return run.value(), g if isinstance(argnums, tuple) else g[0], run.aux
 
 
-def _at(args: Operands, argnums: Shape, values: Sequence[object]) -> list[object]:
-    full = list(args)
-    for k, value in zip(argnums, values, strict=True):
-        full[k] = value
-    return full
-
-
-def value_and_grad(f: Function, argnums: int | Shape = 0) -> Callable[..., tuple[Tensor, Any]]:
+@overload
+def value_and_grad(
+    f: Callable[..., tuple[Value, Aux]], argnums: Numbers = 0, *, has_aux: Literal[True]
+) -> Callable[..., tuple[tuple[Value, Aux], Any]]: ...
+@overload
+def value_and_grad(
+    f: Callable[..., Value], argnums: Numbers = 0, *, has_aux: Literal[False] = False
+) -> Callable[..., tuple[Value, Any]]: ...
+def value_and_grad(
+    f: Function, argnums: Numbers = 0, *, has_aux: bool = False
+) -> Callable[..., tuple[Any, Any]]:
     """Return a function that gives `(f(*args), gradient)`, the gradient with respect to the chosen arguments.
 
+    An argument may be a module: f gets a copy of it whose trainable parameters are variables, and the gradient is a
+    dict by their names. The module itself stays as it is; arrays that it holds, such as running statistics, are shared.
+    A gradient at a parameter, or at another tensor that requires grad, can be differentiated again by that, which costs
+    more: `with tn.no_grad():` around the call, or `tn.compile` of the function, does without.
+
     Args:
-        f: a function of Tensors whose result has one element.
+        f: a function of Tensors, or containers of them, whose result has one element.
         argnums: which positional argument, or a tuple of them for a tuple of gradients.
+        has_aux: f returns (value, aux), and the result is ((value, aux), gradient). There is no derivative of aux.
+
+    Raises:
+        DtypeError, ArgumentError: something in a chosen argument is not floating, or there is nothing in it.
+        GraphError: the function did not return a tensor; ShapeError: it has more than one element.
 
     Example:
         >>> value_and_grad(lambda x: x ** 3)(2.0)
         (Tensor(8.), Tensor(12.))
+        >>> value_and_grad(lambda p: p["w"] * p["b"][0])({"w": 2.0, "b": (3.0, None)})
+        (Tensor(6.), {'w': Tensor(3.), 'b': (Tensor(2.), None)})
     """
-    numbers = argnums if isinstance(argnums, tuple) else (argnums,)
-    _check("value_and_grad", f, *numbers)
+    numbers = _check("value_and_grad", f, argnums)
 
     @functools.wraps(f)
-    def differentiated(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
-        for k in numbers:
-            if not -len(args) <= k < len(args):
-                raise SettingError(f"argnums {k} is outside of the {len(args)} positional arguments")
-
-        def chosen(*values: Tensor) -> Tensor:
-            return _result(f(*_at(args, numbers, values), **kwargs), "grad", scalar=True)
-
-        y, pull = vjp(chosen, *(args[k] for k in numbers))
-        g = pull(np.ones(y.shape, y.dtype))
-        return y, (g,) if isinstance(argnums, tuple) and len(numbers) == 1 else g
+    def differentiated(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        value, g, aux = _value_and_grad(f, argnums, numbers, args, kwargs, has_aux)
+        return ((value, aux), g) if has_aux else (value, g)
 
     return differentiated
 
 
-def grad(f: Function, argnums: int | Shape = 0) -> Function:
-    """Return the function that computes the gradient of `f`; see `value_and_grad`.
+@overload
+def grad(
+    f: Callable[..., tuple[Any, Aux]], argnums: Numbers = 0, *, has_aux: Literal[True]
+) -> Callable[..., tuple[Any, Aux]]: ...
+@overload
+def grad(f: Function, argnums: Numbers = 0, *, has_aux: Literal[False] = False) -> Function: ...
+def grad(f: Function, argnums: Numbers = 0, *, has_aux: bool = False) -> Function:
+    """Return the function that computes the gradient of `f`, or (gradient, aux); see `value_and_grad`.
 
     Example:
         >>> grad(grad(lambda x: x ** 3))(2.0)
         Tensor(12.)
     """
-    _check("grad", f, *(argnums if isinstance(argnums, tuple) else (argnums,)))
-    both = value_and_grad(f, argnums)
+    numbers = _check("grad", f, argnums)
 
     @functools.wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
-        return both(*args, **kwargs)[1]
+        _, g, aux = _value_and_grad(f, argnums, numbers, args, kwargs, has_aux)
+        return (g, aux) if has_aux else g
 
     return differentiated
 
 
+def _several(xs: Any) -> tuple[Any, ...]:
+    """Return arguments of a function, of which a single one may come without its tuple."""
+    return tuple(xs) if type(xs) in (tuple, list) else (xs,)
+
+
+def _directions(run: Run, directions: Sequence[Any]) -> list[tuple[Tensor, Any]]:
+    """Return each variable with its direction."""
+    if len(run.variables) != len(directions):
+        raise ShapeError(f"{run.who}: {len(run.variables)} arguments but {len(directions)} directions")
+    found: list[tuple[Tensor, Any]] = []
+    for k, (chosen, v) in enumerate(zip(run.variables, directions, strict=True)):
+        pairs = trees.paired(chosen, v)
+        if pairs is None:
+            raise ArgumentError(
+                f"{run.who}: the direction of argument {k} comes in other containers\n"
+                f"  argument   {trees.form(chosen)}\n  direction  {trees.form(v)}"
+            )
+        for x, part in pairs:
+            if x.shape != np.shape(part):
+                raise ShapeError(
+                    f"{run.who}: argument {k} has shape {x.shape}, its direction has shape {np.shape(part)}"
+                )
+        found += pairs
+    return found
+
+
+@overload
 def jvp(
-    f: Function, xs: Operand | Sequence[Operand], vs: Operand | Sequence[Operand]
-) -> tuple[Tensor, Tensor]:
+    f: Callable[..., tuple[Value, Aux]], xs: Any, vs: Any, *, has_aux: Literal[True]
+) -> tuple[Value, Value, Aux]: ...
+@overload
+def jvp(
+    f: Callable[..., Value], xs: Any, vs: Any, *, has_aux: Literal[False] = False
+) -> tuple[Value, Value]: ...
+def jvp(f: Function, xs: Any, vs: Any, *, has_aux: bool = False) -> tuple[Any, ...]:
     """Return `f(*xs)` and its derivative in the direction `vs`, by differentiating the pull-back, which is linear.
 
-    `xs` and `vs` are tuples of the same length; a single argument may come without its tuple.
+    `xs` and `vs` are tuples of the same length; a single argument that is no tuple or list may come without its tuple.
+    Directions come in the containers of the arguments, of a module in a dict by names.
+
+    Args:
+        f: a function whose result is a tensor, or containers of tensors.
+        xs: its arguments.
+        vs: their directions.
+        has_aux: f returns (result, aux), and jvp returns (result, derivative, aux). There is no derivative of aux.
 
     Example:
         >>> jvp(lambda x: x * x, np.array([1.0, 2.0]), np.array([1.0, 0.0]))[1]
         Tensor([2., 0.], dtype=float64)
     """
-    points = xs if isinstance(xs, (tuple, list)) else (xs,)
-    directions = vs if isinstance(vs, (tuple, list)) else (vs,)
-    if len(points) != len(directions):
-        raise ShapeError(f"jvp: {len(points)} arguments but {len(directions)} directions")
-    for k, (x, v) in enumerate(zip(points, directions, strict=True)):
-        if np.shape(x) != np.shape(v):
-            raise ShapeError(
-                f"jvp: argument {k} has shape {np.shape(x)}, its direction has shape {np.shape(v)}"
-            )
-    y, variables, inner = _recorded(f, points, "jvp")
+    _check("jvp", f)
+    points = _several(xs)
+    outer = context.current().recording
+    run = run_on_variables("jvp", f, points, range(len(points)), has_aux=has_aux)
+    pairs = _directions(run, _several(vs))
+    linked = run.linked or (outer and requires_grad([v for _, v in pairs]))
+    with context.enable_grad():
+        dummies = trees.mapped(_dummy, run.y)
+        pulled = pull_back(seeds_of("jvp", run.y, dummies, True), run.nodes, True, True)
+        total: Any = None
+        for x, v in pairs:
+            direction = v if isinstance(v, Tensor) else as_array(v)
+            part = (filled(pulled.get(x._node), x) * direction).sum()
+            total = part if total is None else total + part
+    seeds = [(total, wrap(np.ones((), total.dtype), None))]
+    found = pull_back(
+        seeds, [dummy._node for dummy in trees.leaves(dummies) if dummy is not None], linked, False
+    )
+    value, slope = run.value(), in_form(dummies, found)
+    return (value, slope, run.aux) if has_aux else (value, slope)
+
+
+def _dummy(y: Tensor | None) -> Tensor | None:
+    """Return a cotangent to differentiate by; what is linear has the same derivative everywhere."""
+    if y is None:
+        return None
     dummy = wrap(np.zeros(y.shape, y.dtype), None)
     dummy.requires_grad = True
-    with context.changed(recording=True):
-        pulled = _pull(y, dummy, [x._node for x in variables], True, True)
-        total = wrap(np.zeros((), y.dtype), None)
-        for x, v in zip(variables, directions, strict=True):
-            direction = v if isinstance(v, Tensor) else as_array(v)
-            total = total + (_filled(pulled.get(x._node), x) * direction).sum()
-    value = y if inner else y.detach()
-    if not total.requires_grad:
-        return value, wrap(np.zeros(y.shape, y.dtype), None)
-    linked = inner or any(isinstance(v, Tensor) and v.requires_grad for v in directions)
-    return value, gradients(total, dummy, create_graph=linked)
+    return dummy
 
 
-def jacobian(f: Function, argnums: int = 0) -> Callable[..., Tensor]:
+def jacobian(f: Function, argnums: Numbers = 0, *, has_aux: bool = False) -> Function:
     """Return the function that computes the Jacobian of `f`, of shape (*result, *argument).
+
+    Of containers: those of the result outside, and in place of each of its tensors those of the argument.
+
+    Args:
+        f: a function whose result is a tensor, or containers of tensors.
+        argnums: which positional argument, or a tuple of them.
+        has_aux: f returns (result, aux), and the result is (Jacobian, aux). There is no derivative of aux.
 
     Example:
         >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
         Tensor([[2., 0.], [0., 4.]], dtype=float64)
+        >>> jacobian(lambda p: {"sum": p["a"] + p["b"]})({"a": 1.0, "b": 2.0})
+        {'sum': {'a': Tensor(1.), 'b': Tensor(1.)}}
     """
-    _check("jacobian", f, argnums)
+    numbers = _check("jacobian", f, argnums)
 
     @functools.wraps(f)
-    def differentiated(*args: Any, **kwargs: Any) -> Tensor:
-        y, pull = vjp(lambda x: f(*_at(args, (argnums,), [x]), **kwargs), args[argnums])
-        rows = []
-        for k in range(y.size):
-            basis = np.zeros(y.size, y.dtype)
-            basis[k] = 1
-            rows.append(pull(basis.reshape(y.shape)))
-        shape = y.shape + np.shape(args[argnums])
-        if not rows:
-            return wrap(np.zeros(shape, y.dtype), None)
-        # NumPy's stubs know no tensors.
-        stacked: Any = np.stack(rows)
-        whole: Tensor = stacked.reshape(shape)
-        return whole
+    def differentiated(*args: Any, **kwargs: Any) -> Any:
+        run = run_on_variables("jacobian", f, args, numbers, kwargs, has_aux=has_aux)
+
+        def of(y: Tensor | None) -> Any:
+            parts = None if y is None else _rows(run, y)
+            return parts if parts is None or isinstance(argnums, tuple) else parts[0]
+
+        whole = trees.mapped(of, run.y)
+        return (whole, run.aux) if has_aux else whole
 
     return differentiated
 
 
-def hessian(f: Function, argnums: int = 0) -> Callable[..., Tensor]:
+def _rows(run: Run, y: Tensor) -> tuple[Any, ...]:
+    """Return the Jacobian of one result, for each chosen argument in its containers."""
+    rows: list[Mapping[Any, Array | Tensor]] = []
+    for k in range(y.size):
+        basis = np.zeros(y.size, y.dtype)
+        basis[k] = 1
+        rows.append(pull_back([(y, wrap(basis.reshape(y.shape), None))], run.nodes, run.linked, True))
+
+    def stacked(x: Tensor | None) -> Tensor | None:
+        if x is None:
+            return None
+        shape = y.shape + x.shape
+        if not rows:
+            return wrap(np.zeros(shape, y.dtype), None)
+        # NumPy's stubs know no tensors.
+        parts: Any = [filled(row.get(x._node), x) for row in rows]
+        whole: Any = np.stack(parts)
+        matrix: Tensor = whole.reshape(shape)
+        return matrix
+
+    return tuple([trees.mapped(stacked, x) for x in run.variables])
+
+
+def hessian(f: Function, argnums: Numbers = 0, *, has_aux: bool = False) -> Function:
     """Return the function that computes the matrix of second derivatives of `f`, of shape (*argument, *argument).
+
+    Of containers: those of the argument, and in place of each of its tensors the same containers again.
+
+    Args:
+        f: a function whose result has one element.
+        argnums: which positional argument, or a tuple of them.
+        has_aux: f returns (value, aux), and the result is (Hessian, aux). There is no derivative of aux.
 
     Example:
         >>> hessian(lambda x: (x ** 3).sum())(np.array([1.0, 2.0]))
         Tensor([[ 6.,  0.], [ 0., 12.]], dtype=float64)
     """
     _check("hessian", f, argnums)
-    return jacobian(grad(f, argnums), argnums)
+    first = grad(f, argnums, has_aux=True) if has_aux else grad(f, argnums)
+    return jacobian(first, argnums, has_aux=has_aux)
+
+
+def hvp(f: Function, xs: Any, vs: Any) -> Any:
+    """Return the product of the Hessian of `f` at `xs` with the direction `vs`, without the Hessian.
+
+    H v is the gradient of g(x) . v, where g is the gradient of f (Pearlmutter 1994, "Fast exact multiplication by the
+    Hessian"), so the pull-back of g, applied to v. Reverse over reverse takes some three times as long as g; the other
+    way, `jvp(grad(f), xs, vs)`, takes longer here, because a jvp is two pull-backs.
+
+    Args:
+        f: a function whose result has one element.
+        xs: its argument, in containers or not, or a tuple of arguments as for `jvp`.
+        vs: the direction, in the same containers; of a module a dict of arrays by names.
+
+    Raises:
+        ShapeError, ArgumentError: directions have other shapes or other containers.
+
+    Example:
+        >>> hvp(lambda x: (x ** 3).sum(), np.array([1.0, 2.0]), np.array([1.0, 10.0]))
+        Tensor([  6., 120.], dtype=float64)
+    """
+    _check("hvp", f)
+    points, directions = _several(xs), _several(vs)
+    numbers = tuple(range(len(points)))
+    run = run_on_variables("hvp", grad(f, numbers), points, numbers)
+    _directions(run, directions)
+    result = run.pulled(directions, run.linked or (context.current().recording and requires_grad(directions)))
+    return result if type(xs) in (tuple, list) else result[0]

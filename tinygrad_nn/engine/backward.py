@@ -1,4 +1,4 @@
-"""The backward pass: from a cotangent of one node to the gradients of all it was computed from.
+"""The backward pass: from the cotangent of a result to the gradients of all that it was computed from.
 
 `backward` is the whole story. The duties that no rule has to know are below it: shapes and dtypes (`unbroadcast`),
 sums of several contributions and who owns which buffer (`OnArrays`), and handing gradients to their leaves
@@ -8,33 +8,38 @@ sums of several contributions and who owns which buffer (`OnArrays`), and handin
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.engine.node import Leaf, Node, Source, reachable
+from tinygrad_nn.engine.node import Later, Leaf, Node, Source, reachable
 from tinygrad_nn.engine.watcher import Everyone
 from tinygrad_nn.errors import BadRule, GraphFreed, StaleValue
 from tinygrad_nn.ops.reduction import column_sums, sum_to
 from tinygrad_nn.primitives import Array, Params, Shape, Shapes
 from tinygrad_nn.primitives.primitive import RuleCall
 
+NONE: Mapping[Source, Any] = {}
+"""No further results."""
+
 
 @np.errstate(all="ignore")
 def backward(
-    root: Node,
+    root: Source,
     cotangent: Any,
     *,
+    others: Mapping[Source, Any] = NONE,
     wanted: Collection[Source] | None = None,
     sums: OnArrays | None = None,
     retain: bool = False,
 ) -> dict[Source, Any]:
     """Return the gradients of `wanted` (by default of all leaves that require one).
 
-    Arrays are shared with nothing; tensors, made by `OnTensors`, may share theirs.
+    Further results, with their cotangents, are `others`. Arrays are shared with nothing; tensors, made by `OnTensors`,
+    may share theirs.
 
     Raises:
         GraphFreed: an earlier pass has released what this one needs.
@@ -44,16 +49,19 @@ def backward(
     sums = sums or OnArrays()
     watchers = context.current().watchers
     tell = Everyone(watchers) if watchers else None
-    needs = None if wanted is None else _on_the_way(wanted, root)
-    if needs is not None and root not in needs:
-        return {}
+    needs = None if wanted is None else _on_the_way(wanted, root, others)
     gradients: dict[Source, Array] = {}
     totals, add, saved_by = sums.totals, sums.add, sums.saved_by
-    totals[root] = cotangent
+    if needs is None or root in needs:
+        totals[root] = cotangent
     # A heap, the newest node first: nothing can be added to its cotangent any more.
-    pending = [(-root.number, root)] if needs is None or needs.get(root) else []
+    pending: list[tuple[int, Any]] = [(-root.number, root)] if needs is None or needs.get(root) else []
+    if others:
+        totals.update({x: g for x, g in others.items() if needs is None or x in needs})
+        pending = [(-x.number, x) for x in totals if type(x) is Node and (needs is None or needs[x])]
+        heapify(pending)
     while pending:
-        node = heappop(pending)[1]
+        node: Node = heappop(pending)[1]
         g = totals.pop(node)
         if wanted is not None and node in wanted:
             sums.hand_out({node: g}, gradients)
@@ -99,9 +107,10 @@ def _run(call: RuleCall, g: Array, saved: Sequence[Any], node: Node, shapes: Sha
     return rule.function(g, *[saved[k] for k in places], **rule.keywords_for(node.params, shapes, index))
 
 
-def _on_the_way(wanted: Collection[Source], root: Node) -> dict[Source, bool]:
+def _on_the_way(wanted: Collection[Source], root: Source, others: Collection[Source]) -> dict[Source, bool]:
     """Return what the pass has to reach: True for nodes that lead on to one of `wanted`, False for these alone."""
-    nodes = reachable(root)
+    roots = (root, *others) if others else (root,)
+    nodes = reachable(*[x for x in roots if type(x) is Node])
     needs: dict[Source, bool] = dict.fromkeys(wanted, False)
     for node in nodes:
         if node.saved is None and (node not in needs or len(wanted) > 1):
@@ -121,6 +130,8 @@ def _saved_by(node: Node) -> Sequence[Any]:
     for operand in node.operands:
         if type(operand) is Leaf and operand.number > number:
             raise stale(node, operand)
+    while type(saved) is Later:
+        saved = saved.again()
     return saved
 
 

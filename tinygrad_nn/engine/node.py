@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from operator import attrgetter
 from typing import Any
@@ -77,7 +77,7 @@ class Node:
     """A value that an op made. It never refers to the value itself, only to what is needed to go back.
 
     `operands` holds a node or leaf for each operand that has one, and the constant itself otherwise. `saved` is
-    None once a backward pass has released it.
+    None once a backward pass has released it, and `Later` where it is computed again.
     """
 
     __slots__ = ("dtype", "name", "number", "op", "operands", "params", "plan", "saved", "scope", "shape")
@@ -95,14 +95,20 @@ class Node:
     number: int
 
 
+class Later(tuple[Any, ...]):
+    """Stands for saved values that are computed when the backward pass asks for them; empty to everyone else."""
+
+    again: Callable[[], Sequence[Any]]
+
+
 Source = Node | Leaf
 """What a tensor knows of how it came about."""
 
 
-def reachable(root: Node) -> list[Node]:
-    """Return the nodes that `root` was computed from, itself included, newest first."""
-    seen = {root}
-    stack = [root]
+def reachable(*roots: Node) -> list[Node]:
+    """Return the nodes that `roots` were computed from, they themselves included, newest first."""
+    seen = {*roots}
+    stack = [*roots]
     while stack:
         for parent in stack.pop().operands:
             if type(parent) is Node and parent not in seen:

@@ -55,6 +55,53 @@ def mapped_by_name(function: Callable[[Any, str], Any], tree: Any, name: str) ->
     return function(tree, name)
 
 
+def paired(tree: object, other: object) -> list[tuple[Any, Any]] | None:
+    """Return the leaves of `tree` but None, each with what stands in its place in `other`; None if places differ.
+
+    Example:
+        >>> paired({"a": 1, "b": [2, None]}, {"b": [20, None], "a": 10})
+        [(1, 10), (2, 20)]
+        >>> paired([1], (10,)) is None
+        True
+    """
+    pairs: list[tuple[Any, Any]] = []
+    stack: list[tuple[Any, Any]] = [(tree, other)]
+    while stack:
+        a, b = stack.pop()
+        if is_sequence(a):
+            if type(b) is not type(a) or len(b) != len(a):
+                return None
+            stack += zip(reversed(a), reversed(b), strict=True)
+        elif type(a) is dict:
+            if type(b) is not dict or b.keys() != a.keys():
+                return None
+            stack += [(a[key], b[key]) for key in reversed(a)]
+        elif (a is None) is not (b is None):
+            return None
+        elif a is not None:
+            pairs.append((a, b))
+    return pairs
+
+
+def form(tree: object) -> str:
+    """Return the containers as Python writes them, with a star in place of each leaf but None.
+
+    Example:
+        >>> form({"w": 1.0, "layers": [(2.0, None)]})
+        "{'w': *, 'layers': [(*, None)]}"
+    """
+    if is_sequence(tree):
+        parts: Any = tree
+        if hasattr(tree, "_fields"):
+            named = [f"{name}={form(part)}" for name, part in zip(tree._fields, parts, strict=True)]
+            return f"{type(tree).__name__}({', '.join(named)})"
+        inside = ", ".join(map(form, parts))
+        return f"[{inside}]" if type(tree) is list else f"({inside}{',' * (len(parts) == 1)})"
+    if type(tree) is dict:
+        return f"{{{', '.join(f'{key!r}: {form(part)}' for key, part in tree.items())}}}"
+    return "None" if tree is None else "*"
+
+
 def is_sequence(thing: object) -> bool:
     """Tell whether `thing` is a list, tuple or named tuple, which another with other items can stand for."""
     return type(thing) in (list, tuple) or (isinstance(thing, tuple) and hasattr(thing, "_fields"))

@@ -111,6 +111,9 @@ class Tracer(Watcher):
     def on_call(self, module: Any) -> None:
         """Called before a module computes."""
 
+    def on_copied_module(self, module: Any, copied: Any) -> None:
+        """Called after `copied` was made, which is `module` with other parameters."""
+
     def on_update(self, update: Primitive, operands: Sequence[Any], params: Params) -> bool:
         """Called instead of a kernel that writes its operands; True says that it has been dealt with."""
         return False

@@ -10,19 +10,22 @@ import copy
 import gc
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.context import restoring
+from tinygrad_nn.context import Temporarily, restoring
+from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.graph.compare import same
 from tinygrad_nn.primitives import Params
 
-_WITHOUT = {bool, int, float, complex, str, bytes, type(None), np.ndarray, CodeType, ModuleType}
+_WITHOUT = {bool, int, float, complex, str, bytes, type(None), np.ndarray, CodeType, ModuleType, Tensor}
+"""What holds no generator that running a function would draw from; a tensor has its graph, which has run."""
 _INSTALLED = tuple(
     str(Path(file).parents[up]) for file, up in ((random.__file__, 0), (np.__file__, 1), (__file__, 1))
 )
@@ -53,17 +56,31 @@ class Twins:
 @contextmanager
 def put_back(*roots: object) -> Iterator[Callable[[], list[object]]]:
     """Put the generators that `roots` can reach back afterwards; yields what tells which have been moved."""
-    before = {generator: _state(generator) for generator in reachable(*roots)}
+    before = positions(*roots)
+    with restoring(lambda: _put(moved(before))):
+        yield lambda: list(moved(before))
 
-    def moved() -> list[Any]:
-        return [generator for generator, state in before.items() if not same(_state(generator), state)]
 
-    def restore() -> None:
-        for generator in moved():
-            _set_state(generator, before[generator])
+def positions(*roots: object) -> dict[Any, Any]:
+    """Return the generators that `roots` can reach, with where they are."""
+    return {generator: _state(generator) for generator in reachable(*roots)}
 
-    with restoring(restore):
-        yield moved
+
+def moved(before: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return those positions that generators are no longer at."""
+    return {generator: state for generator, state in before.items() if not same(_state(generator), state)}
+
+
+def at(places: Mapping[Any, Any]) -> Temporarily:
+    """Put generators at other positions for a while."""
+    return Temporarily(
+        lambda: (partial(_put, places), partial(_put, {generator: _state(generator) for generator in places}))
+    )
+
+
+def _put(places: Mapping[Any, Any]) -> None:
+    for generator, state in places.items():
+        _set_state(generator, state)
 
 
 def reachable(*roots: object) -> list[Any]:

@@ -5,7 +5,7 @@ A value is known by the identity of its array, and every array is kept alive whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.engine import trees
+from tinygrad_nn.engine.arguments import names_of
 from tinygrad_nn.engine.backward import stale
 from tinygrad_nn.engine.node import Leaf, Node, Source, tick
 from tinygrad_nn.engine.tensor import Tensor, wrap
@@ -23,9 +24,8 @@ from tinygrad_nn.graph.builder import Builder
 from tinygrad_nn.graph.generators import Twins
 from tinygrad_nn.graph.ir import Data, Graph
 from tinygrad_nn.ops.shape import astype
-from tinygrad_nn.primitives import REGISTRY, Array, Params, Primitive
+from tinygrad_nn.primitives import Array, Params, Primitive
 from tinygrad_nn.primitives.operands import as_array
-from tinygrad_nn.primitives.signature import parameters_of
 
 
 class Recorder(Tracer, Builder):
@@ -187,7 +187,7 @@ def trace(function: Callable[..., Any], *args: Any) -> tuple[Graph, Any]:
 
 def record(recorder: Recorder, function: Callable[..., Any], *args: Any) -> Any:
     """Run a function on Tensors while `recorder` watches; return its result."""
-    names = _names(function, len(args))
+    names = names_of(function, len(args))
     as_input = partial(_as_input, recorder=recorder)
     inputs = [trees.mapped_by_name(as_input, arg, name) for arg, name in zip(args, names, strict=True)]
     with context.watching(recorder):
@@ -198,17 +198,6 @@ def record(recorder: Recorder, function: Callable[..., Any], *args: Any) -> Any:
         if type(r._node) is Node and r.name:
             recorder.graph.values[recorder.index_of[id(r._data)]].name = r.name
     return result
-
-
-def _names(function: Callable[..., Any], count: int) -> list[str]:
-    record = REGISTRY.get(function) if isinstance(function, Hashable) else None
-    if isinstance(record, Primitive):
-        names = list(record.operand_names)
-    else:
-        # Functions written in C do not always have a signature.
-        parameters = parameters_of(getattr(function, "forward", function)) or []
-        names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return [names[k] if k < len(names) else f"input{k}" for k in range(count)]
 
 
 def _as_input(arg: Any, name: str, recorder: Recorder) -> Any:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from types import MethodType
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.context import DEFAULT, SCOPE, STATE, Plan, Scope, Temporarily, current, no_grad
+from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
-from tinygrad_nn.errors import printable
+from tinygrad_nn.errors import DtypeError, SettingError, ShapeError, printable
 from tinygrad_nn.nn.drawing import Drawing
 from tinygrad_nn.nn.summary import TRIED_WITH, Row, Summary, counted_parameters, spell_shape
 from tinygrad_nn.primitives import Array
@@ -21,6 +24,7 @@ from tinygrad_nn.states import check_state
 
 Inputs = ParamSpec("Inputs")
 Output = TypeVar("Output", covariant=True)
+M = TypeVar("M", bound="Module")
 
 # What Scope(...) comes to, in a third of the time.
 _new_scope = tuple.__new__
@@ -51,6 +55,8 @@ class Module(Drawing):
     """
 
     training = True
+    _given: frozenset[Tensor] = frozenset()
+    """Of a copy by `with_parameters`: its new parameters, which may be results."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         # NumPy makes a scalar of what is computed from a 0-d array; a buffer stays one.
@@ -100,6 +106,7 @@ class Module(Drawing):
         """Yield every leaf tensor and array inside, each once, in the order of definition."""
         seen: set[int] = set()
         names: set[str] = set()
+        given: set[Tensor] = set()
         stack: list[tuple[str, object]] = [("", self)]
         while stack:
             path, value = stack.pop()
@@ -107,9 +114,12 @@ class Module(Drawing):
                 continue
             seen.add(id(value))
             if isinstance(value, Module):
+                given |= value._given
                 prefix = f"{path}." if path else ""
                 stack.extend(reversed([(prefix + name, inner) for name, inner in flat(value.attributes())]))
-            elif isinstance(value, np.ndarray) or (isinstance(value, Tensor) and value.is_leaf):
+            elif isinstance(value, np.ndarray) or (
+                isinstance(value, Tensor) and (value.is_leaf or value in given)
+            ):
                 if path in names:
                     raise ValueError(f"{type(self).__name__}: two tensors or arrays go by the name {path}")
                 names.add(path)
@@ -117,13 +127,58 @@ class Module(Drawing):
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the parameters, frozen ones too, with their dotted names."""
+        given = {x for _, module in self.named_modules() for x in module._given}
         for name, value in self._named_values():
-            if isinstance(value, Tensor) and value.is_parameter:
+            if isinstance(value, Tensor) and (value.is_parameter or value in given):
                 yield name, value
 
     def parameters(self) -> list[Tensor]:
         """Return the parameters in the order of definition, also those that `p.requires_grad = False` has frozen."""
         return [parameter for _, parameter in self.named_parameters()]
+
+    def with_parameters(self, parameters: Mapping[str, Operand]) -> Self:
+        """Return a copy with other tensors as parameters, results too; all else is shared, this module stays as it is.
+
+        The modules inside and the lists, tuples and dicts that hold them are copied, arrays and other objects are not.
+        What is computed with the copy has gradients for what its parameters were computed from.
+
+        Args:
+            parameters: tensors by the names of the parameters that they replace; the others stay.
+
+        Raises:
+            SettingError: there is no parameter of this name, or it cannot be reached for another one.
+            ShapeError, DtypeError: a tensor has another shape or dtype than the parameter that it replaces.
+
+        Example:
+            >>> from tinygrad_nn import nn
+            >>> model = nn.Dense(2, 1, rng=0)
+            >>> twice = model.with_parameters({"weight": 2 * model.weight})
+            >>> bool((twice(np.ones(2)) == 2 * model(np.ones(2))).all())
+            True
+        """
+        who = f"{type(self).__name__}.with_parameters"
+        own = dict(self.named_parameters())
+        new = {name: as_tensor(x) for name, x in parameters.items()}
+        for name, x in new.items():
+            if name not in own:
+                raise SettingError(
+                    f"{who}: there is no parameter {name!r}\n  hint   names are {', '.join(own) or 'none'}"
+                )
+            if x.shape != own[name].shape:
+                raise ShapeError(f"{who}: {name} has shape {own[name].shape}, the new one {x.shape}")
+            if x.dtype != own[name].dtype:
+                raise DtypeError(f"{who}: {name} has dtype {own[name].dtype}, the new one {x.dtype}")
+        copied = with_others(self, {id(own[name]): x for name, x in new.items()})
+        reached = {id(x) for _, x in copied.named_parameters()}
+        for name, x in new.items():
+            if id(x) not in reached:
+                raise SettingError(
+                    f"{who}: {name} is in something that cannot be made again with another parameter\n"
+                    "  hint   attributes of modules, and lists, tuples, named tuples and dicts in them"
+                )
+        for tracer in current().tracers:
+            tracer.on_copied_module(self, copied)
+        return copied
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -233,6 +288,32 @@ def _of_pytorch(targets: Mapping[str, Array], arrays: Mapping[str, Array]) -> li
         if name in targets
     )
     return ["hint   tn.interop.load_torch(model, state) turns weights of PyTorch"] if turned else []
+
+
+def with_others(module: M, others: Mapping[int, Tensor]) -> M:
+    """Return a copy of a module and of those inside, with other tensors in place of some, which are known by id."""
+    copies: dict[int, Any] = dict(others)
+    modules = [inner for _, inner in module.named_modules()]
+    copies |= {id(inner): object.__new__(type(inner)) for inner in modules}
+
+    def again(x: Any) -> Any:
+        if id(x) in copies:
+            return copies[id(x)]
+        if isinstance(x, (list, dict)):
+            twin = copies[id(x)] = copy.copy(x)
+            for key, item in x.items() if isinstance(x, dict) else enumerate(x):
+                twin[key] = again(item)
+            return twin
+        if isinstance(x, MethodType):
+            return MethodType(x.__func__, again(x.__self__))
+        return trees.rebuilt(x, map(again, x)) if trees.is_sequence(x) else x
+
+    given = frozenset(others.values())
+    for inner in modules:
+        attributes = {name: again(x) for name, x in vars(inner).items()}
+        vars(copies[id(inner)]).update(attributes, _given=inner._given | given)
+    twin: M = copies[id(module)]
+    return twin
 
 
 def flat(items: Mapping[Any, object]) -> Iterator[tuple[str, object]]:
