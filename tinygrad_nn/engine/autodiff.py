@@ -176,11 +176,15 @@ def _recorded(f: Function, xs: Sequence[Operand], who: str) -> tuple[Tensor, lis
     with context.changed(recording=True):
         variables = [_variable(x, who) for x in xs]
         y = _result(f(*variables), who)
-    # What is recorded can go back; to everyone else they are constants from now on.
     for x in variables:
-        if type(x._node) is Leaf:
-            x._node.requires_grad = False
+        _closed(x)
     return y, variables, _outside(y)
+
+
+def _closed(x: Tensor) -> None:
+    """Make a variable a constant to everyone else; what has been recorded can still go back to it."""
+    if type(x._node) is Leaf:
+        x._node.requires_grad = False
 
 
 def _at(args: Operands, argnums: Shape, values: Sequence[object]) -> list[object]:
@@ -258,7 +262,8 @@ def jvp(
                 f"jvp: argument {k} has shape {np.shape(x)}, its direction has shape {np.shape(v)}"
             )
     y, variables, inner = _recorded(f, points, "jvp")
-    dummy = wrap(np.zeros(y.shape, y.dtype), None)
+    # The pull-back is linear, but a rule may leave out what has no cotangent.
+    dummy = wrap(np.ones(y.shape, y.dtype), None)
     dummy.requires_grad = True
     with context.changed(recording=True):
         pulled = _pull(y, dummy, [x._node for x in variables], True, True)
@@ -266,11 +271,10 @@ def jvp(
         for x, v in zip(variables, directions, strict=True):
             direction = v if isinstance(v, Tensor) else as_array(v)
             total = total + (_filled(pulled.get(x._node), x) * direction).sum()
-    value = y if inner else y.detach()
-    if not total.requires_grad:
-        return value, wrap(np.zeros(y.shape, y.dtype), None)
+    _closed(dummy)
     linked = inner or any(isinstance(v, Tensor) and v.requires_grad for v in directions)
-    return value, gradients(total, dummy, create_graph=linked)
+    found = _pull(total, wrap(np.ones((), y.dtype), None), [dummy._node], linked, linked)
+    return y if inner else y.detach(), _filled(found.get(dummy._node), dummy)
 
 
 def jacobian(f: Function, argnums: int = 0) -> Callable[..., Tensor]:
