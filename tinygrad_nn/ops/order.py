@@ -92,8 +92,9 @@ _PLACES: dict[str, _Place] = {
 
 
 def _with_shares(*shares: object) -> Samples:
+    # Of ten elements no share is half way between two: NumPy 2.0.0 takes the odd one of them, not the even one.
     methods = [
-        (5,),
+        (10,),
         each(*shares),
         {"method": each(*_PLACES)},
         (2, 4),
