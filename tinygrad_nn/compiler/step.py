@@ -23,7 +23,7 @@ from tinygrad_nn.compiler.guards import Attributes
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.node import Leaf
 from tinygrad_nn.engine.tensor import Tensor
-from tinygrad_nn.errors import CaptureError
+from tinygrad_nn.errors import CaptureError, printable
 from tinygrad_nn.graph.compare import same
 from tinygrad_nn.graph.generators import put_back
 from tinygrad_nn.graph.ir import Call, Graph, Value
@@ -47,7 +47,7 @@ class Captured:
         pattern: leaves that matter to it, with whether it expects to find a gradient there.
         asked: leaves whose gradients it looked for, there or not.
         constants: the tensors without a leaf whose arrays are used.
-        modules: the modules that were called.
+        modules: the modules that were called or looked through.
     """
 
     graph: Graph
@@ -76,7 +76,7 @@ class Output:
 
 
 class StepRecorder(Recorder):
-    """A recorder that knows which leaves a step makes, which tensors stand for plain arrays, which modules it calls."""
+    """A recorder that knows which leaves a step makes, which tensors stand for plain arrays, which modules it saw."""
 
     def __init__(self, find: Callable[[Leaf], Array | None]) -> None:
         super().__init__(find)
@@ -92,12 +92,12 @@ class StepRecorder(Recorder):
     def on_freeze(self, leaf: Leaf) -> None:
         if leaf not in self.new_leaves:
             raise CaptureError(
-                f"requires_grad = ... of {leaf.name or 'a tensor'} {leaf.shape} during capture: a replay would not "
-                "repeat it\n"
+                f"requires_grad = ... of {printable(leaf.name or 'a tensor')} {leaf.shape} during capture: "
+                "a replay would not repeat it\n"
                 "  hint   freeze and thaw outside of the step, which is captured again then"
             )
 
-    def on_call(self, module: object) -> None:
+    def on_module(self, module: object) -> None:
         if not any(module is known for known in self.modules):
             self.modules.append(module)
             # Of one inside of another it is known how it was before that was called.

@@ -99,8 +99,8 @@ class Tracer(Watcher):
     def on_copy(self, tensor: Any, copy: Array) -> None:
         """Called after `tensor` was made into a new one, whose array is `copy`."""
 
-    def on_call(self, module: Any) -> None:
-        """Called before a module computes."""
+    def on_module(self, module: Any) -> None:
+        """Called before a module computes, and before it is looked through for parameters or modules."""
 
     def on_update(self, update: Primitive, operands: Sequence[Any], params: Params) -> bool:
         """Called instead of a kernel that writes its operands; True says that it has been dealt with."""

@@ -66,7 +66,7 @@ class Module(Drawing):
         previous = SCOPE.get()
         if tracers := STATE.get(DEFAULT)[2]:
             for tracer in tracers:
-                tracer.on_call(self)
+                tracer.on_module(self)
         try:
             SCOPE.set(_new_scope(Scope, (self, previous)))
             return self.forward(*args, **kwargs)
@@ -85,6 +85,8 @@ class Module(Drawing):
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
         """Yield this module (its name is empty) and all inside, each once, outermost first."""
+        for tracer in current().tracers:
+            tracer.on_module(self)
         seen: set[int] = set()
         stack: list[tuple[str, Module]] = [("", self)]
         while stack:
@@ -98,6 +100,8 @@ class Module(Drawing):
 
     def _named_values(self) -> Iterator[tuple[str, Tensor | Array]]:
         """Yield every leaf tensor and array inside, each once, in the order of definition."""
+        for tracer in current().tracers:
+            tracer.on_module(self)
         seen: set[int] = set()
         names: set[str] = set()
         stack: list[tuple[str, object]] = [("", self)]
