@@ -1,5 +1,6 @@
 """Optimizers: the rates, options and parameters that they refuse, and how one writes one's own."""
 
+import contextlib
 import copy
 import functools
 import math
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support.fuzz.interrupts import Moments
 from tests.support.leaves import weights
 from tinygrad_nn.errors import BadRule, CheckpointError, GraphError
 from tinygrad_nn.optim import SGD, Adam, AdamW, Optimizer
@@ -467,3 +469,18 @@ def test_a_rule_that_could_not_be_replayed_is_refused_when_the_optimizer_is_made
     own = type("Own", (tn.optim.Optimizer,), attributes())
     with pytest.raises(BadRule, match=complaint):
         own([tn.tensor([1.0], requires_grad=True)], 0.1, **options)
+
+
+def test_an_interrupted_step_of_adamw_finds_or_leaves_a_parameter_whole():
+    def interrupted(at):
+        parameter = tn.tensor(np.ones(3), requires_grad=True)
+        parameter.grad = np.full(3, 0.5)
+        optimizer = AdamW([parameter], lr=0.1, weight_decay=0.5)
+        with contextlib.suppress(KeyboardInterrupt), Moments(at) as moments:
+            optimizer.step()
+        return parameter.data.tolist(), moments.count
+
+    after, moments = interrupted(None)
+    found = [interrupted(at)[0] for at in range(moments)]
+    assert all(data in ([1.0, 1.0, 1.0], after) for data in found)
+    assert {tuple(data) for data in found} == {(1.0, 1.0, 1.0), tuple(after)}
