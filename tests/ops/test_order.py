@@ -69,6 +69,15 @@ def test_of_no_elements_there_is_no_share(function):
         function(tn.tensor(np.zeros((3, 0))), 0.5, axis=1)
 
 
+@pytest.mark.parametrize("options", [{"kind": "foo"}, {"kind": "stable", "stable": True}])
+def test_sort_refuses_the_kinds_that_numpy_refuses(options):
+    for x in (np.ones(3), tn.tensor(np.ones(3))):
+        with pytest.raises(ValueError, match="kind"):
+            np.sort(x, **options)
+    assert np.sort(tn.tensor([2.0, 1.0]), kind="heapsort").tolist() == [1, 2]
+    assert np.sort(tn.tensor([2.0, 1.0]), stable=False).tolist() == [1, 2]
+
+
 METHODS = [
     "inverted_cdf", "averaged_inverted_cdf", "closest_observation", "interpolated_inverted_cdf", "hazen", "weibull",
     "linear", "median_unbiased", "normal_unbiased", "lower", "higher", "midpoint", "nearest",

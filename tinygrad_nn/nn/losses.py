@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.failures import label_error, module_path, warn_of_usage
 from tinygrad_nn.engine.tensor import Operand, Tensor, apply, as_tensor
-from tinygrad_nn.errors import DtypeError, LabelError, ShapeError
+from tinygrad_nn.errors import DtypeError, LabelError, SettingError, ShapeError
 from tinygrad_nn.nn.module import stands_for_plain
 from tinygrad_nn.ops import fused_losses
 from tinygrad_nn.ops.activation import log_sigmoid, log_softmax, sigmoid, softmax, xlogy
@@ -28,7 +28,10 @@ _ROUNDED_UP = 1e-2
 
 def _check_reduction(reduction: str) -> None:
     if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f'reduction is "mean", "sum" or "none", got {reduction!r}')
+        raise SettingError(
+            f'a loss has reduction "mean", "sum" or "none", got {reduction!r:.60}\n'
+            '  hint   reduction="none" gives one loss for each element or row: np.average(losses, weights=w)'
+        )
 
 
 def _reduce(losses: Tensor, reduction: Reduction, mask: Tensor | Array | None = None) -> Tensor:
@@ -196,7 +199,7 @@ def cross_entropy(
     _expect_logits("cross_entropy", logits, "nll(log_softmax(logits), labels)")
     targets = targets if type(targets) is Tensor else np.asarray(targets)
     if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing is a share from 0 to 1, got {label_smoothing}")
+        raise SettingError(f"cross_entropy: label_smoothing is a share from 0 to 1, got {label_smoothing}")
     if targets.ndim == 2 and targets.dtype.kind == "f":
         weights = _class_probabilities("cross_entropy", logits, targets, normalized)
         if label_smoothing:
@@ -281,7 +284,7 @@ def huber(
         [0.125, 2.5]
     """
     if not delta > 0:
-        raise ValueError(f"huber: delta is positive, got {delta}")
+        raise SettingError(f"huber: delta is positive, got {delta}")
     predictions = as_tensor(predictions)
     difference = predictions - _targets("huber", predictions, targets)
     return _reduce(fused_losses.huber_elements(difference, delta=float(delta)), reduction)
