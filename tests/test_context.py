@@ -448,3 +448,24 @@ def test_debugging_decorates_a_function_that_calls_itself():
 
     assert countdown(2) == 3
     assert context.current().watchers == ()
+
+
+def test_a_call_has_the_name_of_the_module_in_the_one_that_called_it():
+    keys = []
+
+    class Inner(tn.nn.Module):
+        def forward(self, x):
+            keys.append(context.SCOPE.get().key())
+            return x
+
+    class Outer(tn.nn.Module):
+        def __init__(self):
+            self.first, self.second = Inner(), [Inner()]
+
+        def forward(self, x):
+            return self.second[0](self.first(stranger(x)))
+
+    stranger = Inner()
+    Outer()(tn.tensor([1.0]))
+    stranger(tn.tensor([1.0]))
+    assert keys == ["?", "first", "second.0", "?"]

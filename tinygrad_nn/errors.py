@@ -68,6 +68,10 @@ class SettingError(TinygradError, ValueError):
     """A parameter has a value that the op is not defined for."""
 
 
+class DivisorError(TinygradError, ZeroDivisionError):
+    """What the op divides by is 0."""
+
+
 class MatrixError(TinygradError, np.linalg.LinAlgError):
     """A matrix is singular, not square, or else not one that the op is defined for."""
 

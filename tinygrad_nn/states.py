@@ -46,6 +46,16 @@ Entry = Callable[[Any], bool]
 """Tells whether one entry of a state is what it has to be."""
 
 
+def weights_of_pytorch(targets: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """Return what to write where weights do not fit, and would if their axes were reversed."""
+    turned = any(
+        array.shape == targets[name].shape[::-1] != array.shape[::-1]
+        for name, array in arrays.items()
+        if name in targets
+    )
+    return ["hint   tn.interop.load_torch(model, state) turns weights of PyTorch"] if turned else []
+
+
 def is_count(x: object, most: float = math.inf) -> bool:
     """Tell whether `x` is a plain integer from 0 to `most`."""
     return type(x) is int and 0 <= x <= most

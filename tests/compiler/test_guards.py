@@ -174,6 +174,32 @@ def test_a_module_that_a_step_changes_is_refused_and_put_back(change, text):
     assert not m.total.any()
 
 
+def test_an_update_of_the_parameters_that_a_model_lists_follows_a_layer_that_is_replaced(backend):
+    model = tn.nn.Module()
+    model.first, model.second = tn.nn.Dense(3, 2, rng=0), tn.nn.Dense(2, 1, rng=0)
+
+    def update():
+        with tn.no_grad():
+            for parameter in model.parameters():
+                parameter -= 0.5
+
+    compiled = tn.compile(update, backend)
+    compiled()
+    model.first = tn.nn.Dense(3, 2, rng=1)
+    before = [parameter.data.copy() for parameter in model.parameters()]
+    compiled()
+    for parameter, was in zip(model.parameters(), before, strict=True):
+        np.testing.assert_array_equal(parameter.data, was - 0.5)
+    assert len(compiled.programs) == 2
+
+
+def test_a_mode_that_a_step_switches_before_it_calls_a_model_is_refused():
+    model = tn.nn.Sequential(tn.nn.Dense(3, 2, rng=0)).eval()
+    with pytest.raises(errors.CaptureError, match=r"training has changed"):
+        tn.compile(lambda x: model.train()(x), "numpy")(X.astype(np.float32))
+    assert not model.training
+
+
 def test_an_error_in_a_step_leaves_its_modules_as_they_were():
     m = Counting()
 
@@ -240,6 +266,21 @@ def test_a_step_that_is_captured_again_and_again_says_why_and_forgets_the_oldest
     assert "plain Python value" in texts[0]
     assert "hint" in texts[0]
     assert "Reading.factor has changed" in texts[1]
+
+
+def test_captures_are_counted_of_the_shapes_that_came_last():
+    step = tn.compile(lambda x, k: x * k, "numpy")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for k in range(8):
+            step(X, k)
+        for n in range(1, 70):
+            step(np.ones(n), 0.5)
+        step(X, 8)
+        assert not told
+        for k in range(9, 17):
+            step(X, k)
+    assert len(told) == 1
 
 
 def test_other_shapes_are_captured_without_a_word():

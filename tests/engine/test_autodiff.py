@@ -247,3 +247,32 @@ def test_functions_of_every_kind_are_differentiated():
     assert tn.grad(model)(x).shape == (2,)
     assert tn.grad(functools.partial(np.multiply, 3.0))(2.0).item() == 3
     assert tn.grad(lambda x, y: x * y, np.int64(1))(2.0, 5.0).item() == 2
+
+
+@pytest.mark.parametrize(
+    "f",
+    [np.linalg.eigvalsh, np.linalg.svdvals, np.linalg.pinv, lambda t: np.linalg.qr(t)[1], np.linalg.inv],
+    ids=["eigvalsh", "svdvals", "pinv", "qr", "inv"],
+)
+def test_jvp_of_what_is_made_of_a_matrix_is_its_difference(f):
+    x, v, h = np.array([[2.0, 0.5], [0.5, 1.0]]), np.array([[0.3, -1.0], [-1.0, 0.7]]), 1e-6
+    expected = (f(x + h * v) - f(x - h * v)) / (2 * h)
+    np.testing.assert_allclose(tn.jvp(f, x, v)[1].data, expected, rtol=1e-7)
+
+
+def test_jvp_of_a_batch_is_nan_where_a_matrix_is():
+    x, v = np.stack([np.eye(2), np.full((2, 2), np.nan)]), np.ones((2, 2, 2))
+    changes = tn.jvp(np.linalg.inv, x, v)[1].data
+    np.testing.assert_allclose(changes[0], -np.ones((2, 2)))
+    assert np.isnan(changes[1]).all()
+
+
+def test_a_derivative_of_a_derivative_along_directions_is_a_constant():
+    def along(t):
+        return tn.jvp(lambda x: x**4, t, np.ones(2))[1]
+
+    value, change = tn.jvp(along, np.ones(2), np.ones(2))
+    np.testing.assert_allclose(change.data, [12, 12])
+    cubes = tn.jvp(lambda t: tn.jvp(along, t, np.ones(2))[1], np.ones(2), np.ones(2))[1]
+    np.testing.assert_allclose(cubes.data, [24, 24])
+    assert [x.requires_grad for x in (value, change, cubes)] == [False, False, False]

@@ -5,7 +5,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.leaves import leaf, vector
-from tinygrad_nn.errors import GraphError
+from tinygrad_nn.errors import GraphError, TinygradError
 
 
 def test_in_place_operators_make_new_tensors_of_results_and_refuse_leaves():
@@ -133,3 +133,33 @@ def test_an_op_that_is_declared_anew_has_the_new_method_and_takes_no_name_that_a
     t = tn.tensor([[1.0]], requires_grad=True)
     assert t.detach().tolist() == [[1]]
     assert t.flatten().tolist() == [1]
+
+
+def test_names_in_errors_are_in_one_line():
+    name = "w\x1b[2J\nhint"
+    w = tn.tensor([1.0], requires_grad=True, name=name)
+
+    def change(t):
+        w.data = t.data
+
+    def freeze(t):
+        w.requires_grad = False
+
+    def write(t):
+        nonlocal w
+        w += 1
+
+    y = w * w
+    with tn.no_grad():
+        w += 1
+    failures = []
+    for call in (
+        write,
+        y.backward,
+        *(lambda f=f: tn.compile(f, "numpy")(np.ones(1)) for f in (freeze, change)),
+    ):
+        with pytest.raises(TinygradError) as failure:
+            call(w) if call is write else call()
+        failures.append(str(failure.value))
+    assert len([text for text in failures if r"w\x1b[2J\nhint" in text]) >= 3
+    assert not any("\x1b" in text for text in failures)

@@ -9,7 +9,7 @@ import pytest
 import tinygrad_nn as tn
 from tests.support.derive import check, derive
 from tinygrad_nn import nn
-from tinygrad_nn.errors import DtypeError, LabelError, ShapeError
+from tinygrad_nn.errors import DtypeError, LabelError, SettingError, ShapeError
 from tinygrad_nn.nn import losses
 
 INF, NAN = math.inf, math.nan
@@ -199,8 +199,19 @@ def test_losses_reduce_the_same_way(reduction):
         predictions = np.log(q) if loss is losses.nll else x
         result = loss(predictions, target, reduction=reduction)
         np.testing.assert_allclose(result.data, reduce(each), rtol=1e-12)
-    with pytest.raises(ValueError, match="reduction"):
-        losses.mse(x, y, reduction="average")
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda x: losses.mse(x, x, reduction="average"), r"reduction .*'average'\n  hint   reduction="),
+        (lambda x: losses.huber(x, x, delta=0.0), r"huber: delta"),
+        (lambda x: losses.cross_entropy(x, np.zeros(2, int), label_smoothing=2.0), r"label_smoothing"),
+    ],
+)
+def test_a_setting_that_a_loss_has_not_is_refused(call, text):
+    with pytest.raises(SettingError, match=text):
+        call(np.ones((2, 3)))
 
 
 def test_integer_predictions_do_not_truncate_their_targets():

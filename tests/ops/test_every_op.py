@@ -70,14 +70,19 @@ def specials(x, op):
     yield mixed
 
 
+def places_with_a_rule(op, operands):
+    """Return the places of the operands that have a gradient."""
+    return [
+        k
+        for k, x in enumerate(operands)
+        if op.rules[0 if op.variadic else k] is not None and np.asarray(x).dtype.kind == "f"
+    ]
+
+
 def special_calls(op):
     """Yield calls of an op: its own, with the special values in one operand and in all of them."""
     for operands, params in calls_of(op, np.random.default_rng(1)):
-        real = [
-            k
-            for k, x in enumerate(operands)
-            if op.rules[0 if op.variadic else k] is not None and np.asarray(x).dtype.kind == "f"
-        ]
+        real = places_with_a_rule(op, operands)
         choices = [list(specials(np.array(operands[k]), op)) for k in real]
         for which in [*([k] for k in range(len(real))), range(len(real))]:
             for n in range(len(choices[0]) if choices else 0):
@@ -116,3 +121,22 @@ def test_only_sums_of_products_make_nan_of_a_zero_cotangent():
                 y = apply(REGISTRY[name], tuple(leaves.get(k, x) for k, x in enumerate(operands)), params)
                 found += gradients(y, list(leaves.values()), cotangent=np.zeros(y.shape))
         assert any(np.isnan(g.data).any() for g in found), f"{name} is no exception any more"
+
+
+@pytest.mark.parametrize(
+    "op", [r for r in RECORDS if isinstance(r, Primitive) and r.differentiable], ids=lambda op: op.name
+)
+def test_a_pull_back_is_linear_at_a_zero_cotangent_too(op):
+    rng = np.random.default_rng(3)
+    for operands, params in calls_of(op, rng):
+        leaves = {k: as_tensor(operands[k], requires_grad=True) for k in places_with_a_rule(op, operands)}
+        y = apply(op, tuple(leaves.get(k, x) for k, x in enumerate(operands)), params)
+        xs = list(leaves.values())
+        directions = [rng.normal(size=x.shape) for x in xs]
+        changes = []
+        for c in (np.zeros(y.shape), rng.normal(size=y.shape)):
+            cotangent = as_tensor(c, requires_grad=True)
+            pulled = gradients(y, xs, cotangent=cotangent, create_graph=True)
+            total = sum((g * v).sum() for g, v in zip(pulled, directions, strict=True))
+            changes.append(gradients(total, cotangent).data if total.requires_grad else np.zeros(y.shape))
+        np.testing.assert_allclose(*changes, rtol=1e-9, atol=1e-9)

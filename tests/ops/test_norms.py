@@ -7,7 +7,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.derive import check
-from tinygrad_nn.errors import NoGradientRule
+from tinygrad_nn.errors import NoGradientRule, ShapeError
 
 INF = math.inf
 
@@ -42,6 +42,16 @@ def test_a_length_of_zero_has_derivatives_of_zero_in_every_order(length):
 def test_matrix_norms_without_a_rule_are_refused(order):
     with pytest.raises(NoGradientRule, match="'fro', 'nuc', 1, -1, 2, -2, inf, -inf"):
         np.linalg.norm(tn.tensor(np.eye(2), requires_grad=True), order)
+
+
+@pytest.mark.parametrize("axis", [(), (0, 1, 2)])
+@pytest.mark.parametrize("order", [None, 2])
+def test_a_norm_is_of_vectors_or_matrices_as_in_numpy(axis, order):
+    x = np.ones((2, 3, 4))
+    with pytest.raises(ValueError, match="number of dimensions"):
+        np.linalg.norm(x, order, axis)
+    with pytest.raises(ShapeError, match=r"norm: .*\(2, 3, 4\)\n  hint   np\.linalg\.vector_norm\(t, axis="):
+        np.linalg.norm(tn.tensor(x), order, axis)
 
 
 def test_norms_of_an_order_need_an_axis_beyond_matrices():

@@ -191,3 +191,24 @@ def test_a_compiled_step_learns_through_an_eigendecomposition(backend):
     eager = [step(x).item() for _ in range(3)]
     w.data[...] = start
     np.testing.assert_allclose([compiled(x).item() for _ in range(3)], eager, rtol=1e-12)
+
+
+def test_a_large_matrix_beside_others_does_not_make_their_values_equal():
+    small = np.array([[2.0, 0.5], [0.5, 1.0]])
+    weights = np.arange(4.0).reshape(2, 2)
+
+    def f(t):
+        return np.sum(np.linalg.eigh(t).eigenvectors ** 2 * weights)
+
+    _, (alone,) = derive(f, small)
+    _, (both,) = derive(f, np.stack([small, 1e20 * small]))
+    np.testing.assert_allclose(both[0], alone, rtol=1e-12)
+
+
+def test_a_value_at_its_target_has_a_second_derivative():
+    a, v = np.array([[2.0, 0.5], [0.5, 1.0]]), np.array([[0.3, -1.0], [-1.0, 0.7]])
+    for f in (np.linalg.eigvalsh, np.linalg.svdvals, np.linalg.pinv):
+        target = f(a)
+        product = tn.jvp(tn.grad(lambda t, f=f, y=target: np.sum((f(t) - y) ** 2) / 2), a, v)[1]
+        change = tn.jvp(f, a, v)[1].data
+        np.testing.assert_allclose(np.sum(product.data * v), np.sum(change**2), rtol=1e-9)

@@ -7,7 +7,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.derive import check, derive
-from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
+from tinygrad_nn.errors import ArgumentError, DivisorError, SettingError, ShapeError
 
 NAN = math.nan
 
@@ -134,3 +134,26 @@ def test_weights_of_covariances_have_gradients():
     np.testing.assert_allclose(repeated, np.cov(np.repeat(x, counts, axis=1)), rtol=1e-14)
     assert g.all()
     assert h.any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "weights", "axis"),
+    [
+        ((2,), [1.0, -1.0], None),
+        ((0,), [], None),
+        ((2, 2), [[1.0, 0.0], [1.0, 0.0]], 0),
+        ((2, 0), np.ones((2, 0)), 1),
+    ],
+)
+def test_weights_that_sum_to_zero_are_refused_as_by_numpy(shape, weights, axis):
+    x, weights = np.ones(shape), np.array(weights)
+    with pytest.raises(ZeroDivisionError):
+        np.average(x, axis, weights)
+    with pytest.raises(DivisorError, match=r"average: weights of shape .* sum to 0(.|\n)*hint"):
+        np.average(tn.tensor(x, requires_grad=True), axis, weights)
+
+
+def test_weights_with_a_gradient_that_sum_to_zero_divide_by_it():
+    with pytest.warns(RuntimeWarning, match="divide by zero"):
+        y = np.average(tn.tensor([1.0, 2.0]), weights=tn.tensor([1.0, -1.0], requires_grad=True))
+    assert np.isinf(y.data)

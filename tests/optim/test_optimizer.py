@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support.interrupts import interrupted_everywhere
 from tests.support.leaves import weights
 from tinygrad_nn.errors import BadRule, CheckpointError, GraphError
 from tinygrad_nn.optim import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
@@ -471,3 +472,20 @@ def test_a_rule_that_could_not_be_replayed_is_refused_when_the_optimizer_is_made
     own = type("Own", (tn.optim.Optimizer,), attributes())
     with pytest.raises(BadRule, match=complaint):
         own([tn.tensor([1.0], requires_grad=True)], 0.1, **options)
+
+
+def test_an_interrupted_step_of_adamw_finds_or_leaves_a_parameter_whole():
+    def step():
+        nonlocal parameter
+        parameter = tn.tensor(np.ones(3), requires_grad=True)
+        parameter.grad = np.full(3, 0.5)
+        AdamW([parameter], lr=0.1, weight_decay=0.5).step()
+
+    parameter = None
+    step()
+    after = parameter.data.tolist()
+    places = 0
+    for where in interrupted_everywhere(step, [AdamW.rule.function.__code__.co_filename]):
+        places += "adam_update" in where
+        assert parameter.data.tolist() in ([1.0, 1.0, 1.0], after), where
+    assert places > 5

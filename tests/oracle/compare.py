@@ -33,6 +33,7 @@ OURS_ALONE = {
     "on_diagonal": "the adjoint of diagonal, whose gradient is compared",
     "recurrence": "the adjoint of cumprod, whose gradient is compared",
     "cofactors": "the gradient of det, which is compared",
+    "cofactor_change": "the second derivative of det, which is compared",
     "sign_and_log_det": "a part of slogdet, which is compared",
     "q_and_r": "both results of qr, side by side",
     "values_and_vectors": "both results of eigh, side by side",

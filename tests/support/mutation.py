@@ -35,6 +35,7 @@ COPIED = (
     "tests",
     "docs",
     "examples",
+    "conftest.py",
     "pyproject.toml",
     "README.md",
     "CHANGELOG.md",

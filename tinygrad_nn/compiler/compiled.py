@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Generic, Literal, TypeVar
 
@@ -154,7 +153,7 @@ class Compiled(Generic[Result]):
         self._step = step
         self._backend = backend
         self._programs: dict[Hashable, list[Program]] = {}
-        self._captures: Counter[Hashable] = Counter()
+        self._captures: dict[Hashable, int] = {}
         self._lock = context.lock()
         self.__doc__ = getattr(step, "__doc__", None)
         self.__name__ = getattr(step, "__name__", type(step).__name__)
@@ -202,8 +201,11 @@ class Compiled(Generic[Result]):
             self._programs[oldest].pop()
             if not self._programs[oldest]:
                 del self._programs[oldest]
-        self._captures[shapes] += 1
-        if self._captures[shapes] == MANY:
+        # The latest is the last, and of what has not come for long the count is forgotten.
+        self._captures[shapes] = count = self._captures.pop(shapes, 0) + 1
+        if len(self._captures) > KEPT:
+            del self._captures[next(iter(self._captures))]
+        if count == MANY:
             why = others[0].guards.change() if others else "a plain Python value among them is another"
             warnings.warn(
                 f"{self.__name__}: captured {MANY} times for arguments of the same shapes, the last time because "
@@ -236,9 +238,9 @@ def compile(step: Callable[..., Result], backend: Backend = "auto") -> Compiled[
     among its arguments, also in lists, tuples and dicts, are given anew on each call. All other arrays and tensors,
     parameters, the state of optimizers and their learning rates among them, are used where they are: a replay sees
     their values and updates them. Each call compares what the step read from parameters (frozen or not) and from the
-    attributes of modules that it called with what is there now, and captures it again where that has changed. What
-    else it read from Python, a number in a closure for example, is read when it is captured, on the first call with
-    arguments of some shapes and dtypes.
+    attributes of modules that it called or asked for parameters with what is there now, and captures it again where
+    that has changed. What else it read from Python, a number in a closure for example, is read when it is captured, on
+    the first call with arguments of some shapes and dtypes.
 
     After a replay `.grad` holds what the step left there, in arrays that the next replay fills again. Results are
     fresh and have no graph. Floating-point warnings are not given. Labels are checked on every call; the range

@@ -1,8 +1,8 @@
 """What a program takes for granted: what its step read besides its arguments, compared on each replay.
 
 These are the leaves with their arrays, flags and gradients, the tensors that have no leaf, and the attributes of
-modules that were called, those in lists, tuples, dicts and modules among them included. Compared are identities: no
-Python of ours runs in between, and what is equal but another object is looked at once, more closely.
+modules that were called or looked through, those in lists, tuples, dicts and modules among them included. Compared are
+identities: no Python of ours runs in between, and what is equal but another object is looked at once, more closely.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from tinygrad_nn.engine.node import Leaf
 from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.errors import printable
 from tinygrad_nn.graph.compare import same
 from tinygrad_nn.primitives import Array
 
@@ -99,7 +100,7 @@ class Guards:
         leaves: with the arrays that they have.
         gradients: leaves, with whether they have one.
         constants: tensors that are no leaves.
-        modules: those that were called.
+        modules: those that were called or looked through.
     """
 
     def __init__(
@@ -131,7 +132,7 @@ class Guards:
 
 
 def _name(leaf: Leaf) -> str:
-    return leaf.name or f"a parameter of shape {leaf.shape}"
+    return printable(leaf.name or f"a parameter of shape {leaf.shape}")
 
 
 def _containers(owners: Iterable[object]) -> Iterator[tuple[str, type, Any]]:

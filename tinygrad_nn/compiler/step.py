@@ -24,7 +24,7 @@ from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.arguments import HasParameters
 from tinygrad_nn.engine.node import Leaf
 from tinygrad_nn.engine.tensor import Tensor
-from tinygrad_nn.errors import CaptureError
+from tinygrad_nn.errors import CaptureError, printable
 from tinygrad_nn.graph.compare import same
 from tinygrad_nn.graph.generators import put_back
 from tinygrad_nn.graph.ir import Call, Graph, Value
@@ -48,7 +48,7 @@ class Captured:
         pattern: leaves that matter to it, with whether it expects to find a gradient there.
         asked: leaves whose gradients it looked for, there or not.
         constants: the tensors without a leaf whose arrays are used.
-        modules: the modules that were called.
+        modules: the modules that were called or looked through.
     """
 
     graph: Graph
@@ -77,7 +77,7 @@ class Output:
 
 
 class StepRecorder(Recorder):
-    """A recorder that knows which leaves a step makes, which tensors stand for plain arrays, which modules it calls."""
+    """A recorder that knows which leaves a step makes, which tensors stand for plain arrays, which modules it saw."""
 
     def __init__(self, find: Callable[[Leaf], Array | None]) -> None:
         super().__init__(find)
@@ -94,12 +94,12 @@ class StepRecorder(Recorder):
     def on_freeze(self, leaf: Leaf) -> None:
         if leaf not in self.new_leaves:
             raise CaptureError(
-                f"requires_grad = ... of {leaf.name or 'a tensor'} {leaf.shape} during capture: a replay would not "
-                "repeat it\n"
+                f"requires_grad = ... of {printable(leaf.name or 'a tensor')} {leaf.shape} during capture: "
+                "a replay would not repeat it\n"
                 "  hint   freeze and thaw outside of the step, which is captured again then"
             )
 
-    def on_call(self, module: object) -> None:
+    def on_module(self, module: object) -> None:
         if not any(module is known for known in (*self.modules, *self._copied_modules)):
             self.modules.append(module)
             # Of one inside of another it is known how it was before that was called.
@@ -110,7 +110,7 @@ class StepRecorder(Recorder):
 
     def on_copied_module(self, module: Any, copied: Any) -> None:
         # A run makes its own copies; what they are like is seen from what they are copies of.
-        self.on_call(module)
+        self.on_module(module)
         self._copied_modules += [inner for _, inner in copied.named_modules()]
 
     def restore(self) -> None:
@@ -183,7 +183,7 @@ def _run(
     with context.restoring(recorder.restore):
         for x in trees.leaves((args, dict(kwargs))):
             if isinstance(x, HasParameters):
-                recorder.on_call(x)
+                recorder.on_module(x)
         result = record(recorder, call, *args, dict(kwargs))
     if recorder.restored:
         raise CaptureError(

@@ -17,6 +17,7 @@ from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.arguments import HasParameters, trainable
 from tinygrad_nn.engine.runs import (
     Run,
+    close,
     filled,
     in_form,
     pull_back,
@@ -298,10 +299,9 @@ def jvp(f: Function, xs: Any, vs: Any, *, has_aux: bool = False) -> tuple[Any, .
             direction = v if isinstance(v, Tensor) else as_array(v)
             part = (filled(pulled.get(x._node), x) * direction).sum()
             total = part if total is None else total + part
-    seeds = [(total, wrap(np.ones((), total.dtype), None))]
-    found = pull_back(
-        seeds, [dummy._node for dummy in trees.leaves(dummies) if dummy is not None], linked, False
-    )
+    nodes = [dummy._node for dummy in trees.leaves(dummies) if dummy is not None]
+    close(nodes)
+    found = pull_back([(total, wrap(np.ones((), total.dtype), None))], nodes, linked, linked)
     value, slope = run.value(), in_form(dummies, found)
     return (value, slope, run.aux) if has_aux else (value, slope)
 
@@ -310,7 +310,8 @@ def _dummy(y: Tensor | None) -> Tensor | None:
     """Return a cotangent to differentiate by; what is linear has the same derivative everywhere."""
     if y is None:
         return None
-    dummy = wrap(np.zeros(y.shape, y.dtype), None)
+    # Not zeros: a rule may leave out what has no cotangent.
+    dummy = wrap(np.ones(y.shape, y.dtype), None)
     dummy.requires_grad = True
     return dummy
 

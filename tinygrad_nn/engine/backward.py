@@ -17,7 +17,7 @@ import numpy as np
 from tinygrad_nn import context
 from tinygrad_nn.engine.node import Later, Leaf, Node, Source, reachable
 from tinygrad_nn.engine.watcher import Everyone
-from tinygrad_nn.errors import BadRule, GraphFreed, StaleValue
+from tinygrad_nn.errors import BadRule, GraphFreed, StaleValue, printable
 from tinygrad_nn.ops.reduction import column_sums, sum_to
 from tinygrad_nn.primitives import Array, Params, Shape, Shapes
 from tinygrad_nn.primitives.primitive import RuleCall
@@ -138,7 +138,7 @@ def _saved_by(node: Node) -> Sequence[Any]:
 def stale(node: Node, leaf: Leaf) -> StaleValue:
     """Return the error for a node whose operand `leaf` was changed after it had been used."""
     return StaleValue(
-        f"{node.op.name}: its operand {leaf.name or 'a leaf'} {leaf.shape} was changed after the "
+        f"{node.op.name}: its operand {printable(leaf.name or 'a leaf')} {leaf.shape} was changed after the "
         "forward pass, so the gradient would belong to another value\n"
         "  hint   call backward() before step(), or compute the loss again"
     )

@@ -13,7 +13,7 @@ from tinygrad_nn import context
 from tinygrad_nn.engine.failures import module_path, users_frame, warn_of_usage
 from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.watcher import Watcher
-from tinygrad_nn.errors import NonFinite, StaleValue
+from tinygrad_nn.errors import NonFinite, StaleValue, printable
 from tinygrad_nn.primitives import Shape
 
 
@@ -99,14 +99,14 @@ class _Debugger(Watcher):
             g = parameter.grad
             place = None if g is None else _first_bad(g, ())
             if place is not None:
-                who = parameter.name or f"parameter {k} {parameter.shape}"
+                who = printable(parameter.name or f"parameter {k} {parameter.shape}")
                 raise NonFinite(
                     f"step: the gradient of {who} has {g[place]} at {_spell(place)}; no parameter was changed\n"
                     f"  line       {_line()}"
                 )
 
     def on_number(self, tensor: Any, how: str) -> None:
-        who = f"{tensor.name or 'a tensor'} {tensor.shape}"
+        who = f"{printable(tensor.name or 'a tensor')} {tensor.shape}"
         warn_of_usage(
             f"{how} makes a plain number of {who}, which requires grad: no gradient flows through it\n"
             "  hint   np.exp(t) in place of math.exp(t); t.item() says that only the number is meant"

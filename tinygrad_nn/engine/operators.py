@@ -12,7 +12,7 @@ from tinygrad_nn import context
 from tinygrad_nn.engine.failures import worded
 from tinygrad_nn.engine.tensor import NO_PARAMS, Tensor, apply, compute
 from tinygrad_nn.engine.writing import At
-from tinygrad_nn.errors import GraphError
+from tinygrad_nn.errors import GraphError, printable
 from tinygrad_nn.ops import shape as shape_ops
 from tinygrad_nn.primitives import REGISTRY, Function, Operands, Primitive, Record, Shape, kernel
 from tinygrad_nn.primitives.operands import supported
@@ -75,7 +75,7 @@ def _binary(op: Primitive) -> tuple[Callable[..., Tensor], ...]:
 def _written(op: Primitive, leaf: Tensor, other: Any) -> Tensor:
     """Change the values of a leaf in place, where no graph is recorded."""
     if context.current().recording:
-        name = leaf.name or "w"
+        name = printable(leaf.name or "w")
         raise GraphError(
             f"{op.name}: an in-place change of a leaf that requires grad has no gradient\n"
             f"  hint   {name} = {name} + ... makes a new tensor; inside `with no_grad():` it writes"

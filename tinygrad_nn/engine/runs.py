@@ -85,12 +85,16 @@ def run_on_variables(
             y, aux = y
         y = results_of(who, y, "the function returned", "a Tensor computed from its arguments")
     nodes = [x._node for x in flat]
-    # What is recorded can go back; to everyone else they are constants from now on.
+    close(nodes)
+    linked = linked and _outside(trees.leaves((y, aux)) if has_aux or type(y) is not Tensor else (y,))
+    return Run(who, y, chosen, nodes, linked, _released(aux, linked))
+
+
+def close(nodes: Iterable[Source | None]) -> None:
+    """Make variables constants to everyone else; what has been recorded can still go back to them."""
     for node in nodes:
         if type(node) is Leaf:
             node.requires_grad = False
-    linked = linked and _outside(trees.leaves((y, aux)) if has_aux or type(y) is not Tensor else (y,))
-    return Run(who, y, chosen, nodes, linked, _released(aux, linked))
 
 
 def _kind(y: object) -> str:

@@ -108,8 +108,8 @@ class Tracer(Watcher):
     def on_copy(self, tensor: Any, copy: Array) -> None:
         """Called after `tensor` was made into a new one, whose array is `copy`."""
 
-    def on_call(self, module: Any) -> None:
-        """Called before a module computes."""
+    def on_module(self, module: Any) -> None:
+        """Called before a module computes, and before it is looked through for parameters or modules."""
 
     def on_copied_module(self, module: Any, copied: Any) -> None:
         """Called after `copied` was made, which is `module` with other parameters."""

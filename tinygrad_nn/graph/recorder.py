@@ -19,7 +19,7 @@ from tinygrad_nn.engine.backward import stale
 from tinygrad_nn.engine.node import Leaf, Node, Source, tick
 from tinygrad_nn.engine.tensor import Tensor, wrap
 from tinygrad_nn.engine.watcher import Tracer
-from tinygrad_nn.errors import CaptureError, GraphError
+from tinygrad_nn.errors import CaptureError, GraphError, printable
 from tinygrad_nn.graph.builder import Builder
 from tinygrad_nn.graph.generators import Twins
 from tinygrad_nn.graph.ir import Data, Graph
@@ -151,7 +151,8 @@ class Recorder(Tracer, Builder):
 
     def on_assign(self, tensor: Tensor) -> None:
         raise CaptureError(
-            f".data = ... of {tensor.name or 'a tensor'} {tensor.shape} during capture: a replay would not repeat it\n"
+            f".data = ... of {printable(tensor.name or 'a tensor')} {tensor.shape} during capture: "
+            "a replay would not repeat it\n"
             "  hint   with tn.no_grad(): w -= ... changes a parameter; or return the new value, and assign it outside"
         )
 

@@ -192,7 +192,7 @@ def cross_entropy(
     targets = targets if type(targets) is Tensor else np.asarray(targets)
     ndim = logits._data.ndim
     if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing is a share from 0 to 1, got {label_smoothing}")
+        raise SettingError(f"cross_entropy: label_smoothing is a share from 0 to 1, got {label_smoothing}")
     if weight is not None:
         weight = class_weights("cross_entropy", logits, weight, reduction)
     if targets.ndim == ndim and targets.dtype.kind == "f":
@@ -332,7 +332,7 @@ def huber(
         [0.125, 2.5]
     """
     if not delta > 0:
-        raise ValueError(f"huber: delta is positive, got {delta}")
+        raise SettingError(f"huber: delta is positive, got {delta}")
     predictions = as_tensor(predictions)
     difference = predictions - targets_like("huber", predictions, targets)
     losses = fused_losses.huber_elements(difference, delta=float(delta))

@@ -20,7 +20,7 @@ from tinygrad_nn.errors import DtypeError, SettingError, ShapeError, printable
 from tinygrad_nn.nn.drawing import Drawing
 from tinygrad_nn.nn.summary import TRIED_WITH, Row, Summary, counted_parameters, spell_shape
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.states import check_state
+from tinygrad_nn.states import check_state, weights_of_pytorch
 
 Inputs = ParamSpec("Inputs")
 Output = TypeVar("Output", covariant=True)
@@ -72,7 +72,7 @@ class Module(Drawing):
         previous = SCOPE.get()
         if tracers := STATE.get(DEFAULT)[2]:
             for tracer in tracers:
-                tracer.on_call(self)
+                tracer.on_module(self)
         try:
             SCOPE.set(_new_scope(Scope, (self, previous)))
             return self.forward(*args, **kwargs)
@@ -91,6 +91,8 @@ class Module(Drawing):
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
         """Yield this module (its name is empty) and all inside, each once, outermost first."""
+        for tracer in current().tracers:
+            tracer.on_module(self)
         seen: set[int] = set()
         stack: list[tuple[str, Module]] = [("", self)]
         while stack:
@@ -104,6 +106,8 @@ class Module(Drawing):
 
     def _named_values(self) -> Iterator[tuple[str, Tensor | Array]]:
         """Yield every leaf tensor and array inside, each once, in the order of definition."""
+        for tracer in current().tracers:
+            tracer.on_module(self)
         seen: set[int] = set()
         names: set[str] = set()
         given: set[Tensor] = set()
@@ -199,7 +203,7 @@ class Module(Drawing):
         # They may be our own.
         copies = {name: plain(value).copy() for name, value in state.items()}
         arrays = {name: plain(value) for name, value in targets.items()}
-        check_state(type(self).__name__, arrays, copies, _of_pytorch(arrays, copies))
+        check_state(type(self).__name__, arrays, copies, weights_of_pytorch(arrays, copies))
         for name, value in targets.items():
             plain(value)[...] = copies[name]
             if isinstance(value, Tensor):
@@ -278,16 +282,6 @@ class Module(Drawing):
             else:
                 lines.append(f"{indent}{head}{type(module).__name__}({module.extra_repr()})")
         return "\n".join(lines)
-
-
-def _of_pytorch(targets: Mapping[str, Array], arrays: Mapping[str, Array]) -> list[str]:
-    """Return what to write where weights do not fit, and would if their axes were reversed."""
-    turned = any(
-        array.shape == targets[name].shape[::-1] != array.shape[::-1]
-        for name, array in arrays.items()
-        if name in targets
-    )
-    return ["hint   tn.interop.load_torch(model, state) turns weights of PyTorch"] if turned else []
 
 
 def with_others(module: M, others: Mapping[int, Tensor]) -> M:

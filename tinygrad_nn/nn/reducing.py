@@ -21,7 +21,10 @@ Reduction = Literal["mean", "sum", "none"]
 def check_reduction(reduction: str) -> None:
     """Refuse what is no reduction."""
     if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f'reduction is "mean", "sum" or "none", got {reduction!r}')
+        raise SettingError(
+            f'a loss has reduction "mean", "sum" or "none", got {reduction!r:.60}\n'
+            '  hint   reduction="none" gives one loss for each element or row; sample_weight= says what each counts'
+        )
 
 
 def reduced(

@@ -13,6 +13,7 @@ from tinygrad_nn.ops import (  # noqa: F401
     cumulative,
     curves,
     decompositions,
+    determinant,
     einsum,
     elementwise,
     embedding,

@@ -102,7 +102,7 @@ cumprod = op(
 )
 
 
-def _others(x: Array, axis: Axis) -> Array:
+def others(x: Array, axis: Axis) -> Array:
     """Return, for each element, the product of all others that a product over `axis` brings together."""
     shape, rank = np.shape(x), np.ndim(x)
     axes = range(rank) if axis is None else axis if isinstance(axis, tuple) else (axis,)
@@ -118,7 +118,7 @@ def _others(x: Array, axis: Axis) -> Array:
 
 prod = op(
     np.prod,
-    lambda g, x, *, axis=None, keepdims=False: product(restore(g, axis, keepdims), _others(x, axis)),
+    lambda g, x, *, axis=None, keepdims=False: product(restore(g, axis, keepdims), others(x, axis)),
     otherwise=prod_of_some,
     samples=cases(*REDUCTIONS, SCALAR),
 )

@@ -86,9 +86,11 @@ def _qr_rule(g: Array, a: Array, y: Array) -> Array:
     Roberts and Roberts 2020, arXiv:2009.10071.
     """
     m, n = np.shape(a)[-2:]
-    anything = np.any(g != 0, axis=(-2, -1), keepdims=True)
-    # Of a matrix without a cotangent an identity, which has an inverse.
-    y = np.where(anything, y, np.eye(m + n, n, dtype=g.dtype) + np.eye(m + n, n, -m, dtype=g.dtype))
+    has_inverse = np.all(np.diagonal(y[..., m:, :], axis1=-2, axis2=-1) != 0, axis=-1)[..., None, None]
+    has_inverse &= np.all(np.isfinite(y), axis=(-2, -1), keepdims=True)
+    # An identity for one without an inverse that has no cotangent either.
+    spared = has_inverse | np.any(g != 0, axis=(-2, -1), keepdims=True)
+    y = np.where(spared, y, np.eye(m + n, n, dtype=g.dtype) + np.eye(m + n, n, -m, dtype=g.dtype))
     q, r, gq, gr = y[..., :m, :], turned(y[..., m:, :]), g[..., :m, :], np.triu(turned(g[..., m:, :]))
     inner = _lower(r @ turned(gr) - turned(gq) @ q)
     try:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinygrad_nn.errors import MatrixError, ShapeError
-from tinygrad_nn.ops.arithmetic import all_finite, product, quotient
+from tinygrad_nn.ops.arithmetic import all_finite, product
 from tinygrad_nn.ops.indexing import put_back
 from tinygrad_nn.ops.reduction import sum_to
 from tinygrad_nn.ops.samples import adjoint, cases, each, regular
@@ -239,57 +239,6 @@ solve = _of_matrices(
 )
 
 
-def _cofactor_rule(g: Array, a: Array, y: Array) -> Array:
-    a, y = used(a, g), used(y, g)
-    inner = np.sum(g * y, axis=(-2, -1), keepdims=True) * y - y @ turned(g) @ y
-    return quotient(inner, np.linalg.det(a)[..., None, None])
-
-
-def _minors(a: Array) -> Array:
-    n = a.shape[-1]
-    y = np.empty_like(a)
-    for i, j in np.ndindex(n, n):
-        minor = np.delete(np.delete(a, i, -2), j, -1)
-        y[..., i, j] = (-1) ** (i + j) * np.linalg.det(minor)
-    return y
-
-
-def _from_singular_values(a: Array) -> Array:
-    u, s, v = np.linalg.svd(a)
-    rest = np.where(np.eye(s.shape[-1], dtype=bool), np.ones((), s.dtype), s[..., None, :])
-    others = np.multiply.reduce(rest, axis=-1) * (np.linalg.det(u) * np.linalg.det(v))[..., None]
-    return (u * others[..., None, :]) @ v
-
-
-_WELL_CONDITIONED = 1e6
-
-
-@kernel(
-    _cofactor_rule,
-    reference=_minors,
-    samples=cases([regular((3, 3), (2, 3, 3), (1, 2, 4, 4), (1, 1))]),
-    method=False,
-    broadcasts=False,
-)
-def cofactors(a: Array) -> Array:
-    """The derivative of det: det(a) * inv(a).T, and its limit where a is singular."""
-    try:
-        inverse = np.linalg.inv(a)
-    except np.linalg.LinAlgError:
-        return _from_singular_values(a)
-    if np.any(np.linalg.norm(a, axis=(-2, -1)) * np.linalg.norm(inverse, axis=(-2, -1)) > _WELL_CONDITIONED):
-        return _from_singular_values(a)
-    return np.linalg.det(a)[..., None, None] * turned(inverse)
-
-
-def _det_rule(g: Array, a: Array) -> Array:
-    g = g[..., None, None]
-    return g * cofactors(used(a, g))
-
-
-det = _of_matrices(np.linalg.det, _det_rule, operand_names=("a",), samples=_MATRICES)
-
-
 @composite(
     np.kron, samples=cases([(2, 3), (3, 2)], [(3,), (2, 2)], [(2, 1, 2), (3,)], [each((), (0, 2)), (2,)])
 )
@@ -327,11 +276,6 @@ def cross(
     (a0, a1, a2), (b0, b1, b2) = ([x[..., k] if k < np.shape(x)[-1] else 0 for k in range(3)] for x in (a, b))
     parts = [a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, third]
     return np.stack(np.broadcast_arrays(*parts), axis=axisc)
-
-
-def with_cotangent(x: Array, cotangent: Array) -> Array:
-    """Return matrices x, and zeros for those whose cotangent is zero: they may be infinite or NaN."""
-    return np.where(np.any(cotangent != 0, axis=(-2, -1), keepdims=True), x, np.zeros((), x.dtype))
 
 
 def check_square(name: str, a: Array) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.errors import NoGradientRule
+from tinygrad_nn.errors import NoGradientRule, ShapeError
 from tinygrad_nn.ops.arithmetic import part, product
 from tinygrad_nn.ops.reduction import in_single, restore
 from tinygrad_nn.ops.samples import cases, each
@@ -110,6 +110,11 @@ def _matrix_norm(x: Array, ord: float | str, axes: tuple[int, int], keepdims: bo
 def norm(x: Array, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Array:
     """The norm of vectors or matrices, as `np.linalg.norm`; its derivative at 0 is 0."""
     axes = axis if axis is None or isinstance(axis, tuple) else (axis,)
+    if axes is not None and len(axes) not in (1, 2):
+        raise ShapeError(
+            f"norm: of vectors along one axis or matrices in two, got axis={axis} of shape {np.shape(x)}\n"
+            f"  hint   np.linalg.vector_norm(t, axis={axis}) for all elements along these"
+        )
     if ord is None:
         return euclidean_norm(x, axis=axis, keepdims=keepdims)
     if axes is None and np.ndim(x) <= 2:
@@ -118,4 +123,4 @@ def norm(x: Array, ord: Any = None, axis: Axis = None, keepdims: bool = False) -
         return vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
     if axes is not None and len(axes) == 2:
         return _matrix_norm(x, ord, axes, keepdims)
-    raise ValueError(f"norm: ord={ord!r} is for vectors and matrices; shape {np.shape(x)} needs axis=")
+    raise ShapeError(f"norm: ord={ord!r} is for vectors and matrices; shape {np.shape(x)} needs axis=")

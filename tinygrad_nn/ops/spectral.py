@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_nn.errors import MatrixError, NoGradientRule
 from tinygrad_nn.ops.arithmetic import product
-from tinygrad_nn.ops.linalg import check_square, turned, with_cotangent
+from tinygrad_nn.ops.linalg import check_square, turned, used
 from tinygrad_nn.ops.samples import cases, covariance, each, positive, regular
 from tinygrad_nn.primitives import Array, composite, kernel, op
 
@@ -54,7 +54,8 @@ def over_differences(m: Array, a: Array, b: Array, *, diagonal: bool = True) -> 
     """
     if not diagonal:
         m = m * (1 - np.eye(m.shape[-1], dtype=m.dtype))
-    size = max(np.max(np.absolute(x), initial=0) for x in (a, b))
+    largest = (np.max(np.absolute(x), axis=-1, initial=0) for x in (a, b))
+    size = np.maximum(*largest)[..., None, None]
     d = a[..., None, :] - b[..., :, None]
     n = max(m.shape[-2:])
     equal = _rounded_away(d, size, n)
@@ -78,7 +79,7 @@ def _on_diagonal(x: Array) -> Array:
 
 def _eigh_rule(g: Array, y: Array, *, UPLO: str = "L") -> Array:
     """V (diag(gw) + V.T gV / (w[j] - w[i])) V.T, the symmetric part (Giles 2008, matrix derivatives)."""
-    y = with_cotangent(y, g)
+    y = used(y, g)
     w, v = y[..., 0, :], y[..., 1:, :]
     turning = _symmetric(over_differences(turned(v) @ g[..., 1:, :], w, w, diagonal=False))
     return v @ (turning + _on_diagonal(g[..., 0, :])) @ turned(v)
@@ -125,7 +126,7 @@ def eigvalsh(a: Array, UPLO: str = "L") -> Array:
 
 def _svd_rule(g: Array, a: Array, y: Array) -> Array:
     """What turns the vectors among themselves, and what out of their space (Townsend 2016, Differentiating the SVD)."""
-    m, y = np.shape(a)[-2], with_cotangent(y, g)
+    m, y = np.shape(a)[-2], used(y, g)
     u, s, v = y[..., :m, :], y[..., m, :], y[..., m + 1 :, :]
     gu, gs, gv = g[..., :m, :], g[..., m, :], g[..., m + 1 :, :]
     left, right = turned(u) @ gu, turned(v) @ gv
@@ -199,7 +200,7 @@ def _pinv_rule(
 ) -> Array:
     """For matrices near a that have the same rank (Golub and Pereyra 1973)."""
     m, n = np.shape(a)[-2:]
-    a, y = with_cotangent(a, g), with_cotangent(y, g)
+    a, y = used(a, g), used(y, g)
     t, gt = turned(y), turned(g)
     outside = (np.eye(m, dtype=a.dtype) - a @ y) @ gt @ y @ t
     return outside + t @ y @ gt @ (np.eye(n, dtype=a.dtype) - y @ a) - t @ g @ t

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
+from tinygrad_nn.errors import ArgumentError, DivisorError, SettingError, ShapeError
 from tinygrad_nn.ops.arithmetic import part, product
 from tinygrad_nn.ops.joining import as_rows
 from tinygrad_nn.ops.norms import euclidean_norm
@@ -142,6 +142,12 @@ def average(a: Array, axis: Axis = None, weights: Array | None = None, *, keepdi
         # Neither sum has to be a float16, only their quotient.
         terms, weights = terms.astype(np.float32), np.multiply(weights, 1).astype(np.float32)
     total = np.sum(weights, axis=axis, keepdims=keepdims)
+    # Of weights with a gradient the quotient is NaN or infinite: a capture knows no values of theirs.
+    if isinstance(total, (np.ndarray, np.generic)) and not np.all(total):
+        raise DivisorError(
+            f"average: weights of shape {np.shape(weights)} sum to 0, for operands of shape {np.shape(a)}\n"
+            "  hint   np.sum(t * weights) without dividing; or axis=None"
+        )
     mean = np.sum(terms, axis=axis, keepdims=keepdims) / total
     return mean.astype(np.float16) if half else mean
 

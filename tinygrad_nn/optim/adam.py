@@ -31,9 +31,7 @@ def adam_update(
     """Set m and v to the running means of g and g * g; w -= rate * m_hat / (sqrt(v_hat) + eps) (Kingma and Ba 2015)."""
     b1, b2 = betas
     lr, t = float(rate), int(count)
-    if weight_decay and decoupled:
-        parameter *= 1 - lr * weight_decay
-    elif weight_decay:
+    if weight_decay and not decoupled:
         gradient = gradient + weight_decay * parameter
     np.subtract(gradient, first, out=scratch)
     scratch *= 1 - b1
@@ -47,6 +45,9 @@ def adam_update(
     scratch += eps
     np.divide(first, scratch, out=scratch)
     scratch *= lr / (1 - b1**t)
+    # Last of all: an interrupt on the way finds the parameter as it was.
+    if weight_decay and decoupled:
+        parameter *= 1 - lr * weight_decay
     parameter -= scratch
 
 

@@ -20,8 +20,8 @@ class Signature:
     """The arguments that a function takes: all `names`, the `keywords` among them, and how many go by position.
 
     Functions written in C do not always tell. Then the names are those of `substitute`, and nothing is refused:
-    `keywords` and `positions` are None, as they are for a function that takes any number of them. Ufuncs tell
-    since NumPy 2.4; here, of all versions, the operands alone go by position.
+    `keywords` and `positions` are None, as they are for a function that takes any number of them. NumPy's tell since
+    2.4, and here of all versions; of ufuncs the operands alone go by position.
     """
 
     __slots__ = ("defaults", "keywords", "names", "positions")
@@ -95,8 +95,19 @@ def parameters_of(function: Function) -> list[inspect.Parameter] | None:
     try:
         return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
-        return None
+        told = next((told for key, told in _OF_C if key is function), None)
+        return None if told is None else list(inspect.signature(told).parameters.values())
 
+
+_OF_C: tuple[tuple[Function, Function], ...] = (
+    (np.concatenate, lambda arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind": None),
+    (np.dot, lambda a, b, out=None: None),
+    (np.empty_like, lambda prototype, /, dtype=None, order="K", subok=True, shape=None, *, device=None: None),
+    (np.inner, lambda a, b, /: None),
+    (np.vdot, lambda a, b, /: None),
+    (np.where, lambda condition, x=None, y=None, /: None),
+)
+"""What functions of NumPy in C take, which they tell since 2.4."""
 
 _OF_UFUNCS = {
     "out": None,

@@ -244,7 +244,7 @@ def _index(rng, x):
 STRUCTURE = {
     "transpose": (lambda rng, x: np.transpose, None),
     "ravel": (lambda rng, x: np.ravel, None),
-    "reshape": (lambda rng, x: partial(np.reshape, shape=(-1, 1)), None),
+    "reshape": (lambda rng, x: lambda t: np.reshape(t, (-1, 1)), None),
     "expand_dims": (lambda rng, x: partial(np.expand_dims, axis=int(rng.integers(x.ndim + 1))), None),
     "flip": (lambda rng, x: partial(np.flip, axis=_axis(rng, x)), lambda x: x.ndim),
     "roll": (lambda rng, x: partial(np.roll, shift=int(rng.integers(-3, 4)), axis=_axis(rng, x)), _some),
