@@ -146,19 +146,20 @@ def test_each_of_several_updates_sees_its_own_rate_whatever_does_it(backend):
 # What the table leaves to the general way, and that nothing else in the compiler knows ops
 
 WITHOUT_A_ROW = """
-add_along_axis against all angle any arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin
-argsort array_equal bessel_i binary_cross_entropy_elements bitwise_and bitwise_count bitwise_or
-bitwise_xor both cbrt ceil cholesky clip cofactors conjugate convolve copysign cos cosh count_nonzero
-cumlogsumexp cumprod cumsum deg2rad degrees det diagonal digamma einsum elu empty_like erf erfc erfcx
-erfinv euclidean_norm exp2 expm1 fabs flip float_power floor floor_divide fmax fmin fmod gammaln gcd gelu
-gelu_tanh get_written heaviside huber_elements hypot i0 i1 imag in_place_update inv invert isclose
-isfinite isinf isnan isneginf isposinf keep_mask lcm ldexp leaky_relu left_shift log log10 log1p log2
-log_ndtr log_sigmoid log_softmax logaddexp logaddexp2 logical_not logical_xor logit logsumexp moments
-nan_to_num ndtr normalising on_diagonal ones_like over_differences p_norm pad part pinv places_of_maxima
-places_of_minima polygamma prod q_and_r rad2deg radians recurrence remainder resampled right_shift rint
-roll round running_update scale_down scaled scatter searchsorted set_at sign sign_and_log_det signbit
-silu sin sinc_derivative sine_over_angle singular_values_and_vectors sinh softplus solve spacing spread
-stack std take take_along_axis tan tril triu trunc used values_and_vectors var vecdot xlogy zeros_like
+add_along_axis all angle any arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argsort
+array_equal bessel_i binary_cross_entropy_elements bitwise_and bitwise_count bitwise_or bitwise_xor both
+cbrt ceil cholesky clip cofactors column_moments column_products conjugate convolve copysign cos cosh
+count_nonzero cumlogsumexp cumprod cumsum deg2rad degrees det diagonal digamma einsum elu empty_like erf
+erfc erfcx erfinv euclidean_norm exp2 expm1 fabs flip float_power floor floor_divide fmax fmin fmod
+gammaln gcd gelu gelu_tanh get_written heaviside huber_elements hypot i0 i1 imag in_place_update inv
+invert isclose isfinite isinf isnan isneginf isposinf keep_mask lcm ldexp leaky_relu left_shift log log10
+log1p log2 log_ndtr log_sigmoid log_softmax logaddexp logaddexp2 logical_not logical_xor logit logsumexp
+nan_to_num ndtr normalising_columns on_diagonal ones_like over_differences p_norm pad part pinv
+places_of_maxima places_of_minima polygamma prod q_and_r rad2deg radians recurrence remainder
+resampled_axis right_shift rint roll round running_update scale_down scaled_columns scatter searchsorted
+set_at sign sign_and_log_det signbit silu sin sinc_derivative sine_over_angle singular_values_and_vectors
+sinh softplus solve spacing spread_axis stack std take take_along_axis tan tril triu trunc used
+values_and_vectors var vecdot xlogy zeros_like
 """
 
 
