@@ -6,7 +6,7 @@ import pytest
 import tinygrad_nn as tn
 from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
 from tinygrad_nn.ops import batch_norm as module
-from tinygrad_nn.ops.batch_norm import against, moments, scaled
+from tinygrad_nn.ops.batch_norm import column_moments, column_products, scaled_columns
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(4, 5, 3))
@@ -16,7 +16,7 @@ W, B = RNG.normal(size=3), RNG.normal(size=3)
 @pytest.mark.parametrize("center", [0, 1e3, 1e6, -1e7])
 def test_float32_keeps_the_variance_of_numbers_far_from_zero(center):
     x = np.float32(center + 10 * RNG.normal(size=(5000, 4)))
-    mean, var = moments(x)
+    mean, var = column_moments(x)
     exact = x.astype(np.float64)
     np.testing.assert_allclose(mean, exact.mean(axis=0), rtol=1e-7, atol=2e-6)
     np.testing.assert_allclose(var, exact.var(axis=0), rtol=1e-6)
@@ -24,7 +24,7 @@ def test_float32_keeps_the_variance_of_numbers_far_from_zero(center):
 
 def test_moments_of_a_million_rows_of_float32_accumulate():
     x = np.float32(RNG.uniform(0, 1, (1 << 20, 2)))
-    mean, var = moments(x)
+    mean, var = column_moments(x)
     exact = x.astype(np.float64)
     np.testing.assert_allclose(mean, exact.mean(axis=0), rtol=2e-7)
     np.testing.assert_allclose(var, exact.var(axis=0), rtol=2e-6)
@@ -32,7 +32,7 @@ def test_moments_of_a_million_rows_of_float32_accumulate():
 
 def test_float16_is_summed_in_float32():
     x = np.float16(100 + RNG.normal(size=(4000, 2)))
-    mean, var = moments(x)
+    mean, var = column_moments(x)
     assert mean.dtype == np.float16
     np.testing.assert_allclose(mean, x.astype(float).mean(axis=0), rtol=1e-3)
     np.testing.assert_allclose(var, x.astype(float).var(axis=0), rtol=2e-3)
@@ -47,12 +47,14 @@ def test_pieces_and_long_rows_give_what_the_whole_gives(shape, piece, monkeypatc
     monkeypatch.setattr(module, "_PIECE", piece)
     monkeypatch.setattr(module, "_FEW", 0)
     for y in (x, np.asfortranarray(x), np.flip(x, -1)):
-        mean, var = np.moveaxis(moments(y), -2, 0)
+        mean, var = np.moveaxis(column_moments(y), -2, 0)
         np.testing.assert_allclose(mean, y.mean(axis=-2), atol=1e-14)
         np.testing.assert_allclose(var, y.var(axis=-2), rtol=1e-12)
-        np.testing.assert_allclose(scaled(y, c), (y - row) * c[..., 1:2, :] + c[..., 2:3, :], rtol=1e-13)
+        np.testing.assert_allclose(
+            scaled_columns(y, c), (y - row) * c[..., 1:2, :] + c[..., 2:3, :], rtol=1e-13
+        )
         sums = np.stack([(g * (y - row)).sum(axis=-2), g.sum(axis=-2)], axis=-2)
-        np.testing.assert_allclose(against(g, y, row), sums, atol=1e-12)
+        np.testing.assert_allclose(column_products(g, y, row), sums, atol=1e-12)
 
 
 def test_integers_are_images_and_become_floats():

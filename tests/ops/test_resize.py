@@ -5,7 +5,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tinygrad_nn.errors import SettingError, ShapeError
-from tinygrad_nn.ops.resize import gathered, resampled
+from tinygrad_nn.ops.resize import resampled_axis, spread_axis
 
 RNG = np.random.default_rng(0)
 RAMP = np.array([0.0, 4.0]).reshape(1, 2, 1)
@@ -38,8 +38,8 @@ def test_linear_has_the_centres_of_pixels_and_the_border_is_repeated():
 @pytest.mark.parametrize(("length", "size"), [(5, 8), (8, 5), (1, 6), (6, 1), (7, 7), (3, 300), (300, 3)])
 def test_spreading_is_the_adjoint_of_resampling(mode, length, size):
     x, g = RNG.normal(size=(2, length, 3)), RNG.normal(size=(2, size, 3))
-    there = resampled(x, axis=1, size=size, mode=mode)
-    back = gathered(g, axis=1, length=length, mode=mode)
+    there = resampled_axis(x, axis=1, size=size, mode=mode)
+    back = spread_axis(g, axis=1, length=length, mode=mode)
     assert np.sum(there * g) == pytest.approx(np.sum(x * back), rel=1e-12)
 
 

@@ -18,8 +18,8 @@ RECORDS = {
     if record.differentiable and not getattr(record, "writes", ())
 }
 NORMS = """
-moments scaled against normalising batch_norm group_norm maximum.accumulate minimum.accumulate cumlogsumexp
-logaddexp.accumulate resampled gathered resize dropout
+column_moments scaled_columns column_products normalising_columns batch_norm group_norm
+maximum.accumulate minimum.accumulate logaddexp.accumulate cumlogsumexp resampled_axis spread_axis resize dropout
 """
 OURS_ALONE = {
     "quotient": "division where a zero cotangent stays zero; np.divide is compared",

@@ -236,8 +236,9 @@ def test_a_random_op_draws_the_same_in_each_run_of_a_check():
     assert generator.bit_generator.state == state
 
 
-def test_a_generator_is_spelled_as_it_stands():
-    generator = np.random.default_rng(5)
+@pytest.mark.parametrize("bits", [np.random.PCG64, np.random.SFC64, np.random.MT19937, np.random.Philox])
+def test_a_generator_is_spelled_as_it_stands(bits):
+    generator = np.random.Generator(bits(5))
     generator.random(3)
     again = eval(spell({"rng": generator}))["rng"]
     assert again.random() == generator.random()

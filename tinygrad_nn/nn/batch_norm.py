@@ -14,8 +14,8 @@ from tinygrad_nn.ops.batch_norm import (
     check_channels,
     check_eps,
     check_groups,
+    column_moments,
     group_norm,
-    moments,
     normalised,
     running_update,
 )
@@ -87,7 +87,7 @@ class BatchNorm(_Channels):
             evaluated: Tensor = batch_norm(x, self.weight, self.bias, *running, eps=self.eps)
             return evaluated
         rows = batch_rows("BatchNorm", x)
-        m = apply(moments, (rows,))
+        m = apply(column_moments, (rows,))
         y: Tensor = normalised(rows, m, self.weight, self.bias, self.eps).reshape(x.shape)
         if len(rows):
             update = {"momentum": self.momentum, "rows": len(rows)}

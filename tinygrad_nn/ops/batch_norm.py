@@ -1,7 +1,8 @@
 """Batch and group normalisation: means and variances of channels, and what is done with them.
 
-Three kernels on matrices (rows, channels), and on stacks of them, are each other's rules: `moments` (mean and variance
-of each column), `scaled` (columns moved and stretched), and `against` (the sums that its gradient is made of).
+Three kernels on matrices (rows, channels), and on stacks of them, are each other's rules: `column_moments` (mean and
+variance of each), `scaled_columns` (columns moved and stretched), and `column_products` (the sums that its gradient is
+made of).
 """
 
 from __future__ import annotations
@@ -77,14 +78,14 @@ def _by_definition(x: Array) -> Array:
 
 def _back_from_moments(g: Array, x: Array, y: Array, *, shapes: tuple[Shape, ...]) -> Array:
     n = max(shapes[0][-2], 1)
-    return scaled(x, _rows(_row(y, 0), _row(g, 1) * (2 / n), _row(g, 0) * (1 / n)))
+    return scaled_columns(x, _rows(_row(y, 0), _row(g, 1) * (2 / n), _row(g, 0) * (1 / n)))
 
 
 @kernel(
     _back_from_moments, samples=cases([each(*_SHAPES, (3, 2, 2, 3))]), reference=_by_definition, method=False
 )
 @in_single
-def moments(x: Array) -> Array:
+def column_moments(x: Array) -> Array:
     """Mean and variance of each column, (..., rows, channels) to (..., 2, channels); of no rows, zeros.
 
     In two passes, of which the second corrects the rounding of the mean, so that float32 keeps the variance of numbers
@@ -109,7 +110,7 @@ def moments(x: Array) -> Array:
 
 
 def _back_from_scaled(g: Array, x: Array, c: Array) -> Array:
-    sums = against(g, x, _row(c, 0))
+    sums = column_products(g, x, _row(c, 0))
     return _rows(-_row(c, 1) * _row(sums, 1), sums)
 
 
@@ -121,7 +122,7 @@ def _back_from_scaled(g: Array, x: Array, c: Array) -> Array:
     broadcasts=False,
     method=False,
 )
-def scaled(x: Array, c: Array) -> Array:
+def scaled_columns(x: Array, c: Array) -> Array:
     """(x - c[0]) * c[1] + c[2] for each row of a matrix, where c has three; and so for each matrix of a stack."""
     stack, rows = _as_stack(x), _as_stack(c)
     out = np.empty(stack.shape, np.result_type(x, c))
@@ -133,7 +134,7 @@ def scaled(x: Array, c: Array) -> Array:
 
 
 @kernel(
-    lambda g, b, c: scaled(b, _rows(c, g)),
+    lambda g, b, c: scaled_columns(b, _rows(c, g)),
     lambda g, a: a * _row(g, 0),
     lambda g, a: -_row(g, 0) * np.sum(a, axis=-2, keepdims=True),
     samples=cases(*([shape, shape, (*shape[:-2], 1, shape[-1])] for shape in _SHAPES)),
@@ -144,7 +145,7 @@ def scaled(x: Array, c: Array) -> Array:
     operand_names=("a", "b", "c"),
     method=False,
 )
-def against(a: Array, b: Array, c: Array) -> Array:
+def column_products(a: Array, b: Array, c: Array) -> Array:
     """The sums of a * (b - c) and of a over the rows, c one row: (..., rows, channels) to (..., 2, channels)."""
     dtype = np.result_type(a, b, c)
     first, second, row = _as_stack(a), _as_stack(b), _as_stack(c)
@@ -178,8 +179,8 @@ def _slope(m: Array, eps: float) -> Array:
     broadcasts=False,
     method=False,
 )
-def normalising(m: Array, weight: Array, bias: Array, *, eps: float) -> Array:
-    """What `scaled` takes to normalise by mean and variance, then stretch by a weight and add a bias."""
+def normalising_columns(m: Array, weight: Array, bias: Array, *, eps: float) -> Array:
+    """What `scaled_columns` takes to normalise by mean and variance, then stretch by a weight and add a bias."""
     shape = *m.shape[:-2], 1, m.shape[-1]
     bias = np.broadcast_to(bias, shape)
     return _rows(_row(m, 0), weight * _slope(m, eps), bias)
@@ -213,7 +214,7 @@ def batch_rows(who: str, x: Any) -> Any:
 
 def normalised(x: Any, m: Any, weight: Any, bias: Any, eps: float) -> Any:
     """Return matrices normalised by the moments m."""
-    return scaled(x, normalising(m, weight, bias, eps=eps))
+    return scaled_columns(x, normalising_columns(m, weight, bias, eps=eps))
 
 
 def _plain_batch_norm(
@@ -261,7 +262,7 @@ def batch_norm(
     _check("batch_norm", x, eps, weight, bias, *(() if mean is None else (mean, var)))
     if mean is None:
         rows = batch_rows("batch_norm", x)
-        m = moments(rows)
+        m = column_moments(rows)
     else:
         rows = as_rows(x)
         m = np.stack([mean, var])
@@ -324,7 +325,7 @@ def group_norm(x: Any, groups: int, weight: Any, bias: Any, *, eps: float = 1e-5
     check_groups("group_norm", groups, shape[-1])
     count, channels = shape[0], shape[-1]
     rows = np.reshape(x, (count, math.prod(shape[1:-1]), channels))
-    m = np.reshape(moments(rows), (count, 2, groups, channels // groups))
+    m = np.reshape(column_moments(rows), (count, 2, groups, channels // groups))
     means = m[:, 0]
     mean = np.mean(means, axis=-1, keepdims=True)
     var = np.mean(m[:, 1] + (means - mean) ** 2, axis=-1, keepdims=True)

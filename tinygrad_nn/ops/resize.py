@@ -78,13 +78,13 @@ _CALLS = cases(
 
 
 @kernel(
-    lambda g, *, shapes, axis, size, mode: gathered(g, axis=axis, length=shapes[0][axis], mode=mode),
+    lambda g, *, shapes, axis, size, mode: spread_axis(g, axis=axis, length=shapes[0][axis], mode=mode),
     linear=True,
     samples=_CALLS,
     reference=_by_matrix,
     method=False,
 )
-def resampled(x: Array, *, axis: int, size: int, mode: str) -> Array:
+def resampled_axis(x: Array, *, axis: int, size: int, mode: str) -> Array:
     """One axis in another size: each element is the nearest of x, or lies on the line between two."""
     x = x if mode == "nearest" else floating(x)
     first, *others = (
@@ -96,7 +96,7 @@ def resampled(x: Array, *, axis: int, size: int, mode: str) -> Array:
 
 
 @kernel(
-    lambda g, *, shapes, axis, length, mode: resampled(g, axis=axis, size=shapes[0][axis], mode=mode),
+    lambda g, *, shapes, axis, length, mode: resampled_axis(g, axis=axis, size=shapes[0][axis], mode=mode),
     linear=True,
     samples=cases(
         [(2, 4, 3), {"axis": 1, "length": each(7, 4, 2, 1), "mode": each(*_MODES)}],
@@ -106,8 +106,8 @@ def resampled(x: Array, *, axis: int, size: int, mode: str) -> Array:
     reference=_by_matrix_back,
     method=False,
 )
-def gathered(x: Array, *, axis: int, length: int, mode: str) -> Array:
-    """Each element added to those that `resampled` makes it of, by their weights: its adjoint."""
+def spread_axis(x: Array, *, axis: int, length: int, mode: str) -> Array:
+    """Each element added to those that `resampled_axis` makes it of, by their weights: its adjoint."""
     out = np.zeros((*x.shape[:axis], length, *x.shape[axis + 1 :]), np.result_type(x, np.float64))
     rows = np.moveaxis(out, axis, 0)
     for tap in _taps(length, x.shape[axis], mode):
@@ -168,5 +168,5 @@ def resize(x: Any, size: int | Sequence[int], *, mode: str = "nearest") -> Any:
         hint = 'mode="linear", of any rank' if several else 'mode="nearest" or mode="linear"'
         raise SettingError(f"resize: there is no mode {mode!r}\n  hint   {hint}")
     for axis, n in enumerate(sizes, 1):
-        x = resampled(x, axis=axis, size=int(n), mode=mode)
+        x = resampled_axis(x, axis=axis, size=int(n), mode=mode)
     return x

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,6 @@ from numpy.typing import ArrayLike
 
 from tinygrad_nn.errors import CheckFailed, GradientMismatch
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.states import is_random_source
 from tinygrad_nn.testing.numerical import COMPLEX_STEP, STEPS, Estimate, largest
 
 RTOL = 1e-9
@@ -133,14 +131,16 @@ def spell(x: object) -> str:
         return f"[{parts}]" if isinstance(x, list) else f"({parts},)" if x else "()"
     if isinstance(x, dict):
         return f"{{{', '.join(f'{key!r}: {spell(value)}' for key, value in x.items())}}}"
-    if is_random_source(x):
-        return f"__import__('pickle').loads({pickle.dumps(x)!r})"
+    if isinstance(x, np.random.Generator):
+        bits = x.bit_generator
+        state = f"setattr(rng.bit_generator, 'state', {spell(dict(bits.state))})"
+        return f"(lambda rng: {state} or rng)(np.random.Generator(np.random.{type(bits).__name__}()))"
     if not isinstance(x, np.ndarray):
         return f"np.{x!r}" if isinstance(x, np.dtype) else repr(x)
     if not x.size:
         return f"np.zeros({x.shape}, np.{x.dtype})"
     text = f"np.array({x.tolist()!r})".replace("nan", "np.nan").replace("inf", "np.inf")
-    return text if x.dtype in (np.float64, np.int64, np.bool_) else f"{text}.astype(np.{x.dtype})"
+    return text if x.dtype in (np.float64, np.int64, np.bool_) else f"{text[:-1]}, np.{x.dtype})"
 
 
 def reproduction(*lines: str) -> list[str]:

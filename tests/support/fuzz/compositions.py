@@ -8,7 +8,7 @@ from tests.support.fuzz.programs import VOCABULARY, draw, of_kind, plain, shaped
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.tensor import apply
 from tinygrad_nn.primitives import REGISTRY, Primitive
-from tinygrad_nn.testing.battery.calls import UNDEFINED, draw_call, with_random
+from tinygrad_nn.testing.battery.calls import UNDEFINED, draw_call, renewed, with_random
 from tinygrad_nn.testing.battery.composites import draw_arguments
 from tinygrad_nn.testing.numerical import COMPLEX_STEP, along, away_from_zero, central_jacobian, takes_complex
 from tinygrad_nn.testing.tape import Tape, compute
@@ -44,7 +44,7 @@ def _registered(record):
             def with_earlier(x):
                 return x + np.tanh(shaped(next(left), np.shape(x))) * strength if id(x) in inside else x
 
-            return _joined(_call(record, trees.mapped(with_earlier, args), params))
+            return _joined(_call(record, trees.mapped(with_earlier, args), renewed(params)))
 
         return function, operands
 

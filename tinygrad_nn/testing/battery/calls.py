@@ -294,7 +294,7 @@ def are_apart(operands: Arrays) -> bool:
 def _is_defined(op: Primitive, operands: Arrays, params: dict[str, object]) -> bool:
     """Tell whether a function without a derivative takes these operands: not all take empty ones."""
     try:
-        compute(op, operands, params)
+        compute(op, operands, renewed(params))
     except ValueError:
         return False
     return True
