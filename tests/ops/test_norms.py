@@ -7,7 +7,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.derive import check
-from tinygrad_nn.errors import NoGradientRule
+from tinygrad_nn.errors import MatrixError, NoGradientRule
 
 INF = math.inf
 
@@ -42,6 +42,20 @@ def test_a_length_of_zero_has_derivatives_of_zero_in_every_order(length):
 def test_matrix_norms_without_a_rule_are_refused(order):
     with pytest.raises(NoGradientRule, match="'fro', 'nuc', 1, -1, 2, -2, inf, -inf"):
         np.linalg.norm(tn.tensor(np.eye(2), requires_grad=True), order)
+
+
+@pytest.mark.parametrize(
+    ("f", "share"),
+    [(lambda t: np.linalg.norm(t, 2), 0.5), (lambda t: np.linalg.norm(t, -2), 0.5), (np.linalg.cond, 0)],
+    ids=["2", "-2", "cond"],
+)
+def test_equal_singular_values_share_the_gradient_of_a_norm_evenly(f, share):
+    np.testing.assert_allclose(tn.grad(f)(np.eye(2)), share * np.eye(2), atol=1e-15)
+
+
+def test_equal_singular_values_have_no_curvature():
+    with pytest.raises(MatrixError, match="equal eigenvalues or singular values"):
+        tn.hessian(lambda t: np.linalg.norm(t, 2))(np.eye(2))
 
 
 def test_norms_of_an_order_need_an_axis_beyond_matrices():

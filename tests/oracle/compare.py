@@ -80,9 +80,35 @@ def replace(x, arrays):
     return trees.mapped(lambda part: next(arrays) if _is_float_array(part) else part, x)
 
 
-def several(y):
-    """Return a list of results, also of one."""
-    return list(y) if isinstance(y, (list, tuple)) else [y]
+def _pairs(a, b):
+    """Return all products of an element of a with one of b, column by column: a sign of both columns is not in them."""
+    return a[..., :, None, :] * b[..., None, :, :]
+
+
+def _turned(a):
+    return a.swapaxes(-1, -2)
+
+
+def _of_svd(u, s, vh):
+    v = _turned(vh)
+    return [s, _pairs(u, u), _pairs(u, v), _pairs(v, v)]
+
+
+UNIQUE = {
+    "eigh": lambda values, vectors: [values, _pairs(vectors, vectors)],
+    "svd": _of_svd,
+    "qr": lambda q, r=None: (
+        [_pairs(q, q), _pairs(q, _turned(r))] if r is not None else [_pairs(_turned(q), _turned(q))]
+    ),
+    "lstsq": lambda x, rest, rank, values: [x, rest, values],
+}
+"""What the results of an op have in common in all libraries: vectors have no sign, a rank has no gradient."""
+
+
+def results(name, y):
+    """Return a list of the results of an op, also of one, as far as they are unique."""
+    parts = list(y) if isinstance(y, (list, tuple)) else [y]
+    return UNIQUE[name](*parts) if name in UNIQUE else parts
 
 
 def ours(record, operands, params, cotangents):
@@ -95,7 +121,7 @@ def ours(record, operands, params, cotangents):
             if isinstance(record, Composite)
             else apply(record, given, params)
         )
-        parts = several(y)
+        parts = results(record.name, y)
         total = sum(
             ((part * g).sum() for part, g in zip(parts, cotangents(parts), strict=True)),
             tn.tensor(np.zeros(())),
