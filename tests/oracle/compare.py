@@ -89,17 +89,28 @@ def _turned(a):
     return a.swapaxes(-1, -2)
 
 
-def _of_svd(u, s, vh):
-    v = _turned(vh)
+def _of_svd(*parts):
+    # The values alone, or the vectors too, of which those outside of the matrix's own space are not unique.
+    if len(parts) == 1:
+        return parts
+    u, s, vh = parts
+    k = s.shape[-1]
+    u, v = u[..., :k], _turned(vh)[..., :k]
     return [s, _pairs(u, u), _pairs(u, v), _pairs(v, v)]
+
+
+def _of_qr(*parts):
+    # The triangle alone, beside which PyTorch has a vector without elements, or both factors.
+    q, columns = parts[0], _turned(parts[-1])
+    if len(parts) == 1 or q.ndim < 2:
+        return [_pairs(columns, columns)]
+    return [_pairs(q, q), _pairs(q, columns)]
 
 
 UNIQUE = {
     "eigh": lambda values, vectors: [values, _pairs(vectors, vectors)],
     "svd": _of_svd,
-    "qr": lambda q, r=None: (
-        [_pairs(q, q), _pairs(q, _turned(r))] if r is not None else [_pairs(_turned(q), _turned(q))]
-    ),
+    "qr": _of_qr,
     "lstsq": lambda x, rest, rank, values: [x, rest, values],
 }
 """What the results of an op have in common in all libraries: vectors have no sign, a rank has no gradient."""
