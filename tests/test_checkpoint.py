@@ -407,6 +407,13 @@ def test_hostile_headers_are_refused_quickly(tmp_path, attack):
     assert seconds < 5  # a hang, not a slow machine
 
 
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_what_json_does_not_have_is_refused_wherever_a_header_has_it(tmp_path, constant):
+    path = tmp_path / "constant.safetensors"
+    path.write_bytes(forged(ENTRY.replace("}", f',"more":{constant}}}'), EMPTY, b"abcd"))
+    refused(path, f"damaged: {constant} in its header")
+
+
 @pytest.mark.case("H155")
 @pytest.mark.parametrize(
     "content",

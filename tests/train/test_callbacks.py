@@ -66,6 +66,21 @@ def test_early_stopping_follows_its_mode_whatever_the_column_is_called(mode, bes
     assert history.stopped == f"gain has not improved on {history['gain'][best - 1]:.4f} for 3 epochs"
 
 
+def test_early_stopping_waits_as_long_as_it_is_told_for_a_first_number():
+    model = network()
+    history = fit(
+        model,
+        cross_entropy,
+        optim.SGD(model.parameters(), lr=0.1),
+        [(X, Y)],
+        epochs=10,
+        metrics={"gain": lambda predictions, labels: float("nan")},
+        callbacks=[EarlyStopping("gain", patience=2, mode="max")],
+        progress=False,
+    )
+    assert len(history) == 3
+
+
 def test_early_stopping_on_a_column_that_is_not_there_says_which_are():
     with pytest.raises(KeyError, match="no column 'val_loss'; there are loss, acc"):
         trained(callbacks=[EarlyStopping("val_loss")])
