@@ -8,7 +8,7 @@ from tests.support import needs
 from tests.support.fuzz import compositions
 from tests.support.fuzz.cases import run
 
-# With the seed: that of trainings draws none with Numba, which takes its time.
+# With the seed. Trainings with Numba take their time.
 KINDS = {
     "compositions": (100, 0),
     "compiled_trainings": (3, 1),

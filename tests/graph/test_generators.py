@@ -89,6 +89,12 @@ def test_what_draws_nothing_and_the_classes_of_packages_have_none(root):
     assert generators.reachable(root) == []
 
 
+def test_machine_code_which_holds_all_that_has_been_compiled_is_not_looked_into():
+    function = pytest.importorskip("numba").njit(lambda x: x)
+    function.holds = GENERATOR
+    assert generators.reachable(function) == []
+
+
 @pytest.mark.parametrize(
     ("generator", "draw"),
     [

@@ -7,7 +7,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.derive import check
-from tinygrad_nn.errors import NoGradientRule, ShapeError
+from tinygrad_nn.errors import MatrixError, NoGradientRule, ShapeError
 
 INF = math.inf
 
@@ -52,6 +52,20 @@ def test_a_norm_is_of_vectors_or_matrices_as_in_numpy(axis, order):
         np.linalg.norm(x, order, axis)
     with pytest.raises(ShapeError, match=r"norm: .*\(2, 3, 4\)\n  hint   np\.linalg\.vector_norm\(t, axis="):
         np.linalg.norm(tn.tensor(x), order, axis)
+
+
+@pytest.mark.parametrize(
+    ("f", "share"),
+    [(lambda t: np.linalg.norm(t, 2), 0.5), (lambda t: np.linalg.norm(t, -2), 0.5), (np.linalg.cond, 0)],
+    ids=["2", "-2", "cond"],
+)
+def test_equal_singular_values_share_the_gradient_of_a_norm_evenly(f, share):
+    np.testing.assert_allclose(tn.grad(f)(np.eye(2)), share * np.eye(2), atol=1e-15)
+
+
+def test_equal_singular_values_have_no_curvature():
+    with pytest.raises(MatrixError, match="equal eigenvalues or singular values"):
+        tn.hessian(lambda t: np.linalg.norm(t, 2))(np.eye(2))
 
 
 def test_norms_of_an_order_need_an_axis_beyond_matrices():

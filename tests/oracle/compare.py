@@ -101,9 +101,46 @@ def replace(x, arrays):
     return trees.mapped(lambda part: next(arrays) if _is_float_array(part) else part, x)
 
 
-def several(y):
-    """Return a list of results, also of one."""
-    return list(y) if isinstance(y, (list, tuple)) else [y]
+def _pairs(a, b):
+    """Return all products of an element of a with one of b, column by column: a sign of both columns is not in them."""
+    return a[..., :, None, :] * b[..., None, :, :]
+
+
+def _turned(a):
+    return a.swapaxes(-1, -2)
+
+
+def _of_svd(*parts):
+    # The values alone, or the vectors too, of which those outside of the matrix's own space are not unique.
+    if len(parts) == 1:
+        return parts
+    u, s, vh = parts
+    k = s.shape[-1]
+    u, v = u[..., :k], _turned(vh)[..., :k]
+    return [s, _pairs(u, u), _pairs(u, v), _pairs(v, v)]
+
+
+def _of_qr(*parts):
+    # The triangle alone, beside which PyTorch has a vector without elements, or both factors.
+    q, columns = parts[0], _turned(parts[-1])
+    if len(parts) == 1 or q.ndim < 2:
+        return [_pairs(columns, columns)]
+    return [_pairs(q, q), _pairs(q, columns)]
+
+
+UNIQUE = {
+    "eigh": lambda values, vectors: [values, _pairs(vectors, vectors)],
+    "svd": _of_svd,
+    "qr": _of_qr,
+    "lstsq": lambda x, rest, rank, values: [x, rest, values],
+}
+"""What the results of an op have in common in all libraries: vectors have no sign, a rank has no gradient."""
+
+
+def results(name, y):
+    """Return a list of the results of an op, also of one, as far as they are unique."""
+    parts = list(y) if isinstance(y, (list, tuple)) else [y]
+    return UNIQUE[name](*parts) if name in UNIQUE else parts
 
 
 def ours(record, operands, params, cotangents):
@@ -116,7 +153,7 @@ def ours(record, operands, params, cotangents):
             if isinstance(record, Composite)
             else apply(record, given, params)
         )
-        parts = several(y)
+        parts = results(record.name, y)
         total = sum(
             ((part * g).sum() for part, g in zip(parts, cotangents(parts), strict=True)),
             tn.tensor(np.zeros(())),

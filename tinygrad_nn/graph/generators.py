@@ -30,6 +30,8 @@ _INSTALLED = tuple(
     str(Path(file).parents[up]) for file, up in ((random.__file__, 0), (np.__file__, 1), (__file__, 1))
 )
 """Where the code lies that is not looked into: it draws from what it is given, or from what it holds."""
+_MACHINE_CODE = "numba.core.registry"
+"""Where the class of Numba's compiled functions is: they hold all that Numba has compiled, and no generators."""
 
 
 def is_generator(thing: object) -> bool:
@@ -106,7 +108,7 @@ def reachable(*roots: object) -> list[Any]:
             stack += vars(x).values() if own else ()
         elif is_generator(x):
             found.append(x)
-        else:
+        elif kind.__module__ != _MACHINE_CODE:
             stack += gc.get_referents(x)
     return found
 

@@ -84,7 +84,9 @@ def _matrix_norm(x: Array, ord: float | str, axes: tuple[int, int], keepdims: bo
         return euclidean_norm(x, axis=axes, keepdims=keepdims)
     if ord in ("nuc", 2, -2):
         s = svdvals(np.moveaxis(x, axes, (-2, -1)))
-        y = np.sum(s, axis=-1) if ord == "nuc" else s[..., 0 if ord == 2 else -1]
+        of_one = np.max if ord == 2 else np.min
+        # Those that are equal share the gradient of the largest or the smallest.
+        y = np.sum(s, axis=-1) if ord == "nuc" else of_one(s, axis=-1)
         return np.expand_dims(y, axes) if keepdims else y
     sums = {1: (0, np.max), -1: (0, np.min), np.inf: (1, np.max), -np.inf: (1, np.min)}
     if ord not in sums:

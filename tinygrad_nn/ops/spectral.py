@@ -240,6 +240,7 @@ def cond(x: Array, p: Any = None) -> Array:
     """How much a matrix may enlarge relative errors: the ratio of its singular values, or norm(x) * norm(inv(x))."""
     if p is None or p in (2, -2):
         s = svdvals(x)
-        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+        largest, smallest = np.max(s, axis=-1), np.min(s, axis=-1)
+        return smallest / largest if p == -2 else largest / smallest
     check_square("cond", x)
     return np.linalg.norm(x, p, axis=(-2, -1)) * np.linalg.norm(np.linalg.inv(x), p, axis=(-2, -1))

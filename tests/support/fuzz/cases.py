@@ -8,7 +8,15 @@ from importlib import import_module
 
 import numpy as np
 
-KINDS = ("compositions", "compiled_calls", "compiled_trainings", "threads", "forks", "interrupts")
+KINDS = (
+    "compositions",
+    "compiled_calls",
+    "compiled_trainings",
+    "numba_trainings",
+    "threads",
+    "forks",
+    "interrupts",
+)
 
 
 @dataclass(frozen=True)
