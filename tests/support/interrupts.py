@@ -63,6 +63,8 @@ def _interrupted(run, files, place):
         return trace
 
     before = sys.gettrace()
+    # Python 3.12 tells of instructions only if a frame has asked for them before it traces.
+    sys._getframe().f_trace_opcodes = True
     sys.settrace(trace)
     try:
         run()

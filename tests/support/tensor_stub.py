@@ -61,8 +61,8 @@ TYPES = {
 }
 """Types of parameters by name; all others take operands."""
 
-UNSUPPORTED = {"casting", "order", "out", "overwrite_input", "subok", "upper"}
-"""Parameters of NumPy's functions that have no derivative rule."""
+UNSUPPORTED = {"casting", "descending", "order", "out", "overwrite_input", "subok", "upper"}
+"""Parameters of NumPy's functions that have no derivative rule, or that not every NumPy has."""
 
 BESIDES = {"pad": ["constant_values: Operand = 0", "reflect_type: str = 'even'"]}
 """What NumPy's signature keeps to itself."""
