@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.errors import SettingError, ShapeError
-from tinygrad_nn.ops.arithmetic import floating
+from tinygrad_nn.ops.arithmetic import all_finite, floating
 from tinygrad_nn.ops.samples import cases
 from tinygrad_nn.ops.windows import (
     Padding,
@@ -163,12 +163,13 @@ def put_at(g_: Array, index: Array, *, window: Window, space: Shape) -> Array:
         total = np.zeros((samples.stop - samples.start, *full, channels), x.dtype)
         g, numbers = g_[samples], index[samples]
         every = tuple(slice(0, n) for n in g.shape[1:-1])
+        finite = all_finite(g)
         for number, tap in enumerate(window.taps()):
-            to = total[:, *window.under(tap, every)]
-            if apart:
-                np.copyto(to, g, where=numbers == number)
+            chosen, to = numbers == number, total[:, *window.under(tap, every)]
+            if apart and finite:
+                np.multiply(g, chosen, out=to)
             else:
-                np.add(to, g, out=to, where=numbers == number)
+                to += g * chosen if finite else np.where(chosen, g, 0)
         x[samples] = total[:, *window.inner(space)]
     return x
 
