@@ -52,6 +52,8 @@ NEWCOMERS = {
     "a model among the operands": (lambda: vector(1.0) @ tn.nn.ReLU(), "ReLU with dtype object"),
     "a method of PyTorch": (lambda: vector(1.0).view(1, 1), r"t\.reshape\(shape\)"),
     "a layer of PyTorch": (lambda: tn.nn.Linear(2, 3), r"nn\.Dense"),
+    "a convolution of Keras": (lambda: tn.nn.Conv2D(8, 3), r"nn\.Conv2d\(in_channels.*channels come last"),
+    "a convolution of PyTorch": (lambda: tn.conv2d, r"tn\.conv\(x, w\).*channels come last"),
     "a loss of PyTorch": (lambda: tn.nn.CrossEntropyLoss(), r"nn\.losses\.cross_entropy\("),
     "a function of NumPy": (lambda: tn.exp(vector(1.0)), r"np\.exp"),
     "NumPy's word for tensor": (lambda: tn.array([1.0]), r"hint   tn\.tensor\(data\)"),

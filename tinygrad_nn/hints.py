@@ -31,6 +31,11 @@ METHODS = {
 
 LAYERS = {
     "Linear": "nn.Dense(in_features, out_features)",
+    "Conv2D": "nn.Conv2d(in_channels, out_channels, kernel_size); channels come last",
+    "MaxPooling2D": "nn.MaxPool2d(kernel_size)",
+    "AveragePooling2D": "nn.AvgPool2d(kernel_size)",
+    "GlobalAveragePooling2D": "nn.GlobalAvgPool()",
+    "AdaptiveAvgPool2d": "nn.GlobalAvgPool(), for a size of 1 followed by Flatten",
     "CrossEntropyLoss": "nn.losses.cross_entropy(logits, labels)",
     "NLLLoss": "nn.losses.nll(log_probabilities, labels)",
     "MSELoss": "nn.losses.mse(predictions, targets)",
@@ -45,6 +50,9 @@ LAYERS = {
 FUNCTIONS = {
     "array": "tn.tensor(data)",
     "asarray": "tn.as_tensor(data)",
+    "conv1d": "tn.conv(x, w), of any rank; channels come last",
+    "conv2d": "tn.conv(x, w), of any rank; channels come last",
+    "conv3d": "tn.conv(x, w), of any rank; channels come last",
     "expit": "tn.sigmoid(x)",
     "lgamma": "tn.gammaln(x)",
     "psi": "tn.digamma(x)",

@@ -53,6 +53,11 @@ def test_nan_is_passed_on_and_gets_the_gradient_back():
     np.testing.assert_array_equal(gradient(lambda t: tn.max_pool(t, 2), x)[0, :, 0], [0, 1, 1, 0])
 
 
+def test_of_two_nan_under_a_window_the_first_gets_the_gradient():
+    g = gradient(lambda t: tn.max_pool(t, 3), line(1, np.nan, np.nan))
+    np.testing.assert_array_equal(g[0, :, 0], [0, 1, 0])
+
+
 def test_an_infinite_gradient_stays_at_its_place():
     x = tn.tensor(line(1, 2, 4, 3), requires_grad=True)
     tn.max_pool(x, 2).backward(line(np.inf, 1))
