@@ -37,25 +37,31 @@ def _is_depthwise(w_shape: Shape, groups: int) -> bool:
 def _columns(x: Array, window: Window, groups: int, dtype: Any, most: int) -> Iterator[tuple[Place, Array]]:
     """Yield blocks of results, and what lies under their windows: (groups, rows, kernel * channels)."""
     rank, c = len(window.kernel), x.shape[-1] // groups
-    places, taps = range(1, 2 + rank), range(2 + rank, 3 + 2 * rank)
+    places, taps = tuple(range(1 + rank)), tuple(range(1 + rank, 1 + 2 * rank))
     # Runs of a single channel are short, and copied faster with the places of a window one after the other.
-    order = (0, *taps, *places) if c == 1 else (0, *places, *taps)
-    buffer = np.empty(0, dtype)
-    for place, full in padded_blocks(
-        x, window, math.prod(window.kernel) * x.shape[-1] * dtype.itemsize, most
-    ):
-        views = under_windows(full, window)[:, *place[1:]]
-        views = np.moveaxis(views.reshape(*views.shape[:-1], groups, c), -2, 0).transpose(order)
-        if views.dtype != dtype or not views.flags.c_contiguous:
-            if buffer.size < views.size:
-                buffer = np.empty(views.size, dtype)
-            np.copyto(cols := buffer[: views.size].reshape(views.shape), views)
-            views = cols
-        rows = math.prod(s.stop - s.start for s in place)
+    order = (
+        (2 * rank + 1, *taps, 2 * rank + 2, *places)
+        if c == 1
+        else (2 * rank + 1, *places, *taps, 2 * rank + 2)
+    )
+    lead = (slice(None),) * (2 + rank if c == 1 else 1)
+    size = math.prod(window.kernel) * x.shape[-1] * dtype.itemsize
+    buffer, samples, views = np.empty(0, dtype), None, x
+    for place, local, full in padded_blocks(x, window, size, most):
+        if samples is not full:
+            samples, under = full, under_windows(full, window)
+            views = under.reshape(*under.shape[:-1], groups, c).transpose(order)
+        part = views[lead + local]
+        if part.dtype != dtype or not part.flags.c_contiguous:
+            if buffer.size < part.size:
+                buffer = np.empty(part.size, dtype)
+            np.copyto(cols := buffer[: part.size].reshape(part.shape), part)
+            part = cols
+        rows = math.prod([s.stop - s.start for s in local])
         if c == 1:
-            yield place, views.reshape(groups, -1, rows).swapaxes(1, 2)
+            yield place, part.reshape(groups, -1, rows).swapaxes(1, 2)
         else:
-            yield place, views.reshape(groups, rows, -1)
+            yield place, part.reshape(groups, rows, -1)
 
 
 def _most(w_size: int) -> int:
@@ -290,11 +296,11 @@ def weights_of_convolution(g_: Array, x: Array, *, window: Window, groups: int) 
 def _products_of_channels(x: Array, w: Array, window: Window, work: Any, y: Array) -> Iterator[Place]:
     """Convolve each channel for itself, several times where weights say so."""
     channels = w.shape[-1]
-    for place, full in padded_blocks(x, window, channels * work.itemsize * _ARRAYS):
-        full = _repeated(full, channels // x.shape[-1])
+    for place, local, full in padded_blocks(x, window, channels * work.itemsize * _ARRAYS):
+        part = _repeated(full[local[0]], channels // x.shape[-1])
         total = np.zeros(y[place].shape, work)
         for tap in window.taps():
-            total += np.multiply(full[:, *window.under(tap, place[1:])], w[tap], dtype=work)
+            total += np.multiply(part[:, *window.under(tap, local[1:])], w[tap], dtype=work)
         y[place] = total
         yield place
 
@@ -302,11 +308,10 @@ def _products_of_channels(x: Array, w: Array, window: Window, work: Any, y: Arra
 def _weights_of_channels(g_: Array, x: Array, window: Window, dtype: Any) -> Array:
     channels = g_.shape[-1]
     total = np.zeros((*window.kernel, 1, channels), dtype)
-    for place, full in padded_blocks(x, window, channels * dtype.itemsize * _ARRAYS):
-        full = _repeated(full, channels // x.shape[-1])
-        part = g_[place]
+    for place, local, full in padded_blocks(x, window, channels * dtype.itemsize * _ARRAYS):
+        part = _repeated(full[local[0]], channels // x.shape[-1])
         for tap in window.taps():
-            products = np.multiply(full[:, *window.under(tap, place[1:])], part, dtype=dtype)
+            products = np.multiply(part[:, *window.under(tap, local[1:])], g_[place], dtype=dtype)
             total[(*tap, 0)] += np.add.reduce(products.reshape(-1, channels))
     return total
 

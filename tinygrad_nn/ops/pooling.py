@@ -30,9 +30,12 @@ def _by_taps(x: Array, window: Window, outside: float = 0) -> Iterator[tuple[Pla
     """Yield blocks of results, and what lies under each place of their windows, one after the other: (K, ...)."""
     rank, places = len(window.kernel), math.prod(window.kernel)
     order = (*range(1 + rank, 1 + 2 * rank), *range(1 + rank), 1 + 2 * rank)
-    for place, full in padded_blocks(x, window, places * x.shape[-1] * x.itemsize, outside=outside):
+    lead, samples, views = (slice(None),) * rank, None, x
+    for place, local, full in padded_blocks(x, window, places * x.shape[-1] * x.itemsize, outside=outside):
+        if samples is not full:
+            samples, views = full, under_windows(full, window).transpose(order)
         # Contiguous: with few channels the loops over them alone would be short.
-        taps = np.ascontiguousarray(under_windows(full, window)[:, *place[1:]].transpose(order))
+        taps = np.ascontiguousarray(views[lead + local])
         yield place, taps.reshape(places, *taps.shape[rank:])
 
 
