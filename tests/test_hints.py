@@ -69,6 +69,8 @@ NEWCOMERS = {
     "averages among optimizers": (lambda: tn.optim.EMA(None), r"tn\.train\.EMA\("),
     "schedulers": (lambda: tn.optim.lr_scheduler, r"lr=optim\.schedules\.cosine\("),
     "an optimizer of Keras": (lambda: tn.optim.RMSProp([]), r"optim\.RMSprop\("),
+    "a convolution of Keras": (lambda: tn.nn.Conv2D(8, 3), r"nn\.Conv2d\(in_channels.*channels come last"),
+    "a convolution of PyTorch": (lambda: tn.conv2d, r"tn\.conv\(x, w\).*channels come last"),
     "a loss of PyTorch": (lambda: tn.nn.CrossEntropyLoss(), r"nn\.losses\.cross_entropy\("),
     "a function of NumPy": (lambda: tn.exp(vector(1.0)), r"np\.exp"),
     "NumPy's word for tensor": (lambda: tn.array([1.0]), r"hint   tn\.tensor\(data\)"),

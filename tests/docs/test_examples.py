@@ -38,6 +38,11 @@ def test_mnist_is_learned_in_one_epoch_to_95_percent():
     assert last_percentage(run("mnist.py", "--epochs", "1", "--hidden", "64")) >= 95
 
 
+@needs.mnist
+def test_a_convolutional_network_has_learned_much_after_six_thousand_images():
+    assert last_percentage(run("mnist_cnn.py", "--epochs", "1", "--images", "6000", "--batch", "64")) >= 88
+
+
 def test_without_mnist_the_small_digits_are_learned(tmp_path):
     pytest.importorskip("sklearn", reason="scikit-learn brings the small digits")
     (tmp_path / "empty").mkdir()
@@ -54,6 +59,6 @@ def test_names_are_learned_and_new_ones_invented():
     assert re.fullmatch(r"NumPy lacks \w{6,}(, \w{6,}){8,}", invented)
 
 
-@pytest.mark.parametrize("name", ["moons.py", "mnist.py", "names.py"])
+@pytest.mark.parametrize("name", ["moons.py", "mnist.py", "mnist_cnn.py", "names.py"])
 def test_the_help_of_an_example_names_defaults(name):
     assert "default" in run(name, "--help").stdout

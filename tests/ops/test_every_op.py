@@ -52,9 +52,9 @@ def test_the_reference_of_an_op_says_the_same_on_the_calls_of_its_record(record)
 
 
 PLAIN_PRODUCTS = {"multiply", "matmul", "einsum", "convolve", "recurrence", "cumprod"}
-PLAIN_PRODUCTS |= {"convolution", "transposed_convolution", "weights_of_convolution"}
 PLAIN_PRODUCTS |= {"lstm_states", "gru_states", "rnn_states"}
 PLAIN_PRODUCTS |= {"column_moments", "scaled_columns", "column_products", "cumlogsumexp"}
+PLAIN_PRODUCTS |= {"convolution", "biased_convolution", "transposed_convolution", "weights_of_convolution"}
 """Sums of products, whose rules multiply as plainly as they do: see docs/deviations.md."""
 BOUNDED = {"log_sigmoid", "sigmoid", "softplus", "tanh"}
 """Their slopes are finite where the operand is no NaN, and every training step pays for them: they multiply plainly."""

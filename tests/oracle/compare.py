@@ -61,7 +61,7 @@ OURS_ALONE = {
         [
             *("conv", "conv_transpose", "convolution", "transposed_convolution", "weights_of_convolution"),
             *("sliding_window_view", "overlap_add", "max_pool", "avg_pool", "largest", "taken_at", "put_at"),
-            *("averages", "spread"),
+            *("averages", "spread", "biased_convolution"),
         ],
         "compared in test_convolution_torch.py, on settings of its own",
     ),

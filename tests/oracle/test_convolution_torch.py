@@ -9,6 +9,7 @@ import tinygrad_nn as tn
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'tinygrad_nn[oracle]'")
 F = torch.nn.functional
+pytestmark = pytest.mark.filterwarnings("ignore")  # what the oracle warns of is its own affair
 
 SETTINGS = 450
 """So many of convolutions, as many of transposed ones, and half of it of each pool."""

@@ -27,9 +27,9 @@ LINES = {
     # derivative of det where a matrix is singular 30. Ninety functions that peers have of NumPy, and where=, initial=,
     # dtype= and method=, make 900, ten lines each with samples. Special functions to the last places are 230. What
     # networks need: random ops (50), normalisation over batches and groups (220) and along the last axis (70), running
-    # extremes (60), resizing (130), embeddings and one-hot rows (50), attention (110), convolutions (400), windows and
+    # extremes (60), resizing (130), embeddings and one-hot rows (50), attention (110), convolutions (440), windows and
     # pools (350), recurrent networks (340, three walks forward and three back).
-    "ops": 5270,
+    "ops": 5360,
     # 500 was meant. Random generators that a function can reach are found and put back (90). Calls that are run again
     # instead of saving (130).
     "graph": 740,
@@ -61,12 +61,12 @@ LINES = {
     # the user's own is looked at before machine code in it is run (30); Ctrl-C may come while a block is entered or
     # left (30); names are made printable in one place (10); boundaries say how sure a model is (10). What others call
     # layers, metrics and optimizers, and files of PyTorch (20).
-    "errors context hints files states checkpoint plot": 1120,
+    "errors context hints files states checkpoint plot": 1130,
     "profiling": 190,
 }
 """Lines of code: neither blank, nor a comment, nor part of a docstring."""
 
-ANY = 835
+ANY = 840
 """Uses of `Any` in the whole package. 450 was meant; keywords of ninety of NumPy's functions are 90 of them, public
 functions of our own that take tensors and arrays 150, and containers of anything that is differentiated 120."""
 

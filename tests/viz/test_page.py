@@ -80,7 +80,7 @@ def test_panels_show_statistics_gradient_rule_source_and_module(window, tmp_path
     assert len(re.findall(r"mean \S+ · std \S+ · min \S+ · max \S+", text)) == 2
     assert page.run("return document.querySelector('#node .rule').textContent") == "g"
     page.press("ArrowRight", "ArrowRight", "ArrowRight")
-    assert "np.where" in page.run("return document.querySelector('#node .rule').textContent")
+    assert "product(" in page.run("return document.querySelector('#node .rule').textContent")
     page.press("Escape")
     assert page.run("return document.getElementById('node').hidden")
 

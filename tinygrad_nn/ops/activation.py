@@ -36,8 +36,9 @@ def sigmoid(x: Array) -> Array:
     return np.reciprocal(y)
 
 
+# Where every other sign differs, np.where takes ten times as long as a product.
 @kernel(
-    lambda g, y: np.where(y > 0, g, 0), reference=lambda x: np.maximum(x, 0), kinks={0.0: 0.0}, analytic=False
+    lambda g, y: product(y > 0, g), reference=lambda x: np.maximum(x, 0), kinks={0.0: 0.0}, analytic=False
 )
 def relu(x: Array) -> Array:
     """max(x, 0), with derivative 0 at 0."""

@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.errors import SettingError, ShapeError
-from tinygrad_nn.ops.convolution_kernels import convolution, plain_convolution, transposed_convolution
+from tinygrad_nn.ops.convolution_kernels import (
+    biased_convolution,
+    convolution,
+    plain_convolution,
+    transposed_convolution,
+)
 from tinygrad_nn.ops.windows import (
     Padding,
     PerAxis,
@@ -46,10 +51,6 @@ def _check(who: str, x: Array, w: Array, bias: Array | None, groups: Any, takes:
         )
     if bias is not None and np.shape(bias) != (gives,):
         raise ShapeError(f"{who}: a bias has shape ({gives},), one for each channel, got {np.shape(bias)}")
-
-
-def _with_bias(y: Array, bias: Array | None) -> Array:
-    return y if bias is None else y + bias
 
 
 def _public(rng: np.random.Generator) -> list[Sample]:
@@ -112,7 +113,9 @@ def conv(
     )
     space = x.shape[1:-1]
     window = checked("conv", window_of("conv", space, w.shape[:-2], stride, padding, dilation), space)
-    return _with_bias(convolution(x, w, window=window, groups=groups), bias)
+    if bias is None:
+        return convolution(x, w, window=window, groups=groups)
+    return biased_convolution(x, w, bias, window=window, groups=groups)
 
 
 def _plain_conv_transpose(
@@ -200,4 +203,4 @@ def conv_transpose(
             "  hint   less padding"
         )
     y = transposed_convolution(x, w, window=window, groups=groups, space=space)
-    return _with_bias(y, bias)
+    return y if bias is None else y + bias

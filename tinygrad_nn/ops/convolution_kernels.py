@@ -37,25 +37,31 @@ def _is_depthwise(w_shape: Shape, groups: int) -> bool:
 def _columns(x: Array, window: Window, groups: int, dtype: Any, most: int) -> Iterator[tuple[Place, Array]]:
     """Yield blocks of results, and what lies under their windows: (groups, rows, kernel * channels)."""
     rank, c = len(window.kernel), x.shape[-1] // groups
-    places, taps = range(1, 2 + rank), range(2 + rank, 3 + 2 * rank)
+    places, taps = tuple(range(1 + rank)), tuple(range(1 + rank, 1 + 2 * rank))
     # Runs of a single channel are short, and copied faster with the places of a window one after the other.
-    order = (0, *taps, *places) if c == 1 else (0, *places, *taps)
-    buffer = np.empty(0, dtype)
-    for place, full in padded_blocks(
-        x, window, math.prod(window.kernel) * x.shape[-1] * dtype.itemsize, most
-    ):
-        views = under_windows(full, window)[:, *place[1:]]
-        views = np.moveaxis(views.reshape(*views.shape[:-1], groups, c), -2, 0).transpose(order)
-        if views.dtype != dtype or not views.flags.c_contiguous:
-            if buffer.size < views.size:
-                buffer = np.empty(views.size, dtype)
-            np.copyto(cols := buffer[: views.size].reshape(views.shape), views)
-            views = cols
-        rows = math.prod(s.stop - s.start for s in place)
+    order = (
+        (2 * rank + 1, *taps, 2 * rank + 2, *places)
+        if c == 1
+        else (2 * rank + 1, *places, *taps, 2 * rank + 2)
+    )
+    lead = (slice(None),) * (2 + rank if c == 1 else 1)
+    size = math.prod(window.kernel) * x.shape[-1] * dtype.itemsize
+    buffer, samples, views = np.empty(0, dtype), None, x
+    for place, local, full in padded_blocks(x, window, size, most):
+        if samples is not full:
+            samples, under = full, under_windows(full, window)
+            views = under.reshape(*under.shape[:-1], groups, c).transpose(order)
+        part = views[lead + local]
+        if part.dtype != dtype or not part.flags.c_contiguous:
+            if buffer.size < part.size:
+                buffer = np.empty(part.size, dtype)
+            np.copyto(cols := buffer[: part.size].reshape(part.shape), part)
+            part = cols
+        rows = math.prod([s.stop - s.start for s in local])
         if c == 1:
-            yield place, views.reshape(groups, -1, rows).swapaxes(1, 2)
+            yield place, part.reshape(groups, -1, rows).swapaxes(1, 2)
         else:
-            yield place, views.reshape(groups, rows, -1)
+            yield place, part.reshape(groups, rows, -1)
 
 
 def _most(w_size: int) -> int:
@@ -173,16 +179,47 @@ def _for_weights(rng: np.random.Generator) -> list[Sample]:
 )
 def convolution(x: Array, w: Array, *, window: Window, groups: int) -> Array:
     """Products of weights with what lies under each window."""
-    dtype, work = _work(x, w)
-    o = w.shape[-1] // groups
-    y = np.empty((len(x), *window.results(x.shape[1:-1]), w.shape[-1]), dtype)
+    return _convolve(x, w, None, window, groups)
+
+
+@kernel(
+    lambda g, w, *, shapes, window, groups: transposed_convolution(
+        g, w, window=window, groups=groups, space=shapes[0][1:-1]
+    ),
+    lambda g, x, *, window, groups: weights_of_convolution(g, x, window=window, groups=groups),
+    lambda g, *, window, groups: g,
+    samples=lambda rng: [((x, w, rng.normal(size=w.shape[-1])), params) for (x, w), params in _forward(rng)],
+    reference=lambda x, w, bias, window, groups: plain_convolution(x, w, window=window, groups=groups) + bias,
+    broadcasts=False,
+    method=False,
+)
+def biased_convolution(x: Array, w: Array, bias: Array, *, window: Window, groups: int) -> Array:
+    """The same and a bias, added while the results are in cache."""
+    return _convolve(x, w, bias, window, groups)
+
+
+def _convolve(x: Array, w: Array, bias: Array | None, window: Window, groups: int) -> Array:
+    dtype, work = _work(x, w) if bias is None else _work(x, w, bias)
+    results, channels = window.results(x.shape[1:-1]), w.shape[-1]
+    y = np.empty((len(x), *results, channels), dtype)
+    # As long as the last axis: with few channels the loops over them alone would be short.
+    row = None if bias is None else np.tile(bias, results[-1])
+    for place in _products(x, w, window, groups, work, y):
+        if row is not None:
+            part = y[place].reshape(-1, max(1, place[-1].stop - place[-1].start) * channels)
+            part += row[: part.shape[1]]
+    return y
+
+
+def _products(x: Array, w: Array, window: Window, groups: int, work: Any, y: Array) -> Iterator[Place]:
+    """Fill y by blocks; yield each when it is done."""
     if _is_depthwise(w.shape, groups):
-        _convolve_channels(x, w, window, y, work)
-        return y
-    matrices = w.reshape(-1, groups, o).transpose(1, 0, 2).astype(work, copy=False)
+        yield from _products_of_channels(x, w, window, work, y)
+        return
+    matrices = w.reshape(-1, groups, w.shape[-1] // groups).transpose(1, 0, 2).astype(work, copy=False)
     for place, cols in _columns(x, window, groups, work, _most(w.nbytes)):
         np.matmul(cols, matrices, out=_by_groups(y[place], groups), casting="same_kind")
-    return y
+        yield place
 
 
 @kernel(
@@ -256,25 +293,25 @@ def weights_of_convolution(g_: Array, x: Array, *, window: Window, groups: int) 
 # Channels that have nothing to do with each other: a product is an element's
 
 
-def _convolve_channels(x: Array, w: Array, window: Window, y: Array, work: np.dtype[Any]) -> None:
-    """Fill y with a convolution of each channel of x for itself, several times where weights say so."""
+def _products_of_channels(x: Array, w: Array, window: Window, work: Any, y: Array) -> Iterator[Place]:
+    """Convolve each channel for itself, several times where weights say so."""
     channels = w.shape[-1]
-    for place, full in padded_blocks(x, window, channels * y.itemsize * _ARRAYS):
-        full = _repeated(full, channels // x.shape[-1])
+    for place, local, full in padded_blocks(x, window, channels * work.itemsize * _ARRAYS):
+        part = _repeated(full[local[0]], channels // x.shape[-1])
         total = np.zeros(y[place].shape, work)
         for tap in window.taps():
-            total += np.multiply(full[:, *window.under(tap, place[1:])], w[tap], dtype=work)
+            total += np.multiply(part[:, *window.under(tap, local[1:])], w[tap], dtype=work)
         y[place] = total
+        yield place
 
 
 def _weights_of_channels(g_: Array, x: Array, window: Window, dtype: Any) -> Array:
     channels = g_.shape[-1]
     total = np.zeros((*window.kernel, 1, channels), dtype)
-    for place, full in padded_blocks(x, window, channels * dtype.itemsize * _ARRAYS):
-        full = _repeated(full, channels // x.shape[-1])
-        part = g_[place]
+    for place, local, full in padded_blocks(x, window, channels * dtype.itemsize * _ARRAYS):
+        part = _repeated(full[local[0]], channels // x.shape[-1])
         for tap in window.taps():
-            products = np.multiply(full[:, *window.under(tap, place[1:])], part, dtype=dtype)
+            products = np.multiply(part[:, *window.under(tap, local[1:])], g_[place], dtype=dtype)
             total[(*tap, 0)] += np.add.reduce(products.reshape(-1, channels))
     return total
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.errors import SettingError, ShapeError
-from tinygrad_nn.ops.arithmetic import floating
+from tinygrad_nn.ops.arithmetic import all_finite, floating
 from tinygrad_nn.ops.samples import cases
 from tinygrad_nn.ops.windows import (
     Padding,
@@ -30,9 +30,12 @@ def _by_taps(x: Array, window: Window, outside: float = 0) -> Iterator[tuple[Pla
     """Yield blocks of results, and what lies under each place of their windows, one after the other: (K, ...)."""
     rank, places = len(window.kernel), math.prod(window.kernel)
     order = (*range(1 + rank, 1 + 2 * rank), *range(1 + rank), 1 + 2 * rank)
-    for place, full in padded_blocks(x, window, places * x.shape[-1] * x.itemsize, outside=outside):
+    lead, samples, views = (slice(None),) * rank, None, x
+    for place, local, full in padded_blocks(x, window, places * x.shape[-1] * x.itemsize, outside=outside):
+        if samples is not full:
+            samples, views = full, under_windows(full, window).transpose(order)
         # Contiguous: with few channels the loops over them alone would be short.
-        taps = np.ascontiguousarray(under_windows(full, window)[:, *place[1:]].transpose(order))
+        taps = np.ascontiguousarray(views[lead + local])
         yield place, taps.reshape(places, *taps.shape[rank:])
 
 
@@ -163,12 +166,13 @@ def put_at(g_: Array, index: Array, *, window: Window, space: Shape) -> Array:
         total = np.zeros((samples.stop - samples.start, *full, channels), x.dtype)
         g, numbers = g_[samples], index[samples]
         every = tuple(slice(0, n) for n in g.shape[1:-1])
+        finite = all_finite(g)
         for number, tap in enumerate(window.taps()):
-            to = total[:, *window.under(tap, every)]
-            if apart:
-                np.copyto(to, g, where=numbers == number)
+            chosen, to = numbers == number, total[:, *window.under(tap, every)]
+            if apart and finite:
+                np.multiply(g, chosen, out=to)
             else:
-                np.add(to, g, out=to, where=numbers == number)
+                to += g * chosen if finite else np.where(chosen, g, 0)
         x[samples] = total[:, *window.inner(space)]
     return x
 

@@ -112,14 +112,18 @@ def blocks(shape: Shape, size: int, most: int = BLOCK) -> Iterator[Place]:
 
 def padded_blocks(
     x: Array, window: Window, size: int, most: int = BLOCK, outside: float = 0
-) -> Iterator[tuple[Place, Array]]:
-    """Yield blocks of results, `size` bytes of scratch for each one, and the padded samples that they come from."""
-    samples, full = slice(0, 0), x
-    for place in blocks((len(x), *window.results(x.shape[1:-1])), size, most):
-        if place[0] != samples:
-            samples = place[0]
-            full = padded(x[samples], window.padding, outside)
-        yield place, full
+) -> Iterator[tuple[Place, Place, Array]]:
+    """Yield blocks of results, `size` bytes of scratch for each one: where they are, where among some samples, these.
+
+    Samples are padded as many at once as are a block; many blocks in a row come with the same ones.
+    """
+    space, results = x.shape[1:-1], window.results(x.shape[1:-1])
+    sample = math.prod(window.full(space)) * x.shape[-1] * x.itemsize if any(map(any, window.padding)) else 0
+    for (samples,) in blocks((len(x),), sample):
+        full = padded(x[samples], window.padding, outside)
+        for local in blocks((len(full), *results), size, most):
+            first = samples.start
+            yield (slice(first + local[0].start, first + local[0].stop), *local[1:]), local, full
 
 
 # What users write, read and checked
