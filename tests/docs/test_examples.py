@@ -59,6 +59,27 @@ def test_names_are_learned_and_new_ones_invented():
     assert re.fullmatch(r"NumPy lacks \w{6,}(, \w{6,}){8,}", invented)
 
 
-@pytest.mark.parametrize("name", ["moons.py", "mnist.py", "mnist_cnn.py", "names.py"])
+QUICKLY = ["--steps", "100", "--layers", "1", "--heads", "2", "--width", "32", "--context", "16"]
+
+
+@needs.shakespeare
+def test_plays_are_learned():
+    done = run("shakespeare.py", *QUICKLY)
+    assert last_loss(done) < 3.2
+    assert "NumPy" not in done.stdout
+
+
+def test_without_shakespeare_the_docstrings_of_numpy_are_learned(tmp_path):
+    done = run("shakespeare.py", *QUICKLY, TINYGRAD_NN_DATA=str(tmp_path))
+    assert last_loss(done) < 3.6
+    assert "reading NumPy's docstrings instead" in done.stdout
+
+
+def last_loss(done):
+    assert done.returncode == 0, done.stderr
+    return float(re.fullmatch(r"validation loss (\d\.\d\d)", done.stdout.splitlines()[-1])[1])
+
+
+@pytest.mark.parametrize("name", ["moons.py", "mnist.py", "mnist_cnn.py", "names.py", "shakespeare.py"])
 def test_the_help_of_an_example_names_defaults(name):
     assert "default" in run(name, "--help").stdout

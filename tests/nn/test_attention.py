@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support.steps import assert_twins, pair, training_step
 from tinygrad_nn import nn
 from tinygrad_nn.errors import DtypeError, ShapeError
 
@@ -90,3 +91,35 @@ def test_what_does_not_fit_the_layer_is_refused():
         layer()(X, mask=np.ones((2, 5), bool))
     with pytest.raises(DtypeError, match=r"mask.astype\(bool\)"):
         layer()(X, mask=np.ones((5, 5), int))
+
+
+class _Reader(nn.Module):
+    """Ids (N, T) to logits (N * T, characters), with one table at both ends."""
+
+    def __init__(self):
+        options = {"rng": np.random.default_rng(0), "dtype": np.float64}
+        self.table = nn.Embedding(7, 4, **options)
+        self.norms = [nn.LayerNorm(4, dtype=np.float64), nn.RMSNorm(4, dtype=np.float64)]
+        self.attend = nn.MultiheadAttention(4, 2, **options)
+        self.gelu = nn.GELU(approximate="tanh")
+
+    def forward(self, ids):
+        x = self.table(ids)
+        x = x + self.gelu(self.attend(self.norms[0](x), causal=True))
+        return (self.norms[1](x) @ self.table.weight.T).reshape(-1, 7)
+
+
+def test_a_training_step_of_a_model_that_attends_is_replayed(backend):
+    def make():
+        model = _Reader()
+        optimizer = tn.optim.SGD(model.parameters(), lr=0.1)
+        return model, optimizer, training_step(model, optimizer)
+
+    (model, _, step), (twin, _, compiled) = pair(make, backend)
+    rng = np.random.default_rng(3)
+    for _ in range(4):
+        ids, following = rng.integers(7, size=(2, 3, 5))
+        expected = step(ids, following.reshape(-1))
+        found = compiled(ids, following.reshape(-1))
+        np.testing.assert_allclose(found.data, expected.data, rtol=1e-10)
+    assert_twins(model, twin, rtol=1e-9)

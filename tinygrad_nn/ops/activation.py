@@ -136,26 +136,39 @@ _CUBIC = 0.044715
 _SCALE = math.sqrt(2 / math.pi)
 
 
-def _tanh_cdf(x: Array) -> Array:
-    # The cube would overflow.
-    z = np.clip(x, -_END, _END)
-    return 0.5 + 0.5 * np.tanh(_SCALE * (z + _CUBIC * z * z * z))
-
-
 def _tanh_slope(x: Array) -> Array:
+    """The derivative of gelu_tanh, with p the approximate distribution: p + x * 2 * p * (1 - p) * slope."""
+    # The cube would overflow, and far out 1 - p is 0.
     z = np.clip(x, -_END, _END)
-    return _SCALE * (1 + 3 * _CUBIC * z * z)
+    p = 0.5 + 0.5 * np.tanh(_SCALE * (z + _CUBIC * z * z * z))
+    return p + 2 * p * (1 - p) * _SCALE * (1 + 3 * _CUBIC * z * z) * z
 
 
 @kernel(
-    lambda g, x, p: product(g, p + product(2 * p * (1 - p) * _tanh_slope(x), x)),
-    residuals={"p": _tanh_cdf},
+    lambda g, d: product(g, d),
+    residuals={"d": _tanh_slope},
     reference=lambda x: x / 2 * (1 + np.tanh(_SCALE * (x + _CUBIC * x**3))),
 )
 def gelu_tanh(x: Array) -> tuple[Array, Array]:
     """gelu with a tanh in place of the normal distribution: faster, and less than 0.0005 away."""
-    p = _tanh_cdf(x)
-    return np.maximum(x, -_END) * p, p
+    # In place, because memory is what it costs.
+    z = np.clip(x, -_END, _END)
+    d = z * z
+    p = d * _CUBIC
+    p += 1
+    p *= z
+    p *= _SCALE
+    p = np.tanh(p)
+    p += 1
+    p *= 0.5
+    d = d * (6 * _CUBIC * _SCALE)
+    d += 2 * _SCALE
+    d *= z
+    d *= p
+    d *= 1 - p
+    d += p
+    p *= np.maximum(x, -_END)
+    return p, d
 
 
 GELUS = {"none": gelu_exact, "tanh": gelu_tanh}

@@ -29,6 +29,10 @@ def _left(g: Array, b: Array) -> Array:
     # The left factor is a vector.
     if g.ndim < b.ndim:
         return (b @ g[..., None])[..., 0]
+    # One product of a tall matrix instead of a batch of products.
+    if b.ndim == 2:
+        rows = math.prod(g.shape[:-1])
+        return np.reshape(np.reshape(g, (rows, g.shape[-1])) @ b.T, (*g.shape[:-1], b.shape[0]))
     return g @ np.swapaxes(b, -1, -2)
 
 
