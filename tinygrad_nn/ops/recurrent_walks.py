@@ -19,6 +19,8 @@ from tinygrad_nn.primitives import Array
 
 Sizes = tuple[int, int, int, int]
 """Steps T, samples N, features C of a step, and H of a state."""
+Rows = Array | list[Any]
+"""One row for each step: an array, or a list of tensors."""
 Run = tuple[Array, Array]
 """The states before the first step and after each, (states, T + 1, N, H), and the gates of each, (T, N, ...)."""
 
@@ -40,21 +42,21 @@ def joined(parts: Sequence[Array]) -> Array:
     return np.concatenate([np.reshape(part, -1) for part in parts])
 
 
-def _rows(sizes: Sizes, width: int, *given: Array) -> Any:
+def _rows(sizes: Sizes, width: int, *given: Array) -> Rows:
     """Return where each step puts its row: on arrays memory, made once, on tensors a list."""
     if all(isinstance(a, np.ndarray) for a in given):
         return np.empty((*sizes[:2], width), np.result_type(*given))
     return [None] * sizes[0]
 
 
-def _rows_over(a: Array, sizes: Sizes, width: int, *others: Array) -> Any:
+def _rows_over(a: Array, sizes: Sizes, width: int, *others: Array) -> Rows:
     """Return the same in the memory of an array that nobody else has, and of which each step has read its part."""
     if isinstance(a, np.ndarray) and np.result_type(a, *others) == a.dtype:
         return np.reshape(a, (*sizes[:2], width))
     return _rows(sizes, width, a, *others)
 
 
-def _stacked(rows: Any, sizes: Sizes, width: int, like: Array) -> Array:
+def _stacked(rows: Rows, sizes: Sizes, width: int, like: Array) -> Array:
     """Return the rows of all steps, of which there may be none, as one array."""
     if isinstance(rows, np.ndarray):
         return rows
