@@ -60,7 +60,7 @@ def _stacked(rows: Rows, sizes: Sizes, width: int, like: Array) -> Array:
     """Return the rows of all steps, of which there may be none, as one array."""
     if isinstance(rows, np.ndarray):
         return rows
-    return np.stack(rows) if rows else np.zeros((*sizes[:2], width), like.dtype)
+    return np.stack(rows) if rows else np.reshape(like[:0], (*sizes[:2], width))
 
 
 def _projected(x: Array, weight: Array) -> Array:
