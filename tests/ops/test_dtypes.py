@@ -50,10 +50,11 @@ def _leaves(x):
 
 def _call(record, operands, params):
     with np.errstate(all="ignore"):
-        if isinstance(record, Composite):
-            y = record.function(*operands, **params)
-        else:
-            y = apply(record, tuple(operands), params)
+        y = (
+            record.function(*operands, **params)
+            if record.made_of_others
+            else apply(record, tuple(operands), params)
+        )
     return _leaves(y)
 
 
@@ -61,7 +62,7 @@ def _operands(record, operands, dtype):
     """Return operands as leaves in `dtype`, plain arrays where there is no rule."""
     rules = getattr(record, "rules", None)
     return [
-        _cast(x, dtype, rules is None or record.variadic or rules[k] is not None)
+        _cast(x, dtype, record.made_of_others or record.variadic or rules[k] is not None)
         for k, x in enumerate(operands)
     ]
 

@@ -161,6 +161,19 @@ def test_jvp_is_the_derivative_along_a_direction(kind):
     np.testing.assert_array_equal(y.data, run(kind, arrays)[0])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gates_are_exact_to_the_last_place_of_one(dtype):
+    z = np.linspace(-60, 60, 241, dtype=dtype)
+    h, c = np.zeros((1, len(z)), dtype), np.ones((1, len(z)), dtype)
+    silent = np.full_like(z, -100)
+    bias = np.concatenate([silent, z, silent, silent])
+    nothing = np.zeros((1, 4 * len(z)), dtype), np.zeros((len(z), 4 * len(z)), dtype)
+    _, (_, forgotten) = tn.lstm(np.zeros((1, 1, 1), dtype), h, c, *nothing, bias)
+    np.testing.assert_allclose(forgotten[0], tn.sigmoid(z), rtol=0, atol=np.finfo(dtype).eps)
+    assert forgotten[0, 0] == 0
+    assert forgotten[0, -1] == 1
+
+
 X, H, WX, WH = (np.ones(shape) for shape in ((2, 5, 3), (2, 4), (3, 12), (4, 12)))
 
 

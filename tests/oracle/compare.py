@@ -55,6 +55,10 @@ OURS_ALONE = {
         ["lstm", "lstm_states", "gru", "gru_states", "rnn", "rnn_states"],
         "test_recurrent_torch.py compares them in many settings",
     ),
+    **dict.fromkeys(
+        ["lstm_gates", "lstm_back", "gru_gates", "gru_back", "rnn_back"],
+        "a part of a recurrent network, which is compared",
+    ),
     "minus_one_hot": "a part of the gradient of cross_entropy, which is compared",
     **dict.fromkeys(NORMS.split(), "test_norms_torch.py compares it, or what is made of it"),
     **dict.fromkeys(

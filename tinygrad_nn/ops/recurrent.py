@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_nn.errors import DtypeError, SettingError, ShapeError
 from tinygrad_nn.ops import recurrent_walks as walks
 from tinygrad_nn.ops.recurrent_walks import Run, Sizes
-from tinygrad_nn.primitives import Array, composite, kernel, op
+from tinygrad_nn.primitives import Array, Primitive, composite, kernel, op
 from tinygrad_nn.primitives.record import Sample, Samples
 
 _SIZES = ((3, 2, 2, 2), (2, 3, 1, 2), (1, 1, 1, 1), (4, 1, 2, 1), (0, 2, 1, 2), (2, 0, 1, 2))
@@ -30,7 +30,7 @@ def _samples(gates: int, states: int = 1, more: Callable[..., Sequence[Array]] =
     return samples
 
 
-def _in_one(function: Callable[..., Array], operands: int, samples: Samples) -> Any:
+def _in_one(function: Callable[..., Array], operands: int, samples: Samples) -> Primitive:
     """Return a function as one op, so that a compiled step has one call of it; it has a gradient as a composite has."""
     return op(
         function,

@@ -19,6 +19,8 @@ from tinygrad_nn.primitives import Array
 
 Sizes = tuple[int, int, int, int]
 """Steps T, samples N, features C of a step, and H of a state."""
+Rows = Array | list[Any]
+"""One row for each step: an array, or a list of tensors."""
 Run = tuple[Array, Array]
 """The states before the first step and after each, (states, T + 1, N, H), and the gates of each, (T, N, ...)."""
 
@@ -40,15 +42,31 @@ def joined(parts: Sequence[Array]) -> Array:
     return np.concatenate([np.reshape(part, -1) for part in parts])
 
 
-def _stacked(rows: list[Array], like: Array, width: int) -> Array:
+def _rows(sizes: Sizes, width: int, *given: Array) -> Rows:
+    """Return where each step puts its row: on arrays memory, made once, on tensors a list."""
+    if all(isinstance(a, np.ndarray) for a in given):
+        return np.empty((*sizes[:2], width), np.result_type(*given))
+    return [None] * sizes[0]
+
+
+def _rows_over(a: Array, sizes: Sizes, width: int, *others: Array) -> Rows:
+    """Return the same in the memory of an array that nobody else has, and of which each step has read its part."""
+    if isinstance(a, np.ndarray) and np.result_type(a, *others) == a.dtype:
+        return np.reshape(a, (*sizes[:2], width))
+    return _rows(sizes, width, a, *others)
+
+
+def _stacked(rows: Rows, sizes: Sizes, width: int, like: Array) -> Array:
     """Return the rows of all steps, of which there may be none, as one array."""
-    return np.stack(rows) if rows else np.zeros((0, like.shape[-2], width), like.dtype)
+    if isinstance(rows, np.ndarray):
+        return rows
+    return np.stack(rows) if rows else np.reshape(like[:0], (*sizes[:2], width))
 
 
-def _projected(x: Array, weight: Array, bias: Array) -> Array:
+def _projected(x: Array, weight: Array) -> Array:
     """All inputs times their weights, in one product."""
     t, n, c = x.shape
-    return np.reshape(np.reshape(x, (t * n, c)) @ weight + bias, (t, n, weight.shape[1]))
+    return np.reshape(np.reshape(x, (t * n, c)) @ weight, (t, n, weight.shape[1]))
 
 
 def _chosen(alive: Array, t: int, new: Array, old: Array) -> Array:
@@ -60,9 +78,9 @@ def where_alive(alive: Array, values: Array, otherwise: float = 0.0) -> Array:
     return np.where(alive[..., None], values, values.dtype.type(otherwise)) if np.ndim(alive) else values
 
 
-def _passed_on(alive: Array, t: int, g: Array) -> Array | float:
-    """What goes around step t: the cotangents of the samples that do not have it."""
-    return np.where(alive[t][:, None], g.dtype.type(0), g) if np.ndim(alive) else 0.0
+def _with_passed_on(alive: Array, t: int, through: Array, g: Array) -> Array:
+    """The cotangents that went through step t, and for samples that do not have it those that came to it."""
+    return through + np.where(alive[t][:, None], g.dtype.type(0), g) if np.ndim(alive) else through
 
 
 def _gradients(
@@ -77,12 +95,13 @@ def _gradients(
         recurrent: those of h @ w_hh + b_hh.
         firsts: those of the first states.
     """
-    x, w_ih = parts[0], parts[-4]
+    x, w_ih, same = parts[0], parts[-4], recurrent is inside
     x, before, inside, recurrent = (
         np.reshape(a, (a.shape[0] * a.shape[1], a.shape[2])) for a in (x, before, inside, recurrent)
     )
-    biases = [sum_to(d, shape=d.shape[1:]) for d in (inside, recurrent)]
-    return joined([inside @ w_ih.T, *firsts, x.T @ inside, before.T @ recurrent, *biases])
+    bias = sum_to(inside, shape=inside.shape[1:])
+    other = bias if same else sum_to(recurrent, shape=recurrent.shape[1:])
+    return joined([inside @ w_ih.T, *firsts, x.T @ inside, before.T @ recurrent, bias, other])
 
 
 def _scale(h: int, dtype: Any, *gates: float) -> Array:
@@ -95,17 +114,17 @@ def lstm_run(p: Array, alive: Array, sizes: Sizes) -> Run:
     x, h, c, w_ih, w_hh, b_ih, b_hh = parts(p, sizes, 4, 2)
     scale = _scale(width, p.dtype, 0.5, 0.5, 1, 0.5)
     shift = 1 - scale
-    z, w_hh = _projected(x, w_ih * scale, (b_ih + b_hh) * scale), w_hh * scale
-    hs, cs, gates = [h], [c], []
+    z, w_hh, bias = _projected(x, w_ih * scale), w_hh * scale, (b_ih + b_hh) * scale
+    hs, cs, gates = [h], [c], _rows_over(z, sizes, 4 * width)
     for t in range(steps):
-        a = np.tanh(h @ w_hh + z[t]) * scale + shift
+        a = np.tanh(h @ w_hh + z[t] + bias) * scale + shift
         new = a[:, width : 2 * width] * c + a[:, :width] * a[:, 2 * width : 3 * width]
         h = _chosen(alive, t, a[:, 3 * width :] * np.tanh(new), h)
         c = _chosen(alive, t, new, c)
-        gates.append(a)
+        gates[t] = a
         hs.append(h)
         cs.append(c)
-    return np.reshape(np.stack([*hs, *cs]), (2, steps + 1, *h.shape)), _stacked(gates, h, 4 * width)
+    return np.reshape(np.stack([*hs, *cs]), (2, steps + 1, *h.shape)), _stacked(gates, sizes, 4 * width, p)
 
 
 def lstm_back(p: Array, alive: Array, y: Array, gates: Array, g: Array, sizes: Sizes) -> Array:
@@ -113,21 +132,20 @@ def lstm_back(p: Array, alive: Array, y: Array, gates: Array, g: Array, sizes: S
     given = parts(p, sizes, 4, 2)
     i, f, j, o = (gates[..., k * width : (k + 1) * width] for k in range(4))
     tanh_c = np.tanh(y[1, 1:])
-    of_c = where_alive(
-        alive, np.concatenate([j * i * (1 - i), y[1, :-1] * f * (1 - f), i * (1 - j * j)], axis=-1)
+    slopes = np.concatenate(
+        [j * i * (1 - i), y[1, :-1] * f * (1 - f), i * (1 - j * j), tanh_c * o * (1 - o)], axis=-1
     )
-    of_c = np.reshape(of_c, (steps, n, 3, width))
-    of_o = where_alive(alive, tanh_c * o * (1 - o))
+    slopes = np.reshape(where_alive(alive, slopes), (steps, n, 4, width))
     into_c, f = where_alive(alive, o * (1 - tanh_c * tanh_c)), where_alive(alive, f, 1)
     gh, gc, back = g[0], g[1], given[4].T
-    dh, dc, rows = gh[steps], gc[steps], []
+    dh, dc, rows = gh[steps], gc[steps], _rows_over(slopes, sizes, 4 * width, g)
     for t in reversed(range(steps)):
         dc = dc + dh * into_c[t]
-        dz = np.concatenate([of_c[t] * dc[:, None], (of_o[t] * dh)[:, None]], axis=1)
-        rows.append(np.reshape(dz, (n, 4 * width)))
-        dh = rows[-1] @ back + gh[t] + _passed_on(alive, t, dh)
+        dz = np.concatenate([slopes[t, :, :3] * dc[:, None], (slopes[t, :, 3] * dh)[:, None]], axis=1)
+        rows[t] = np.reshape(dz, (n, 4 * width))
+        dh = _with_passed_on(alive, t, rows[t] @ back + gh[t], dh)
         dc = dc * f[t] + gc[t]
-    dz = _stacked(rows[::-1], dh, 4 * width)
+    dz = _stacked(rows, sizes, 4 * width, p)
     return _gradients(given, y[0, :-1], dz, dz, (dh, dc))
 
 
@@ -135,17 +153,17 @@ def gru_run(p: Array, alive: Array, sizes: Sizes) -> Run:
     steps, _, _, width = sizes
     x, h, w_ih, w_hh, b_ih, b_hh = parts(p, sizes, 3)
     scale = _scale(width, p.dtype, 0.5, 0.5, 1)
-    z, w_hh, b_hh = _projected(x, w_ih * scale, b_ih * scale), w_hh * scale, b_hh * scale
-    hs, gates = [h], []
+    z, b_ih, w_hh, b_hh = _projected(x, w_ih * scale), b_ih * scale, w_hh * scale, b_hh * scale
+    hs, gates = [h], _rows(sizes, 4 * width, p)
     for t in range(steps):
-        q = h @ w_hh + b_hh
-        a = np.tanh(q[:, : 2 * width] + z[t, :, : 2 * width]) * 0.5 + 0.5
+        inside, q = z[t] + b_ih, h @ w_hh + b_hh
+        a = np.tanh(q[:, : 2 * width] + inside[:, : 2 * width]) * 0.5 + 0.5
         q = q[:, 2 * width :]
-        n = np.tanh(a[:, :width] * q + z[t, :, 2 * width :])
+        n = np.tanh(a[:, :width] * q + inside[:, 2 * width :])
         h = _chosen(alive, t, n + a[:, width:] * (h - n), h)
-        gates.append(np.concatenate([a, n, q], axis=1))
+        gates[t] = np.concatenate([a, n, q], axis=1)
         hs.append(h)
-    return np.stack(hs)[None], _stacked(gates, h, 4 * width)
+    return np.stack(hs)[None], _stacked(gates, sizes, 4 * width, p)
 
 
 def gru_back(p: Array, alive: Array, y: Array, gates: Array, g: Array, sizes: Sizes) -> Array:
@@ -157,23 +175,22 @@ def gru_back(p: Array, alive: Array, y: Array, gates: Array, g: Array, sizes: Si
     slopes = np.concatenate([of_new * q * r * (1 - r), of_u, of_new * r], axis=-1)
     slopes, keeps = np.reshape(slopes, (steps, n, 3, width)), where_alive(alive, u, 1)
     g, back = g[0], given[3].T
-    dh, rows, arrived = g[steps], [], []
+    dh, rows, arrived = g[steps], _rows(sizes, 3 * width, p, g), _rows(sizes, width, p, g)
     for t in reversed(range(steps)):
-        arrived.append(dh)
-        rows.append(np.reshape(slopes[t] * dh[:, None], (n, 3 * width)))
-        dh = rows[-1] @ back + dh * keeps[t] + g[t]
-    recurrent = _stacked(rows[::-1], dh, 3 * width)
-    of_new = of_new * _stacked(arrived[::-1], dh, width)
+        arrived[t] = dh
+        rows[t] = np.reshape(slopes[t] * dh[:, None], (n, 3 * width))
+        dh = rows[t] @ back + dh * keeps[t] + g[t]
+    recurrent = _stacked(rows, sizes, 3 * width, p)
+    of_new = of_new * _stacked(arrived, sizes, width, p)
     inside = np.concatenate([recurrent[..., : 2 * width], of_new], axis=-1)
     return _gradients(given, y[0, :-1], inside, recurrent, (dh,))
 
 
 def rnn_run(p: Array, alive: Array, sizes: Sizes) -> Array:
     x, h, w_ih, w_hh, b_ih, b_hh = parts(p, sizes, 1)
-    z = _projected(x, w_ih, b_ih + b_hh)
-    hs = [h]
+    z, bias, hs = _projected(x, w_ih), b_ih + b_hh, [h]
     for t in range(sizes[0]):
-        h = _chosen(alive, t, np.tanh(h @ w_hh + z[t]), h)
+        h = _chosen(alive, t, np.tanh(h @ w_hh + z[t] + bias), h)
         hs.append(h)
     return np.stack(hs)[None]
 
@@ -183,11 +200,11 @@ def rnn_back(p: Array, alive: Array, y: Array, g: Array, sizes: Sizes) -> Array:
     given = parts(p, sizes, 1)
     slopes = where_alive(alive, 1 - y[0, 1:] * y[0, 1:])
     g, back = g[0], given[3].T
-    dh, rows = g[steps], []
+    dh, rows = g[steps], _rows(sizes, width, p, g)
     for t in reversed(range(steps)):
-        rows.append(slopes[t] * dh)
-        dh = rows[-1] @ back + g[t] + _passed_on(alive, t, dh)
-    dz = _stacked(rows[::-1], dh, width)
+        rows[t] = slopes[t] * dh
+        dh = _with_passed_on(alive, t, rows[t] @ back + g[t], dh)
+    dz = _stacked(rows, sizes, width, p)
     return _gradients(given, y[0, :-1], dz, dz, (dh,))
 
 
