@@ -27,9 +27,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, order and shifts (default: 0)")
     args = parser.parse_args()
 
-    x_train, y_train, x_test, y_test = tn.data.mnist()
-    # (N, 784) to (N, 28, 28, 1): height, width, and one channel, which comes last.
-    x_train, x_test = (x.reshape(-1, 28, 28, 1) for x in (x_train, x_test))
+    # Images are (N, 28, 28, 1): height, width, and one channel, which comes last.
+    x_train, y_train, x_test, y_test = tn.data.mnist(flatten=False)
     rng = np.random.default_rng(args.seed)
     model = nn.Sequential(
         nn.Conv2d(1, 32, 3, rng=rng),  # (N, 26, 26, 32)
@@ -53,7 +52,7 @@ def main() -> None:
         batches,
         epochs=args.epochs,
         validation=(x_test, y_test),
-        metrics={"acc": tn.train.accuracy},
+        metrics=["accuracy"],
     )
     predicted = tn.train.predict(model, x_test).argmax(axis=1)
     print(f"test accuracy {np.mean(predicted == y_test):.2%}")

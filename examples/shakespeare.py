@@ -35,7 +35,7 @@ class GPT(nn.Module):
         return self.blocks(x) @ self.table.weight.T
 
     def loss(self, ids, following):
-        return nn.losses.cross_entropy(self(ids).reshape(following.size, -1), following.reshape(-1))
+        return nn.losses.cross_entropy(self(ids), following)
 
 
 def main():
