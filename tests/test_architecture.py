@@ -34,7 +34,7 @@ BUILT_ON = {
     "interop": {"primitives", "ops", "engine", "nn"},
     "plot": {"primitives", "engine", "nn"},
     "profiling": {"primitives", "engine", "graph", "compiler"},
-    "train": {"primitives", "engine", "nn", "optim", "checkpoint", "plot"},
+    "train": {"primitives", "engine", "nn", "optim", "compiler", "checkpoint", "plot"},
     "testing": {"primitives", "engine", "nn", "viz"},
 }
 """Each room, a file or a folder at the top of the package, and what it is built on besides the ground."""

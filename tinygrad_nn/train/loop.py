@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from tinygrad_nn.compiler.compiled import compile as compiled
 from tinygrad_nn.context import no_grad
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.conversions import plain
@@ -19,10 +20,11 @@ from tinygrad_nn.nn.module import in_mode
 from tinygrad_nn.optim import Optimizer
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.interrupts import Interrupts
-from tinygrad_nn.train.metrics import Means, Metrics, arrays_of, is_array, metrics_by_name, rows_of
+from tinygrad_nn.train.metrics import Means, Metrics, Weights, arrays_of, is_array, metrics_by_name, rows_of
 from tinygrad_nn.train.nonfinite import not_finite
 from tinygrad_nn.train.parts import Batch, Loss, Model, Reader
 from tinygrad_nn.train.progress import Progress
+from tinygrad_nn.train.replayed import like_the_first
 from tinygrad_nn.train.run import Callback, Run
 
 Data = tuple[Any, ...] | Iterable[Batch]
@@ -44,6 +46,7 @@ def fit(
     metrics: Metrics | None = None,
     callbacks: Iterable[Callback | Callable[[Run], object]] = (),
     progress: bool | TextIO = True,
+    compile: bool = False,  # noqa: A002  the word of tn.compile
 ) -> History:
     """Train a model: `zero_grad`, `backward`, `step` for every batch, in a loop to be read and copied.
 
@@ -68,6 +71,8 @@ def fit(
         callbacks: `EarlyStopping`, `Checkpoint` and others, or functions of the run to call after every
             epoch.
         progress: report to `sys.stdout`, to another stream, or not at all.
+        compile: replay steps instead of running them op by op, as `tn.compile` does, for batches of the shapes of the
+            first one; others, such as a smaller last batch, run op by op. Callbacks and history see the same.
 
     Returns:
         The history, with columns loss, metrics, val_loss, val_ metrics, seconds.
@@ -78,12 +83,24 @@ def fit(
         ValueError: no batches in an epoch, or one-shot data without `steps`.
         ArgumentError: something that cannot play its part, before anything is trained.
         GraphError: after the first batch, none of the optimizer's parameters has a gradient.
+        CaptureError: with `compile`, model or loss do what a replay cannot repeat.
     """
     if isinstance(validation, (int, float, np.number)):
         data, validation = _held_out(data, validation)
     run = Run(model, loss, optimizer, data, epochs=epochs, steps=steps, metrics=metrics, callbacks=callbacks)
     if validation is not None:
         validation = _again_and_again(validation)
+
+    def differentiate(inputs: Sequence[Operand], targets: Any, weights: Weights) -> tuple[Tensor, Any]:
+        optimizer.zero_grad()
+        predictions = model(*inputs)
+        value = _one_number(loss(predictions, targets, **weights))
+        value.backward()
+        return value, predictions
+
+    update = optimizer.step
+    if compile:
+        differentiate, update = like_the_first(differentiate), compiled(update)
     watchers = list(run.callbacks)
     # A program without a console has no standard output.
     if progress is not False and not (progress is True and sys.stdout is None):
@@ -95,18 +112,11 @@ def fit(
                 for batch in run.remaining():
                     run.whole = False
                     inputs, targets, weights = run.parts_of(batch)
-                    optimizer.zero_grad()
-                    predictions = model(*inputs)
-                    value = loss(predictions, targets, **weights)
-                    if not isinstance(value, Tensor) or value.size != 1:
-                        raise ShapeError(
-                            f"fit: the loss is a tensor with one element, got {type(value).__name__} of shape "
-                            f'{np.shape(value)}\n  hint   reduction="mean", or .mean()'
-                        )
+                    value, predictions = differentiate(inputs, targets, weights)
                     if not math.isfinite(value.item()):
+                        optimizer.zero_grad()
                         raise not_finite(run, inputs, targets, weights, value)
-                    value.backward()
-                    optimizer.step()
+                    update()
                     run.record(value, predictions, targets, weights)
                     _tell(watchers, "on_step", run)
                     interrupts.check()
@@ -121,6 +131,15 @@ def fit(
     finally:
         _tell(watchers, "on_end", run)
     return run.history
+
+
+def _one_number(value: Any) -> Tensor:
+    if not isinstance(value, Tensor) or value.size != 1:
+        raise ShapeError(
+            f"fit: the loss is a tensor with one element, got {type(value).__name__} of shape {np.shape(value)}\n"
+            '  hint   reduction="mean", or .mean()'
+        )
+    return value
 
 
 def evaluate(model: Model, loss: Loss, data: Data, *, metrics: Metrics | None = None) -> dict[str, float]:
