@@ -15,8 +15,8 @@ from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import CheckpointError
 from tinygrad_nn.files import StrPath
 from tinygrad_nn.interop.flattening import flattened
-from tinygrad_nn.interop.turns import Turn, of_flattened, turn_of
-from tinygrad_nn.nn.dense import Dense
+from tinygrad_nn.interop.turns import FEATURES, Turn, of_flattened, of_kind, turn_of
+from tinygrad_nn.nn.batch_norm import BatchNorm
 from tinygrad_nn.nn.module import Module, flat
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.states import check_state
@@ -63,13 +63,15 @@ def load_torch(model: Module, state: State | StrPath, *, example: Operand | None
         )
     ]
     shapes = {name: turns[name][0].to_torch(targets[name]) for name in turns if name in wanted}
-    also += _hints(arrays, shapes)
+    also += _hints(arrays, shapes, targets)
     check_state(type(model).__name__, shapes, arrays, also)
     model.load_state_dict({first[name]: turns[name][0].from_torch(arrays[name]) for name in shapes})
 
 
 def torch_state(model: Module, *, example: Operand | None = None) -> dict[str, Array]:
     """Return copies of the weights of a model by PyTorch's names and in PyTorch's order of axes.
+
+    Counts of batches, which BatchNorm has there and not here, are 0.
 
     Args:
         model: any module.
@@ -84,7 +86,18 @@ def torch_state(model: Module, *, example: Operand | None = None) -> dict[str, A
         (12, 2)
     """
     turns = _turns(model, example)
-    return {name: np.array(turn.to_torch(value), order="C") for name, (turn, value) in turns.items()}
+    averages = {
+        name: name.removesuffix(own_name) + _LEFT_OUT
+        for name, owner, own_name, _ in _arrays(model)
+        if isinstance(owner, BatchNorm) and own_name == "running_var"
+    }
+    state: dict[str, Array] = {}
+    for name, (turn, value) in turns.items():
+        state[name] = np.array(turn.to_torch(value), order="C")
+        if name in averages:
+            # load_state_dict of PyTorch misses it; only momentum=None, which is not ours, reads it.
+            state[averages[name]] = np.zeros((), np.int64)
+    return state
 
 
 _LEFT_OUT = "num_batches_tracked"
@@ -101,8 +114,8 @@ def _turns(model: Module, example: Operand | None) -> dict[str, tuple[Turn, Arra
     turns: dict[str, tuple[Turn, Array]] = {}
     for name, owner, own_name, value in _arrays(model):
         turn = turn_of(owner, own_name)
-        if isinstance(owner, Dense) and own_name == "weight" and id(owner) in channels:
-            turn = of_flattened(channels[id(owner)])
+        if id(owner) in channels and own_name in (of_kind(FEATURES, owner) or ()):
+            turn = of_flattened(turn, channels[id(owner)])
         turns[name] = turn, plain(value)
     return turns
 
@@ -132,16 +145,33 @@ def _turned(array: Array, turn: tuple[Turn, Array]) -> Array:
     return turn[0].from_torch(array) if fits else array
 
 
-def _hints(arrays: Mapping[str, Array], targets: Mapping[str, Array]) -> list[str]:
-    """Return what to write where all names have something in front, or all weights are turned already."""
-    for start in ("module.", "_orig_mod.", "model."):
-        bare = {name.removeprefix(start) for name in arrays}
-        if arrays and all(name.startswith(start) for name in arrays) and bare == targets.keys():
-            return [f'hint   {{name.removeprefix("{start}"): a for name, a in state.items()}}']
-    differ = [(a.shape, arrays[name].shape) for name, a in targets.items() if name in arrays]
-    differ = [(ours, theirs) for ours, theirs in differ if ours != theirs]
-    if differ and arrays.keys() == targets.keys() and all(ours[::-1] == theirs for ours, theirs in differ):
+def _hints(
+    arrays: Mapping[str, Array], shapes: Mapping[str, Array], targets: Mapping[str, Array]
+) -> list[str]:
+    """Return what to write where the reason of all misfits is known.
+
+    Args:
+        arrays: what was given.
+        shapes: what is wanted, as it lies in PyTorch.
+        targets: the same as it lies here.
+    """
+    if arrays.keys() != shapes.keys():
+        for start in ("module.", "_orig_mod.", "model."):
+            bare = {name.removeprefix(start) for name in arrays}
+            if arrays and all(name.startswith(start) for name in arrays) and bare == shapes.keys():
+                return [f'hint   {{name.removeprefix("{start}"): a for name, a in state.items()}}']
+        if [a.shape for a in arrays.values()] == [a.shape for a in shapes.values()]:
+            return [
+                "hint   dict(zip(torch_state(model), state.values(), strict=True)), if both are in the same order"
+            ]
+        return []
+    differ = [name for name, a in shapes.items() if arrays[name].shape != a.shape]
+    if differ and all(arrays[name].shape == targets[name].shape for name in differ):
         return ["hint   model.load_state_dict(state) takes what state_dict() of this library returned"]
+    dtypes = {a.dtype for name, a in shapes.items() if arrays[name].dtype != a.dtype}
+    if dtypes and not differ:
+        names = ", ".join(sorted(dtype.name for dtype in dtypes))
+        return [f"hint   {{name: a.astype(dtype) for name, a in state.items()}} with dtype {names}"]
     return []
 
 
