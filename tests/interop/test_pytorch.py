@@ -445,11 +445,22 @@ def test_other_files_and_damaged_ones_are_refused(tmp_path):
 
 
 def test_names_with_something_in_front_get_the_line_that_takes_it_away():
-    state = {f"module.{name}": a for name, a in arrays_of(perceptron()).items()}
-    with pytest.raises(
-        CheckpointError, match=r'hint   \{name.removeprefix\("module."\): a for name, a in state'
-    ):
-        load_torch(perceptron(), state)
+    for start in ("module.", "backbone.net."):
+        state = {f"{start}{name}": a for name, a in arrays_of(perceptron()).items()}
+        with pytest.raises(
+            CheckpointError, match=rf'hint   \{{name.removeprefix\("{start}"\): a for name, a in'
+        ):
+            load_torch(perceptron(), state)
+
+
+class Elsewhere:
+    """A tensor of PyTorch that has no data, as those on the device "meta"."""
+
+    def detach(self):
+        return self
+
+    def cpu(self):
+        raise NotImplementedError("there is no data")
 
 
 @pytest.mark.parametrize(
@@ -481,16 +492,53 @@ def test_names_with_something_in_front_get_the_line_that_takes_it_away():
             r"\(3, 3, 1, 2\), expected \(2, 1, 3, 3\)\n  hint   model.load_state_dict\(state\)",
         ),
         (
-            lambda state: load_torch(perceptron(), {f"fc{name}": a for name, a in state.items()}),
+            lambda state: load_torch(perceptron(), {f"fc.{k}": a for k, a in enumerate(state.values())}),
             CheckpointError,
             r"missing     0.weight(.|\n)*hint   dict\(zip\(torch_state\(model\), state.values\(\), strict=True\)\)",
         ),
         (
             lambda state: load_torch(perceptron(), {name: a.astype(float) for name, a in state.items()}),
             CheckpointError,
-            r"float64, expected float32\n  hint   \{name: a.astype\(dtype\) for .* with dtype float32",
+            r"float64, expected float32\n  hint   \{name: np.asarray\(a, np.float32\) for .* own dtype=",
         ),
         (lambda state: load_torch(perceptron(), {"model": state}), CheckpointError, r"state\['model'\]"),
+        (
+            lambda state: load_torch(
+                perceptron(), {"adam": {"param_groups": []}, "net": perceptron(), "n": 3}
+            ),
+            CheckpointError,
+            r"more by name in 'net'\n  hint   load_torch\(model, state\['net'\]\)",
+        ),
+        (
+            lambda state: load_torch(perceptron(), {"state": {}, "param_groups": []}),
+            CheckpointError,
+            r"one of an optimizer, which has no weights\n  hint   .*torch_model.state_dict\(\)",
+        ),
+        (
+            lambda state: load_torch(perceptron(), {k: a for k, a in state.items() if k != "2.bias"}),
+            CheckpointError,
+            r"missing     2.bias\n  hint   bias=False for layers",
+        ),
+        (
+            lambda state: load_torch(nn.Dense(1, 1), {"parametrizations.weight.original0": np.ones(1)}),
+            CheckpointError,
+            r"missing     weight(.|\n)*hint   torch.nn.utils.parametrize.remove_parametrizations\(",
+        ),
+        (
+            lambda state: load_torch(perceptron(), state | {"0.bias": Elsewhere()}),
+            CheckpointError,
+            r"'0.bias' is a tensor that is no array of numbers: there is no data",
+        ),
+        (
+            lambda state: load_torch(Elsewhere(), state),
+            TypeError,
+            r"a model of this library comes first, got \S+\.Elsewhere",
+        ),
+        (
+            lambda state: load_torch(perceptron(), state | {"0.bias": np.ones(3, complex)}),
+            CheckpointError,
+            r"'0.bias' is no array of numbers, but ndarray of complex128",
+        ),
         (
             lambda state: load_torch(perceptron(), state | {"0.bias": "x"}),
             CheckpointError,

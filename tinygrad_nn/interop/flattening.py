@@ -100,7 +100,7 @@ def _by_layers(layer: Any, lies: _Lies | None, found: dict[int, int]) -> _Lies |
     return lies if isinstance(layer, _KEEPING) else _through_own(layer, lies)
 
 
-def _through_own(layer: Any, lies: _Lies | None) -> _Lies | None:
+def _through_own(layer: object, lies: _Lies | None) -> _Lies | None:
     """Return how the result of a function, or of a module with a forward of its own, lies."""
     inside = [m for _, m in layer.named_modules()] if isinstance(layer, Module) else []
     images = any(isinstance(m, (OverAxes, Flatten)) for m in inside) or lies not in (None, _AS_THERE)
