@@ -29,7 +29,7 @@ Step = Callable[[], Any]
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures belong to: processor, cores, versions, settings for threads."""
+    """Return what the figures belong to: processor, cores, versions, settings for threads and products."""
     cpu = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -42,12 +42,14 @@ def machine() -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             continue
     threads = {name: value for name, value in os.environ.items() if name.endswith("_NUM_THREADS")}
+    kernels = os.environ.get("OPENBLAS_CORETYPE", "those that OpenBLAS has for this processor")
     return {
         "cpu": cpu,
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "python": platform.python_version(),
         "versions": versions,
         "threads": threads or "the default of each library: one per core",
+        "kernels": kernels,
     }
 
 

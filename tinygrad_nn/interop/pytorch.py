@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import CheckpointError
 from tinygrad_nn.files import StrPath
 from tinygrad_nn.interop.flattening import flattened
-from tinygrad_nn.interop.turns import Turn, of_flattened, turn_of
-from tinygrad_nn.nn.dense import Dense
+from tinygrad_nn.interop.turns import FEATURES, Turn, of_flattened, of_kind, turn_of
+from tinygrad_nn.nn.batch_norm import BatchNorm
 from tinygrad_nn.nn.module import Module, flat
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.states import check_state
@@ -63,13 +63,15 @@ def load_torch(model: Module, state: State | StrPath, *, example: Operand | None
         )
     ]
     shapes = {name: turns[name][0].to_torch(targets[name]) for name in turns if name in wanted}
-    also += _hints(arrays, shapes)
+    also += _hints(arrays, shapes, targets)
     check_state(type(model).__name__, shapes, arrays, also)
     model.load_state_dict({first[name]: turns[name][0].from_torch(arrays[name]) for name in shapes})
 
 
 def torch_state(model: Module, *, example: Operand | None = None) -> dict[str, Array]:
     """Return copies of the weights of a model by PyTorch's names and in PyTorch's order of axes.
+
+    Counts of batches, which BatchNorm has there and not here, are 0.
 
     Args:
         model: any module.
@@ -84,7 +86,18 @@ def torch_state(model: Module, *, example: Operand | None = None) -> dict[str, A
         (12, 2)
     """
     turns = _turns(model, example)
-    return {name: np.array(turn.to_torch(value), order="C") for name, (turn, value) in turns.items()}
+    averages = {
+        name: name.removesuffix(own_name) + _LEFT_OUT
+        for name, owner, own_name, _ in _arrays(model)
+        if isinstance(owner, BatchNorm) and own_name == "running_var"
+    }
+    state: dict[str, Array] = {}
+    for name, (turn, value) in turns.items():
+        state[name] = np.array(turn.to_torch(value), order="C")
+        if name in averages:
+            # load_state_dict of PyTorch misses it; only momentum=None, which is not ours, reads it.
+            state[averages[name]] = np.zeros((), np.int64)
+    return state
 
 
 _LEFT_OUT = "num_batches_tracked"
@@ -93,16 +106,18 @@ _LEFT_OUT = "num_batches_tracked"
 def _turns(model: Module, example: Operand | None) -> dict[str, tuple[Turn, Array]]:
     """Return how each array is turned, and the array, by all its names: what is shared has several."""
     if not isinstance(model, Module):
+        kind = type(model)
+        got = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
         raise TypeError(
-            f"a model of this library comes first, got {type(model).__name__}\n"
+            f"a model of this library comes first, got {got}\n"
             "  hint   load_torch(model, state), torch_state(model)"
         )
     channels = flattened(model, example)
     turns: dict[str, tuple[Turn, Array]] = {}
     for name, owner, own_name, value in _arrays(model):
         turn = turn_of(owner, own_name)
-        if isinstance(owner, Dense) and own_name == "weight" and id(owner) in channels:
-            turn = of_flattened(channels[id(owner)])
+        if id(owner) in channels and own_name in (of_kind(FEATURES, owner) or ()):
+            turn = of_flattened(turn, channels[id(owner)])
         turns[name] = turn, plain(value)
     return turns
 
@@ -132,48 +147,97 @@ def _turned(array: Array, turn: tuple[Turn, Array]) -> Array:
     return turn[0].from_torch(array) if fits else array
 
 
-def _hints(arrays: Mapping[str, Array], targets: Mapping[str, Array]) -> list[str]:
-    """Return what to write where all names have something in front, or all weights are turned already."""
-    for start in ("module.", "_orig_mod.", "model."):
-        bare = {name.removeprefix(start) for name in arrays}
-        if arrays and all(name.startswith(start) for name in arrays) and bare == targets.keys():
-            return [f'hint   {{name.removeprefix("{start}"): a for name, a in state.items()}}']
-    differ = [(a.shape, arrays[name].shape) for name, a in targets.items() if name in arrays]
-    differ = [(ours, theirs) for ours, theirs in differ if ours != theirs]
-    if differ and arrays.keys() == targets.keys() and all(ours[::-1] == theirs for ours, theirs in differ):
+def _hints(
+    arrays: Mapping[str, Array], shapes: Mapping[str, Array], targets: Mapping[str, Array]
+) -> list[str]:
+    """Return what to write where the reason of all misfits is known.
+
+    Args:
+        arrays: what was given.
+        shapes: what is wanted, as it lies in PyTorch.
+        targets: the same as it lies here.
+    """
+    missing, more = shapes.keys() - arrays.keys(), arrays.keys() - shapes.keys()
+    if missing or more:
+        return _hints_about_names(arrays, shapes, missing, more)
+    differ = [name for name, a in shapes.items() if arrays[name].shape != a.shape]
+    if differ and all(arrays[name].shape == targets[name].shape for name in differ):
         return ["hint   model.load_state_dict(state) takes what state_dict() of this library returned"]
+    wide = {a.dtype.name for name, a in shapes.items() if arrays[name].dtype != a.dtype}
+    if len(wide) == 1 and all(a.dtype.kind == "f" for a in arrays.values()) and not differ:
+        return [
+            f"hint   {{name: np.asarray(a, np.{wide.pop()}) for name, a in state.items()}}, or the layers' own dtype="
+        ]
+    return []
+
+
+def _hints_about_names(
+    arrays: Mapping[str, Array], shapes: Mapping[str, Array], missing: Set[str], more: Set[str]
+) -> list[str]:
+    """Return what to write where names are missing, or are more than those of the model."""
+    some = next(iter(arrays), "")
+    for start in [some.removesuffix(name) for name in shapes if some.endswith(name)]:
+        bare = {name.removeprefix(start) for name in arrays}
+        if start and all(name.startswith(start) for name in arrays) and bare == shapes.keys():
+            return [f'hint   {{name.removeprefix("{start}"): a for name, a in state.items()}}']
+    if [a.shape for a in arrays.values()] == [a.shape for a in shapes.values()]:
+        return [
+            "hint   dict(zip(torch_state(model), state.values(), strict=True)), if both have the same order"
+        ]
+    if arrays and not more and all(name.endswith("bias") for name in missing):
+        return ["hint   bias=False for layers that have none there"]
+    if any("parametrizations." in name for name in more):
+        return [
+            "hint   torch.nn.utils.parametrize.remove_parametrizations(layer, name) there gives plain weights"
+        ]
     return []
 
 
 def _given(state: State | StrPath) -> dict[str, Any]:
     if isinstance(state, (str, os.PathLike)):
         return _read(state)
-    if not isinstance(state, Mapping) and hasattr(state, "state_dict"):
-        state = state.state_dict()
+    state = _state(state)
     if not isinstance(state, Mapping):
         raise TypeError(
             f"load_torch: takes arrays by name or a path, got {type(state).__name__}\n"
             "  hint   load_torch(model, torch_model.state_dict())"
         )
-    for name, value in state.items():
-        if isinstance(value, Mapping):
-            raise CheckpointError(
-                f"{name!r} holds {len(value)} more by name: a state in a state\n"
-                f"  hint   load_torch(model, state[{name!r}])"
-            )
+    if "param_groups" in state:
+        raise CheckpointError(
+            "the state is one of an optimizer, which has no weights\n"
+            "  hint   load_torch(model, torch_model.state_dict())"
+        )
+    inner = [name for name, value in state.items() if isinstance(value, Mapping) or _has_state(value)]
+    inner = [name for name in inner if "param_groups" not in _state(state[name])]
+    if inner:
+        raise CheckpointError(
+            f"a state has arrays by name, this one has more by name in {', '.join(map(repr, inner))}\n"
+            f"  hint   load_torch(model, state[{inner[0]!r}])"
+        )
     return dict(state)
+
+
+def _has_state(thing: object) -> bool:
+    return not isinstance(thing, Mapping) and hasattr(thing, "state_dict")
+
+
+def _state(thing: Any) -> Any:
+    return thing.state_dict() if _has_state(thing) else thing
 
 
 def _array(name: str, value: Any) -> Array:
     """Return an array, or a tensor of PyTorch, as a plain array; half of its precision is enough for float32."""
     if hasattr(value, "detach") and not isinstance(value, Tensor):
-        value = value.detach().cpu()
-        value = (value.float() if "bfloat16" in str(value.dtype) else value).numpy()
+        try:
+            value = value.detach().cpu()
+            value = (value.float() if "bfloat16" in str(value.dtype) else value).numpy()
+        except (RuntimeError, TypeError) as error:
+            raise CheckpointError(f"{name!r} is a tensor that is no array of numbers: {error}") from None
     array = plain(value) if isinstance(value, Tensor) else np.asarray(value)
     if array.dtype.name == "bfloat16":
         array = array.astype(np.float32)
     if array.dtype.kind not in "fiub":
-        raise CheckpointError(f"{name!r} is no array of numbers, but {type(value).__name__}")
+        raise CheckpointError(f"{name!r} is no array of numbers, but {type(value).__name__} of {array.dtype}")
     return array
 
 

@@ -11,16 +11,9 @@ from numpy.typing import DTypeLike
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.hints import RECURRENT
-from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, zeros
+from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, orthogonal, zeros
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.ops import recurrent
-from tinygrad_nn.primitives import Array
-
-
-def _orthogonal(shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike) -> Array:
-    """A random rotation (Saxe et al. 2013), which keeps the length of a state from step to step."""
-    q, r = np.linalg.qr(rng.normal(size=shape))
-    return (q * np.sign(np.diag(r))).astype(dtype)
 
 
 class _Recurrent(Module):
@@ -69,7 +62,7 @@ class _Recurrent(Module):
             width = self.input_size if layer == 0 else self.hidden_size * (1 + self.bidirectional)
             for name, rows, how in (
                 ("weight_ih", width, init or glorot_uniform()),
-                ("weight_hh", self.hidden_size, recurrent_init or _orthogonal),
+                ("weight_hh", self.hidden_size, recurrent_init or orthogonal()),
             ):
                 # The fans are those of one gate.
                 each = [how((rows, self.hidden_size), rng, dtype) for _ in range(self.gates)]
