@@ -70,7 +70,9 @@ def _constant(record, args, params, earlier):
     """Return what a call gives, of tensors where earlier values are tensors."""
     if isinstance(earlier, tn.Tensor):
         args = trees.mapped(lambda x: tn.as_tensor(x) if hasattr(x, "dtype") else x, args)
-    return _joined(_call(record, args, renewed(params)))
+    result = _joined(_call(record, args, renewed(params)))
+    # What is compared is compared in double precision.
+    return result.astype(np.float64) if result.dtype.kind == "f" else result
 
 
 def _joined(results):
