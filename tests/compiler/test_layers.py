@@ -114,3 +114,21 @@ def test_a_compiled_training_step_is_the_eager_one_bit_for_bit(name):
 def test_loops_do_what_the_eager_step_does(name):
     pytest.importorskip("numba")
     run_beside_the_eager_step(name, "numba", partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5))
+
+
+@pytest.mark.parametrize("name", [name for name, (factory, _) in LAYERS.items() if factory(0).parameters()])
+def test_a_compiled_gradient_of_a_module_is_the_eager_one_and_its_state_moves_once(name):
+    factory, x = LAYERS[name]
+
+    def slope(layer, x):
+        return tn.grad(lambda layer: (np.sin(next(iter(trees.leaves(layer(x))))) ** 2).sum())(layer)
+
+    eager, other = factory(0), factory(0)
+    compiled = tn.compile(slope, "numpy")
+    for k, training in enumerate([True, True, False, True]):
+        batch, _, _ = batch_like(x, 4, np.random.default_rng(k))
+        expected, found = slope(eager.train(training), batch), compiled(other.train(training), batch)
+        for key, g in expected.items():
+            np.testing.assert_array_equal(found[key].data, g.data, err_msg=key)
+    for key, a in eager.state_dict().items():
+        np.testing.assert_array_equal(other.state_dict()[key], a, err_msg=key)
