@@ -80,3 +80,16 @@ def test_the_gradient_of_a_module_is_that_of_its_parameters_and_its_state_moves_
         for key, parameter in first.named_parameters():
             np.testing.assert_array_equal(gradients[key].data, parameter.grad, err_msg=key)
     same_states(first, second)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, tn.as_tensor])
+@OF_FLOATS
+def test_images_of_integers_come_in_the_dtype_of_the_parameters(name, kind):
+    factory, x = LAYERS[name]
+    images = (10 * np.abs(x)).astype(np.uint8)
+    layer = factory(0)
+    if layer.parameters():
+        expected = first_of(factory(0)(images.astype(np.float32)))
+        y = first_of(layer(kind(images)))
+        assert y.dtype == np.float32
+        np.testing.assert_array_equal(y.data, expected.data)
