@@ -9,6 +9,7 @@ import tinygrad_nn as tn
 from tests.support.steps import training_step
 from tinygrad_nn.errors import SettingError, ShapeError, TinygradError
 from tinygrad_nn.ops.windows import BLOCK, blocks
+from tinygrad_nn.testing.battery.duties import memory_layouts
 
 RNG = np.random.default_rng(0)
 
@@ -180,6 +181,24 @@ def test_a_compiled_training_step_with_every_kind_of_layer_is_the_eager_one():
         rng = np.random.default_rng(seed)
         x, labels = rng.normal(size=(4, 6, 6, 1)), rng.integers(0, 4, 4)
         np.testing.assert_allclose(compiled(x, labels).data, eager(x, labels).data, rtol=1e-12)
+
+
+@pytest.mark.parametrize("function", [tn.conv, tn.conv_transpose])
+def test_operands_of_any_layout_give_the_same_and_are_left_alone(function):
+    x, w = normal(2, 5, 6, 4), normal(3, 2, 2, 4)
+    options = {"stride": 2, "padding": 1, "groups": 2}
+
+    def results(x, w):
+        leaves = [tn.as_tensor(a, requires_grad=True) for a in (x, w)]
+        y = function(*leaves, **options)
+        y.backward(np.broadcast_to(np.cos(1.0), y.shape))
+        return [y.data, *[leaf.grad for leaf in leaves]]
+
+    expected = results(x, w)
+    for name, layout in dict(memory_layouts(x)).items():
+        for found, e in zip(results(layout, dict(memory_layouts(w))[name]), expected, strict=True):
+            np.testing.assert_allclose(found, e, rtol=1e-12, err_msg=name)
+        np.testing.assert_array_equal(layout, x)
 
 
 X, W = np.ones((2, 8, 8, 3)), np.ones((3, 3, 3, 4))

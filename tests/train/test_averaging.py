@@ -95,6 +95,25 @@ def test_buffers_are_the_models_own():
     assert model.seen == 4
 
 
+def test_running_averages_of_a_norm_are_those_of_the_batches_whatever_the_weights():
+    def model():
+        return nn.Sequential(nn.BatchNorm(2, dtype=np.float64), nn.Dense(2, 3, rng=0, dtype=np.float64))
+
+    net, alone = model(), model()
+    ema = EMA(net, 0.5)
+    list(train(net, ema, 3))
+    list(train(alone, EMA(alone, 0.0), 3))
+    for averages in ("running_mean", "running_var"):
+        np.testing.assert_array_equal(getattr(net[0], averages), getattr(alone[0], averages))
+    net.eval()
+    with ema.averaged():
+        scaled, dense = net[0], net[1]
+        z = (X - scaled.running_mean) / np.sqrt(scaled.running_var + 1e-5)
+        expected = (z * scaled.weight.data + scaled.bias.data) @ dense.weight.data + dense.bias.data
+        np.testing.assert_allclose(net(X).data, expected, rtol=1e-12)
+    np.testing.assert_array_equal(net[0].running_mean, alone[0].running_mean)
+
+
 def test_it_is_a_callback_and_its_state_is_in_the_checkpoint(tmp_path):
     def run(path, epochs):
         model = Counting()

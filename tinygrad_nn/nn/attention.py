@@ -28,7 +28,7 @@ class MultiheadAttention(Module):
         bias: whether to add biases, which start at zero.
         init: initialiser of `in_proj_weight` and of the weight of `out_proj`; Glorot uniform by default.
         rng: a seed or generator; the same seed gives the same layer bit for bit.
-        dtype: of the parameters; plain floating inputs are cast to it.
+        dtype: of the parameters; plain inputs are cast to it.
 
     Raises:
         ValueError: sizes that are not positive integers, or heads that do not divide the features.

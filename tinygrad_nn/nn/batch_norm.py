@@ -50,7 +50,7 @@ class BatchNorm(_Channels):
         features: how many channels there are.
         eps: added to the variance.
         momentum: the share of the newest batch in the averages, from 0 to 1 (Keras calls 1 minus it so).
-        dtype: of parameters and averages; plain floating inputs are cast to it.
+        dtype: of parameters and averages; plain inputs are cast to it.
 
     Attributes:
         weight, bias: the parameters, ones and zeros at first.
@@ -105,7 +105,7 @@ class GroupNorm(_Channels):
         groups: how many groups of neighbouring channels there are.
         features: how many channels there are, a multiple of it.
         eps: added to the variance.
-        dtype: of the parameters; plain floating inputs are cast to it.
+        dtype: of the parameters; plain inputs are cast to it.
 
     Raises:
         SettingError: a setting is none, or the groups do not divide the channels.

@@ -29,7 +29,7 @@ class _Convolution(OverAxes):
             the other; Glorot uniform by default.
         bias_init: initialiser of `bias`, of shape (out_channels,).
         rng: a seed or generator; the same seed gives the same layer bit for bit.
-        dtype: of the parameters; plain floating inputs are cast to it.
+        dtype: of the parameters; plain inputs are cast to it.
 
     Raises:
         SettingError: a number that is no positive integer, groups that do not divide the channels.

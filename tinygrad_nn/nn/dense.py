@@ -27,7 +27,7 @@ class Dense(Module):
         init: initialiser of `weight`, of shape (in_features, out_features); Glorot uniform by default.
         bias_init: initialiser of `bias`, of shape (out_features,).
         rng: a seed or generator; the same seed gives the same layer bit for bit.
-        dtype: of the parameters; plain floating inputs are cast to it.
+        dtype: of the parameters; plain inputs are cast to it.
 
     Raises:
         ValueError: a width that is not a positive integer.

@@ -326,16 +326,19 @@ def flat(items: Mapping[Any, object]) -> Iterator[tuple[str, object]]:
             yield name, value
 
 
+_REAL = "fiub"
+
+
 def cast_input(x: Operand, dtype: np.dtype) -> Tensor:
-    """Return `x` as a tensor; a plain floating array comes in the dtype of a layer's parameters."""
+    """Return `x` as a tensor; plain arrays, and integers in any form, come in the dtype of a layer's parameters."""
     if type(x) is Tensor:
-        if x._data.dtype == dtype or not stands_for_plain(x):
+        if x._data.dtype == dtype or (x._data.dtype.kind == "f" and not stands_for_plain(x)):
             return x
-        return x.astype(dtype) if x.dtype.kind == "f" else x
+        return x.astype(dtype) if x._data.dtype.kind in _REAL else x
     if type(x) is np.ndarray and x.dtype is dtype:
         return wrap(x, None)
     x = as_tensor(x)
-    return wrap(x._data.astype(dtype), None) if x.dtype.kind == "f" and x.dtype != dtype else x
+    return wrap(x._data.astype(dtype), None) if x.dtype.kind in _REAL and x.dtype != dtype else x
 
 
 def stands_for_plain(x: Tensor) -> bool:

@@ -18,7 +18,7 @@ class LayerNorm(Module):
         features: how many there are along the last axis.
         eps: added to the variance.
         bias: whether to add a bias, which starts at zero; `weight` starts at one.
-        dtype: of the parameters; plain floating inputs are cast to it.
+        dtype: of the parameters; plain inputs are cast to it.
 
     Raises:
         ValueError: features that are not a positive integer.
@@ -52,7 +52,7 @@ class RMSNorm(Module):
     Args:
         features: how many there are along the last axis.
         eps: added to the mean square; by default the distance from 1 to the next number of the input's dtype.
-        dtype: of `weight`, which starts at one; plain floating inputs are cast to it.
+        dtype: of `weight`, which starts at one; plain inputs are cast to it.
 
     Raises:
         ValueError: features that are not a positive integer.

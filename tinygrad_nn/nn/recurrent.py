@@ -8,7 +8,7 @@ from typing import Any, Never
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinygrad_nn.engine.tensor import Operand, Tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.hints import RECURRENT
 from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, orthogonal, zeros
@@ -87,8 +87,8 @@ class _Recurrent(Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """Return the outputs of the last layer, and the last states of all."""
         places = list(self._places())
+        self._check_input(as_tensor(x))
         x = cast_input(x, self._weights("l0")[0].dtype)
-        self._check_input(x)
         shape = (len(places), len(x), self.hidden_size)
         first = (
             [np.zeros(shape, x.dtype)] * len(self.states) if state is None else self._checked(state, shape, x)
@@ -169,7 +169,7 @@ class RNN(_Recurrent):
         recurrent_init: initialiser of the weights of states; orthogonal by default.
         bias_init: initialiser of the biases.
         rng: a seed or generator; the same seed gives the same layer bit for bit.
-        dtype: of the parameters; plain floating inputs are cast to it.
+        dtype: of the parameters; plain inputs are cast to it.
 
     Raises:
         ValueError: a size that is not a positive integer.

@@ -1,5 +1,7 @@
 """Random compositions of all ops: values as NumPy computes them, derivatives as they are found without rules."""
 
+from functools import partial
+
 import numpy as np
 
 import tinygrad_nn as tn
@@ -8,7 +10,7 @@ from tests.support.fuzz.programs import VOCABULARY, draw, of_kind, plain, shaped
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.tensor import apply
 from tinygrad_nn.primitives import REGISTRY, Primitive
-from tinygrad_nn.testing.battery.calls import UNDEFINED, draw_call, renewed, with_random
+from tinygrad_nn.testing.battery.calls import draw_call, renewed, symmetric_part, with_random
 from tinygrad_nn.testing.battery.composites import draw_arguments
 from tinygrad_nn.testing.numerical import COMPLEX_STEP, along, away_from_zero, central_jacobian, takes_complex
 from tinygrad_nn.testing.tape import Tape, compute
@@ -20,20 +22,22 @@ def _registered(record):
     """Return an entry for a call of an op from its record, with earlier values added to its operands."""
 
     def entry(rng, values):
-        if isinstance(record, Primitive):
+        if record.made_of_others:
+            args, params = draw_arguments(record, with_random(rng))
+            inside = {id(x) for x in trees.leaves(args) if getattr(x, "dtype", np.dtype(int)).kind == "f"}
+        else:
             # At a kink there is no derivative to compare with.
             while (call := draw_call(record, with_random(rng))).at_kink:
                 pass
             args, params = call.operands, call.params
-            # Without a rule there is nothing to differentiate.
             inside = {id(x) for k, x in enumerate(args) if k in call.wanted}
-        else:
-            args, params = draw_arguments(record, with_random(rng))
-            inside = {id(x) for x in trees.leaves(args) if getattr(x, "dtype", np.dtype(int)).kind == "f"}
         places = of_kind(values, "f")
-        if not inside or not places:
+        if not places:
             return None
         operands = [pick(rng, places) for x in trees.leaves(args) if id(x) in inside]
+        if not operands:
+            # Without a rule there is nothing to differentiate, and the result is a constant for what follows.
+            return partial(_constant, record, args, params), (places[0],)
         # So little that the operands stay in the domain, and away from kinks and ties.
         smooth = isinstance(record, Primitive) and record.analytic and not record.kinks
         strength = 0.05 if smooth else 0.002
@@ -42,7 +46,10 @@ def _registered(record):
             left = iter(earlier)
 
             def with_earlier(x):
-                return x + np.tanh(shaped(next(left), np.shape(x))) * strength if id(x) in inside else x
+                if id(x) not in inside:
+                    return x
+                change = np.tanh(shaped(next(left), np.shape(x))) * strength
+                return x + (symmetric_part(change) if record.symmetric else change)
 
             return _joined(_call(record, trees.mapped(with_earlier, args), renewed(params)))
 
@@ -52,11 +59,20 @@ def _registered(record):
 
 
 def _call(record, args, params):
-    if not isinstance(record, Primitive):
-        return record.key(*args, **params)
+    if record.made_of_others:
+        return (record if isinstance(record, Primitive) else record.key)(*args, **params)
     if any(isinstance(x, tn.Tensor) for x in args):
         return apply(record, args, params)
     return compute(record, args, params)[0]
+
+
+def _constant(record, args, params, earlier):
+    """Return what a call gives, of tensors where earlier values are tensors."""
+    if isinstance(earlier, tn.Tensor):
+        args = trees.mapped(lambda x: tn.as_tensor(x) if hasattr(x, "dtype") else x, args)
+    result = _joined(_call(record, args, renewed(params)))
+    # What is compared is compared in double precision.
+    return result.astype(np.float64) if result.dtype.kind == "f" else result
 
 
 def _joined(results):
@@ -68,15 +84,16 @@ def _joined(results):
 LEFT_OUT = {
     "allclose": "is a truth, which a composition cannot use",
     "lstsq": "has a rank among its results",
+    "empty_like": "has no values",
     **dict.fromkeys(
-        (record.name for record in REGISTRY.values() if getattr(record, "symmetric", False)),
-        "is of symmetric matrices, which random ones are not",
+        (record.name for record in REGISTRY.values() if getattr(record, "writes", ())),
+        "writes into its operands",
     ),
 }
 REGISTERED = {
     f"tn.{record.name}": _registered(record)
     for record in dict.fromkeys(REGISTRY.values())
-    if not getattr(record, "writes", ()) and record.key not in UNDEFINED and record.name not in LEFT_OUT
+    if record.name not in LEFT_OUT
 }
 ALL = VOCABULARY | REGISTERED
 

@@ -1,12 +1,15 @@
 """Random small trainings: a network, a loss, an optimizer, the steps, and what may be changed between steps."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
 
 import tinygrad_nn as tn
 from tests.support.fuzz.cases import chance, pick
+from tests.support.layers import LAYERS
 from tinygrad_nn import nn, optim
+from tinygrad_nn.engine import trees
 from tinygrad_nn.nn import losses
 
 ACTIVATIONS = (
@@ -41,6 +44,25 @@ class Block(nn.Module):
             x = layer(x)
         x = np.tanh(x) if self.kind == "tanh" else tn.softplus(x)
         return x**self.power * self.constant if self.training else x
+
+
+class Around(nn.Module):
+    """A layer of any kind, with three features before it and behind it."""
+
+    def __init__(self, name, dtype):
+        factory, x = LAYERS[name]
+        self.layer = factory(0)
+        self.shape = x.shape[1:]
+        self.integers = x.dtype.kind == "i"
+        self.head = nn.Dense(self._flat(x).shape[1], 3, rng=2, dtype=dtype)
+
+    def _flat(self, x):
+        return next(iter(trees.leaves(self.layer(x)))).reshape(len(x), -1)
+
+    def forward(self, x):
+        # Of a plain array its layer would make single precision.
+        x = tn.as_tensor(x)[:, np.arange(math.prod(self.shape)) % 3].reshape(len(x), *self.shape)
+        return self.head(self._flat((x > 0).astype(int) if self.integers else x))
 
 
 def _probabilities(rng, n, width):
@@ -81,7 +103,10 @@ OPTIMIZERS = (
     lambda ps, lr: optim.Adam(ps, lr, eps=1e-3),
     lambda ps, lr: optim.Adam(ps, lr, eps=1e-3, betas=(0.5, 0.9), weight_decay=0.02),
     lambda ps, lr: optim.AdamW(ps, lr, eps=1e-3),
+    lambda ps, lr: optim.RMSprop(ps, lr, eps=1e-2, momentum=0.5),
+    lambda ps, lr: optim.Adagrad(ps, lr, eps=1e-2),
 )
+"""Without Lion, whose steps are signs, over which an ulp more or less may lead."""
 RATES = (
     0.05,
     0.01,
@@ -104,6 +129,8 @@ class Training:
             layers += [nn.Dense(a, b, rng=int(rng.integers(100)), bias=bias, dtype=self.dtype), activation()]
         if chance(rng, 0.5):
             layers.insert(pick(rng, (0, len(layers))), Block(3, self.dtype))
+        if chance(rng, 0.5):
+            layers.insert(0, Around(pick(rng, LAYERS), self.dtype))
         if chance(rng, 0.3):
             # Used twice.
             shared = nn.Dense(3, 3, rng=1, dtype=self.dtype)
@@ -235,7 +262,8 @@ def _rate(training, rng):
 
 def _load_model(training, rng):
     state = training.model.state_dict()
-    training.model.load_state_dict({k: (v * 0.9).astype(v.dtype) for k, v in state.items()})
+    scaled = {k: (v * 0.9).astype(v.dtype) if v.dtype.kind == "f" else v for k, v in state.items()}
+    training.model.load_state_dict(scaled)
 
 
 def _load_optimizer(training, rng):
@@ -246,7 +274,7 @@ def _load_optimizer(training, rng):
 def _gradients(training, rng):
     for parameter in training.optimizer.parameters:
         if parameter.requires_grad:
-            parameter.grad = rng.normal(size=parameter.shape).astype(training.dtype)
+            parameter.grad = rng.normal(size=parameter.shape).astype(parameter.dtype)
 
 
 def _no_gradients(training, rng):
@@ -256,7 +284,7 @@ def _no_gradients(training, rng):
 def _layer(training, rng):
     # Other parameters would be seen by a step that calls the model, and not by an update alone.
     modules = training.model.modules
-    places = [k for k, module in enumerate(modules) if not isinstance(module, nn.Dense | Block)]
+    places = [k for k, module in enumerate(modules) if not module.parameters()]
     if places:
         modules[pick(rng, places)] = nn.Tanh()
 

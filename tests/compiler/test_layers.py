@@ -1,0 +1,134 @@
+"""A compiled training step with any layer is the eager one, whatever changes between its calls."""
+
+import os
+from functools import partial
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tn
+from tests.support.layers import LAYERS
+from tinygrad_nn import nn
+from tinygrad_nn.engine import trees
+
+SOME = LAYERS if os.environ.get("CI") == "true" else ["BatchNorm", "Dropout", "GRU with lengths", "Conv2d"]
+"""Which are compiled with Numba, which takes its time: all of them in the gate."""
+
+
+class Headed(nn.Module):
+    """A layer with a layer of classes behind it, so that there is something to learn."""
+
+    def __init__(self, factory, x):
+        self.layer = factory(0)
+        self.head = nn.Dense(self._flat(x).shape[1], 3, rng=1)
+
+    def _flat(self, x):
+        y = next(iter(trees.leaves(self.layer(x))))
+        return y.reshape(len(x), -1)
+
+    def forward(self, x):
+        return self.head(self._flat(x))
+
+
+def trainer(factory, x):
+    model = Headed(factory, x)
+    optimizer = tn.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+
+    def step(x, labels, weights):
+        optimizer.zero_grad()
+        loss = nn.losses.cross_entropy(model(x), labels, sample_weight=weights)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return model, optimizer, step
+
+
+def freeze(model, optimizer, saved):
+    model.parameters()[0].requires_grad = False
+
+
+def thaw(model, optimizer, saved):
+    model.parameters()[0].requires_grad = True
+
+
+def load(model, optimizer, saved):
+    model.load_state_dict(saved)
+
+
+def change_the_rate(model, optimizer, saved):
+    optimizer.lr = 0.01
+
+
+STORY = [
+    (4, lambda *_: None),
+    (4, lambda *_: None),
+    (3, change_the_rate),
+    (4, lambda model, *_: model.eval()),
+    (4, freeze),
+    (4, lambda model, *_: model.train()),
+    (3, thaw),
+    (4, load),
+    (4, lambda *_: None),
+]
+"""Rows of the batch, and what happens before it."""
+
+
+def batch_like(x, rows, rng):
+    """Return inputs like the given ones, labels, and weights of which some are zero."""
+    shape = (rows, *x.shape[1:])
+    inputs = rng.integers(0, x.max() + 1, shape) if x.dtype.kind == "i" else rng.normal(size=shape)
+    return inputs.astype(x.dtype), rng.integers(0, 3, rows), rng.integers(0, 3, rows) + np.eye(rows)[0]
+
+
+def everything(model, optimizer):
+    """Return all that a step may change, by name."""
+    state = model.state_dict() | {f"optimizer {name}": a for name, a in optimizer.state_dict().items()}
+    gradients = {f"gradient {name}": p.grad for name, p in model.named_parameters()}
+    return state | {name: g for name, g in gradients.items() if g is not None}
+
+
+def run_beside_the_eager_step(name, backend, compare):
+    factory, x = LAYERS[name]
+    rng = np.random.default_rng(5)
+    eager, compiled = trainer(factory, x), trainer(factory, x)
+    step = tn.compile(compiled[2], backend)
+    saved = eager[0].state_dict()
+    for k, (rows, change) in enumerate(STORY):
+        for model, optimizer, _ in (eager, compiled):
+            change(model, optimizer, saved)
+        batch = batch_like(x, rows, rng)
+        compare(step(*batch).data, eager[2](*batch).data, err_msg=f"loss {k}")
+        expected, found = everything(*eager[:2]), everything(*compiled[:2])
+        assert expected.keys() == found.keys()
+        for what, a in expected.items():
+            compare(found[what], a, err_msg=f"{what}, step {k}")
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_compiled_training_step_is_the_eager_one_bit_for_bit(name):
+    run_beside_the_eager_step(name, "numpy", np.testing.assert_array_equal)
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_loops_do_what_the_eager_step_does(name):
+    pytest.importorskip("numba")
+    run_beside_the_eager_step(name, "numba", partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5))
+
+
+@pytest.mark.parametrize("name", [name for name, (factory, _) in LAYERS.items() if factory(0).parameters()])
+def test_a_compiled_gradient_of_a_module_is_the_eager_one_and_its_state_moves_once(name):
+    factory, x = LAYERS[name]
+
+    def slope(layer, x):
+        return tn.grad(lambda layer: (np.sin(next(iter(trees.leaves(layer(x))))) ** 2).sum())(layer)
+
+    eager, other = factory(0), factory(0)
+    compiled = tn.compile(slope, "numpy")
+    for k, training in enumerate([True, True, False, True]):
+        batch, _, _ = batch_like(x, 4, np.random.default_rng(k))
+        expected, found = slope(eager.train(training), batch), compiled(other.train(training), batch)
+        for key, g in expected.items():
+            np.testing.assert_array_equal(found[key].data, g.data, err_msg=key)
+    for key, a in eager.state_dict().items():
+        np.testing.assert_array_equal(other.state_dict()[key], a, err_msg=key)
