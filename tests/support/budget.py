@@ -69,7 +69,7 @@ LINES = {
 }
 """Lines of code: neither blank, nor a comment, nor part of a docstring."""
 
-ANY = 840
+ANY = 845
 """Uses of `Any` in the whole package. 450 was meant; keywords of ninety of NumPy's functions are 90 of them, public
 functions of our own that take tensors and arrays 150, and containers of anything that is differentiated 120."""
 
