@@ -124,7 +124,9 @@ def test_only_sums_of_products_make_nan_of_a_zero_cotangent():
 
 
 @pytest.mark.parametrize(
-    "op", [r for r in RECORDS if isinstance(r, Primitive) and r.differentiable], ids=lambda op: op.name
+    "op",
+    [r for r in RECORDS if isinstance(r, Primitive) and r.differentiable and not r.made_of_others],
+    ids=lambda op: op.name,
 )
 def test_a_pull_back_is_linear_at_a_zero_cotangent_too(op):
     rng = np.random.default_rng(3)

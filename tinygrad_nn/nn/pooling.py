@@ -45,6 +45,7 @@ class MaxPool1d(_MaxPool):
 class MaxPool2d(_MaxPool):
     __doc__ = f"""{_MaxPool.__doc__}
     Example:
+        >>> import numpy as np
         >>> MaxPool2d(2)(np.ones((4, 28, 28, 6))).shape
         (4, 14, 14, 6)
     """
