@@ -132,3 +132,26 @@ def test_a_compiled_gradient_of_a_module_is_the_eager_one_and_its_state_moves_on
             np.testing.assert_array_equal(found[key].data, g.data, err_msg=key)
     for key, a in eager.state_dict().items():
         np.testing.assert_array_equal(other.state_dict()[key], a, err_msg=key)
+
+
+@pytest.mark.parametrize(
+    "of_layer",
+    [
+        lambda layer, z: layer(z),
+        lambda layer, z: layer(tn.tensor(z)),
+        lambda layer, z: tn.remat(layer)(z),
+        lambda layer, z: tn.vjp(layer, z)[0],
+        lambda layer, z: tn.jvp(layer, z, np.ones((4, 3)))[1],
+        lambda layer, z: tn.value_and_grad(lambda z: layer(z).sum())(z)[0],
+        lambda layer, z: tn.hvp(lambda z: np.sin(layer(z)).sum(), z, np.ones((4, 3))),
+        lambda layer, z: tn.jacobian(layer)(z),
+    ],
+)
+@pytest.mark.parametrize("layer", [nn.Dense(3, 2, rng=0), nn.LayerNorm(3)])
+def test_only_arguments_themselves_are_cast_to_the_dtype_of_a_layer_and_not_what_is_made_of_them(
+    layer, of_layer
+):
+    z = np.random.default_rng(0).normal(size=(4, 3))
+    expected, found = of_layer(layer, z), tn.compile(lambda z: of_layer(layer, z), "numpy")(z)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found.data, expected.data)

@@ -31,6 +31,7 @@ NO_DERIVATIVE = {
     "load": "reads a file",
     "no_grad": "switches recording",
     "op": "declares an op, which is then checked",
+    "profile": "measures",
     "remat": "runs a function again; compared with the function bit by bit in its own tests",
     "save": "writes a file",
     "tensor": "makes a tensor of data",

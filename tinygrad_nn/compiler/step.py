@@ -123,7 +123,8 @@ class StepRecorder(Recorder):
         self.restored = "; ".join(changes)
 
     def is_plain(self, tensor: Tensor) -> bool:
-        return self.index_of.get(id(tensor._data)) in self.plain
+        # A copy, such as a variable of a derivative, is a tensor that the step has made.
+        return any(array is tensor._data for array in self.plain)
 
 
 def capture(step: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Captured:

@@ -34,7 +34,7 @@ class Recorder(Tracer, Builder):
     Gradients are left, versions changed and random numbers drawn where the traced code alone sees it.
 
     Attributes:
-        plain: the inputs that the caller gave as plain arrays.
+        plain: the arrays of inputs that the caller gave as plain arrays.
         found: the gradients that the run found in leaves and asked for.
         left: the gradients that it left.
         changed: the leaves whose values it changed, with the time.
@@ -43,7 +43,7 @@ class Recorder(Tracer, Builder):
 
     def __init__(self, find: Callable[[Leaf], Array | None] = attrgetter("own_grad")) -> None:
         Builder.__init__(self)
-        self.plain: set[int] = set()
+        self.plain: list[Array] = []
         self.found: dict[Leaf, Array | None] = {}
         self.left: dict[Leaf, Array | None] = {}
         self.constants: list[Tensor] = []
@@ -212,7 +212,7 @@ def _as_input(arg: Any, name: str, recorder: Recorder) -> Any:
     if node is not None:
         recorder.nodes[node] = index
     if not isinstance(arg, Tensor):
-        recorder.plain.add(index)
+        recorder.plain.append(array)
     return wrap(array, node)
 
 
