@@ -61,18 +61,14 @@ def variables(
         numbers: the chosen ones.
 
     Raises:
-        SettingError: there is no such argument.
+        SettingError: there is no such argument, or it is chosen twice.
         DtypeError: something in a chosen argument is not floating; says where.
         ArgumentError: there is nothing in it, or something else than tensors, arrays, numbers and modules.
     """
     given, chosen = list(args), []
     flat: list[Tensor] = []
+    _check_numbers(who, numbers, len(args))
     for k in numbers:
-        if not -len(args) <= k < len(args):
-            raise SettingError(
-                f"{who}: argnums {k} is outside of the {len(args)} positional arguments"
-                "\n  hint   arguments to differentiate by are given by position, not by name"
-            )
         x = args[k]
         if type(x) in _SINGLE:
             given[k] = variable = _variable(x, who)
@@ -91,6 +87,21 @@ def variables(
             "  hint   floating arrays or tensors, in containers or not, or a module with parameters that are not frozen"
         )
     return given, chosen, flat
+
+
+def _check_numbers(who: str, numbers: Sequence[int], count: int) -> None:
+    for k in numbers:
+        if not -count <= k < count:
+            raise SettingError(
+                f"{who}: argnums {k} is outside of the {count} positional arguments"
+                "\n  hint   arguments to differentiate by are given by position, not by name"
+            )
+    # The later of two variables would take the place of the first, whose gradient would be zero.
+    if len({k % count for k in numbers}) < len(numbers):
+        raise SettingError(
+            f"{who}: argnums {tuple(numbers)} names one of the {count} positional arguments twice\n"
+            "  hint   each once; its gradient can be used as often as you like"
+        )
 
 
 def _inside(who: str, x: object, flat: list[Tensor], name: Callable[[], str]) -> Any:

@@ -287,6 +287,8 @@ def jvp(f: Function, xs: Any, vs: Any, *, has_aux: bool = False) -> tuple[Any, .
     """
     _check("jvp", f)
     points = _several(xs)
+    if not points:
+        raise ArgumentError("jvp: there are no arguments to differentiate by\n  hint   tn.jvp(f, (x,), (v,))")
     outer = context.current().recording
     run = run_on_variables("jvp", f, points, range(len(points)), has_aux=has_aux)
     pairs = _directions(run, _several(vs))
