@@ -108,3 +108,7 @@ def test_what_cannot_be_resized_is_refused():
     for shape in ((2, 3), (2, 0, 3)):
         with pytest.raises(ShapeError, match=r"expected \(N, \*space, C\), channels last, and no empty axis"):
             tn.resize(np.zeros(shape), 3)
+
+
+def test_a_list_is_an_input_as_an_array_is():
+    np.testing.assert_array_equal(tn.resize([[[1.0], [2.0]]], 4)[0, :, 0], [1, 1, 2, 2])

@@ -14,6 +14,7 @@ from tinygrad_nn.ops.arithmetic import floating, product
 from tinygrad_nn.ops.reduction import wide_sum
 from tinygrad_nn.ops.samples import cases, each, mask
 from tinygrad_nn.primitives import Array, composite, kernel
+from tinygrad_nn.primitives.operands import operand
 
 
 def _plain_softmax_of_some(x: Array, chosen: Any) -> Array:
@@ -79,7 +80,7 @@ def _check(q: Array, k: Array, v: Array) -> None:
 
 
 def _checked_mask(mask: Any, scores: Array) -> Any:
-    mask = mask if hasattr(mask, "dtype") else np.asarray(mask)
+    mask = operand(mask)
     if mask.dtype.kind not in "bf":
         raise DtypeError(
             f"attention: a mask is boolean, True takes part, or floats to add, got dtype {mask.dtype}\n"
@@ -151,6 +152,7 @@ def attention(q: Any, k: Any, v: Any, mask: Any = None, causal: bool = False) ->
         array([[1.],
                [2.]])
     """
+    q, k, v = map(operand, (q, k, v))
     _check(q, k, v)
     # Scaling the queries is less work than scaling the scores.
     scores = np.matmul(q * (1 / math.sqrt(max(np.shape(q)[-1], 1))), np.swapaxes(k, -1, -2))

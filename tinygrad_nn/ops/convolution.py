@@ -20,17 +20,17 @@ from tinygrad_nn.ops.windows import (
     checked,
     integers,
     is_integer,
-    operand,
     window_of,
 )
 from tinygrad_nn.primitives import Array, Sample, composite
+from tinygrad_nn.primitives.operands import operand
 
 
-def _check(who: str, x: Array, w: Array, bias: Array | None, groups: Any, takes: int, gives: int) -> None:
-    """Raise an error unless operands fit: their ranks, `takes` channels of x, groups, a bias of `gives`."""
-    if w.ndim < 3:
+def _check(who: str, x: Array, w: Array, bias: Array | None, groups: int, *, transposed: bool) -> int:
+    """Return the channels of the result; raise an error unless operands fit in rank, channels, groups and bias."""
+    if w.ndim < 3 or 0 in w.shape[-2:]:
         raise ShapeError(
-            f"{who}: weights are (*kernel, channels, channels), three axes or more, got {w.shape}"
+            f"{who}: weights are (*kernel, channels, channels), three axes or more and no empty channels, got {w.shape}"
         )
     if x.ndim != w.ndim:
         axes = ", ".join(f"axis {k}" for k in range(1, w.ndim - 1))
@@ -42,6 +42,8 @@ def _check(who: str, x: Array, w: Array, bias: Array | None, groups: Any, takes:
         raise SettingError(
             f"{who}: groups are an integer that divides {w.shape[-1]}, the last axis of the weights, got {groups!r}"
         )
+    inner, outer = w.shape[-2] * groups, w.shape[-1]
+    takes, gives = (outer, inner) if transposed else (inner, outer)
     if x.shape[-1] != takes:
         of_groups = f" (groups={groups})" if groups != 1 else ""
         first = "\n  hint   np.moveaxis(x, 1, -1): channels come last here" if x.shape[1] == takes else ""
@@ -51,6 +53,7 @@ def _check(who: str, x: Array, w: Array, bias: Array | None, groups: Any, takes:
         )
     if bias is not None and np.shape(bias) != (gives,):
         raise ShapeError(f"{who}: a bias has shape ({gives},), one for each channel, got {np.shape(bias)}")
+    return gives
 
 
 def _public(rng: np.random.Generator) -> list[Sample]:
@@ -107,10 +110,8 @@ def conv(
                [6., 9., 9., 6.],
                [4., 6., 6., 4.]])
     """
-    x, w = operand(x), operand(w)
-    _check(
-        "conv", x, w, bias, groups, w.shape[-2] * groups if w.ndim > 1 else 0, w.shape[-1] if w.ndim else 0
-    )
+    x, w, bias = operand(x), operand(w), None if bias is None else operand(bias)
+    _check("conv", x, w, bias, groups, transposed=False)
     space = x.shape[1:-1]
     window = checked("conv", window_of("conv", space, w.shape[:-2], stride, padding, dilation), space)
     if bias is None:
@@ -185,9 +186,8 @@ def conv_transpose(
         array([1., 2., 4., 2., 3.])
     """
     who = "conv_transpose"
-    x, w = operand(x), operand(w)
-    gives = w.shape[-2] * groups if w.ndim > 1 else 0
-    _check(who, x, w, bias, groups, w.shape[-1] if w.ndim else 0, gives)
+    x, w, bias = operand(x), operand(w), None if bias is None else operand(bias)
+    gives = _check(who, x, w, bias, groups, transposed=True)
     window = window_of(who, x.shape[1:-1], w.shape[:-2], stride, padding, dilation)
     more = integers(who, "output_padding", output_padding, len(window.kernel), 0)
     if any(extra >= s for extra, s in zip(more, window.stride, strict=True)):

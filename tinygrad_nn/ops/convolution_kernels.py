@@ -216,7 +216,7 @@ def _products(x: Array, w: Array, window: Window, groups: int, work: Any, y: Arr
     if _is_depthwise(w.shape, groups):
         yield from _products_of_channels(x, w, window, work, y)
         return
-    matrices = w.reshape(-1, groups, w.shape[-1] // groups).transpose(1, 0, 2).astype(work, copy=False)
+    matrices = _by_groups(w, groups, work)
     for place, cols in _columns(x, window, groups, work, _most(w.nbytes)):
         np.matmul(cols, matrices, out=_by_groups(y[place], groups), casting="same_kind")
         yield place
@@ -263,7 +263,7 @@ def _taken_back(g: Array, w: Array, groups: int, dtype: Any) -> Array:
         return back if o == 1 else np.add.reduce(back.reshape(*g.shape[:-1], groups, o), -1)
     back = np.empty((*g.shape[:-1], groups * c), dtype)
     matrices = w.reshape(c, groups, o).transpose(1, 2, 0).astype(dtype, copy=False)
-    np.matmul(_by_groups(g, groups).astype(dtype, copy=False), matrices, out=_by_groups(back, groups))
+    np.matmul(_by_groups(g, groups, dtype), matrices, out=_by_groups(back, groups))
     return back
 
 
@@ -286,7 +286,7 @@ def weights_of_convolution(g_: Array, x: Array, *, window: Window, groups: int) 
     g_ = np.ascontiguousarray(g_)
     total = np.zeros((groups, k, o), work)
     for place, cols in _columns(x, window, groups, work, _most(total.nbytes)):
-        total += np.matmul(cols.swapaxes(1, 2), _by_groups(g_[place], groups).astype(work, copy=False))
+        total += np.matmul(cols.swapaxes(1, 2), _by_groups(g_[place], groups, work))
     return total.transpose(1, 0, 2).reshape(*window.kernel, -1, groups * o).astype(dtype, copy=False)
 
 

@@ -18,12 +18,12 @@ from tinygrad_nn.ops.windows import (
     Window,
     blocks,
     checked,
-    operand,
     padded_blocks,
     under_windows,
     window_of,
 )
 from tinygrad_nn.primitives import Array, Sample, Shape, composite, kernel
+from tinygrad_nn.primitives.operands import operand
 
 
 def _by_taps(x: Array, window: Window, outside: float = 0) -> Iterator[tuple[Place, Array]]:
@@ -89,6 +89,8 @@ def first_largest(x: Array, *, window: Window) -> Array:
     # One more than the largest, which says that none was found.
     numbers = np.arange(places, 0, -1).astype(np.min_scalar_type(places))
     index = np.empty(_results(x, window), numbers.dtype)
+    padded = x.dtype.kind == "f" and any(map(any, window.padding))
+    inside = _first_inside(window, x.shape[1:-1]) if padded else None
     for place, taps in _by_taps(x, window, _lowest(x)):
         top = np.maximum.reduce(taps)
         found = taps == top
@@ -96,7 +98,20 @@ def first_largest(x: Array, *, window: Window) -> Array:
             found |= taps != taps
         column = numbers.reshape(-1, *[1] * top.ndim)
         np.subtract(places, np.maximum.reduce(found * column), out=index[place], casting="unsafe")
+        # The padding is among the largest where all elements are as small as it.
+        if inside is not None and (lowest := top == -np.inf).any():
+            index[place] = np.where(lowest, inside[place[1:]], index[place])
     return index
+
+
+def _first_inside(window: Window, space: Shape) -> Array:
+    """Return the number of the first place of each window that is not in the padding, (*results, 1)."""
+    numbers = np.zeros((), np.intp)
+    for k, s, (a, _), count in zip(
+        window.kernel, window.stride, window.padding, window.results(space), strict=True
+    ):
+        numbers = numbers[..., None] * k + np.maximum(a - np.arange(count) * s, 0)
+    return numbers[..., None]
 
 
 def _lowest(x: Array) -> Any:

@@ -12,6 +12,7 @@ from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.ops.arithmetic import floating
 from tinygrad_nn.ops.samples import cases, each
 from tinygrad_nn.primitives import Array, composite, kernel
+from tinygrad_nn.primitives.operands import operand
 
 _MODES = ("nearest", "linear")
 
@@ -151,6 +152,7 @@ def resize(x: Any, size: int | Sequence[int], *, mode: str = "nearest") -> Any:
         >>> resize(np.array([[[0.0], [4.0]]]), 4, mode="linear")[0, :, 0]
         array([0., 1., 3., 4.])
     """
+    x = operand(x)
     shape = np.shape(x)
     space = shape[1:-1]
     if not space or 0 in space:

@@ -18,6 +18,7 @@ from tinygrad_nn.ops.samples import cases, each, positive
 from tinygrad_nn.ops.shape import astype
 from tinygrad_nn.ops.some import WHERE, how_many, kept
 from tinygrad_nn.primitives import Array, Axis, Sample, composite, op
+from tinygrad_nn.primitives.operands import operand
 
 _SPREADS = (
     [(2, 3, 4), {}, {"axis": (0, 2), "ddof": 1}, {"axis": (-1, 0), "keepdims": True, "ddof": 2}],
@@ -265,7 +266,7 @@ def cov(
     tables = [as_rows(t) if rowvar or np.ndim(t) < 2 else np.transpose(t) for t in (m, y) if t is not None]
     rows = np.concatenate(tables)
     ddof = (0 if bias else 1) if ddof is None else ddof
-    weights = [w if hasattr(w, "dtype") else np.asarray(w) for w in (fweights, aweights) if w is not None]
+    weights = [operand(w) for w in (fweights, aweights) if w is not None]
     if not weights:
         return _covariances(rows, max(np.shape(rows)[1] - ddof, 0))
     shares = math.prod(weights[1:], start=weights[0])

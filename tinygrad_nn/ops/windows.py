@@ -17,7 +17,6 @@ from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.ops.indexing import put_back
 from tinygrad_nn.ops.samples import adjoint, cases, each
 from tinygrad_nn.primitives import Array, Shape, kernel, op
-from tinygrad_nn.primitives.operands import as_operand
 
 Pairs = tuple[tuple[int, int], ...]
 PerAxis = int | Sequence[int]
@@ -127,11 +126,6 @@ def padded_blocks(
 
 
 # What users write, read and checked
-
-
-def operand(x: Any) -> Any:
-    """Return what a user hands in as an array, or as the tensor that it is."""
-    return x if hasattr(x, "dtype") else as_operand(x)
 
 
 def window_of(

@@ -98,6 +98,11 @@ def as_operand(x: Any) -> Any:
     return as_array(x, None if _holds_arrays(x) else np.asarray(x).dtype)
 
 
+def operand(x: Any) -> Any:
+    """Return what a composite is given as an array, or as the tensor that it is."""
+    return x if hasattr(x, "dtype") else np.asarray(as_operand(x))
+
+
 def lists_in_dtype_of_arrays(values: Params) -> Params:
     """Cast lists of Python floats among operands to the dtype of the others: they are scalars, many of them."""
     if not any(type(x) in _LISTS for x in values.values()):
