@@ -50,7 +50,8 @@ class BatchNorm(_Channels):
         features: how many channels there are.
         eps: added to the variance.
         momentum: the share of the newest batch in the averages, from 0 to 1 (Keras calls 1 minus it so).
-        dtype: of parameters and averages; plain floating inputs are cast to it.
+        dtype: of the parameters, and of the averages unless these would be float16, which are float32 then; plain
+            floating inputs are cast to it.
 
     Attributes:
         weight, bias: the parameters, ones and zeros at first.
@@ -77,8 +78,10 @@ class BatchNorm(_Channels):
                 f"{momentum!r}"
             )
         self.momentum = float(momentum)
-        self.running_mean = np.zeros(features, dtype)
-        self.running_var = np.ones(features, dtype)
+        # float16 has no variance of numbers beyond 256.
+        wide = np.promote_types(dtype, np.float32)
+        self.running_mean = np.zeros(features, wide)
+        self.running_var = np.ones(features, wide)
 
     def forward(self, x: Operand) -> Tensor:
         x = self._checked(x)
@@ -88,7 +91,7 @@ class BatchNorm(_Channels):
             return evaluated
         rows = batch_rows("BatchNorm", x)
         m = apply(column_moments, (rows,))
-        y: Tensor = normalised(rows, m, self.weight, self.bias, self.eps).reshape(x.shape)
+        y: Tensor = normalised(x, rows, m, self.weight, self.bias, self.eps)
         if len(rows):
             update = {"momentum": self.momentum, "rows": len(rows)}
             running_update(self.running_mean, self.running_var, m._data, **update)

@@ -195,10 +195,15 @@ def check_channels(who: str, x: Any, channels: int) -> None:
         raise ShapeError(f"{who}: x has shape {shape}, expected (N, ..., {channels}), channels last{hint}")
 
 
-def as_rows(x: Any) -> Any:
-    """Return x as a matrix, the last axis its columns."""
+def _wide(x: Any) -> Any:
+    """Return x, float16 as float32: the variance of numbers beyond 256 is none of float16."""
+    return x.astype(np.float32) if x.dtype == np.float16 else x
+
+
+def _channel_rows(x: Any) -> Any:
+    """Return x as a matrix to compute with, the channels its columns."""
     shape = np.shape(x)
-    return np.reshape(x, (math.prod(shape[:-1]), shape[-1]))
+    return _wide(np.reshape(x, (math.prod(shape[:-1]), shape[-1])))
 
 
 def batch_rows(who: str, x: Any) -> Any:
@@ -209,12 +214,13 @@ def batch_rows(who: str, x: Any) -> Any:
             f"{who}: x of shape {shape} has one value for each channel, and so no variance\n"
             "  hint   a batch of more; or the mean and variance of training, which model.eval() uses"
         )
-    return as_rows(x)
+    return _channel_rows(x)
 
 
-def normalised(x: Any, m: Any, weight: Any, bias: Any, eps: float) -> Any:
-    """Return matrices normalised by the moments m."""
-    return scaled_columns(x, normalising_columns(m, weight, bias, eps=eps))
+def normalised(x: Any, rows: Any, m: Any, weight: Any, bias: Any, eps: float) -> Any:
+    """Return x, whose matrices of rows are given, normalised by the moments m of these."""
+    y = np.reshape(scaled_columns(rows, normalising_columns(m, weight, bias, eps=eps)), np.shape(x))
+    return y.astype(np.result_type(x.dtype, weight.dtype, bias.dtype)) if x.dtype == np.float16 else y
 
 
 def _plain_batch_norm(
@@ -264,9 +270,9 @@ def batch_norm(
         rows = batch_rows("batch_norm", x)
         m = column_moments(rows)
     else:
-        rows = as_rows(x)
+        rows = _channel_rows(x)
         m = np.stack([mean, var])
-    return np.reshape(normalised(rows, m, weight, bias, eps), np.shape(x))
+    return normalised(x, rows, m, weight, bias, eps)
 
 
 def _check(who: str, x: Any, eps: float, weight: Any, *others: Any) -> None:
@@ -324,13 +330,13 @@ def group_norm(x: Any, groups: int, weight: Any, bias: Any, *, eps: float = 1e-5
     shape = np.shape(x)
     check_groups("group_norm", groups, shape[-1])
     count, channels = shape[0], shape[-1]
-    rows = np.reshape(x, (count, math.prod(shape[1:-1]), channels))
+    rows = _wide(np.reshape(x, (count, math.prod(shape[1:-1]), channels)))
     m = np.reshape(column_moments(rows), (count, 2, groups, channels // groups))
     means = m[:, 0]
     mean = np.mean(means, axis=-1, keepdims=True)
     var = np.mean(m[:, 1] + (means - mean) ** 2, axis=-1, keepdims=True)
     both = np.broadcast_to(np.stack([mean, var], axis=1), np.shape(m))
-    return np.reshape(normalised(rows, np.reshape(both, (count, 2, channels)), weight, bias, eps), shape)
+    return normalised(x, rows, np.reshape(both, (count, 2, channels)), weight, bias, eps)
 
 
 def check_groups(who: str, groups: Any, channels: int) -> None:

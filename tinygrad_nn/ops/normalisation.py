@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.errors import SettingError, ShapeError
-from tinygrad_nn.ops.arithmetic import floating, product
+from tinygrad_nn.ops.arithmetic import at_least_single, floating, product
 from tinygrad_nn.ops.reduction import in_single, mean, ones
 from tinygrad_nn.ops.samples import cases, each
 from tinygrad_nn.primitives import Array, composite, kernel
@@ -17,12 +17,6 @@ _ROWS = cases([each((2, 3), (3, 4), (2, 1, 5), (4,), (0, 3)), each(1e-5, 0.1)], 
 
 def _mean(x: Array) -> Array:
     return mean(x, axis=-1, keepdims=True)
-
-
-def _single(x: Array) -> Array:
-    """Return x in a dtype to compute in, at least single precision: squares of float16 overflow."""
-    x = floating(x)
-    return x.astype(np.float32) if x.dtype.char == "e" else x
 
 
 def _means(x: Array) -> Array:
@@ -57,7 +51,7 @@ def _plain_rms_norm(x: Array, weight: Any = None, eps: float = np.finfo(np.float
 )
 def standardized(x: Array, eps: float) -> tuple[Array, Array]:
     """Each row minus its mean, divided by sqrt(variance + eps), in two passes, which large means need."""
-    wide = _single(x)
+    wide = at_least_single(x)
     return _scaled(wide - _means(wide), eps, floating(x).dtype)
 
 
@@ -71,7 +65,7 @@ def standardized(x: Array, eps: float) -> tuple[Array, Array]:
 )
 def in_unit_squares(x: Array, eps: float) -> tuple[Array, Array]:
     """Each row divided by sqrt(mean square + eps)."""
-    return _scaled(_single(x), eps, floating(x).dtype)
+    return _scaled(at_least_single(x), eps, floating(x).dtype)
 
 
 _AFFINE = ([(2, 3), (3,), (3,)], [(2, 1, 4), (4,), None], [(3, 4), None, (4,)], [(5,)], [(0, 3), (3,), (3,)])
