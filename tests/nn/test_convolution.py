@@ -89,8 +89,8 @@ WRONG = {
         r"MaxPool3d: takes \(N, depth, height, width, channels\)",
     ),
     "rows for a global pool": (lambda: nn.GlobalAvgPool()(X[0, 0]), r"GlobalAvgPool: takes.*\(8, 3\)"),
-    "no channels": (lambda: nn.Conv2d(0, 4, 3), "Conv2d: in_channels is an integer from 1 on.*got 0"),
-    "half a channel": (lambda: nn.Conv2d(1, 2.5, 3), "Conv2d: out_channels is an integer.*2.5"),
+    "no channels": (lambda: nn.Conv2d(0, 4, 3), "Conv2d: in_channels is a positive integer, got 0"),
+    "half a channel": (lambda: nn.Conv2d(1, 2.5, 3), "Conv2d: out_channels is a positive integer, got 2.5"),
     "groups that do not divide": (
         lambda: nn.Conv2d(4, 6, 3, groups=4),
         "groups=4 does not divide.*in_channels=4 and out_channels=6",

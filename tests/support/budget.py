@@ -61,8 +61,8 @@ LINES = {
     # NumPy does not check. Keras's events are among the hints. Locks that a fork waits for (20). Whether a folder is
     # the user's own is looked at before machine code in it is run (30); Ctrl-C may come while a block is entered or
     # left (30); names are made printable in one place (10); boundaries say how sure a model is (10). What others call
-    # layers, metrics and optimizers, and files of PyTorch (20).
-    "errors context hints files states checkpoint plot": 1130,
+    # layers, metrics and optimizers, and files of PyTorch (20). Settings that are numbers (25).
+    "errors context hints files states settings checkpoint plot": 1155,
     "profiling": 190,
 }
 """Lines of code: neither blank, nor a comment, nor part of a docstring."""

@@ -1,6 +1,5 @@
 """Minibatches: the same rows of several arrays, gathered when asked for; the whole set is never copied."""
 
-import operator
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinygrad_nn.errors import CheckpointError, ShapeError
+from tinygrad_nn.settings import positive_integer
 from tinygrad_nn.states import check_entries, fits_random, is_count, random_state, set_random_state
 
 Seed = int | np.random.Generator | np.random.SeedSequence | None
@@ -250,9 +250,7 @@ def _divided(rows: int | np.ndarray, share: float) -> tuple[np.ndarray, np.ndarr
 
 def _checked(arrays: tuple[ArrayLike, ...], size: int) -> tuple[Batch, int, int]:
     """Return the arrays as ndarrays, their common number of rows, and the batch size as an int."""
-    size = operator.index(size)
-    if size < 1:
-        raise ValueError(f"a batch needs at least one row, got size={size}")
+    size = positive_integer("batches", "size", size)
     if not arrays:
         raise ValueError("there are no arrays to take batches of: write batches(X, y, size=...)")
     columns = tuple(np.asarray(array) for array in arrays)

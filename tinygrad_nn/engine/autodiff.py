@@ -30,6 +30,7 @@ from tinygrad_nn.engine.tensor import Tensor, wrap
 from tinygrad_nn.errors import ArgumentError, GraphError, ShapeError
 from tinygrad_nn.primitives import Array, Function
 from tinygrad_nn.primitives.operands import as_array
+from tinygrad_nn.settings import is_integer
 
 Tensors = TypeVar("Tensors", Tensor, list[Tensor], tuple[Tensor, ...])
 Value = TypeVar("Value")
@@ -112,7 +113,7 @@ def _check(who: str, f: object, argnums: object = ()) -> tuple[int, ...]:
         raise ArgumentError(f"{who}: expected a function, got a {type(f).__name__}{hint if is_loss else ''}")
     numbers = argnums if isinstance(argnums, tuple) else (argnums,)
     for number in numbers:
-        if not isinstance(number, (int, np.integer)) or isinstance(number, bool):
+        if not is_integer(number):
             raise ArgumentError(
                 f"{who}: argnums are integers, got {number!r:.60}\n  hint   {who}(f)(*args), or argnums=(0, 1)"
             )

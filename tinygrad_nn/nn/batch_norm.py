@@ -6,19 +6,18 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor, apply, wrap
-from tinygrad_nn.errors import SettingError
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.ops.batch_norm import (
     batch_norm,
     batch_rows,
     check_channels,
-    check_eps,
     check_groups,
     column_moments,
     group_norm,
     normalised,
     running_update,
 )
+from tinygrad_nn.settings import check_number, check_share, positive_integer
 
 
 class _Channels(Module):
@@ -26,9 +25,8 @@ class _Channels(Module):
 
     def __init__(self, channels: int, eps: float, dtype: DTypeLike) -> None:
         who = type(self).__name__
-        if not isinstance(channels, (int, np.integer)) or isinstance(channels, bool) or channels < 1:
-            raise SettingError(f"{who}: the number of channels is a positive integer, got {channels!r}")
-        check_eps(who, eps)
+        positive_integer(who, "features", channels)
+        check_number(who, "eps", eps)
         self.eps = float(eps)
         self.weight = Tensor(np.ones(channels, dtype), requires_grad=True)
         self.bias = Tensor(np.zeros(channels, dtype), requires_grad=True)
@@ -72,11 +70,9 @@ class BatchNorm(_Channels):
         self, features: int, *, eps: float = 1e-5, momentum: float = 0.1, dtype: DTypeLike = np.float32
     ) -> None:
         super().__init__(features, eps, dtype)
-        if not isinstance(momentum, (int, float, np.floating)) or not 0 <= momentum <= 1:
-            raise SettingError(
-                f"BatchNorm: momentum is the share of the newest batch in the running averages, from 0 to 1, got "
-                f"{momentum!r}"
-            )
+        check_share(
+            "BatchNorm", "momentum is the share of the newest batch in the running averages", momentum
+        )
         self.momentum = float(momentum)
         # float16 has no variance of numbers beyond 256.
         wide = np.promote_types(dtype, np.float32)

@@ -13,7 +13,8 @@ from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, zeros
 from tinygrad_nn.nn.module import cast_input
 from tinygrad_nn.nn.windows import OverAxes
 from tinygrad_nn.ops.convolution import conv, conv_transpose
-from tinygrad_nn.ops.windows import Padding, PerAxis, integers
+from tinygrad_nn.ops.windows import Padding, PerAxis
+from tinygrad_nn.settings import integers, positive_integer
 
 
 class _Convolution(OverAxes):
@@ -52,20 +53,16 @@ class _Convolution(OverAxes):
         dtype: DTypeLike = np.float32,
     ) -> None:
         who = type(self).__name__
-        for name, number in (
-            ("in_channels", in_channels),
-            ("out_channels", out_channels),
-            ("groups", groups),
-        ):
-            integers(who, name, number, 1, 1)
+        self.in_channels = positive_integer(who, "in_channels", in_channels)
+        self.out_channels = positive_integer(who, "out_channels", out_channels)
+        self.groups = positive_integer(who, "groups", groups)
         if in_channels % groups or out_channels % groups:
             raise SettingError(
                 f"{who}: groups={groups} does not divide both in_channels={in_channels} and "
                 f"out_channels={out_channels}"
             )
-        self.in_channels, self.out_channels = int(in_channels), int(out_channels)
         self.kernel_size = integers(who, "kernel_size", kernel_size, self.rank, 1)
-        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, int(groups)
+        self.stride, self.padding, self.dilation = stride, padding, dilation
         rng = np.random.default_rng(rng)
         draw, shape = init or glorot_uniform(), (*self.kernel_size, *self._channels_of_a_group())
         groups_of_weights = [draw(shape, rng, dtype) for _ in range(groups)]

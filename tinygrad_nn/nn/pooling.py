@@ -7,7 +7,8 @@ from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.nn.windows import OverAxes
 from tinygrad_nn.ops.pooling import avg_pool, max_pool
-from tinygrad_nn.ops.windows import Padding, PerAxis, integers
+from tinygrad_nn.ops.windows import Padding, PerAxis
+from tinygrad_nn.settings import integers
 
 
 class _Pool(OverAxes):

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor
-from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.hints import RECURRENT
 from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, zeros
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.ops import recurrent
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.settings import positive_integer
 
 
 def _orthogonal(shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike) -> Array:
@@ -49,21 +50,12 @@ class _Recurrent(Module):
         for option in unknown:
             hint = f"\n  hint   {RECURRENT[option]}" if option in RECURRENT else ""
             raise TypeError(f"{who}: there is no option {option}={hint}")
-        for label, size in (
-            ("input_size", input_size),
-            ("hidden_size", hidden_size),
-            ("num_layers", num_layers),
-        ):
-            if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
-                raise ValueError(f"{who}: {label} is a positive integer, got {size!r}")
+        self.input_size = positive_integer(who, "input_size", input_size)
+        self.hidden_size = positive_integer(who, "hidden_size", hidden_size)
+        self.num_layers = positive_integer(who, "num_layers", num_layers)
         if not isinstance(bidirectional, (bool, np.bool)):
-            raise ValueError(f"{who}: bidirectional is True or False, got {bidirectional!r}")
+            raise SettingError(f"{who}: bidirectional is True or False, got {bidirectional!r}")
         rng = np.random.default_rng(rng)
-        self.input_size, self.hidden_size, self.num_layers = (
-            int(input_size),
-            int(hidden_size),
-            int(num_layers),
-        )
         self.bidirectional, self.bias = bool(bidirectional), bool(bias)
         for layer, ending in self._places():
             width = self.input_size if layer == 0 else self.hidden_size * (1 + self.bidirectional)
@@ -179,7 +171,7 @@ class RNN(_Recurrent):
         dtype: of the parameters; plain floating inputs are cast to it.
 
     Raises:
-        ValueError: a size that is not a positive integer.
+        SettingError: a size that is not a positive integer.
 
     Example:
         >>> outputs, h = RNN(3, 4, bidirectional=True, rng=0)(np.ones((2, 5, 3)))

@@ -18,6 +18,7 @@ from tinygrad_nn.ops.arithmetic import floating, product
 from tinygrad_nn.ops.reduction import column_sums, in_single
 from tinygrad_nn.ops.samples import cases, each, positive
 from tinygrad_nn.primitives import Array, Shape, composite, kernel
+from tinygrad_nn.settings import check_number, is_integer
 
 _PIECE = 1 << 18
 """So many elements are computed at once, to stay in a core's cache."""
@@ -277,7 +278,7 @@ def batch_norm(
 
 def _check(who: str, x: Any, eps: float, weight: Any, *others: Any) -> None:
     """Raise unless weight and all others have one number for each channel of x, and eps can be added to variances."""
-    check_eps(who, eps)
+    check_number(who, "eps", eps)
     channels = np.shape(weight)
     if len(channels) != 1:
         raise ShapeError(
@@ -288,12 +289,6 @@ def _check(who: str, x: Any, eps: float, weight: Any, *others: Any) -> None:
     for row in others:
         if np.shape(row) != channels:
             raise ShapeError(f"{who}: weight, bias, mean and var have shape {channels}, got {np.shape(row)}")
-
-
-def check_eps(who: str, eps: Any) -> None:
-    """Raise `SettingError` unless eps is a number that can be added to variances."""
-    if not isinstance(eps, (int, float, np.floating)) or not 0 <= eps < np.inf:
-        raise SettingError(f"{who}: eps is added to the variance, a number from 0 on, got {eps!r}")
 
 
 def _plain_group_norm(x: Array, groups: int, weight: Array, bias: Array, eps: float = 1e-5) -> Array:
@@ -341,12 +336,7 @@ def group_norm(x: Any, groups: int, weight: Any, bias: Any, *, eps: float = 1e-5
 
 def check_groups(who: str, groups: Any, channels: int) -> None:
     """Raise `SettingError` unless so many groups share the channels evenly."""
-    if (
-        not isinstance(groups, (int, np.integer))
-        or isinstance(groups, bool)
-        or groups < 1
-        or channels % groups
-    ):
+    if not is_integer(groups) or groups < 1 or channels % groups:
         divisors = [k for k in range(1, channels + 1) if not channels % k]
         raise SettingError(
             f"{who}: {channels} channels do not make {groups!r} groups of as many each\n"

@@ -18,12 +18,11 @@ from tinygrad_nn.ops.windows import (
     PerAxis,
     Window,
     checked,
-    integers,
-    is_integer,
     window_of,
 )
 from tinygrad_nn.primitives import Array, Sample, composite
 from tinygrad_nn.primitives.operands import operand
+from tinygrad_nn.settings import integers, is_integer
 
 
 def _check(who: str, x: Array, w: Array, bias: Array | None, groups: int, *, transposed: bool) -> int:

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.errors import SettingError, ShapeError
+from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.ops.arithmetic import at_least_single, floating, product
 from tinygrad_nn.ops.reduction import in_single, mean, ones
 from tinygrad_nn.ops.samples import cases, each
 from tinygrad_nn.primitives import Array, composite, kernel
+from tinygrad_nn.settings import check_number
 
 _ROWS = cases([each((2, 3), (3, 4), (2, 1, 5), (4,), (0, 3)), each(1e-5, 0.1)], [(3, 1), 0.1])
 
@@ -76,8 +77,7 @@ def _check_features(who: str, eps: float, x: Array, **arrays: Array | None) -> N
         raise ShapeError(
             f"{who}: normalises along the last axis, which shape {np.shape(x)} has no elements of"
         )
-    if not eps >= 0:
-        raise SettingError(f"{who}: eps is a number from 0, got {eps!r}")
+    check_number(who, "eps", eps)
     for name, array in arrays.items():
         if array is not None and np.shape(array) != np.shape(x)[-1:]:
             raise ShapeError(

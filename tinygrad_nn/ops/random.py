@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.errors import ArgumentError, SettingError
+from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.ops.samples import cases, each
 from tinygrad_nn.primitives import Array, Sample, composite, kernel
+from tinygrad_nn.settings import check_share
 
 _WORDS = 4
 """How many draws there are in one number of the generator's."""
@@ -60,7 +61,7 @@ def keep_mask(x: Array, *, p: float = 0.5, rng: np.random.Generator) -> Array:
 
 
 def _check(who: str, p: Any, rng: Any) -> None:
-    check_probability(who, p)
+    check_dropped(who, p)
     if not isinstance(rng, np.random.Generator):
         raise ArgumentError(
             f"{who}: rng={rng!r:.60} is no generator, whose state moves on from draw to draw\n"
@@ -68,13 +69,9 @@ def _check(who: str, p: Any, rng: Any) -> None:
         )
 
 
-def check_probability(who: str, p: Any) -> None:
-    """Raise `SettingError` unless p is a number from 0 to 1."""
-    if not isinstance(p, (int, float, np.floating, np.integer)) or not 0 <= p <= 1:
-        raise SettingError(
-            f"{who}: p is the probability of dropping, from 0 to 1, got {p!r:.60}\n"
-            f"  hint   p=0.1 drops one of ten"
-        )
+def check_dropped(who: str, p: object) -> None:
+    """Raise `SettingError` unless p is a probability of dropping."""
+    check_share(who, "p is the probability of dropping", p, "\n  hint   p=0.1 drops one of ten")
 
 
 @composite(

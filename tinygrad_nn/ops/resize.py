@@ -13,6 +13,7 @@ from tinygrad_nn.ops.arithmetic import floating
 from tinygrad_nn.ops.samples import cases, each
 from tinygrad_nn.primitives import Array, composite, kernel
 from tinygrad_nn.primitives.operands import operand
+from tinygrad_nn.settings import integers
 
 _MODES = ("nearest", "linear")
 
@@ -159,16 +160,11 @@ def resize(x: Any, size: int | Sequence[int], *, mode: str = "nearest") -> Any:
         raise ShapeError(
             f"resize: x has shape {shape}, expected (N, *space, C), channels last, and no empty axis"
         )
-    sizes: list[Any] = list(size) if isinstance(size, (tuple, list)) else [size] * len(space)
-    if len(sizes) != len(space) or not all(isinstance(n, (int, np.integer)) and n > 0 for n in sizes):
-        raise SettingError(
-            f"resize: size is a positive integer for each of the {len(space)} spatial axes, {space} here, or one for "
-            f"all, got {size!r}"
-        )
+    sizes = integers("resize", "size", size, len(space), 1)
     if mode not in _MODES:
         several = isinstance(mode, str) and mode.endswith("linear")
         hint = 'mode="linear", of any rank' if several else 'mode="nearest" or mode="linear"'
         raise SettingError(f"resize: there is no mode {mode!r}\n  hint   {hint}")
     for axis, n in enumerate(sizes, 1):
-        x = resampled_axis(x, axis=axis, size=int(n), mode=mode)
+        x = resampled_axis(x, axis=axis, size=n, mode=mode)
     return x

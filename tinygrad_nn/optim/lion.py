@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_nn.optim.groups import Parameters, check_betas, check_number
+from tinygrad_nn.optim.groups import Parameters, check_betas
 from tinygrad_nn.optim.optimizer import Optimizer
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array, kernel
+from tinygrad_nn.settings import check_number
 
 
 @kernel(*[None] * 5, writes=(0, 2, 3), differentiable=False, method=False)

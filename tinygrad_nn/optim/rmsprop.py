@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tinygrad_nn.optim.groups import Parameters, check_number, wide_enough
+from tinygrad_nn.optim.groups import Parameters, wide_enough
 from tinygrad_nn.optim.optimizer import Optimizer
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array, kernel
+from tinygrad_nn.settings import check_number
 
 
 @kernel(*[None] * 7, writes=(0, 2, 3, 4, 5), differentiable=False, method=False)
