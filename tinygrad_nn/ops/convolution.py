@@ -20,7 +20,7 @@ from tinygrad_nn.ops.windows import (
     checked,
     window_of,
 )
-from tinygrad_nn.primitives import Array, Sample, composite
+from tinygrad_nn.primitives import Array, Sample, Shape, composite
 from tinygrad_nn.primitives.operands import operand
 from tinygrad_nn.settings import integers, is_integer
 
@@ -68,7 +68,7 @@ def _public(rng: np.random.Generator) -> list[Sample]:
 
 
 def _plain(x: Array, w: Array, bias: Any = 0.0, stride: Any = 1, padding: Any = 0, **more: Any) -> Array:
-    window = window_of("", x.shape[1:-1], w.shape[:-2], stride, padding, more.get("dilation", 1))
+    window = window_of("", w.ndim - 2, w.shape[:-2], stride, padding, more.get("dilation", 1))
     return plain_convolution(x, w, window=window, groups=more.get("groups", 1)) + bias
 
 
@@ -111,11 +111,19 @@ def conv(
     """
     x, w, bias = operand(x), operand(w), None if bias is None else operand(bias)
     _check("conv", x, w, bias, groups, transposed=False)
-    space = x.shape[1:-1]
-    window = checked("conv", window_of("conv", space, w.shape[:-2], stride, padding, dilation), space)
+    window = window_of("conv", w.ndim - 2, w.shape[:-2], stride, padding, dilation)
+    checked("conv", window, x.shape[1:-1])
     if bias is None:
         return convolution(x, w, window=window, groups=groups)
     return biased_convolution(x, w, bias, window=window, groups=groups)
+
+
+def longer_by(who: str, output_padding: PerAxis, window: Window) -> Shape:
+    """Return how much longer each axis of the result is; raise `SettingError` unless it is less than the stride."""
+    more = integers(who, "output_padding", output_padding, len(window.kernel), 0)
+    if any(extra >= s for extra, s in zip(more, window.stride, strict=True)):
+        raise SettingError(f"{who}: output_padding={output_padding} is less than the stride, {window.stride}")
+    return more
 
 
 def _plain_conv_transpose(
@@ -124,7 +132,7 @@ def _plain_conv_transpose(
     """Zeros between and around the input, then a convolution with flipped weights."""
     groups, o = more.get("groups", 1), w.shape[-1] // more.get("groups", 1)
     rank = w.ndim - 2
-    window = window_of("", x.shape[1:-1], w.shape[:-2], stride, padding, more.get("dilation", 1))
+    window = window_of("", w.ndim - 2, w.shape[:-2], stride, padding, more.get("dilation", 1))
     extra = integers("", "", more.get("output_padding", 0), rank, 0)
     apart = np.zeros(
         (len(x), *[(n - 1) * s + 1 for n, s in zip(x.shape[1:-1], window.stride, strict=True)], x.shape[-1])
@@ -187,10 +195,8 @@ def conv_transpose(
     who = "conv_transpose"
     x, w, bias = operand(x), operand(w), None if bias is None else operand(bias)
     gives = _check(who, x, w, bias, groups, transposed=True)
-    window = window_of(who, x.shape[1:-1], w.shape[:-2], stride, padding, dilation)
-    more = integers(who, "output_padding", output_padding, len(window.kernel), 0)
-    if any(extra >= s for extra, s in zip(more, window.stride, strict=True)):
-        raise SettingError(f"{who}: output_padding={output_padding} is less than the stride, {window.stride}")
+    window = window_of(who, w.ndim - 2, w.shape[:-2], stride, padding, dilation)
+    more = longer_by(who, output_padding, window)
     space = tuple(
         (n - 1) * s - a - b + d * (k - 1) + 1 + extra
         for n, k, s, (a, b), d, extra in zip(x.shape[1:-1], *window, more, strict=True)

@@ -308,17 +308,25 @@ def spread(g_: Array, *, window: Window, inclusive: bool, space: Shape) -> Array
 # What users call
 
 
-def _pool_window(who: str, x: Array, kernel_size: PerAxis, stride: Any, padding: Padding) -> Window:
-    if x.ndim < 3:
-        raise ShapeError(f"{who}: takes (N, *space, channels), three axes or more, got shape {x.shape}")
-    space = x.shape[1:-1]
-    window = window_of(who, space, kernel_size, kernel_size if stride is None else stride, padding, 1)
+def pool_window(
+    who: str, rank: int, kernel_size: PerAxis, stride: PerAxis | None, padding: Padding
+) -> Window:
+    """Return the window of a pool over so many axes; raise `SettingError` where it could lie in the padding alone."""
+    window = window_of(who, rank, kernel_size, kernel_size if stride is None else stride, padding, 1)
     if any(max(pair) > k // 2 for pair, k in zip(window.padding, window.kernel, strict=True)):
         raise SettingError(
             f"{who}: padding is at most half of the kernel, {window.kernel}, got {padding!r}: "
             "a window would have no element"
         )
-    return checked(who, window, space)
+    return window
+
+
+def _window_over(
+    who: str, x: Array, kernel_size: PerAxis, stride: PerAxis | None, padding: Padding
+) -> Window:
+    if x.ndim < 3:
+        raise ShapeError(f"{who}: takes (N, *space, channels), three axes or more, got shape {x.shape}")
+    return checked(who, pool_window(who, x.ndim - 2, kernel_size, stride, padding), x.shape[1:-1])
 
 
 _POOLS = cases(
@@ -330,7 +338,7 @@ _POOLS = cases(
 def _plain_pool(
     x: Array, outside: float, function: Any, kernel_size: Any, stride: Any, padding: Any
 ) -> Array:
-    window = window_of("", x.shape[1:-1], kernel_size, stride or kernel_size, padding, 1)
+    window = window_of("", x.ndim - 2, kernel_size, stride or kernel_size, padding, 1)
     return _reduced(x, window, outside, function)
 
 
@@ -362,7 +370,7 @@ def max_pool(x: Any, kernel_size: PerAxis, stride: PerAxis | None = None, paddin
         array([3., 2.])
     """
     x = operand(x)
-    return largest(x, window=_pool_window("max_pool", x, kernel_size, stride, padding))
+    return largest(x, window=_window_over("max_pool", x, kernel_size, stride, padding))
 
 
 @composite(
@@ -393,5 +401,5 @@ def avg_pool(
         array([2., 1.])
     """
     x = operand(x)
-    window = _pool_window("avg_pool", x, kernel_size, stride, padding)
+    window = _window_over("avg_pool", x, kernel_size, stride, padding)
     return averages(x, window=window, inclusive=bool(count_include_pad))

@@ -131,19 +131,17 @@ def padded_blocks(
 
 def window_of(
     who: str,
-    space: Shape,
+    rank: int,
     kernel: PerAxis,
     stride: PerAxis,
     padding: Padding,
     dilation: PerAxis,
 ) -> Window:
-    """Return the window that moves over axes of these lengths.
+    """Return the window that moves over so many axes.
 
     Raises:
         SettingError: a setting that is neither an integer nor one for each axis, or too small.
-        ShapeError: an axis that is too short for one window.
     """
-    rank = len(space)
     sizes = integers(who, "kernel_size", kernel, rank, 1)
     steps = integers(who, "stride", stride, rank, 1)
     apart = integers(who, "dilation", dilation, rank, 1)
