@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.tensor import Operand, Tensor
+from tinygrad_nn.engine.trees import Tree
 from tinygrad_nn.errors import ArgumentError, DtypeError, SettingError
 from tinygrad_nn.primitives import REGISTRY, Function, Primitive
 from tinygrad_nn.primitives.operands import as_array
@@ -28,7 +29,7 @@ class HasParameters(Protocol):
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the parameters, frozen ones too, with their names."""
 
-    def with_parameters(self, parameters: Mapping[str, Tensor]) -> Any:
+    def with_parameters(self, parameters: Mapping[str, Tensor]) -> HasParameters:
         """Return a copy that has these parameters, and shares all else."""
 
 
@@ -37,7 +38,7 @@ class _Varied:
     """A module among the arguments: its variables by name, and the copy that has them."""
 
     variables: dict[str, Tensor]
-    copy: Any
+    copy: HasParameters
 
 
 _SINGLE = frozenset({Tensor, np.ndarray, float, np.float32, np.float64})
@@ -50,8 +51,8 @@ def trainable(x: HasParameters) -> dict[str, Tensor]:
 
 
 def variables(
-    who: str, f: Function, args: Sequence[Any], numbers: Sequence[int]
-) -> tuple[list[Any], list[Any], list[Tensor]]:
+    who: str, f: Function, args: Sequence[Tree], numbers: Sequence[int]
+) -> tuple[list[Tree], list[Tree], list[Tensor]]:
     """Return the arguments with variables in the chosen ones, the variables as the gradients will come, and in a list.
 
     Args:
@@ -104,7 +105,7 @@ def _check_numbers(who: str, numbers: Sequence[int], count: int) -> None:
         )
 
 
-def _inside(who: str, x: object, flat: list[Tensor], name: Callable[[], str]) -> Any:
+def _inside(who: str, x: Tree, flat: list[Tensor], name: Callable[[], str]) -> Tree:
     """Return the containers of an argument with variables in them, which are appended to `flat`."""
 
     def varied(leaf: Any, path: str) -> Any:
@@ -145,7 +146,7 @@ def _variable(x: Operand, who: str, where: Callable[[], str] = str) -> Tensor:
     return Tensor(data, requires_grad=True)
 
 
-def _name(f: Function, args: Sequence[Any], k: int) -> str:
+def _name(f: Function, args: Sequence[Tree], k: int) -> str:
     return names_of(f, len(args))[k % len(args)]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
 from tinygrad_nn.ops.arithmetic import floating, product
 from tinygrad_nn.ops.reduction import column_sums, in_single
 from tinygrad_nn.ops.samples import cases, each, positive
-from tinygrad_nn.primitives import Array, Shape, composite, kernel
+from tinygrad_nn.primitives import Array, ArrayOrTensor, Shape, composite, kernel
 from tinygrad_nn.settings import check_number, is_integer
 
 _PIECE = 1 << 18
@@ -187,7 +186,7 @@ def normalising_columns(m: Array, weight: Array, bias: Array, *, eps: float) -> 
     return _rows(_row(m, 0), weight * _slope(m, eps), bias)
 
 
-def check_channels(who: str, x: Any, channels: int) -> None:
+def check_channels(who: str, x: ArrayOrTensor, channels: int) -> None:
     """Raise `ShapeError` unless the last axis of x are the channels."""
     shape = np.shape(x)
     if len(shape) < 2 or shape[-1] != channels:
@@ -196,18 +195,18 @@ def check_channels(who: str, x: Any, channels: int) -> None:
         raise ShapeError(f"{who}: x has shape {shape}, expected (N, ..., {channels}), channels last{hint}")
 
 
-def _wide(x: Any) -> Any:
+def _wide(x: ArrayOrTensor) -> ArrayOrTensor:
     """Return x, float16 as float32: the variance of numbers beyond 256 is none of float16."""
     return x.astype(np.float32) if x.dtype == np.float16 else x
 
 
-def _channel_rows(x: Any) -> Any:
+def _channel_rows(x: ArrayOrTensor) -> ArrayOrTensor:
     """Return x as a matrix to compute with, the channels its columns."""
     shape = np.shape(x)
     return _wide(np.reshape(x, (math.prod(shape[:-1]), shape[-1])))
 
 
-def batch_rows(who: str, x: Any) -> Any:
+def batch_rows(who: str, x: ArrayOrTensor) -> ArrayOrTensor:
     """Return x as a matrix (rows, channels); refuse a single row, which has no variance."""
     shape = np.shape(x)
     if math.prod(shape[:-1]) == 1:
@@ -218,14 +217,26 @@ def batch_rows(who: str, x: Any) -> Any:
     return _channel_rows(x)
 
 
-def normalised(x: Any, rows: Any, m: Any, weight: Any, bias: Any, eps: float) -> Any:
+def normalised(
+    x: ArrayOrTensor,
+    rows: ArrayOrTensor,
+    m: ArrayOrTensor,
+    weight: ArrayOrTensor,
+    bias: ArrayOrTensor,
+    eps: float,
+) -> ArrayOrTensor:
     """Return x, whose matrices of rows are given, normalised by the moments m of these."""
     y = np.reshape(scaled_columns(rows, normalising_columns(m, weight, bias, eps=eps)), np.shape(x))
     return y.astype(np.result_type(x.dtype, weight.dtype, bias.dtype)) if x.dtype == np.float16 else y
 
 
 def _plain_batch_norm(
-    x: Array, weight: Array, bias: Array, mean: Any = None, var: Any = None, eps: float = 1e-5
+    x: Array,
+    weight: Array,
+    bias: Array,
+    mean: Array | None = None,
+    var: Array | None = None,
+    eps: float = 1e-5,
 ) -> Array:
     axes = tuple(range(x.ndim - 1))
     mean = x.mean(axes) if mean is None else mean
@@ -243,8 +254,14 @@ def _plain_batch_norm(
     reference=_plain_batch_norm,
 )
 def batch_norm(
-    x: Any, weight: Any, bias: Any, mean: Any = None, var: Any = None, *, eps: float = 1e-5
-) -> Any:
+    x: ArrayOrTensor,
+    weight: ArrayOrTensor,
+    bias: ArrayOrTensor,
+    mean: ArrayOrTensor | None = None,
+    var: ArrayOrTensor | None = None,
+    *,
+    eps: float = 1e-5,
+) -> ArrayOrTensor:
     """(x - mean) / sqrt(var + eps) * weight + bias, channels last (Ioffe and Szegedy 2015, arXiv:1502.03167).
 
     Args:
@@ -264,19 +281,20 @@ def batch_norm(
         array([[3.],
                [7.]])
     """
-    if (mean is None) is not (var is None):
-        raise ArgumentError("batch_norm: takes mean and var, or neither of them")
-    _check("batch_norm", x, eps, weight, bias, *(() if mean is None else (mean, var)))
-    if mean is None:
+    if mean is None or var is None:
+        if mean is not var:
+            raise ArgumentError("batch_norm: takes mean and var, or neither of them")
+        _check("batch_norm", x, eps, weight, bias)
         rows = batch_rows("batch_norm", x)
         m = column_moments(rows)
     else:
+        _check("batch_norm", x, eps, weight, bias, mean, var)
         rows = _channel_rows(x)
         m = np.stack([mean, var])
     return normalised(x, rows, m, weight, bias, eps)
 
 
-def _check(who: str, x: Any, eps: float, weight: Any, *others: Any) -> None:
+def _check(who: str, x: ArrayOrTensor, eps: float, weight: ArrayOrTensor, *others: ArrayOrTensor) -> None:
     """Raise unless weight and all others have one number for each channel of x, and eps can be added to variances."""
     check_number(who, "eps", eps)
     channels = np.shape(weight)
@@ -305,7 +323,9 @@ def _plain_group_norm(x: Array, groups: int, weight: Array, bias: Array, eps: fl
     reference=_plain_group_norm,
     settings=("groups",),
 )
-def group_norm(x: Any, groups: int, weight: Any, bias: Any, *, eps: float = 1e-5) -> Any:
+def group_norm(
+    x: ArrayOrTensor, groups: int, weight: ArrayOrTensor, bias: ArrayOrTensor, *, eps: float = 1e-5
+) -> ArrayOrTensor:
     """Each group of channels of each sample normalised, channels last (Wu and He 2018, arXiv:1803.08494).
 
     Mean and variance are those of all values of a group. With one group that is layer normalisation over all axes of a
@@ -334,7 +354,7 @@ def group_norm(x: Any, groups: int, weight: Any, bias: Any, *, eps: float = 1e-5
     return normalised(x, rows, np.reshape(both, (count, 2, channels)), weight, bias, eps)
 
 
-def check_groups(who: str, groups: Any, channels: int) -> None:
+def check_groups(who: str, groups: int, channels: int) -> None:
     """Raise `SettingError` unless so many groups share the channels evenly."""
     if not is_integer(groups) or groups < 1 or channels % groups:
         divisors = [k for k in range(1, channels + 1) if not channels % k]

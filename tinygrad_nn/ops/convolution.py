@@ -20,7 +20,7 @@ from tinygrad_nn.ops.windows import (
     checked,
     window_of,
 )
-from tinygrad_nn.primitives import Array, Sample, Shape, composite
+from tinygrad_nn.primitives import Array, ArrayOrTensor, Sample, Shape, composite
 from tinygrad_nn.primitives.operands import operand
 from tinygrad_nn.settings import integers, is_integer
 
@@ -67,22 +67,24 @@ def _public(rng: np.random.Generator) -> list[Sample]:
     ]
 
 
-def _plain(x: Array, w: Array, bias: Any = 0.0, stride: Any = 1, padding: Any = 0, **more: Any) -> Array:
+def _plain(
+    x: Array, w: Array, bias: Array | float = 0.0, stride: PerAxis = 1, padding: Padding = 0, **more: Any
+) -> Array:
     window = window_of("", w.ndim - 2, w.shape[:-2], stride, padding, more.get("dilation", 1))
     return plain_convolution(x, w, window=window, groups=more.get("groups", 1)) + bias
 
 
 @composite(samples=_public, reference=_plain)
 def conv(
-    x: Any,
-    w: Any,
-    bias: Any = None,
+    x: ArrayOrTensor,
+    w: ArrayOrTensor,
+    bias: ArrayOrTensor | None = None,
     *,
     stride: PerAxis = 1,
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
-) -> Any:
+) -> ArrayOrTensor:
     """Convolve (N, *space, C) with weights (*kernel, C // groups, O), without flipping them: (N, *results, O).
 
     Each axis of the result has (n + a + b - d * (k - 1) - 1) // s + 1 elements, for n of the input, a and b zeros
@@ -127,7 +129,7 @@ def longer_by(who: str, output_padding: PerAxis, window: Window) -> Shape:
 
 
 def _plain_conv_transpose(
-    x: Array, w: Array, bias: Any = 0.0, stride: Any = 1, padding: Any = 0, **more: Any
+    x: Array, w: Array, bias: Array | float = 0.0, stride: PerAxis = 1, padding: Padding = 0, **more: Any
 ) -> Array:
     """Zeros between and around the input, then a convolution with flipped weights."""
     groups, o = more.get("groups", 1), w.shape[-1] // more.get("groups", 1)
@@ -161,16 +163,16 @@ def _plain_conv_transpose(
     ],
 )
 def conv_transpose(
-    x: Any,
-    w: Any,
-    bias: Any = None,
+    x: ArrayOrTensor,
+    w: ArrayOrTensor,
+    bias: ArrayOrTensor | None = None,
     *,
     stride: PerAxis = 1,
     padding: Padding = 0,
     output_padding: PerAxis = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
-) -> Any:
+) -> ArrayOrTensor:
     """Undo the shape of a convolution: (N, *space, C), with its weights (*kernel, O // groups, C), to (N, *results, O).
 
     It is the adjoint of `conv` with the same weights and settings. Each axis of the result has

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.ops.arithmetic import all_finite, floating
+from tinygrad_nn.ops.indexing import Index
 from tinygrad_nn.ops.samples import cases
 from tinygrad_nn.ops.windows import (
     Padding,
@@ -22,7 +22,7 @@ from tinygrad_nn.ops.windows import (
     under_windows,
     window_of,
 )
-from tinygrad_nn.primitives import Array, Sample, Shape, composite, kernel
+from tinygrad_nn.primitives import Array, ArrayOrTensor, Function, Operands, Sample, Shape, composite, kernel
 from tinygrad_nn.primitives.operands import operand
 
 
@@ -43,7 +43,7 @@ def _results(x: Array, window: Window) -> Shape:
     return (len(x), *window.results(x.shape[1:-1]), x.shape[-1])
 
 
-def _loops(x: Array, window: Window, outside: float) -> Iterator[tuple[Any, Array]]:
+def _loops(x: Array, window: Window, outside: float) -> Iterator[tuple[Index, Array]]:
     """Yield, for the checks, each result's place and the elements under its window: (N, *kernel, C)."""
     full = np.pad(x, [(0, 0), *window.padding, (0, 0)], constant_values=outside)
     for at in np.ndindex(*window.results(x.shape[1:-1])):
@@ -114,7 +114,7 @@ def _first_inside(window: Window, space: Shape) -> Array:
     return numbers[..., None]
 
 
-def _lowest(x: Array) -> Any:
+def _lowest(x: Array) -> float:
     return -np.inf if x.dtype.kind == "f" else False if x.dtype.kind == "b" else np.iinfo(x.dtype).min
 
 
@@ -134,7 +134,7 @@ def largest(x: Array, *, window: Window) -> Array:
     return y
 
 
-def _reduced(x: Array, window: Window, outside: float, function: Any) -> Array:
+def _reduced(x: Array, window: Window, outside: float, function: Function) -> Array:
     y = np.zeros(_results(x, window), x.dtype)
     for at, under in _loops(x, window, outside):
         y[at] = function(under, axis=tuple(range(1, under.ndim - 1)))
@@ -150,7 +150,9 @@ def _plain_put(g_: Array, index: Array, *, window: Window, space: Shape) -> Arra
     return full[:, *window.inner(space)]
 
 
-def _places(rng: np.random.Generator, draw: Any) -> list[tuple[Any, Window, Shape]]:
+def _places(
+    rng: np.random.Generator, draw: Callable[[Shape, Window], Array]
+) -> list[tuple[Operands, Window, Shape]]:
     # No place is outside: gradients go to elements.
     return [
         ((draw(shape, window), first_largest.function(rng.normal(size=shape), window=window)), window, shape)
@@ -224,7 +226,7 @@ def taken_at(x: Array, index: Array, *, window: Window) -> Array:
 # The average
 
 
-def _counts(window: Window, space: Shape, inclusive: bool, dtype: Any) -> Any:
+def _counts(window: Window, space: Shape, inclusive: bool, dtype: np.dtype) -> int | Array:
     """Return how many elements each window averages, zeros around the array among them or not."""
     if inclusive or not any(map(any, window.padding)):
         return math.prod(window.kernel)
@@ -336,7 +338,12 @@ _POOLS = cases(
 
 
 def _plain_pool(
-    x: Array, outside: float, function: Any, kernel_size: Any, stride: Any, padding: Any
+    x: Array,
+    outside: float,
+    function: Function,
+    kernel_size: PerAxis,
+    stride: PerAxis | None,
+    padding: Padding,
 ) -> Array:
     window = window_of("", x.ndim - 2, kernel_size, stride or kernel_size, padding, 1)
     return _reduced(x, window, outside, function)
@@ -349,7 +356,9 @@ def _plain_pool(
     ),
     analytic=False,
 )
-def max_pool(x: Any, kernel_size: PerAxis, stride: PerAxis | None = None, padding: Padding = 0) -> Any:
+def max_pool(
+    x: ArrayOrTensor, kernel_size: PerAxis, stride: PerAxis | None = None, padding: Padding = 0
+) -> ArrayOrTensor:
     """Take the largest element of each channel under a window: (N, *space, C) to (N, *results, C).
 
     Each axis of the result has (n + a + b - k) // s + 1 elements; what is left over at its end is cut off. Of several
@@ -380,12 +389,12 @@ def max_pool(x: Any, kernel_size: PerAxis, stride: PerAxis | None = None, paddin
     ),
 )
 def avg_pool(
-    x: Any,
+    x: ArrayOrTensor,
     kernel_size: PerAxis,
     stride: PerAxis | None = None,
     padding: Padding = 0,
     count_include_pad: bool = True,
-) -> Any:
+) -> ArrayOrTensor:
     """Average the elements of each channel under a window: (N, *space, C) to (N, *results, C).
 
     Args:

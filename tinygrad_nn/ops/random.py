@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives import Array, Sample, composite, kernel
+from tinygrad_nn.primitives import Array, ArrayOrTensor, Sample, composite, kernel
 from tinygrad_nn.settings import check_share
 
 _WORDS = 4
@@ -60,7 +58,7 @@ def keep_mask(x: Array, *, p: float = 0.5, rng: np.random.Generator) -> Array:
     return np.multiply(kept.reshape(x.shape), 1 / (1 - p) if p < 1 else 0.0, dtype=dtype)
 
 
-def _check(who: str, p: Any, rng: Any) -> None:
+def _check(who: str, p: float, rng: object) -> None:
     check_dropped(who, p)
     if not isinstance(rng, np.random.Generator):
         raise ArgumentError(
@@ -80,7 +78,7 @@ def check_dropped(who: str, p: object) -> None:
     reference=lambda x, p, rng: x * _one_by_one(x, p, rng),
     settings=("p", "rng"),
 )
-def dropout(x: Any, p: float = 0.5, *, rng: np.random.Generator) -> Any:
+def dropout(x: ArrayOrTensor, p: float = 0.5, *, rng: np.random.Generator) -> ArrayOrTensor:
     """x with each element set to 0 with probability p and divided by 1 - p elsewhere (Srivastava et al. 2014).
 
     The mask is drawn anew on each call, on each replay of a compiled step too; derivatives of all orders are those with

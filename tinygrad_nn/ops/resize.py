@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.ops.arithmetic import floating
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives import Array, composite, kernel
+from tinygrad_nn.ops.windows import PerAxis
+from tinygrad_nn.primitives import Array, ArrayOrTensor, composite, kernel
 from tinygrad_nn.primitives.operands import operand
 from tinygrad_nn.settings import integers
 
@@ -119,7 +119,7 @@ def spread_axis(x: Array, *, axis: int, length: int, mode: str) -> Array:
     return out.astype(x.dtype, copy=False)
 
 
-def _resized_by_matrices(x: Array, size: Any, mode: str = "nearest") -> Array:
+def _resized_by_matrices(x: Array, size: PerAxis, mode: str = "nearest") -> Array:
     for axis, n in enumerate(np.broadcast_to(size, x.ndim - 2).tolist(), 1):
         x = _by_matrix(x, axis, n, mode)
     return x
@@ -133,7 +133,7 @@ def _resized_by_matrices(x: Array, size: Any, mode: str = "nearest") -> Array:
     reference=_resized_by_matrices,
     settings=("size", "mode"),
 )
-def resize(x: Any, size: int | Sequence[int], *, mode: str = "nearest") -> Any:
+def resize(x: ArrayOrTensor, size: PerAxis, *, mode: str = "nearest") -> ArrayOrTensor:
     """The spatial axes of x in other sizes, (N, *space, C) to (N, *size, C), channels last.
 
     Of an axis of n elements, element k of the new m is at the place (k + 1/2) n / m - 1/2 of the old (PyTorch's

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from tinygrad_nn.errors import DtypeError, ShapeError
 
 Array = np.ndarray[tuple[Any, ...], np.dtype[Any]]
+
+ArrayOrTensor: TypeAlias = Any
+"""What composites take and return: an array, or a tensor, whose class the rooms below the engine do not know."""
+Mask = Array | bool
+"""Which elements count, as `where=` says it."""
 """An array; in derivative rules, and in functions made of other ops, also a tensor that stands for one."""
 Shape = tuple[int, ...]
 Shapes = tuple[Shape, ...]
