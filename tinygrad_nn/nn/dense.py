@@ -12,7 +12,7 @@ from tinygrad_nn.settings import positive_integer
 
 
 class Dense(Module):
-    """A fully connected layer, x @ weight + bias.
+    """A fully connected layer, (..., in_features) to (..., out_features): x @ weight + bias.
 
     Args:
         in_features: features per row of the input, of shape (..., in_features).

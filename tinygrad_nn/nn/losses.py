@@ -326,7 +326,7 @@ def huber(
 
     Raises:
         ShapeError: the shapes differ, or the weights do not fit.
-        ValueError: delta is not positive.
+        SettingError: delta is not positive.
 
     Example:
         >>> huber(np.array([0.5, 3.0]), np.array([0.0, 0.0]), reduction="none").tolist()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor
-from tinygrad_nn.errors import SettingError, ShapeError
+from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
 from tinygrad_nn.hints import RECURRENT
 from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, zeros
 from tinygrad_nn.nn.module import Module, cast_input
@@ -49,7 +49,7 @@ class _Recurrent(Module):
         who = type(self).__name__
         for option in unknown:
             hint = f"\n  hint   {RECURRENT[option]}" if option in RECURRENT else ""
-            raise TypeError(f"{who}: there is no option {option}={hint}")
+            raise ArgumentError(f"{who}: there is no option {option}={hint}")
         self.input_size = positive_integer(who, "input_size", input_size)
         self.hidden_size = positive_integer(who, "hidden_size", hidden_size)
         self.num_layers = positive_integer(who, "num_layers", num_layers)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.ops.indexing import along
 from tinygrad_nn.ops.samples import cases, each
 from tinygrad_nn.primitives import Array, Sample, Shapes, composite, op
@@ -108,7 +108,7 @@ def array_split(ary: Array, indices_or_sections: Cuts, axis: int = 0) -> list[Ar
     else:
         parts = int(indices_or_sections)
         if parts < 1:
-            raise ValueError(f"split: the number of sections is positive, got {parts}")
+            raise SettingError(f"split: the number of sections is positive, got {parts}")
         each_, extra = divmod(length, parts)
         bounds = [k * each_ + min(k, extra) for k in range(1, parts)]
     return [ary[along(axis, slice(low, high))] for low, high in pairwise([0, *bounds, length])]

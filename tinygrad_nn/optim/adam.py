@@ -65,7 +65,7 @@ class Adam(Optimizer):
         weight_decay: factor of the L2 penalty, added to the gradient.
 
     Raises:
-        ValueError: a bad rate, beta, eps or decay, no or repeated parameters, a non-leaf.
+        SettingError: a bad rate, beta, eps or decay, no or repeated parameters, a non-leaf.
     """
 
     rule = adam_update

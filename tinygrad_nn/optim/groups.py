@@ -62,7 +62,7 @@ def groups_of(who: str, parameters: Parameters) -> list[Group]:
     """Return parameters in their groups, frozen ones too, each once; those that come in none are one.
 
     Raises:
-        ValueError: says what they are instead, and what to write.
+        SettingError: says what they are instead, and what to write.
     """
     hint = f"\n  hint   {who}(model.parameters(), lr=...)"
     if hasattr(parameters, "parameters") or callable(parameters):
@@ -135,7 +135,7 @@ def _leaves(who: str, where: str, leaves: list[Any]) -> list[Parameter]:
 
 
 def check_rate(who: str, lr: object) -> None:
-    """Raise `ValueError` unless a learning rate is a number from 0, or a schedule."""
+    """Raise `SettingError` unless a learning rate is a number from 0, or a schedule."""
     if not callable(lr):
         check_number(who, "lr", lr)
 

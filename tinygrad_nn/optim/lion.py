@@ -48,7 +48,7 @@ class Lion(Optimizer):
         weight_decay: decoupled, w -= lr * weight_decay * w.
 
     Raises:
-        ValueError: a bad rate, beta or decay, no or repeated parameters, a non-leaf.
+        SettingError: a bad rate, beta or decay, no or repeated parameters, a non-leaf.
     """
 
     rule = lion_update
@@ -62,6 +62,7 @@ class Lion(Optimizer):
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,
     ) -> None:
-        decays = check_betas("Lion", betas)
-        check_number("Lion", "weight_decay", weight_decay)
+        who = type(self).__name__
+        decays = check_betas(who, betas)
+        check_number(who, "weight_decay", weight_decay)
         super().__init__(parameters, lr, betas=decays, weight_decay=weight_decay)

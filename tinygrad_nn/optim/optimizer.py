@@ -142,8 +142,8 @@ class Optimizer:
 
         Raises:
             GraphError: none has one.
-            ValueError: the rate, or what a schedule returned, is no number, negative, infinite or NaN; a parameter lies
-                in memory that cannot be written.
+            SettingError: the rate, or what a schedule returned, is no number, negative, infinite or NaN; a parameter
+                lies in memory that cannot be written.
         """
         if self._looked is not Leaf.memory:
             self._look_at_memory()
