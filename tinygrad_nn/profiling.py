@@ -15,10 +15,11 @@ from tinygrad_nn.context import SCOPE, Scope
 from tinygrad_nn.engine.failures import module_path
 from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.watcher import Watcher
-from tinygrad_nn.errors import ArgumentError, SettingError, printable
+from tinygrad_nn.errors import ArgumentError, printable
 from tinygrad_nn.files import write_atomically
 from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.primitives import Primitive
+from tinygrad_nn.settings import positive_integer
 
 WIDEST = 44
 """Characters of a column of names."""
@@ -267,8 +268,7 @@ def profile(step: Callable[..., object], *args: Any, calls: int = 10) -> Profile
             f"profile: step is {type(step).__name__}, expected a function\n"
             "  hint   tn.profile(step, x, labels), or tn.profile(lambda: step(x, labels))"
         )
-    if isinstance(calls, bool) or not isinstance(calls, int) or calls < 1:
-        raise SettingError(f"profile: calls is a positive integer, got {calls!r}")
+    positive_integer("profile", "calls", calls)
     clock = _Clock()
     seconds = 0.0
     with context.Temporarily(lambda: context.watched(clock)):

@@ -28,8 +28,8 @@ def test_the_end_of_a_text_is_for_validation():
     assert (text.decode(text.train), text.decode(text.validation)) == ("abcdefg", "hij")
     assert Text("abc", validation=0).validation.size == 0
     assert repr(text) == "Text(10 characters, 10 different ones)"
-    for share in (1, -0.1, 2):
-        with pytest.raises(SettingError, match=f"validation is a share from 0 to less than 1, got {share}"):
+    for share in (1, -0.1, 2, "a"):
+        with pytest.raises(SettingError, match=r"validation, the share at the end, is a number in \[0, 1\)"):
             Text("abc", validation=share)
 
 

@@ -69,6 +69,17 @@ def test_argnums_are_positional_arguments(argnums):
         tn.grad(lambda x, y: x * y, argnums)(1.0, 2.0)
 
 
+@pytest.mark.parametrize("argnums", [(0, 0), (0, -2), (1, 0, -1)])
+def test_an_argument_that_is_chosen_twice_is_refused(argnums):
+    with pytest.raises(ValueError, match=r"argnums \(.*\) names one of the 2 positional arguments twice"):
+        tn.grad(lambda x, y: x * y, argnums)(1.0, 2.0)
+
+
+def test_a_derivative_in_the_direction_of_no_argument_is_refused():
+    with pytest.raises(TypeError, match=r"jvp: there are no arguments"):
+        tn.jvp(lambda: tn.tensor(1.0), (), ())
+
+
 def test_argnums_choose_arguments_from_either_end():
     f = lambda x, y, *, scale=1.0: x * y * scale
     assert tn.grad(f)(2.0, 3.0).item() == 3

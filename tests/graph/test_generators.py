@@ -1,7 +1,7 @@
 """Which random generators a function can reach, and that they are put back."""
 
 import types
-from random import Random
+from random import Random, SystemRandom
 
 import numpy as np
 import pytest
@@ -89,6 +89,11 @@ def test_what_draws_nothing_and_the_classes_of_packages_have_none(root):
     assert generators.reachable(root) == []
 
 
+def test_the_entropy_of_the_system_has_no_state_to_put_back():
+    source = SystemRandom()
+    assert generators.reachable(lambda: source.random(), source.choice) == []
+
+
 def test_machine_code_which_holds_all_that_has_been_compiled_is_not_looked_into():
     function = pytest.importorskip("numba").njit(lambda x: x)
     function.holds = GENERATOR
@@ -101,6 +106,7 @@ def test_machine_code_which_holds_all_that_has_been_compiled_is_not_looked_into(
         (np.random.default_rng(0), np.random.Generator.normal),
         (np.random.RandomState(0), np.random.RandomState.rand),
         (Random(0), Random.random),
+        (np.random.PCG64(0), np.random.PCG64.random_raw),
     ],
 )
 def test_generators_are_put_back_also_after_an_error(generator, draw):

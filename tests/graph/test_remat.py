@@ -124,6 +124,17 @@ def test_random_numbers_are_drawn_again(make):
     assert draw() == twin(), "the backward pass has moved the generator"
 
 
+def test_raw_bits_are_drawn_again():
+    bits, drawn = np.random.PCG64(0), []
+
+    def scaled(x):
+        drawn.append(float(bits.random_raw() % 1000))
+        return x * drawn[-1]
+
+    slope = tn.grad(tn.remat(scaled))(1.0)
+    assert slope.item() == drawn[0] == drawn[1]
+
+
 def counted(f):
     calls = []
 

@@ -89,8 +89,8 @@ WRONG = {
         r"MaxPool3d: takes \(N, depth, height, width, channels\)",
     ),
     "rows for a global pool": (lambda: nn.GlobalAvgPool()(X[0, 0]), r"GlobalAvgPool: takes.*\(8, 3\)"),
-    "no channels": (lambda: nn.Conv2d(0, 4, 3), "Conv2d: in_channels is an integer from 1 on.*got 0"),
-    "half a channel": (lambda: nn.Conv2d(1, 2.5, 3), "Conv2d: out_channels is an integer.*2.5"),
+    "no channels": (lambda: nn.Conv2d(0, 4, 3), "Conv2d: in_channels is a positive integer, got 0"),
+    "half a channel": (lambda: nn.Conv2d(1, 2.5, 3), "Conv2d: out_channels is a positive integer, got 2.5"),
     "groups that do not divide": (
         lambda: nn.Conv2d(4, 6, 3, groups=4),
         "groups=4 does not divide.*in_channels=4 and out_channels=6",
@@ -100,6 +100,20 @@ WRONG = {
         r"kernel_size is an integer.*2 axes, got \(3, 3, 3\)",
     ),
     "a kernel of none": (lambda: nn.AvgPool2d(0), "AvgPool2d: kernel_size"),
+    "a stride of none, when the layer is made": (lambda: nn.Conv2d(1, 2, 3, stride=0), "Conv2d: stride"),
+    "a dilation of half, when it is made": (lambda: nn.Conv1d(1, 2, 3, dilation=0.5), "Conv1d: dilation"),
+    "a padding that is no word, when it is made": (
+        lambda: nn.Conv2d(1, 2, 3, padding="full"),
+        "Conv2d: padding",
+    ),
+    "an output padding of a stride, when it is made": (
+        lambda: nn.ConvTranspose2d(1, 2, 3, output_padding=1),
+        "ConvTranspose2d: output_padding=1 is less than the stride",
+    ),
+    "a pool of padding, when it is made": (
+        lambda: nn.MaxPool2d(2, padding=2),
+        "MaxPool2d: padding is at most half",
+    ),
 }
 
 

@@ -119,3 +119,7 @@ def test_a_step_with_masks_is_replayed_with_those_of_each_call(backend):
         found, expected = compiled(Q, K, V, mask), step(Q, K, V, mask)
         for a, b in zip((found[0], *found[1]), (expected[0], *expected[1]), strict=True):
             np.testing.assert_allclose(a.data, b.data, rtol=1e-10, atol=1e-12)
+
+
+def test_lists_are_queries_keys_and_values():
+    np.testing.assert_array_equal(tn.attention([[1.0]], [[1.0], [2.0]], [[3.0], [3.0]]), [[3.0]])

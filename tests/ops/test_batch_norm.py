@@ -38,6 +38,24 @@ def test_float16_is_summed_in_float32():
     np.testing.assert_allclose(var, x.astype(float).var(axis=0), rtol=2e-3)
 
 
+@pytest.mark.parametrize(
+    "layer", [tn.nn.BatchNorm(2, dtype=np.float16), tn.nn.GroupNorm(2, 2, dtype=np.float16)]
+)
+def test_float16_whose_variance_is_none_of_float16_is_normalised(layer):
+    x = np.linspace(-9000, 9000, 16, dtype=np.float16).reshape(1, 8, 2)
+    y = layer.forward(tn.tensor(x))
+    assert y.dtype == np.float16
+    wide = x.astype(np.float64)
+    expected = (wide - wide.mean((0, 1))) / wide.std((0, 1))
+    np.testing.assert_allclose(y.data, expected, rtol=0.01)
+    if isinstance(layer, tn.nn.GroupNorm):
+        np.testing.assert_array_equal(y.data, tn.group_norm(x, 2, layer.weight.data, layer.bias.data))
+    else:
+        np.testing.assert_array_equal(y.data, tn.batch_norm(x, layer.weight.data, layer.bias.data))
+        assert np.isfinite(layer.running_var).all()
+        assert layer.eval()(x).dtype == np.float16
+
+
 @pytest.mark.parametrize("shape", [(300, 3), (2, 256, 5), (7, 64, 2), (3, 5, 700), (256, 1)])
 @pytest.mark.parametrize("piece", [8, 100, 1 << 12])
 def test_pieces_and_long_rows_give_what_the_whole_gives(shape, piece, monkeypatch):
@@ -105,7 +123,7 @@ def test_what_does_not_fit_is_refused():
             lambda eps: tn.batch_norm(X, W, B, eps=eps),
             lambda eps: tn.group_norm(X, 1, W, B, eps=eps),
         ):
-            with pytest.raises(SettingError, match="eps is added to the variance"):
+            with pytest.raises(SettingError, match="eps is a number in"):
                 call(eps)
     for groups in (2, 0, -1, 1.5, True, "3"):
         with pytest.raises(SettingError, match=r"3 channels do not make .* groups(.|\n)*groups may be 1, 3"):

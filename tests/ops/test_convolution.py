@@ -234,6 +234,9 @@ WRONG = {
     ),
     "half a dilation": (lambda: tn.conv(X, W, dilation=1.5), "dilation is an integer.*1.5"),
     "groups that do not divide": (lambda: tn.conv(X, W, groups=3), "divides 4, the last axis.*got 3"),
+    "groups that are none": (lambda: tn.conv(X, W, groups=None), "groups are an integer.*got None"),
+    "no channels": (lambda: tn.conv(X, W[..., :0]), r"no empty channels, got \(3, 3, 3, 0\)"),
+    "a number": (lambda: tn.conv(5.0, W), r"an input \(N, axis 1, axis 2, channels\) of 4 axes, got \(\)"),
     "groups that channels do not fit": (lambda: tn.conv(X, W, groups=2), r"6 channels \(groups=2\).*has 3"),
     "a bias of another size": (lambda: tn.conv(X, W, np.ones(3)), r"a bias has shape \(4,\).*got \(3,\)"),
     "channels the wrong way round": (lambda: tn.conv_transpose(X, W), r"take 4 channels.*has 3"),
@@ -256,7 +259,7 @@ def test_what_does_not_fit_is_refused_with_what_to_write(name):
 
 
 def test_a_list_is_an_input_as_an_array_is():
-    y = tn.conv([[[1.0], [2.0], [3.0]]], [[[1.0]], [[1.0]]])
-    np.testing.assert_array_equal(y, [[[3.0], [5.0]]])
+    y = tn.conv([[[1.0], [2.0], [3.0]]], [[[1.0]], [[1.0]]], [10.0])
+    np.testing.assert_array_equal(y, [[[13.0], [15.0]]])
     with pytest.raises(TinygradError):
         tn.conv("abc", W)

@@ -47,6 +47,14 @@ def test_the_border_is_smaller_than_any_number():
     assert tn.max_pool(integers.astype(np.int8), 2).dtype == np.int8
 
 
+def test_where_all_elements_are_minus_infinity_the_first_has_the_gradient_and_not_the_border():
+    g = gradient(lambda t: tn.max_pool(t, 3, 2, 1), line(*[-np.inf] * 4))
+    np.testing.assert_array_equal(g[0, :, 0], [1, 1, 0, 0])
+    images = np.full((1, 2, 3, 1), -np.inf)
+    g = gradient(lambda t: tn.max_pool(t, (2, 3), 1, ((1, 0), (1, 1))), images)
+    np.testing.assert_array_equal(g[0, ..., 0], [[4, 2, 0], [0, 0, 0]])
+
+
 def test_nan_is_passed_on_and_gets_the_gradient_back():
     x = line(1, np.nan, 3, 2)
     np.testing.assert_array_equal(tn.max_pool(x, 2)[0, :, 0], [np.nan, 3])

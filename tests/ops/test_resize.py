@@ -93,9 +93,9 @@ def test_a_compiled_step_resizes(backend):
 
 def test_what_cannot_be_resized_is_refused():
     x = np.zeros((2, 3, 4, 5))
-    for size in ((3,), (3, 4, 5), 0, -1, 2.5, (3, 0), "3", None):
+    for size in ((3,), (3, 4, 5), 0, -1, 2.5, (3, 0), "3", None, True):
         with pytest.raises(
-            SettingError, match=r"positive integer for each of the 2 spatial axes, \(3, 4\) here"
+            SettingError, match="resize: size is an integer from 1 on, or one for each of the 2 axes"
         ):
             tn.resize(x, size)
     for mode, hint in (
@@ -108,3 +108,7 @@ def test_what_cannot_be_resized_is_refused():
     for shape in ((2, 3), (2, 0, 3)):
         with pytest.raises(ShapeError, match=r"expected \(N, \*space, C\), channels last, and no empty axis"):
             tn.resize(np.zeros(shape), 3)
+
+
+def test_a_list_is_an_input_as_an_array_is():
+    np.testing.assert_array_equal(tn.resize([[[1.0], [2.0]]], 4)[0, :, 0], [1, 1, 2, 2])

@@ -22,7 +22,6 @@ DERIVATIVES = {"grad", "gradients", "hessian", "hvp", "jacobian", "jvp", "value_
 """Checked below, against numerical derivatives."""
 
 NO_DERIVATIVE = {
-    "profile": "times a step",
     "as_tensor": "makes a tensor of data",
     "compile": "runs a captured step; compared with eager steps bit by bit in its own tests",
     "debug": "watches",

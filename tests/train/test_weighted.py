@@ -131,8 +131,14 @@ def test_top_k_counts_larger_scores_and_never_a_label_that_is_nan():
     assert top_k_accuracy([[3.0, 2.0, 1.0, 0.0]], [2], k=2) == 0
     assert top_k_accuracy([[np.nan, 2.0, 1.0]], [0], k=1) == 0
     assert top_k_accuracy([[1.0, 1.0, 1.0]], [2], k=1) == 1
-    for k in (0, 3, 5):
-        with pytest.raises(SettingError, match=f"among the {k} best of 3 classes"):
+    assert top_k_accuracy([[1.0, 2.0, 3.0]] * 3, [-1, -100, 3], k=2) == 0
+    for k, text in (
+        (0, "k is a positive integer"),
+        (1.5, "k is a positive"),
+        (3, "the 3 best of 3"),
+        (5, "the 5 best"),
+    ):
+        with pytest.raises(SettingError, match=f"top_k_accuracy: .*{text}"):
             top_k_accuracy([[1.0, 2.0, 3.0]], [0], k=k)
 
 
@@ -141,6 +147,7 @@ def test_binary_accuracy_takes_logits_or_probabilities_with_their_threshold():
     assert binary_accuracy(logits, marks) == 1 / 3
     assert binary_accuracy(tn.sigmoid(logits), marks, threshold=0.5) == 1 / 3
     assert binary_accuracy(logits, marks, sample_weight=[3, 0, 1]) == 0.75
+    assert binary_accuracy([np.nan, np.nan, 1.0], [0, 1, 1]) == 1 / 3
     with pytest.raises(ShapeError, match=r"targets\.reshape\(\(3, 1\)\)"):
         binary_accuracy(logits, marks.ravel())
     with pytest.raises(ShapeError, match="binary_accuracy for one logit a row"):

@@ -20,7 +20,7 @@ from tinygrad_nn.compiler.step import Captured, Output, capture
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.node import Leaf, tick
 from tinygrad_nn.engine.tensor import Tensor, wrap
-from tinygrad_nn.errors import CaptureError, UsageWarning
+from tinygrad_nn.errors import ArgumentError, CaptureError, SettingError, UsageWarning
 from tinygrad_nn.graph.ir import Call
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.primitives.operands import as_array
@@ -278,9 +278,9 @@ def compile(step: Callable[..., Result], backend: Backend = "auto") -> Compiled[
         True
     """
     if backend not in ("auto", "numpy", "numba"):
-        raise ValueError(f'compile: backend is "auto", "numpy" or "numba", got {backend!r}')
+        raise SettingError(f'compile: backend is "auto", "numpy" or "numba", got {backend!r}')
     if not callable(step):
-        raise TypeError(f"compile: expected a function, got {type(step).__name__}")
+        raise ArgumentError(f"compile: expected a function, got {type(step).__name__}")
     _chosen(backend)
     return Compiled(step, backend)
 

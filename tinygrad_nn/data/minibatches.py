@@ -1,13 +1,13 @@
 """Minibatches: the same rows of several arrays, gathered when asked for; the whole set is never copied."""
 
-import operator
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinygrad_nn.errors import CheckpointError, ShapeError
+from tinygrad_nn.errors import CheckpointError, SettingError, ShapeError
+from tinygrad_nn.settings import positive_integer
 from tinygrad_nn.states import check_entries, fits_random, is_count, random_state, set_random_state
 
 Seed = int | np.random.Generator | np.random.SeedSequence | None
@@ -33,7 +33,7 @@ class Batches:
         if chosen is not None:
             self._rows = len(chosen)
         if drop_last and self._size > self._rows:
-            raise ValueError(f"size={size} and drop_last=True leave no batch of {self._rows} rows")
+            raise SettingError(f"size={size} and drop_last=True leave no batch of {self._rows} rows")
         self._rng = np.random.default_rng(rng)
         self._shuffle, self._drop_last = shuffle, drop_last
         self._stop = self._rows - self._rows % self._size if drop_last else self._rows
@@ -68,7 +68,7 @@ class Batches:
         yourself. The batches draw from the same generator as these.
 
         Raises:
-            ValueError: `share` is not between 0 and 1, or leaves one side without a row.
+            SettingError: `share` is not between 0 and 1, or leaves one side without a row.
 
         Example:
             >>> rest, (X, y) = batches(np.arange(10), np.arange(10), size=4, rng=0).hold_out(0.3)
@@ -240,21 +240,19 @@ def batches_with_replacement(*arrays: ArrayLike, size: int, rng: Seed = None) ->
 def _divided(rows: int | np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Return rows to train on and rows to hold out, each in their order."""
     if isinstance(share, bool) or not 0 < share < 1:
-        raise ValueError(f"the share of rows to hold out lies between 0 and 1, got {share}")
+        raise SettingError(f"hold_out: the share of rows lies between 0 and 1, got {share!r:.60}")
     order = np.random.default_rng(0).permutation(rows)
     count = round(len(order) * share)
     if not 0 < count < len(order):
-        raise ValueError(f"a share of {share} of {len(order)} rows leaves one side without any")
+        raise SettingError(f"hold_out: a share of {share} of {len(order)} rows leaves one side without any")
     return np.sort(order[count:]), np.sort(order[:count])
 
 
 def _checked(arrays: tuple[ArrayLike, ...], size: int) -> tuple[Batch, int, int]:
     """Return the arrays as ndarrays, their common number of rows, and the batch size as an int."""
-    size = operator.index(size)
-    if size < 1:
-        raise ValueError(f"a batch needs at least one row, got size={size}")
+    size = positive_integer("batches", "size", size)
     if not arrays:
-        raise ValueError("there are no arrays to take batches of: write batches(X, y, size=...)")
+        raise ShapeError("there are no arrays to take batches of: write batches(X, y, size=...)")
     columns = tuple(np.asarray(array) for array in arrays)
     lengths = {column.shape[:1] for column in columns}
     if len(lengths) > 1 or lengths & {(), (0,)}:

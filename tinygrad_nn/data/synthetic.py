@@ -6,6 +6,8 @@ import operator
 import numpy as np
 from numpy.typing import NDArray
 
+from tinygrad_nn.errors import SettingError
+
 
 def moons(
     n: int = 200, *, noise: float | None = 0.2, seed: int | None = 0
@@ -31,10 +33,10 @@ def moons(
     """
     n = operator.index(n)
     if n < 1:
-        raise ValueError(f"moons needs at least one point, got n={n}")
+        raise SettingError(f"moons needs at least one point, got n={n}")
     scale = 0.0 if noise is None else float(noise)
     if not 0 <= scale < math.inf:
-        raise ValueError(f"moons needs a finite noise >= 0, got noise={noise}")
+        raise SettingError(f"moons needs a finite noise >= 0, got noise={noise}")
     random = np.random.RandomState(seed)
     outer, inner = (np.linspace(0, np.pi, count) for count in (n // 2, n - n // 2))
     X = np.empty((n, 2))

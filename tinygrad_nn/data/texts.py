@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from tinygrad_nn.data.places import cache, keep, users_folder
 from tinygrad_nn.errors import DatasetError, IndexingError, SettingError, ShapeError
 from tinygrad_nn.files import StrPath
+from tinygrad_nn.settings import check_number, positive_integer
 
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 NAME = "tinyshakespeare.txt"
@@ -41,8 +42,7 @@ class Text:
     """
 
     def __init__(self, characters: str, *, validation: float = 0.1) -> None:
-        if not 0 <= validation < 1:
-            raise SettingError(f"Text: validation is a share from 0 to less than 1, got {validation!r}")
+        check_number("Text", "validation, the share at the end,", validation, below=1)
         self._codes, ids = np.unique(_codes(characters), return_inverse=True)
         self.ids: NDArray[np.int64] = ids.astype(np.int64)
         self.vocabulary = "".join(map(chr, self._codes.tolist()))
@@ -177,8 +177,7 @@ def sequences(
         ([[0, 1, 2], [3, 4, 5]], [[1, 2, 3], [4, 5, 6]])
     """
     for name, count in (("length", length), ("stride", stride)):
-        if not isinstance(count, (int, np.integer)) or isinstance(count, bool) or count < 1:
-            raise SettingError(f"sequences: {name} is a positive integer, got {count!r}")
+        positive_integer("sequences", name, count)
     row = np.asarray(ids)
     if row.ndim != 1 or len(row) <= length:
         raise ShapeError(

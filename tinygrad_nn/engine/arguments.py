@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.tensor import Operand, Tensor
+from tinygrad_nn.engine.trees import Tree
 from tinygrad_nn.errors import ArgumentError, DtypeError, SettingError
 from tinygrad_nn.primitives import REGISTRY, Function, Primitive
 from tinygrad_nn.primitives.operands import as_array
@@ -28,7 +29,7 @@ class HasParameters(Protocol):
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the parameters, frozen ones too, with their names."""
 
-    def with_parameters(self, parameters: Mapping[str, Tensor]) -> Any:
+    def with_parameters(self, parameters: Mapping[str, Tensor]) -> HasParameters:
         """Return a copy that has these parameters, and shares all else."""
 
 
@@ -37,7 +38,7 @@ class _Varied:
     """A module among the arguments: its variables by name, and the copy that has them."""
 
     variables: dict[str, Tensor]
-    copy: Any
+    copy: HasParameters
 
 
 _SINGLE = frozenset({Tensor, np.ndarray, float, np.float32, np.float64})
@@ -50,8 +51,8 @@ def trainable(x: HasParameters) -> dict[str, Tensor]:
 
 
 def variables(
-    who: str, f: Function, args: Sequence[Any], numbers: Sequence[int]
-) -> tuple[list[Any], list[Any], list[Tensor]]:
+    who: str, f: Function, args: Sequence[Tree], numbers: Sequence[int]
+) -> tuple[list[Tree], list[Tree], list[Tensor]]:
     """Return the arguments with variables in the chosen ones, the variables as the gradients will come, and in a list.
 
     Args:
@@ -61,18 +62,14 @@ def variables(
         numbers: the chosen ones.
 
     Raises:
-        SettingError: there is no such argument.
+        SettingError: there is no such argument, or it is chosen twice.
         DtypeError: something in a chosen argument is not floating; says where.
         ArgumentError: there is nothing in it, or something else than tensors, arrays, numbers and modules.
     """
     given, chosen = list(args), []
     flat: list[Tensor] = []
+    _check_numbers(who, numbers, len(args))
     for k in numbers:
-        if not -len(args) <= k < len(args):
-            raise SettingError(
-                f"{who}: argnums {k} is outside of the {len(args)} positional arguments"
-                "\n  hint   arguments to differentiate by are given by position, not by name"
-            )
         x = args[k]
         if type(x) in _SINGLE:
             given[k] = variable = _variable(x, who)
@@ -93,7 +90,22 @@ def variables(
     return given, chosen, flat
 
 
-def _inside(who: str, x: object, flat: list[Tensor], name: Callable[[], str]) -> Any:
+def _check_numbers(who: str, numbers: Sequence[int], count: int) -> None:
+    for k in numbers:
+        if not -count <= k < count:
+            raise SettingError(
+                f"{who}: argnums {k} is outside of the {count} positional arguments"
+                "\n  hint   arguments to differentiate by are given by position, not by name"
+            )
+    # The later of two variables would take the place of the first, whose gradient would be zero.
+    if len({k % count for k in numbers}) < len(numbers):
+        raise SettingError(
+            f"{who}: argnums {tuple(numbers)} names one of the {count} positional arguments twice\n"
+            "  hint   each once; its gradient can be used as often as you like"
+        )
+
+
+def _inside(who: str, x: Tree, flat: list[Tensor], name: Callable[[], str]) -> Tree:
     """Return the containers of an argument with variables in them, which are appended to `flat`."""
 
     def varied(leaf: Any, path: str) -> Any:
@@ -134,7 +146,7 @@ def _variable(x: Operand, who: str, where: Callable[[], str] = str) -> Tensor:
     return Tensor(data, requires_grad=True)
 
 
-def _name(f: Function, args: Sequence[Any], k: int) -> str:
+def _name(f: Function, args: Sequence[Tree], k: int) -> str:
     return names_of(f, len(args))[k % len(args)]
 
 

@@ -7,7 +7,7 @@ containers, those of a module in a dict of its trainable parameters by name. The
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
@@ -16,6 +16,7 @@ from tinygrad_nn import context
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.arguments import HasParameters, trainable
 from tinygrad_nn.engine.runs import (
+    Gradients,
     Run,
     close,
     filled,
@@ -27,32 +28,36 @@ from tinygrad_nn.engine.runs import (
     seeds_of,
 )
 from tinygrad_nn.engine.tensor import Tensor, wrap
+from tinygrad_nn.engine.trees import Tree
 from tinygrad_nn.errors import ArgumentError, GraphError, ShapeError
-from tinygrad_nn.primitives import Array, Function
+from tinygrad_nn.primitives import Function, Operands, Params
 from tinygrad_nn.primitives.operands import as_array
+from tinygrad_nn.settings import is_integer
 
 Tensors = TypeVar("Tensors", Tensor, list[Tensor], tuple[Tensor, ...])
 Value = TypeVar("Value")
 Aux = TypeVar("Aux")
 Numbers = int | tuple[int, ...]
+Pull = Callable[[Tree], Tree]
+"""From a cotangent of a result to the gradients of the arguments."""
 
 
 @overload
 def gradients(
-    y: Any,
+    y: Tree,
     xs: Tensors,
     *,
-    cotangent: Any = None,
+    cotangent: Tree = None,
     create_graph: bool = False,
     retain_graph: bool | None = None,
 ) -> Tensors: ...
 @overload
 def gradients(
-    y: Any, xs: Any, *, cotangent: Any = None, create_graph: bool = False, retain_graph: bool | None = None
-) -> Any: ...
+    y: Tree, xs: Tree, *, cotangent: Tree = None, create_graph: bool = False, retain_graph: bool | None = None
+) -> Tree: ...
 def gradients(
-    y: Any, xs: Any, *, cotangent: Any = None, create_graph: bool = False, retain_graph: bool | None = None
-) -> Any:
+    y: Tree, xs: Tree, *, cotangent: Tree = None, create_graph: bool = False, retain_graph: bool | None = None
+) -> Tree:
     """Return the gradients of `y` with respect to the tensors `xs`, without touching any `.grad`.
 
     Args:
@@ -89,7 +94,7 @@ def gradients(
     return in_form(targets, pull_back(seeds, nodes, create_graph, keep))
 
 
-def _target(x: Any, name: str) -> Any:
+def _target(x: Tree, name: str) -> Tree:
     """Return what gradients are found for: a tensor, those of a module, None for None."""
     if isinstance(x, Tensor) and x.requires_grad:
         return x
@@ -112,7 +117,7 @@ def _check(who: str, f: object, argnums: object = ()) -> tuple[int, ...]:
         raise ArgumentError(f"{who}: expected a function, got a {type(f).__name__}{hint if is_loss else ''}")
     numbers = argnums if isinstance(argnums, tuple) else (argnums,)
     for number in numbers:
-        if not isinstance(number, (int, np.integer)) or isinstance(number, bool):
+        if not is_integer(number):
             raise ArgumentError(
                 f"{who}: argnums are integers, got {number!r:.60}\n  hint   {who}(f)(*args), or argnums=(0, 1)"
             )
@@ -121,13 +126,11 @@ def _check(who: str, f: object, argnums: object = ()) -> tuple[int, ...]:
 
 @overload
 def vjp(
-    f: Callable[..., tuple[Value, Aux]], *xs: Any, has_aux: Literal[True]
-) -> tuple[Value, Callable[[Any], Any], Aux]: ...
+    f: Callable[..., tuple[Value, Aux]], *xs: Tree, has_aux: Literal[True]
+) -> tuple[Value, Pull, Aux]: ...
 @overload
-def vjp(
-    f: Callable[..., Value], *xs: Any, has_aux: Literal[False] = False
-) -> tuple[Value, Callable[[Any], Any]]: ...
-def vjp(f: Function, *xs: Any, has_aux: bool = False) -> tuple[Any, ...]:
+def vjp(f: Callable[..., Value], *xs: Tree, has_aux: Literal[False] = False) -> tuple[Value, Pull]: ...
+def vjp(f: Function, *xs: Tree, has_aux: bool = False) -> tuple[Tree, ...]:
     """Return `f(*xs)` and the function that pulls a cotangent of the result back to the arguments.
 
     The pull returns one gradient, or a tuple of them for several arguments; it can be called repeatedly. The cotangent
@@ -146,7 +149,7 @@ def vjp(f: Function, *xs: Any, has_aux: bool = False) -> tuple[Any, ...]:
     _check("vjp", f)
     run = run_on_variables("vjp", f, xs, range(len(xs)), has_aux=has_aux)
 
-    def pull(cotangent: Any) -> Any:
+    def pull(cotangent: Tree) -> Tree:
         result = run.pulled(cotangent, run.linked or requires_grad(cotangent))
         return result[0] if len(result) == 1 else result
 
@@ -154,8 +157,8 @@ def vjp(f: Function, *xs: Any, has_aux: bool = False) -> tuple[Any, ...]:
 
 
 def _value_and_grad(
-    f: Function, argnums: Numbers, numbers: Sequence[int], args: Any, kwargs: Any, has_aux: bool
-) -> tuple[Any, Any, Any]:
+    f: Function, argnums: Numbers, numbers: Sequence[int], args: Operands, kwargs: Params, has_aux: bool
+) -> tuple[Tree, Tree, Tree]:
     run = run_on_variables("grad", f, args, numbers, kwargs, has_aux=has_aux)
     y = run.y
     if type(y) is not Tensor:
@@ -172,14 +175,14 @@ def _value_and_grad(
 @overload
 def value_and_grad(
     f: Callable[..., tuple[Value, Aux]], argnums: Numbers = 0, *, has_aux: Literal[True]
-) -> Callable[..., tuple[tuple[Value, Aux], Any]]: ...
+) -> Callable[..., tuple[tuple[Value, Aux], Tree]]: ...
 @overload
 def value_and_grad(
     f: Callable[..., Value], argnums: Numbers = 0, *, has_aux: Literal[False] = False
-) -> Callable[..., tuple[Value, Any]]: ...
+) -> Callable[..., tuple[Value, Tree]]: ...
 def value_and_grad(
     f: Function, argnums: Numbers = 0, *, has_aux: bool = False
-) -> Callable[..., tuple[Any, Any]]:
+) -> Callable[..., tuple[Tree, Tree]]:
     """Return a function that gives `(f(*args), gradient)`, the gradient with respect to the chosen arguments.
 
     An argument may be a module: f gets a copy of it whose trainable parameters are variables, and the gradient is a
@@ -205,7 +208,7 @@ def value_and_grad(
     numbers = _check("value_and_grad", f, argnums)
 
     @functools.wraps(f)
-    def differentiated(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+    def differentiated(*args: Tree, **kwargs: Tree) -> tuple[Tree, Tree]:
         value, g, aux = _value_and_grad(f, argnums, numbers, args, kwargs, has_aux)
         return ((value, aux), g) if has_aux else (value, g)
 
@@ -214,8 +217,8 @@ def value_and_grad(
 
 @overload
 def grad(
-    f: Callable[..., tuple[Any, Aux]], argnums: Numbers = 0, *, has_aux: Literal[True]
-) -> Callable[..., tuple[Any, Aux]]: ...
+    f: Callable[..., tuple[Tree, Aux]], argnums: Numbers = 0, *, has_aux: Literal[True]
+) -> Callable[..., tuple[Tree, Aux]]: ...
 @overload
 def grad(f: Function, argnums: Numbers = 0, *, has_aux: Literal[False] = False) -> Function: ...
 def grad(f: Function, argnums: Numbers = 0, *, has_aux: bool = False) -> Function:
@@ -228,23 +231,23 @@ def grad(f: Function, argnums: Numbers = 0, *, has_aux: bool = False) -> Functio
     numbers = _check("grad", f, argnums)
 
     @functools.wraps(f)
-    def differentiated(*args: Any, **kwargs: Any) -> Any:
+    def differentiated(*args: Tree, **kwargs: Tree) -> Tree:
         _, g, aux = _value_and_grad(f, argnums, numbers, args, kwargs, has_aux)
         return (g, aux) if has_aux else g
 
     return differentiated
 
 
-def _several(xs: Any) -> tuple[Any, ...]:
+def _several(xs: Tree) -> tuple[Tree, ...]:
     """Return arguments of a function, of which a single one may come without its tuple."""
     return tuple(xs) if type(xs) in (tuple, list) else (xs,)
 
 
-def _directions(run: Run, directions: Sequence[Any]) -> list[tuple[Tensor, Any]]:
+def _directions(run: Run, directions: Sequence[Tree]) -> list[tuple[Tensor, Tree]]:
     """Return each variable with its direction."""
     if len(run.variables) != len(directions):
         raise ShapeError(f"{run.who}: {len(run.variables)} arguments but {len(directions)} directions")
-    found: list[tuple[Tensor, Any]] = []
+    found: list[tuple[Tensor, Tree]] = []
     for k, (chosen, v) in enumerate(zip(run.variables, directions, strict=True)):
         pairs = trees.paired(chosen, v)
         if pairs is None:
@@ -263,13 +266,13 @@ def _directions(run: Run, directions: Sequence[Any]) -> list[tuple[Tensor, Any]]
 
 @overload
 def jvp(
-    f: Callable[..., tuple[Value, Aux]], xs: Any, vs: Any, *, has_aux: Literal[True]
+    f: Callable[..., tuple[Value, Aux]], xs: Tree, vs: Tree, *, has_aux: Literal[True]
 ) -> tuple[Value, Value, Aux]: ...
 @overload
 def jvp(
-    f: Callable[..., Value], xs: Any, vs: Any, *, has_aux: Literal[False] = False
+    f: Callable[..., Value], xs: Tree, vs: Tree, *, has_aux: Literal[False] = False
 ) -> tuple[Value, Value]: ...
-def jvp(f: Function, xs: Any, vs: Any, *, has_aux: bool = False) -> tuple[Any, ...]:
+def jvp(f: Function, xs: Tree, vs: Tree, *, has_aux: bool = False) -> tuple[Tree, ...]:
     """Return `f(*xs)` and its derivative in the direction `vs`, by differentiating the pull-back, which is linear.
 
     `xs` and `vs` are tuples of the same length; a single argument that is no tuple or list may come without its tuple.
@@ -287,6 +290,8 @@ def jvp(f: Function, xs: Any, vs: Any, *, has_aux: bool = False) -> tuple[Any, .
     """
     _check("jvp", f)
     points = _several(xs)
+    if not points:
+        raise ArgumentError("jvp: there are no arguments to differentiate by\n  hint   tn.jvp(f, (x,), (v,))")
     outer = context.current().recording
     run = run_on_variables("jvp", f, points, range(len(points)), has_aux=has_aux)
     pairs = _directions(run, _several(vs))
@@ -335,10 +340,10 @@ def jacobian(f: Function, argnums: Numbers = 0, *, has_aux: bool = False) -> Fun
     numbers = _check("jacobian", f, argnums)
 
     @functools.wraps(f)
-    def differentiated(*args: Any, **kwargs: Any) -> Any:
+    def differentiated(*args: Tree, **kwargs: Tree) -> Tree:
         run = run_on_variables("jacobian", f, args, numbers, kwargs, has_aux=has_aux)
 
-        def of(y: Tensor | None) -> Any:
+        def of(y: Tensor | None) -> Tree:
             parts = None if y is None else _rows(run, y)
             return parts if parts is None or isinstance(argnums, tuple) else parts[0]
 
@@ -348,9 +353,9 @@ def jacobian(f: Function, argnums: Numbers = 0, *, has_aux: bool = False) -> Fun
     return differentiated
 
 
-def _rows(run: Run, y: Tensor) -> tuple[Any, ...]:
+def _rows(run: Run, y: Tensor) -> tuple[Tree, ...]:
     """Return the Jacobian of one result, for each chosen argument in its containers."""
-    rows: list[Mapping[Any, Array | Tensor]] = []
+    rows: list[Gradients] = []
     for k in range(y.size):
         basis = np.zeros(y.size, y.dtype)
         basis[k] = 1
@@ -390,7 +395,7 @@ def hessian(f: Function, argnums: Numbers = 0, *, has_aux: bool = False) -> Func
     return jacobian(first, argnums, has_aux=has_aux)
 
 
-def hvp(f: Function, xs: Any, vs: Any) -> Any:
+def hvp(f: Function, xs: Tree, vs: Tree) -> Tree:
     """Return the product of the Hessian of `f` at `xs` with the direction `vs`, without the Hessian.
 
     H v is the gradient of g(x) . v, where g is the gradient of f (Pearlmutter 1994, "Fast exact multiplication by the

@@ -15,11 +15,14 @@ from tinygrad_nn.engine.backward import NONE, OnTensors, backward
 from tinygrad_nn.engine.conversions import seed_like
 from tinygrad_nn.engine.node import Leaf, Node, Source
 from tinygrad_nn.engine.tensor import Operand, Tensor, wrap
+from tinygrad_nn.engine.trees import Pair, Tree
 from tinygrad_nn.errors import ArgumentError, GraphError
 from tinygrad_nn.primitives import Array, Function
 
 Seeds = Sequence[tuple[Tensor, Tensor]]
 """Results, each with its cotangent."""
+Gradients = Mapping[Any, Array | Tensor]
+"""What has been found, by where tensors come from."""
 
 
 class Run(NamedTuple):
@@ -35,24 +38,24 @@ class Run(NamedTuple):
     """
 
     who: str
-    y: Any
-    variables: list[Any]
+    y: Tree
+    variables: list[Tree]
     nodes: list[Any]
     linked: bool
-    aux: Any
+    aux: Tree
 
-    def value(self) -> Any:
+    def value(self) -> Tree:
         """Return the result for the caller."""
         return _released(self.y, self.linked)
 
-    def pulled(self, cotangent: Any, linked: bool) -> tuple[Any, ...]:
+    def pulled(self, cotangent: Tree, linked: bool) -> tuple[Tree, ...]:
         """Return the gradients of each chosen argument."""
         seeds = seeds_of(self.who, self.y, cotangent, linked)
         found = pull_back(seeds, self.nodes, linked, True)
         return tuple([in_form(x, found) for x in self.variables])
 
 
-def _released(tree: Any, linked: bool) -> Any:
+def _released(tree: Tree, linked: bool) -> Tree:
     """Return results without the graph that was recorded for one derivative only."""
     if linked:
         return tree
@@ -64,9 +67,9 @@ def _released(tree: Any, linked: bool) -> Any:
 def run_on_variables(
     who: str,
     f: Function,
-    args: Sequence[Any],
+    args: Sequence[Tree],
     numbers: Sequence[int],
-    kwargs: Mapping[str, Any] | None = None,
+    kwargs: Mapping[str, Tree] | None = None,
     *,
     has_aux: bool = False,
 ) -> Run:
@@ -120,13 +123,13 @@ def _outside(results: Iterable[object]) -> bool:
     return False
 
 
-def requires_grad(tree: Any) -> bool:
+def requires_grad(tree: Tree) -> bool:
     return type(tree) is not np.ndarray and any(
         isinstance(x, Tensor) and x.requires_grad for x in trees.leaves(tree)
     )
 
 
-def results_of(who: str, y: object, called: str, expected: str) -> Any:
+def results_of(who: str, y: Tree, called: str, expected: str) -> Tree:
     """Return results of a function, or containers of them, checked to be tensors."""
     if type(y) is Tensor:
         return y
@@ -143,12 +146,13 @@ def results_of(who: str, y: object, called: str, expected: str) -> Any:
     return results
 
 
-def seeds_of(who: str, y: Any, cotangent: Any, linked: bool) -> Seeds:
+def seeds_of(who: str, y: Tree, cotangent: Tree, linked: bool) -> Seeds:
     """Return the results in y with their checked cotangents, if `linked` with their own graph."""
     if type(y) is Tensor:
         return [(y, _seed(y, cotangent, linked))]
+    pairs: list[Pair] | None
     if cotangent is None:
-        pairs: Any = [(result, None) for result in trees.leaves(y) if result is not None]
+        pairs = [(result, None) for result in trees.leaves(y) if result is not None]
     else:
         pairs = trees.paired(y, cotangent)
         if pairs is None:
@@ -166,9 +170,7 @@ def _seed(y: Tensor, cotangent: Operand | None, linked: bool) -> Tensor:
     return cotangent if cotangent.dtype == y.dtype else cotangent.astype(y.dtype)
 
 
-def pull_back(
-    seeds: Seeds, nodes: Sequence[Any], create_graph: bool, retain: bool
-) -> Mapping[Any, Array | Tensor]:
+def pull_back(seeds: Seeds, nodes: Sequence[Any], create_graph: bool, retain: bool) -> Gradients:
     """Return the gradients of nodes, on arrays if nobody wants to see how they come about."""
     if not create_graph and not context.current().tracers:
         root, cotangent, others = _by_source([(y, seed._data) for y, seed in seeds])
@@ -195,7 +197,7 @@ def _by_source(seeds: Sequence[tuple[Tensor, Any]]) -> tuple[Any, Any, Mapping[S
     return (*totals.popitem(), totals) if totals else (None, None, NONE)
 
 
-def in_form(targets: Any, found: Mapping[Any, Array | Tensor]) -> Any:
+def in_form(targets: Tree, found: Gradients) -> Tree:
     """Return the gradients that were found, in the containers of what they were found for."""
     if type(targets) is Tensor:
         return filled(found.get(targets._node), targets)

@@ -6,10 +6,15 @@ Everything else is a leaf, modules and subclasses of dict included: what cannot 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
+
+Tree: TypeAlias = Any
+"""A leaf, or nested lists, tuples, named tuples and dicts of them."""
+Pair = tuple[Any, Any]
+"""What stands in the same place of two trees."""
 
 
-def leaves(tree: object) -> Iterator[Any]:
+def leaves(tree: Tree) -> Iterator[Any]:
     """Yield the leaves in order, those of subclasses too, which reading does not need to make again.
 
     Example:
@@ -23,7 +28,7 @@ def leaves(tree: object) -> Iterator[Any]:
         yield tree
 
 
-def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
+def mapped(function: Callable[[Any], Tree], tree: Tree) -> Tree:
     """Return the same containers with `function(leaf)` in place of each leaf, in order.
 
     Example:
@@ -41,7 +46,7 @@ def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
     return function(tree)
 
 
-def mapped_by_name(function: Callable[[Any, str], Any], tree: Any, name: str) -> Any:
+def mapped_by_name(function: Callable[[Any, str], Tree], tree: Tree, name: str) -> Tree:
     """Return the same with `function(leaf, name)`, where the name is how Python reaches the leaf.
 
     Example:
@@ -55,7 +60,7 @@ def mapped_by_name(function: Callable[[Any, str], Any], tree: Any, name: str) ->
     return function(tree, name)
 
 
-def paired(tree: object, other: object) -> list[tuple[Any, Any]] | None:
+def paired(tree: Tree, other: Tree) -> list[Pair] | None:
     """Return the leaves of `tree` but None, each with what stands in its place in `other`; None if places differ.
 
     Example:
@@ -64,8 +69,8 @@ def paired(tree: object, other: object) -> list[tuple[Any, Any]] | None:
         >>> paired([1], (10,)) is None
         True
     """
-    pairs: list[tuple[Any, Any]] = []
-    stack: list[tuple[Any, Any]] = [(tree, other)]
+    pairs: list[Pair] = []
+    stack: list[Pair] = [(tree, other)]
     while stack:
         a, b = stack.pop()
         if is_sequence(a):
@@ -83,7 +88,7 @@ def paired(tree: object, other: object) -> list[tuple[Any, Any]] | None:
     return pairs
 
 
-def form(tree: object) -> str:
+def form(tree: Tree) -> str:
     """Return the containers as Python writes them, with a star in place of each leaf but None.
 
     Example:
@@ -91,12 +96,11 @@ def form(tree: object) -> str:
         "{'w': *, 'layers': [(*, None)]}"
     """
     if is_sequence(tree):
-        parts: Any = tree
         if hasattr(tree, "_fields"):
-            named = [f"{name}={form(part)}" for name, part in zip(tree._fields, parts, strict=True)]
+            named = [f"{name}={form(part)}" for name, part in zip(tree._fields, tree, strict=True)]
             return f"{type(tree).__name__}({', '.join(named)})"
-        inside = ", ".join(map(form, parts))
-        return f"[{inside}]" if type(tree) is list else f"({inside}{',' * (len(parts) == 1)})"
+        inside = ", ".join(map(form, tree))
+        return f"[{inside}]" if type(tree) is list else f"({inside}{',' * (len(tree) == 1)})"
     if type(tree) is dict:
         return f"{{{', '.join(f'{key!r}: {form(part)}' for key, part in tree.items())}}}"
     return "None" if tree is None else "*"
@@ -107,6 +111,6 @@ def is_sequence(thing: object) -> bool:
     return type(thing) in (list, tuple) or (isinstance(thing, tuple) and hasattr(thing, "_fields"))
 
 
-def rebuilt(sequence: Any, parts: Iterator[Any]) -> Any:
+def rebuilt(sequence: Tree, parts: Iterator[Tree]) -> Tree:
     """Return a list, tuple or named tuple like `sequence` with other parts."""
     return sequence._make(parts) if hasattr(sequence, "_fields") else type(sequence)(parts)

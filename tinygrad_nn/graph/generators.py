@@ -23,6 +23,7 @@ from tinygrad_nn.context import Temporarily, restoring
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.graph.compare import same
 from tinygrad_nn.primitives import Params
+from tinygrad_nn.states import RandomSource, is_random_source
 
 _WITHOUT = {bool, int, float, complex, str, bytes, type(None), np.ndarray, CodeType, ModuleType, Tensor}
 """What holds no generator that running a function would draw from; a tensor has its graph, which has run."""
@@ -34,11 +35,6 @@ _MACHINE_CODE = "numba.core.registry"
 """Where the class of Numba's compiled functions is: they hold all that Numba has compiled, and no generators."""
 
 
-def is_generator(thing: object) -> bool:
-    """Tell whether `thing` draws random numbers: a Generator or RandomState of NumPy, a Random of Python."""
-    return isinstance(thing, (np.random.Generator, np.random.RandomState, random.Random))
-
-
 class Twins:
     """Twins of generators, each made once: what draws from them leaves the generators of the user where they are."""
 
@@ -47,7 +43,9 @@ class Twins:
 
     def drawing(self, params: Params) -> Params:
         """Return the parameters of a call with the twins of the generators among them."""
-        return {name: self._twin(value) if is_generator(value) else value for name, value in params.items()}
+        return {
+            name: self._twin(value) if is_random_source(value) else value for name, value in params.items()
+        }
 
     def _twin(self, generator: object) -> object:
         if generator not in self._twin_of:
@@ -106,7 +104,7 @@ def reachable(*roots: object) -> list[Any]:
         elif issubclass(kind, type):
             own = not _installed(getattr(sys.modules.get(x.__module__), "__file__", None) or "")
             stack += vars(x).values() if own else ()
-        elif is_generator(x):
+        elif is_random_source(x):
             found.append(x)
         elif kind.__module__ != _MACHINE_CODE:
             stack += gc.get_referents(x)
@@ -140,16 +138,19 @@ def _names(code: CodeType) -> set[str]:
     return set(code.co_names).union(*map(_names, inner))
 
 
-def _state(generator: Any) -> Any:
-    if isinstance(generator, np.random.Generator):
-        return generator.bit_generator.state
-    return generator.getstate() if isinstance(generator, random.Random) else generator.get_state(legacy=False)
+def _state(source: RandomSource) -> Any:
+    """Return where a source stands; unlike `random_state`, which makes plain data of it, for a moment only."""
+    if isinstance(source, random.Random):
+        return source.getstate()
+    if isinstance(source, np.random.RandomState):
+        return source.get_state(legacy=False)
+    return (source.bit_generator if isinstance(source, np.random.Generator) else source).state
 
 
-def _set_state(generator: Any, state: Any) -> None:
-    if isinstance(generator, np.random.Generator):
-        generator.bit_generator.state = state
-    elif isinstance(generator, random.Random):
-        generator.setstate(state)
+def _set_state(source: RandomSource, state: Any) -> None:
+    if isinstance(source, random.Random):
+        source.setstate(state)
+    elif isinstance(source, np.random.RandomState):
+        source.set_state(state)
     else:
-        generator.set_state(state)
+        (source.bit_generator if isinstance(source, np.random.Generator) else source).state = state

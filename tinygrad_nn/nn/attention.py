@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor
-from tinygrad_nn.errors import ShapeError
-from tinygrad_nn.nn.dense import Dense, positive
+from tinygrad_nn.errors import SettingError, ShapeError
+from tinygrad_nn.nn.dense import Dense
 from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.ops.attention import attention
 from tinygrad_nn.ops.shape import expand_dims, swapaxes
+from tinygrad_nn.settings import positive_integer
 
 
 class MultiheadAttention(Module):
@@ -31,7 +32,7 @@ class MultiheadAttention(Module):
         dtype: of the parameters; plain inputs are cast to it.
 
     Raises:
-        ValueError: sizes that are not positive integers, or heads that do not divide the features.
+        SettingError: sizes that are not positive integers, or heads that do not divide the features.
         ShapeError: inputs with other features, or a mask that does not fit.
 
     Example:
@@ -50,10 +51,10 @@ class MultiheadAttention(Module):
         rng: Seed = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.embed_dim = positive("MultiheadAttention", "embed_dim", embed_dim)
-        self.num_heads = positive("MultiheadAttention", "num_heads", num_heads)
+        self.embed_dim = positive_integer("MultiheadAttention", "embed_dim", embed_dim)
+        self.num_heads = positive_integer("MultiheadAttention", "num_heads", num_heads)
         if self.embed_dim % self.num_heads:
-            raise ValueError(
+            raise SettingError(
                 f"MultiheadAttention: embed_dim={embed_dim} features are not shared out evenly among "
                 f"num_heads={num_heads}"
             )

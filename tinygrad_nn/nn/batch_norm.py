@@ -6,19 +6,18 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor, apply, wrap
-from tinygrad_nn.errors import SettingError
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.ops.batch_norm import (
     batch_norm,
     batch_rows,
     check_channels,
-    check_eps,
     check_groups,
     column_moments,
     group_norm,
     normalised,
     running_update,
 )
+from tinygrad_nn.settings import check_number, check_share, positive_integer
 
 
 class _Channels(Module):
@@ -26,9 +25,8 @@ class _Channels(Module):
 
     def __init__(self, channels: int, eps: float, dtype: DTypeLike) -> None:
         who = type(self).__name__
-        if not isinstance(channels, (int, np.integer)) or isinstance(channels, bool) or channels < 1:
-            raise SettingError(f"{who}: the number of channels is a positive integer, got {channels!r}")
-        check_eps(who, eps)
+        positive_integer(who, "features", channels)
+        check_number(who, "eps", eps)
         self.eps = float(eps)
         self.weight = Tensor(np.ones(channels, dtype), requires_grad=True)
         self.bias = Tensor(np.zeros(channels, dtype), requires_grad=True)
@@ -50,7 +48,8 @@ class BatchNorm(_Channels):
         features: how many channels there are.
         eps: added to the variance.
         momentum: the share of the newest batch in the averages, from 0 to 1 (Keras calls 1 minus it so).
-        dtype: of parameters and averages; plain inputs are cast to it.
+        dtype: of the parameters, and of the averages unless these would be float16, which are float32 then; plain
+            inputs are cast to it.
 
     Attributes:
         weight, bias: the parameters, ones and zeros at first.
@@ -71,14 +70,14 @@ class BatchNorm(_Channels):
         self, features: int, *, eps: float = 1e-5, momentum: float = 0.1, dtype: DTypeLike = np.float32
     ) -> None:
         super().__init__(features, eps, dtype)
-        if not isinstance(momentum, (int, float, np.floating)) or not 0 <= momentum <= 1:
-            raise SettingError(
-                f"BatchNorm: momentum is the share of the newest batch in the running averages, from 0 to 1, got "
-                f"{momentum!r}"
-            )
+        check_share(
+            "BatchNorm", "momentum is the share of the newest batch in the running averages", momentum
+        )
         self.momentum = float(momentum)
-        self.running_mean = np.zeros(features, dtype)
-        self.running_var = np.ones(features, dtype)
+        # float16 has no variance of numbers beyond 256.
+        wide = np.promote_types(dtype, np.float32)
+        self.running_mean = np.zeros(features, wide)
+        self.running_var = np.ones(features, wide)
 
     def forward(self, x: Operand) -> Tensor:
         x = self._checked(x)
@@ -88,7 +87,7 @@ class BatchNorm(_Channels):
             return evaluated
         rows = batch_rows("BatchNorm", x)
         m = apply(column_moments, (rows,))
-        y: Tensor = normalised(rows, m, self.weight, self.bias, self.eps).reshape(x.shape)
+        y: Tensor = normalised(x, rows, m, self.weight, self.bias, self.eps)
         if len(rows):
             update = {"momentum": self.momentum, "rows": len(rows)}
             running_update(self.running_mean, self.running_var, m._data, **update)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, overload
 
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
-from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.errors import ArgumentError, ShapeError
 from tinygrad_nn.nn.module import Module
 
 Layer = Callable[..., Any]
@@ -27,12 +27,12 @@ class Sequential(Module):
     def __init__(self, *modules: Layer) -> None:
         for k, module in enumerate(modules):
             if isinstance(module, type):
-                raise TypeError(f"Sequential: item {k} is a class\n  hint   {module.__name__}()")
+                raise ArgumentError(f"Sequential: item {k} is a class\n  hint   {module.__name__}()")
             if not callable(module):
                 several = isinstance(module, (list, tuple))
                 hint = "\n  hint   Sequential(*modules) for a list of them" if several else ""
                 what = type(module).__name__
-                raise TypeError(f"Sequential: item {k} is {what}, expected modules or functions{hint}")
+                raise ArgumentError(f"Sequential: item {k} is {what}, expected modules or functions{hint}")
         self.modules = list(modules)
 
     def attributes(self) -> Mapping[Any, object]:
@@ -101,7 +101,7 @@ class Residual(Module):
         if isinstance(module, type) or not callable(module):
             what = f"the class {module.__name__}" if isinstance(module, type) else type(module).__name__
             hint = f"{module.__name__}(...)" if isinstance(module, type) else "Residual(Sequential(...))"
-            raise TypeError(f"Residual: takes one module or function, got {what}\n  hint   {hint}")
+            raise ArgumentError(f"Residual: takes one module or function, got {what}\n  hint   {hint}")
         self.module = module
 
     def forward(self, x: Operand) -> Tensor:

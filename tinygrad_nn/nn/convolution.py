@@ -12,8 +12,9 @@ from tinygrad_nn.errors import SettingError
 from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, zeros
 from tinygrad_nn.nn.module import cast_input
 from tinygrad_nn.nn.windows import OverAxes
-from tinygrad_nn.ops.convolution import conv, conv_transpose
-from tinygrad_nn.ops.windows import Padding, PerAxis, integers
+from tinygrad_nn.ops.convolution import conv, conv_transpose, longer_by
+from tinygrad_nn.ops.windows import Padding, PerAxis, window_of
+from tinygrad_nn.settings import positive_integer
 
 
 class _Convolution(OverAxes):
@@ -32,7 +33,8 @@ class _Convolution(OverAxes):
         dtype: of the parameters; plain inputs are cast to it.
 
     Raises:
-        SettingError: a number that is no positive integer, groups that do not divide the channels.
+        SettingError: a setting that is none, groups that do not divide the channels.
+        ShapeError: when it is called: another number of axes or of channels, or an axis that is too short.
     """
 
     def __init__(
@@ -52,20 +54,16 @@ class _Convolution(OverAxes):
         dtype: DTypeLike = np.float32,
     ) -> None:
         who = type(self).__name__
-        for name, number in (
-            ("in_channels", in_channels),
-            ("out_channels", out_channels),
-            ("groups", groups),
-        ):
-            integers(who, name, number, 1, 1)
+        self.in_channels = positive_integer(who, "in_channels", in_channels)
+        self.out_channels = positive_integer(who, "out_channels", out_channels)
+        self.groups = positive_integer(who, "groups", groups)
         if in_channels % groups or out_channels % groups:
             raise SettingError(
                 f"{who}: groups={groups} does not divide both in_channels={in_channels} and "
                 f"out_channels={out_channels}"
             )
-        self.in_channels, self.out_channels = int(in_channels), int(out_channels)
-        self.kernel_size = integers(who, "kernel_size", kernel_size, self.rank, 1)
-        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, int(groups)
+        window = window_of(who, self.rank, kernel_size, stride, padding, dilation)
+        self.kernel_size, self.stride, self.padding, self.dilation = window.kernel, stride, padding, dilation
         rng = np.random.default_rng(rng)
         draw, shape = init or glorot_uniform(), (*self.kernel_size, *self._channels_of_a_group())
         groups_of_weights = [draw(shape, rng, dtype) for _ in range(groups)]
@@ -136,7 +134,8 @@ class _ConvTranspose(_Convolution):
             as for a convolution.
 
     Raises:
-        SettingError: a number that is no positive integer, groups that do not divide the channels.
+        SettingError: a setting that is none, groups that do not divide the channels.
+        ShapeError: when it is called: another number of axes or of channels, or no result.
     """
 
     def __init__(
@@ -170,6 +169,8 @@ class _ConvTranspose(_Convolution):
             rng=rng,
             dtype=dtype,
         )
+        who = type(self).__name__
+        longer_by(who, output_padding, window_of(who, self.rank, kernel_size, stride, padding, dilation))
         self.output_padding = output_padding
 
     def _channels_of_a_group(self) -> tuple[int, int]:

@@ -8,17 +8,11 @@ from numpy.typing import DTypeLike
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, zeros
 from tinygrad_nn.nn.module import Module, cast_input
-
-
-def positive(who: str, name: str, count: int) -> int:
-    """Return a count as an int; raise `ValueError` for one that is not a positive integer."""
-    if not isinstance(count, (int, np.integer)) or isinstance(count, bool) or count < 1:
-        raise ValueError(f"{who}: {name} is a positive integer, got {count!r}")
-    return int(count)
+from tinygrad_nn.settings import positive_integer
 
 
 class Dense(Module):
-    """A fully connected layer, x @ weight + bias.
+    """A fully connected layer, (..., in_features) to (..., out_features): x @ weight + bias.
 
     Args:
         in_features: features per row of the input, of shape (..., in_features).
@@ -30,7 +24,7 @@ class Dense(Module):
         dtype: of the parameters; plain inputs are cast to it.
 
     Raises:
-        ValueError: a width that is not a positive integer.
+        SettingError: a width that is not a positive integer.
 
     Example:
         >>> Dense(2, 3, rng=0)(np.ones((4, 2))).shape
@@ -48,8 +42,8 @@ class Dense(Module):
         rng: Seed = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.in_features = positive("Dense", "in_features", in_features)
-        self.out_features = positive("Dense", "out_features", out_features)
+        self.in_features = positive_integer("Dense", "in_features", in_features)
+        self.out_features = positive_integer("Dense", "out_features", out_features)
         rng = np.random.default_rng(rng)
         weight = (init or glorot_uniform())((self.in_features, self.out_features), rng, dtype)
         self.weight = Tensor(weight, requires_grad=True)

@@ -7,7 +7,7 @@ import numpy as np
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
 from tinygrad_nn.nn.init import Seed
 from tinygrad_nn.nn.module import Module
-from tinygrad_nn.ops.random import check_probability, dropout
+from tinygrad_nn.ops.random import check_dropped, dropout
 
 
 class Dropout(Module):
@@ -21,7 +21,7 @@ class Dropout(Module):
         rng: a seed or generator; a generator is drawn from where it is, and may be shared.
 
     Raises:
-        ValueError: `p` is no number from 0 to 1.
+        SettingError: `p` is no number from 0 to 1.
 
     Example:
         >>> layer = Dropout(0.5, rng=1)
@@ -30,7 +30,7 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, *, rng: Seed = None) -> None:
-        check_probability("Dropout", p)
+        check_dropped("Dropout", p)
         self.p = float(p)
         self.rng = np.random.default_rng(rng)
 

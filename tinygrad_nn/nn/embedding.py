@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor
-from tinygrad_nn.nn.dense import positive
 from tinygrad_nn.nn.init import Initializer, Seed, normal
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.ops.embedding import embedding
+from tinygrad_nn.settings import positive_integer
 
 
 class Embedding(Module):
@@ -23,7 +23,7 @@ class Embedding(Module):
         dtype: of the table.
 
     Raises:
-        ValueError: a size that is not a positive integer.
+        SettingError: a size that is not a positive integer.
         IndexingError: an id outside of the table; negative ones are.
         DtypeError: ids are not integers.
 
@@ -41,8 +41,8 @@ class Embedding(Module):
         rng: Seed = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.num_embeddings = positive("Embedding", "num_embeddings", num_embeddings)
-        self.embedding_dim = positive("Embedding", "embedding_dim", embedding_dim)
+        self.num_embeddings = positive_integer("Embedding", "num_embeddings", num_embeddings)
+        self.embedding_dim = positive_integer("Embedding", "embedding_dim", embedding_dim)
         shape = self.num_embeddings, self.embedding_dim
         weight = (init or normal())(shape, np.random.default_rng(rng), dtype)
         self.weight = Tensor(weight, requires_grad=True)

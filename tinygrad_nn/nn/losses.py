@@ -24,6 +24,7 @@ from tinygrad_nn.ops.elementwise import absolute, log
 from tinygrad_nn.ops.indexing import where
 from tinygrad_nn.primitives import Array, Primitive
 from tinygrad_nn.primitives.operands import as_array
+from tinygrad_nn.settings import check_share
 
 _SUM_TO_ONE = 1e-3
 # How far above 0 rounding takes the logarithm of a probability that someone computed by subtraction.
@@ -191,8 +192,8 @@ def cross_entropy(
     _expect_logits("cross_entropy", logits, "nll(log_softmax(logits), labels)")
     targets = targets if type(targets) is Tensor else np.asarray(targets)
     ndim = logits._data.ndim
-    if not 0 <= label_smoothing <= 1:
-        raise SettingError(f"cross_entropy: label_smoothing is a share from 0 to 1, got {label_smoothing}")
+    if label_smoothing:
+        check_share("cross_entropy", "label_smoothing is the share that is spread", label_smoothing)
     if weight is not None:
         weight = class_weights("cross_entropy", logits, weight, reduction)
     if targets.ndim == ndim and targets.dtype.kind == "f":
@@ -325,7 +326,7 @@ def huber(
 
     Raises:
         ShapeError: the shapes differ, or the weights do not fit.
-        ValueError: delta is not positive.
+        SettingError: delta is not positive.
 
     Example:
         >>> huber(np.array([0.5, 3.0]), np.array([0.0, 0.0]), reduction="none").tolist()

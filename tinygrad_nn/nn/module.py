@@ -125,7 +125,7 @@ class Module(Drawing):
                 isinstance(value, Tensor) and (value.is_leaf or value in given)
             ):
                 if path in names:
-                    raise ValueError(f"{type(self).__name__}: two tensors or arrays go by the name {path}")
+                    raise SettingError(f"{type(self).__name__}: two tensors or arrays go by the name {path}")
                 names.add(path)
                 yield path, value
 

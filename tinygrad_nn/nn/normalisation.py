@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor
-from tinygrad_nn.nn.dense import positive
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.ops.normalisation import layer_norm, rms_norm
+from tinygrad_nn.settings import check_number, positive_integer
 
 
 class LayerNorm(Module):
@@ -21,7 +21,7 @@ class LayerNorm(Module):
         dtype: of the parameters; plain inputs are cast to it.
 
     Raises:
-        ValueError: features that are not a positive integer.
+        SettingError: features that are not a positive integer, an eps that is no number from 0.
         ShapeError: an input with another number of features.
 
     Example:
@@ -32,7 +32,8 @@ class LayerNorm(Module):
     def __init__(
         self, features: int, *, eps: float = 1e-5, bias: bool = True, dtype: DTypeLike = np.float32
     ) -> None:
-        self.features = positive("LayerNorm", "features", features)
+        self.features = positive_integer("LayerNorm", "features", features)
+        check_number("LayerNorm", "eps", eps)
         self.eps = eps
         self.weight = Tensor(np.ones(self.features, dtype), requires_grad=True)
         self.bias = Tensor(np.zeros(self.features, dtype), requires_grad=True) if bias else None
@@ -55,7 +56,7 @@ class RMSNorm(Module):
         dtype: of `weight`, which starts at one; plain inputs are cast to it.
 
     Raises:
-        ValueError: features that are not a positive integer.
+        SettingError: features that are not a positive integer, an eps that is no number from 0.
         ShapeError: an input with another number of features.
 
     Example:
@@ -64,7 +65,9 @@ class RMSNorm(Module):
     """
 
     def __init__(self, features: int, *, eps: float | None = None, dtype: DTypeLike = np.float32) -> None:
-        self.features = positive("RMSNorm", "features", features)
+        self.features = positive_integer("RMSNorm", "features", features)
+        if eps is not None:
+            check_number("RMSNorm", "eps", eps)
         self.eps = eps
         self.weight = Tensor(np.ones(self.features, dtype), requires_grad=True)
 

@@ -6,8 +6,8 @@ from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.nn.windows import OverAxes
-from tinygrad_nn.ops.pooling import avg_pool, max_pool
-from tinygrad_nn.ops.windows import Padding, PerAxis, integers
+from tinygrad_nn.ops.pooling import avg_pool, max_pool, pool_window
+from tinygrad_nn.ops.windows import Padding, PerAxis
 
 
 class _Pool(OverAxes):
@@ -17,10 +17,14 @@ class _Pool(OverAxes):
         kernel_size: size of the window, one integer or one for each axis.
         stride: how far it moves, by default its size.
         padding: as for `tn.conv`, at most half of the window.
+
+    Raises:
+        SettingError: a setting that is none, or too much padding.
+        ShapeError: when it is called: another number of axes, or one that is too short.
     """
 
     def __init__(self, kernel_size: PerAxis, stride: PerAxis | None = None, padding: Padding = 0) -> None:
-        self.kernel_size = integers(type(self).__name__, "kernel_size", kernel_size, self.rank, 1)
+        self.kernel_size = pool_window(type(self).__name__, self.rank, kernel_size, stride, padding).kernel
         self.stride, self.padding = stride, padding
 
     def extra_repr(self) -> str:
@@ -59,7 +63,7 @@ class MaxPool3d(_MaxPool):
 
 class _AvgPool(_Pool):
     __doc__ = f"""The average under each window, {_Pool.__doc__}
-        count_include_pad: whether zeros around the input count.
+    With `count_include_pad=False` zeros around the input do not count.
     """
 
     def __init__(

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
-from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
 from tinygrad_nn.hints import RECURRENT
 from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, orthogonal, zeros
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.ops import recurrent
+from tinygrad_nn.settings import positive_integer
 
 
 class _Recurrent(Module):
@@ -41,22 +42,13 @@ class _Recurrent(Module):
         who = type(self).__name__
         for option in unknown:
             hint = f"\n  hint   {RECURRENT[option]}" if option in RECURRENT else ""
-            raise TypeError(f"{who}: there is no option {option}={hint}")
-        for label, size in (
-            ("input_size", input_size),
-            ("hidden_size", hidden_size),
-            ("num_layers", num_layers),
-        ):
-            if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
-                raise ValueError(f"{who}: {label} is a positive integer, got {size!r}")
+            raise ArgumentError(f"{who}: there is no option {option}={hint}")
+        self.input_size = positive_integer(who, "input_size", input_size)
+        self.hidden_size = positive_integer(who, "hidden_size", hidden_size)
+        self.num_layers = positive_integer(who, "num_layers", num_layers)
         if not isinstance(bidirectional, (bool, np.bool)):
-            raise ValueError(f"{who}: bidirectional is True or False, got {bidirectional!r}")
+            raise SettingError(f"{who}: bidirectional is True or False, got {bidirectional!r}")
         rng = np.random.default_rng(rng)
-        self.input_size, self.hidden_size, self.num_layers = (
-            int(input_size),
-            int(hidden_size),
-            int(num_layers),
-        )
         self.bidirectional, self.bias = bool(bidirectional), bool(bias)
         for layer, ending in self._places():
             width = self.input_size if layer == 0 else self.hidden_size * (1 + self.bidirectional)
@@ -172,7 +164,7 @@ class RNN(_Recurrent):
         dtype: of the parameters; plain inputs are cast to it.
 
     Raises:
-        ValueError: a size that is not a positive integer.
+        SettingError: a size that is not a positive integer.
 
     Example:
         >>> outputs, h = RNN(3, 4, bidirectional=True, rng=0)(np.ones((2, 5, 3)))

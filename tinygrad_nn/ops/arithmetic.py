@@ -26,6 +26,12 @@ def floating(x: Array) -> Array:
     return x.astype(np.float64) if x.dtype.kind in "iub" else x
 
 
+def at_least_single(x: Array) -> Array:
+    """Return x in a floating dtype to compute in: squares of float16 overflow."""
+    x = floating(x)
+    return x.astype(np.float32) if x.dtype.char == "e" else x
+
+
 _INFINITY = math.inf
 
 

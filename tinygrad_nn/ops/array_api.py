@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.ops.linalg import cross
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives import Array, composite
+from tinygrad_nn.primitives import Array, Function, composite
 
 _DIAGONALS = cases([(2, 3, 4), {"offset": each(1, -1)}, each((3, 3), (2, 3, 4), (0, 2))])
 
@@ -21,7 +22,7 @@ def _diagonal(x: Array, *, offset: int = 0) -> Array:
 
 
 @composite(np.linalg.trace, name="linalg.trace", samples=_DIAGONALS)
-def _trace(x: Array, *, offset: int = 0, dtype: Any = None) -> Array:
+def _trace(x: Array, *, offset: int = 0, dtype: DTypeLike | None = None) -> Array:
     """The sums along the diagonals of matrices."""
     return np.trace(x, offset, -2, -1, dtype=dtype)
 
@@ -89,7 +90,13 @@ if hasattr(np, "unstack"):
     )
 
     def _running(
-        name: str, function: Any, start: int, x: Array, axis: int | None, dtype: Any, include_initial: bool
+        name: str,
+        function: Function,
+        start: int,
+        x: Array,
+        axis: int | None,
+        dtype: DTypeLike | None,
+        include_initial: bool,
     ) -> Array:
         if axis is None and np.ndim(x) > 1:
             raise ShapeError(f"{name}: shape {np.shape(x)} needs axis=")
@@ -101,14 +108,14 @@ if hasattr(np, "unstack"):
 
     @composite(np.cumulative_sum, samples=_RUNNING)
     def cumulative_sum(
-        x: Array, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+        x: Array, *, axis: int | None = None, dtype: DTypeLike | None = None, include_initial: bool = False
     ) -> Array:
         """The running sums along an axis, with 0 before them if the start is included."""
         return _running("cumulative_sum", np.cumsum, 0, x, axis, dtype, include_initial)
 
     @composite(np.cumulative_prod, samples=_RUNNING)
     def cumulative_prod(
-        x: Array, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+        x: Array, *, axis: int | None = None, dtype: DTypeLike | None = None, include_initial: bool = False
     ) -> Array:
         """The running products along an axis, with 1 before them if the start is included."""
         return _running("cumulative_prod", np.cumprod, 1, x, axis, dtype, include_initial)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -13,10 +12,11 @@ from tinygrad_nn.ops.activation import softmax
 from tinygrad_nn.ops.arithmetic import floating, product
 from tinygrad_nn.ops.reduction import wide_sum
 from tinygrad_nn.ops.samples import cases, each, mask
-from tinygrad_nn.primitives import Array, composite, kernel
+from tinygrad_nn.primitives import Array, ArrayOrTensor, Mask, composite, kernel
+from tinygrad_nn.primitives.operands import operand
 
 
-def _plain_softmax_of_some(x: Array, chosen: Any) -> Array:
+def _plain_softmax_of_some(x: Array, chosen: Mask) -> Array:
     parts = np.where(chosen, np.exp(x), 0)
     total = np.sum(parts, axis=-1, keepdims=True)
     return parts / np.where(total == 0, 1, total)
@@ -78,8 +78,8 @@ def _check(q: Array, k: Array, v: Array) -> None:
         raise ShapeError(f"attention: the axes before time do not broadcast, got {shapes}") from None
 
 
-def _checked_mask(mask: Any, scores: Array) -> Any:
-    mask = mask if hasattr(mask, "dtype") else np.asarray(mask)
+def _checked_mask(mask: ArrayOrTensor, scores: Array) -> ArrayOrTensor:
+    mask = operand(mask)
     if mask.dtype.kind not in "bf":
         raise DtypeError(
             f"attention: a mask is boolean, True takes part, or floats to add, got dtype {mask.dtype}\n"
@@ -98,7 +98,7 @@ def _checked_mask(mask: Any, scores: Array) -> Any:
     return mask
 
 
-def _plain_attention(q: Array, k: Array, v: Array, mask: Any = None, causal: bool = False) -> Array:
+def _plain_attention(q: Array, k: Array, v: Array, mask: Array | None = None, causal: bool = False) -> Array:
     scores = q @ np.swapaxes(k, -1, -2) / math.sqrt(q.shape[-1])
     if mask is not None and mask.dtype.kind == "f":
         scores, mask = scores + mask, None
@@ -131,7 +131,13 @@ def _plain_attention(q: Array, k: Array, v: Array, mask: Any = None, causal: boo
     ),
     reference=_plain_attention,
 )
-def attention(q: Any, k: Any, v: Any, mask: Any = None, causal: bool = False) -> Any:
+def attention(
+    q: ArrayOrTensor,
+    k: ArrayOrTensor,
+    v: ArrayOrTensor,
+    mask: ArrayOrTensor | None = None,
+    causal: bool = False,
+) -> ArrayOrTensor:
     """softmax(q @ k.T / sqrt(features)) @ v for (..., time, features) (Vaswani et al., 2017, arXiv:1706.03762).
 
     Args:
@@ -151,6 +157,7 @@ def attention(q: Any, k: Any, v: Any, mask: Any = None, causal: bool = False) ->
         array([[1.],
                [2.]])
     """
+    q, k, v = map(operand, (q, k, v))
     _check(q, k, v)
     # Scaling the queries is less work than scaling the scores.
     scores = np.matmul(q * (1 / math.sqrt(max(np.shape(q)[-1], 1))), np.swapaxes(k, -1, -2))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,8 @@ from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
 from tinygrad_nn.ops.arithmetic import floating, product
 from tinygrad_nn.ops.reduction import column_sums, in_single
 from tinygrad_nn.ops.samples import cases, each, positive
-from tinygrad_nn.primitives import Array, Shape, composite, kernel
+from tinygrad_nn.primitives import Array, ArrayOrTensor, Shape, composite, kernel
+from tinygrad_nn.settings import check_number, is_integer
 
 _PIECE = 1 << 18
 """So many elements are computed at once, to stay in a core's cache."""
@@ -186,7 +186,7 @@ def normalising_columns(m: Array, weight: Array, bias: Array, *, eps: float) -> 
     return _rows(_row(m, 0), weight * _slope(m, eps), bias)
 
 
-def check_channels(who: str, x: Any, channels: int) -> None:
+def check_channels(who: str, x: ArrayOrTensor, channels: int) -> None:
     """Raise `ShapeError` unless the last axis of x are the channels."""
     shape = np.shape(x)
     if len(shape) < 2 or shape[-1] != channels:
@@ -195,13 +195,18 @@ def check_channels(who: str, x: Any, channels: int) -> None:
         raise ShapeError(f"{who}: x has shape {shape}, expected (N, ..., {channels}), channels last{hint}")
 
 
-def as_rows(x: Any) -> Any:
-    """Return x as a matrix, the last axis its columns."""
+def _wide(x: ArrayOrTensor) -> ArrayOrTensor:
+    """Return x, float16 as float32: the variance of numbers beyond 256 is none of float16."""
+    return x.astype(np.float32) if x.dtype == np.float16 else x
+
+
+def _channel_rows(x: ArrayOrTensor) -> ArrayOrTensor:
+    """Return x as a matrix to compute with, the channels its columns."""
     shape = np.shape(x)
-    return np.reshape(x, (math.prod(shape[:-1]), shape[-1]))
+    return _wide(np.reshape(x, (math.prod(shape[:-1]), shape[-1])))
 
 
-def batch_rows(who: str, x: Any) -> Any:
+def batch_rows(who: str, x: ArrayOrTensor) -> ArrayOrTensor:
     """Return x as a matrix (rows, channels); refuse a single row, which has no variance."""
     shape = np.shape(x)
     if math.prod(shape[:-1]) == 1:
@@ -209,16 +214,29 @@ def batch_rows(who: str, x: Any) -> Any:
             f"{who}: x of shape {shape} has one value for each channel, and so no variance\n"
             "  hint   a batch of more; or the mean and variance of training, which model.eval() uses"
         )
-    return as_rows(x)
+    return _channel_rows(x)
 
 
-def normalised(x: Any, m: Any, weight: Any, bias: Any, eps: float) -> Any:
-    """Return matrices normalised by the moments m."""
-    return scaled_columns(x, normalising_columns(m, weight, bias, eps=eps))
+def normalised(
+    x: ArrayOrTensor,
+    rows: ArrayOrTensor,
+    m: ArrayOrTensor,
+    weight: ArrayOrTensor,
+    bias: ArrayOrTensor,
+    eps: float,
+) -> ArrayOrTensor:
+    """Return x, whose matrices of rows are given, normalised by the moments m of these."""
+    y = np.reshape(scaled_columns(rows, normalising_columns(m, weight, bias, eps=eps)), np.shape(x))
+    return y.astype(np.result_type(x.dtype, weight.dtype, bias.dtype)) if x.dtype == np.float16 else y
 
 
 def _plain_batch_norm(
-    x: Array, weight: Array, bias: Array, mean: Any = None, var: Any = None, eps: float = 1e-5
+    x: Array,
+    weight: Array,
+    bias: Array,
+    mean: Array | None = None,
+    var: Array | None = None,
+    eps: float = 1e-5,
 ) -> Array:
     axes = tuple(range(x.ndim - 1))
     mean = x.mean(axes) if mean is None else mean
@@ -236,8 +254,14 @@ def _plain_batch_norm(
     reference=_plain_batch_norm,
 )
 def batch_norm(
-    x: Any, weight: Any, bias: Any, mean: Any = None, var: Any = None, *, eps: float = 1e-5
-) -> Any:
+    x: ArrayOrTensor,
+    weight: ArrayOrTensor,
+    bias: ArrayOrTensor,
+    mean: ArrayOrTensor | None = None,
+    var: ArrayOrTensor | None = None,
+    *,
+    eps: float = 1e-5,
+) -> ArrayOrTensor:
     """(x - mean) / sqrt(var + eps) * weight + bias, channels last (Ioffe and Szegedy 2015, arXiv:1502.03167).
 
     Args:
@@ -257,21 +281,22 @@ def batch_norm(
         array([[3.],
                [7.]])
     """
-    if (mean is None) is not (var is None):
-        raise ArgumentError("batch_norm: takes mean and var, or neither of them")
-    _check("batch_norm", x, eps, weight, bias, *(() if mean is None else (mean, var)))
-    if mean is None:
+    if mean is None or var is None:
+        if mean is not var:
+            raise ArgumentError("batch_norm: takes mean and var, or neither of them")
+        _check("batch_norm", x, eps, weight, bias)
         rows = batch_rows("batch_norm", x)
         m = column_moments(rows)
     else:
-        rows = as_rows(x)
+        _check("batch_norm", x, eps, weight, bias, mean, var)
+        rows = _channel_rows(x)
         m = np.stack([mean, var])
-    return np.reshape(normalised(rows, m, weight, bias, eps), np.shape(x))
+    return normalised(x, rows, m, weight, bias, eps)
 
 
-def _check(who: str, x: Any, eps: float, weight: Any, *others: Any) -> None:
+def _check(who: str, x: ArrayOrTensor, eps: float, weight: ArrayOrTensor, *others: ArrayOrTensor) -> None:
     """Raise unless weight and all others have one number for each channel of x, and eps can be added to variances."""
-    check_eps(who, eps)
+    check_number(who, "eps", eps)
     channels = np.shape(weight)
     if len(channels) != 1:
         raise ShapeError(
@@ -282,12 +307,6 @@ def _check(who: str, x: Any, eps: float, weight: Any, *others: Any) -> None:
     for row in others:
         if np.shape(row) != channels:
             raise ShapeError(f"{who}: weight, bias, mean and var have shape {channels}, got {np.shape(row)}")
-
-
-def check_eps(who: str, eps: Any) -> None:
-    """Raise `SettingError` unless eps is a number that can be added to variances."""
-    if not isinstance(eps, (int, float, np.floating)) or not 0 <= eps < np.inf:
-        raise SettingError(f"{who}: eps is added to the variance, a number from 0 on, got {eps!r}")
 
 
 def _plain_group_norm(x: Array, groups: int, weight: Array, bias: Array, eps: float = 1e-5) -> Array:
@@ -304,7 +323,9 @@ def _plain_group_norm(x: Array, groups: int, weight: Array, bias: Array, eps: fl
     reference=_plain_group_norm,
     settings=("groups",),
 )
-def group_norm(x: Any, groups: int, weight: Any, bias: Any, *, eps: float = 1e-5) -> Any:
+def group_norm(
+    x: ArrayOrTensor, groups: int, weight: ArrayOrTensor, bias: ArrayOrTensor, *, eps: float = 1e-5
+) -> ArrayOrTensor:
     """Each group of channels of each sample normalised, channels last (Wu and He 2018, arXiv:1803.08494).
 
     Mean and variance are those of all values of a group. With one group that is layer normalisation over all axes of a
@@ -324,23 +345,18 @@ def group_norm(x: Any, groups: int, weight: Any, bias: Any, *, eps: float = 1e-5
     shape = np.shape(x)
     check_groups("group_norm", groups, shape[-1])
     count, channels = shape[0], shape[-1]
-    rows = np.reshape(x, (count, math.prod(shape[1:-1]), channels))
+    rows = _wide(np.reshape(x, (count, math.prod(shape[1:-1]), channels)))
     m = np.reshape(column_moments(rows), (count, 2, groups, channels // groups))
     means = m[:, 0]
     mean = np.mean(means, axis=-1, keepdims=True)
     var = np.mean(m[:, 1] + (means - mean) ** 2, axis=-1, keepdims=True)
     both = np.broadcast_to(np.stack([mean, var], axis=1), np.shape(m))
-    return np.reshape(normalised(rows, np.reshape(both, (count, 2, channels)), weight, bias, eps), shape)
+    return normalised(x, rows, np.reshape(both, (count, 2, channels)), weight, bias, eps)
 
 
-def check_groups(who: str, groups: Any, channels: int) -> None:
+def check_groups(who: str, groups: int, channels: int) -> None:
     """Raise `SettingError` unless so many groups share the channels evenly."""
-    if (
-        not isinstance(groups, (int, np.integer))
-        or isinstance(groups, bool)
-        or groups < 1
-        or channels % groups
-    ):
+    if not is_integer(groups) or groups < 1 or channels % groups:
         divisors = [k for k in range(1, channels + 1) if not channels % k]
         raise SettingError(
             f"{who}: {channels} channels do not make {groups!r} groups of as many each\n"

@@ -18,19 +18,18 @@ from tinygrad_nn.ops.windows import (
     PerAxis,
     Window,
     checked,
-    integers,
-    is_integer,
-    operand,
     window_of,
 )
-from tinygrad_nn.primitives import Array, Sample, composite
+from tinygrad_nn.primitives import Array, ArrayOrTensor, Sample, Shape, composite
+from tinygrad_nn.primitives.operands import operand
+from tinygrad_nn.settings import integers, is_integer
 
 
-def _check(who: str, x: Array, w: Array, bias: Array | None, groups: Any, takes: int, gives: int) -> None:
-    """Raise an error unless operands fit: their ranks, `takes` channels of x, groups, a bias of `gives`."""
-    if w.ndim < 3:
+def _check(who: str, x: Array, w: Array, bias: Array | None, groups: int, *, transposed: bool) -> int:
+    """Return the channels of the result; raise an error unless operands fit in rank, channels, groups and bias."""
+    if w.ndim < 3 or 0 in w.shape[-2:]:
         raise ShapeError(
-            f"{who}: weights are (*kernel, channels, channels), three axes or more, got {w.shape}"
+            f"{who}: weights are (*kernel, channels, channels), three axes or more and no empty channels, got {w.shape}"
         )
     if x.ndim != w.ndim:
         axes = ", ".join(f"axis {k}" for k in range(1, w.ndim - 1))
@@ -42,6 +41,8 @@ def _check(who: str, x: Array, w: Array, bias: Array | None, groups: Any, takes:
         raise SettingError(
             f"{who}: groups are an integer that divides {w.shape[-1]}, the last axis of the weights, got {groups!r}"
         )
+    inner, outer = w.shape[-2] * groups, w.shape[-1]
+    takes, gives = (outer, inner) if transposed else (inner, outer)
     if x.shape[-1] != takes:
         of_groups = f" (groups={groups})" if groups != 1 else ""
         first = "\n  hint   np.moveaxis(x, 1, -1): channels come last here" if x.shape[1] == takes else ""
@@ -51,6 +52,7 @@ def _check(who: str, x: Array, w: Array, bias: Array | None, groups: Any, takes:
         )
     if bias is not None and np.shape(bias) != (gives,):
         raise ShapeError(f"{who}: a bias has shape ({gives},), one for each channel, got {np.shape(bias)}")
+    return gives
 
 
 def _public(rng: np.random.Generator) -> list[Sample]:
@@ -65,22 +67,24 @@ def _public(rng: np.random.Generator) -> list[Sample]:
     ]
 
 
-def _plain(x: Array, w: Array, bias: Any = 0.0, stride: Any = 1, padding: Any = 0, **more: Any) -> Array:
-    window = window_of("", x.shape[1:-1], w.shape[:-2], stride, padding, more.get("dilation", 1))
+def _plain(
+    x: Array, w: Array, bias: Array | float = 0.0, stride: PerAxis = 1, padding: Padding = 0, **more: Any
+) -> Array:
+    window = window_of("", w.ndim - 2, w.shape[:-2], stride, padding, more.get("dilation", 1))
     return plain_convolution(x, w, window=window, groups=more.get("groups", 1)) + bias
 
 
 @composite(samples=_public, reference=_plain)
 def conv(
-    x: Any,
-    w: Any,
-    bias: Any = None,
+    x: ArrayOrTensor,
+    w: ArrayOrTensor,
+    bias: ArrayOrTensor | None = None,
     *,
     stride: PerAxis = 1,
     padding: Padding = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
-) -> Any:
+) -> ArrayOrTensor:
     """Convolve (N, *space, C) with weights (*kernel, C // groups, O), without flipping them: (N, *results, O).
 
     Each axis of the result has (n + a + b - d * (k - 1) - 1) // s + 1 elements, for n of the input, a and b zeros
@@ -107,24 +111,30 @@ def conv(
                [6., 9., 9., 6.],
                [4., 6., 6., 4.]])
     """
-    x, w = operand(x), operand(w)
-    _check(
-        "conv", x, w, bias, groups, w.shape[-2] * groups if w.ndim > 1 else 0, w.shape[-1] if w.ndim else 0
-    )
-    space = x.shape[1:-1]
-    window = checked("conv", window_of("conv", space, w.shape[:-2], stride, padding, dilation), space)
+    x, w, bias = operand(x), operand(w), None if bias is None else operand(bias)
+    _check("conv", x, w, bias, groups, transposed=False)
+    window = window_of("conv", w.ndim - 2, w.shape[:-2], stride, padding, dilation)
+    checked("conv", window, x.shape[1:-1])
     if bias is None:
         return convolution(x, w, window=window, groups=groups)
     return biased_convolution(x, w, bias, window=window, groups=groups)
 
 
+def longer_by(who: str, output_padding: PerAxis, window: Window) -> Shape:
+    """Return how much longer each axis of the result is; raise `SettingError` unless it is less than the stride."""
+    more = integers(who, "output_padding", output_padding, len(window.kernel), 0)
+    if any(extra >= s for extra, s in zip(more, window.stride, strict=True)):
+        raise SettingError(f"{who}: output_padding={output_padding} is less than the stride, {window.stride}")
+    return more
+
+
 def _plain_conv_transpose(
-    x: Array, w: Array, bias: Any = 0.0, stride: Any = 1, padding: Any = 0, **more: Any
+    x: Array, w: Array, bias: Array | float = 0.0, stride: PerAxis = 1, padding: Padding = 0, **more: Any
 ) -> Array:
     """Zeros between and around the input, then a convolution with flipped weights."""
     groups, o = more.get("groups", 1), w.shape[-1] // more.get("groups", 1)
     rank = w.ndim - 2
-    window = window_of("", x.shape[1:-1], w.shape[:-2], stride, padding, more.get("dilation", 1))
+    window = window_of("", w.ndim - 2, w.shape[:-2], stride, padding, more.get("dilation", 1))
     extra = integers("", "", more.get("output_padding", 0), rank, 0)
     apart = np.zeros(
         (len(x), *[(n - 1) * s + 1 for n, s in zip(x.shape[1:-1], window.stride, strict=True)], x.shape[-1])
@@ -153,16 +163,16 @@ def _plain_conv_transpose(
     ],
 )
 def conv_transpose(
-    x: Any,
-    w: Any,
-    bias: Any = None,
+    x: ArrayOrTensor,
+    w: ArrayOrTensor,
+    bias: ArrayOrTensor | None = None,
     *,
     stride: PerAxis = 1,
     padding: Padding = 0,
     output_padding: PerAxis = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
-) -> Any:
+) -> ArrayOrTensor:
     """Undo the shape of a convolution: (N, *space, C), with its weights (*kernel, O // groups, C), to (N, *results, O).
 
     It is the adjoint of `conv` with the same weights and settings. Each axis of the result has
@@ -185,13 +195,10 @@ def conv_transpose(
         array([1., 2., 4., 2., 3.])
     """
     who = "conv_transpose"
-    x, w = operand(x), operand(w)
-    gives = w.shape[-2] * groups if w.ndim > 1 else 0
-    _check(who, x, w, bias, groups, w.shape[-1] if w.ndim else 0, gives)
-    window = window_of(who, x.shape[1:-1], w.shape[:-2], stride, padding, dilation)
-    more = integers(who, "output_padding", output_padding, len(window.kernel), 0)
-    if any(extra >= s for extra, s in zip(more, window.stride, strict=True)):
-        raise SettingError(f"{who}: output_padding={output_padding} is less than the stride, {window.stride}")
+    x, w, bias = operand(x), operand(w), None if bias is None else operand(bias)
+    gives = _check(who, x, w, bias, groups, transposed=True)
+    window = window_of(who, w.ndim - 2, w.shape[:-2], stride, padding, dilation)
+    more = longer_by(who, output_padding, window)
     space = tuple(
         (n - 1) * s - a - b + d * (k - 1) + 1 + extra
         for n, k, s, (a, b), d, extra in zip(x.shape[1:-1], *window, more, strict=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
+from tinygrad_nn.ops.indexing import Index
 from tinygrad_nn.ops.windows import (
     BLOCK,
     Place,
@@ -21,10 +21,10 @@ from tinygrad_nn.ops.windows import (
     padded_blocks,
     under_windows,
 )
-from tinygrad_nn.primitives import Array, Sample, Shape, kernel
+from tinygrad_nn.primitives import Array, Params, Sample, Shape, kernel
 
 
-def _work(*arrays: Array) -> tuple[np.dtype[Any], np.dtype[Any]]:
+def _work(*arrays: Array) -> tuple[np.dtype, np.dtype]:
     """Return the dtype of a result, and the one to compute it in: there are no fast products in half precision."""
     dtype = np.result_type(*arrays)
     return dtype, np.promote_types(dtype, np.float32) if dtype.char == "e" else dtype
@@ -34,7 +34,9 @@ def _is_depthwise(w_shape: Shape, groups: int) -> bool:
     return groups > 1 and w_shape[-2] == 1
 
 
-def _columns(x: Array, window: Window, groups: int, dtype: Any, most: int) -> Iterator[tuple[Place, Array]]:
+def _columns(
+    x: Array, window: Window, groups: int, dtype: np.dtype, most: int
+) -> Iterator[tuple[Place, Array]]:
     """Yield blocks of results, and what lies under their windows: (groups, rows, kernel * channels)."""
     rank, c = len(window.kernel), x.shape[-1] // groups
     places, taps = tuple(range(1 + rank)), tuple(range(1 + rank, 1 + 2 * rank))
@@ -69,7 +71,7 @@ def _most(w_size: int) -> int:
     return BLOCK if w_size <= BLOCK else 3 * BLOCK
 
 
-def _by_groups(x: Array, groups: int, dtype: Any = None) -> Array:
+def _by_groups(x: Array, groups: int, dtype: np.dtype | None = None) -> Array:
     """Return (..., groups * c) as (groups, rows, c), of contiguous memory as a view."""
     rows = x.reshape(-1, groups, x.shape[-1] // groups).transpose(1, 0, 2)
     return rows if dtype is None else rows.astype(dtype, copy=False)
@@ -84,7 +86,7 @@ def _repeated(x: Array, count: int) -> Array:
 
 def _terms(
     window: Window, space: Shape, groups: int, c: int, o: int
-) -> Iterator[tuple[Any, Any, Any, slice]]:
+) -> Iterator[tuple[Index, Index, Index, slice]]:
     """Yield where each term of a convolution comes from (padded x), its tap, and where it goes to (y)."""
     for at in np.ndindex(*window.results(space)):
         for tap in np.ndindex(*window.kernel):
@@ -121,7 +123,7 @@ def _plain_weights(g_: Array, x: Array, *, window: Window, groups: int) -> Array
     return w
 
 
-def _calls(rng: np.random.Generator) -> list[tuple[Array, Array, dict[str, Any]]]:
+def _calls(rng: np.random.Generator) -> list[tuple[Array, Array, Params]]:
     """Return inputs, weights and settings."""
     settings = [
         ((2, 5, 2), (3, 2, 3), (1,), ((0, 0),), (1,), 1),
@@ -149,7 +151,7 @@ def _forward(rng: np.random.Generator) -> list[Sample]:
     return [((x, w), params) for x, w, params in _calls(rng)]
 
 
-def _cotangent(x: Array, w: Array, params: dict[str, Any], rng: np.random.Generator) -> Array:
+def _cotangent(x: Array, w: Array, params: Params, rng: np.random.Generator) -> Array:
     return rng.normal(size=(len(x), *params["window"].results(x.shape[1:-1]), w.shape[-1]))
 
 
@@ -211,12 +213,12 @@ def _convolve(x: Array, w: Array, bias: Array | None, window: Window, groups: in
     return y
 
 
-def _products(x: Array, w: Array, window: Window, groups: int, work: Any, y: Array) -> Iterator[Place]:
+def _products(x: Array, w: Array, window: Window, groups: int, work: np.dtype, y: Array) -> Iterator[Place]:
     """Fill y by blocks; yield each when it is done."""
     if _is_depthwise(w.shape, groups):
         yield from _products_of_channels(x, w, window, work, y)
         return
-    matrices = w.reshape(-1, groups, w.shape[-1] // groups).transpose(1, 0, 2).astype(work, copy=False)
+    matrices = _by_groups(w, groups, work)
     for place, cols in _columns(x, window, groups, work, _most(w.nbytes)):
         np.matmul(cols, matrices, out=_by_groups(y[place], groups), casting="same_kind")
         yield place
@@ -255,7 +257,7 @@ def transposed_convolution(g_: Array, w: Array, *, window: Window, groups: int, 
     return x
 
 
-def _taken_back(g: Array, w: Array, groups: int, dtype: Any) -> Array:
+def _taken_back(g: Array, w: Array, groups: int, dtype: np.dtype) -> Array:
     """Return what one tap, a matrix of weights (c, O), adds to the input."""
     c, o = w.shape[0], w.shape[-1] // groups
     if c == 1 < groups:
@@ -263,7 +265,7 @@ def _taken_back(g: Array, w: Array, groups: int, dtype: Any) -> Array:
         return back if o == 1 else np.add.reduce(back.reshape(*g.shape[:-1], groups, o), -1)
     back = np.empty((*g.shape[:-1], groups * c), dtype)
     matrices = w.reshape(c, groups, o).transpose(1, 2, 0).astype(dtype, copy=False)
-    np.matmul(_by_groups(g, groups).astype(dtype, copy=False), matrices, out=_by_groups(back, groups))
+    np.matmul(_by_groups(g, groups, dtype), matrices, out=_by_groups(back, groups))
     return back
 
 
@@ -286,14 +288,14 @@ def weights_of_convolution(g_: Array, x: Array, *, window: Window, groups: int) 
     g_ = np.ascontiguousarray(g_)
     total = np.zeros((groups, k, o), work)
     for place, cols in _columns(x, window, groups, work, _most(total.nbytes)):
-        total += np.matmul(cols.swapaxes(1, 2), _by_groups(g_[place], groups).astype(work, copy=False))
+        total += np.matmul(cols.swapaxes(1, 2), _by_groups(g_[place], groups, work))
     return total.transpose(1, 0, 2).reshape(*window.kernel, -1, groups * o).astype(dtype, copy=False)
 
 
 # Channels that have nothing to do with each other: a product is an element's
 
 
-def _products_of_channels(x: Array, w: Array, window: Window, work: Any, y: Array) -> Iterator[Place]:
+def _products_of_channels(x: Array, w: Array, window: Window, work: np.dtype, y: Array) -> Iterator[Place]:
     """Convolve each channel for itself, several times where weights say so."""
     channels = w.shape[-1]
     for place, local, full in padded_blocks(x, window, channels * work.itemsize * _ARRAYS):
@@ -305,7 +307,7 @@ def _products_of_channels(x: Array, w: Array, window: Window, work: Any, y: Arra
         yield place
 
 
-def _weights_of_channels(g_: Array, x: Array, window: Window, dtype: Any) -> Array:
+def _weights_of_channels(g_: Array, x: Array, window: Window, dtype: np.dtype) -> Array:
     channels = g_.shape[-1]
     total = np.zeros((*window.kernel, 1, channels), dtype)
     for place, local, full in padded_blocks(x, window, channels * dtype.itemsize * _ARRAYS):

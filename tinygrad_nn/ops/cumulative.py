@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
+from numpy.typing import DTypeLike
 
 from tinygrad_nn.errors import SettingError
 from tinygrad_nn.ops.arithmetic import product
@@ -28,13 +29,13 @@ def _from_the_end(function: Callable[..., Array], axis: int, *arrays: Array) -> 
 
 
 @composite(name="cumsum_in_dtype", reference=np.cumsum, samples=_CALLS)
-def cumsum_in(a: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
+def cumsum_in(a: Array, axis: int | None = None, *, dtype: DTypeLike | None = None) -> Array:
     """The running sums in another dtype."""
     return np.cumsum(kept(a, True, 0, dtype), axis=axis)
 
 
 @composite(name="cumprod_in_dtype", reference=np.cumprod, samples=_CALLS)
-def cumprod_in(a: Array, axis: int | None = None, *, dtype: Any = None) -> Array:
+def cumprod_in(a: Array, axis: int | None = None, *, dtype: DTypeLike | None = None) -> Array:
     """The running products in another dtype."""
     return np.cumprod(kept(a, True, 1, dtype), axis=axis)
 

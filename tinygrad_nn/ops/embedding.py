@@ -11,6 +11,7 @@ from tinygrad_nn.ops.indexing import put
 from tinygrad_nn.ops.samples import cases, each, integers
 from tinygrad_nn.primitives import Array, kernel
 from tinygrad_nn.primitives.operands import supported
+from tinygrad_nn.settings import is_integer
 
 
 def _checked(who: str, ids: Array, count: int, what: str) -> Array:
@@ -87,7 +88,7 @@ def one_hot(ids: Array, num_classes: int, *, dtype: DTypeLike = np.float32) -> A
         array([[0., 0., 1.],
                [1., 0., 0.]], dtype=float32)
     """
-    if not isinstance(num_classes, (int, np.integer)) or num_classes < 0:
+    if not is_integer(num_classes) or num_classes < 0:
         raise SettingError(f"one_hot: num_classes is an integer from 0, got {num_classes!r}")
     ids = _checked("one_hot", ids, num_classes, "classes")
     return (ids[..., None] == np.arange(num_classes)).astype(supported(dtype, "one_hot: "))

@@ -16,6 +16,7 @@ import numpy as np
 from tinygrad_nn.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_nn.ops.samples import adjoint, cases, each, integers, mask
 from tinygrad_nn.primitives import Array, Sample, composite, kernel, op
+from tinygrad_nn.primitives.operands import operand
 
 Index = tuple[Any, ...]
 
@@ -295,7 +296,7 @@ def get_written(x: Array, *arrays: Array, index: Index) -> Array:
 
 
 def _conditions(condlist: Any) -> list[Array]:
-    conditions = [c if hasattr(c, "dtype") else np.asarray(c) for c in condlist]
+    conditions = [operand(c) for c in condlist]
     for condition in conditions:
         if condition.dtype != np.dtype(bool):
             raise DtypeError("select: conditions are boolean\n  hint   np.select([x > 0, x > 1], ...)")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.ops.indexing import along
 from tinygrad_nn.ops.samples import cases, each
 from tinygrad_nn.primitives import Array, Sample, Shapes, composite, op
@@ -94,8 +94,12 @@ def dstack(tup: Sequence[Array]) -> Array:
 _PARTS = [(4, 6), each(2, [1, 3], []), {"axis": 0}, (4, 6), 3, {"axis": -1}, (4, 6), [2, 2, 5], {"axis": 1}]
 
 
+Cuts: TypeAlias = Any
+"""Into how many parts, an integer, or where to cut, a sequence of them."""
+
+
 @composite(np.array_split, samples=cases(_PARTS, [(4, 6), each(3, 5), {"axis": 0}, (4, 6), 4, {"axis": 1}]))
-def array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
+def array_split(ary: Array, indices_or_sections: Cuts, axis: int = 0) -> list[Array]:
     """Parts of an array along an axis: cut at the given places, or into that many of nearly equal length."""
     axis = normalize_axis_index(axis, np.ndim(ary))
     length = np.shape(ary)[axis]
@@ -104,14 +108,14 @@ def array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Arr
     else:
         parts = int(indices_or_sections)
         if parts < 1:
-            raise ValueError(f"split: the number of sections is positive, got {parts}")
+            raise SettingError(f"split: the number of sections is positive, got {parts}")
         each_, extra = divmod(length, parts)
         bounds = [k * each_ + min(k, extra) for k in range(1, parts)]
     return [ary[along(axis, slice(low, high))] for low, high in pairwise([0, *bounds, length])]
 
 
 @composite(np.split, samples=cases(_PARTS))
-def split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
+def split(ary: Array, indices_or_sections: Cuts, axis: int = 0) -> list[Array]:
     """Parts of an array along an axis: cut at the given places, or into that many of equal length."""
     length = np.shape(ary)[axis]
     if not np.ndim(indices_or_sections) and indices_or_sections > 0 and length % indices_or_sections:
@@ -122,7 +126,7 @@ def split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     return array_split(ary, indices_or_sections, axis)
 
 
-def _split_along(ary: Array, indices_or_sections: Any, axis: int, name: str) -> list[Array]:
+def _split_along(ary: Array, indices_or_sections: Cuts, axis: int, name: str) -> list[Array]:
     if np.ndim(ary) <= axis:
         raise ShapeError(f"{name}: needs {axis + 1} axes, got shape {np.shape(ary)}")
     return split(ary, indices_or_sections, axis)
@@ -132,13 +136,13 @@ _THIRDS = each(3, [1, 4])
 
 
 @composite(np.hsplit, samples=cases([(4, 6), _THIRDS, {}, (6,), _THIRDS]))
-def hsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
+def hsplit(ary: Array, indices_or_sections: Cuts) -> list[Array]:
     """Parts of an array, cut along its second axis; of a vector, along its only one."""
     return _split_along(ary, indices_or_sections, int(np.ndim(ary) > 1), "hsplit")
 
 
 @composite(np.vsplit, samples=cases([(6, 4), _THIRDS]))
-def vsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
+def vsplit(ary: Array, indices_or_sections: Cuts) -> list[Array]:
     """Parts of an array, cut along its first axis."""
     if np.ndim(ary) < 2:
         raise ShapeError(
@@ -148,7 +152,7 @@ def vsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
 
 
 @composite(np.dsplit, samples=cases([(2, 1, 6), _THIRDS]))
-def dsplit(ary: Array, indices_or_sections: Any) -> list[Array]:
+def dsplit(ary: Array, indices_or_sections: Cuts) -> list[Array]:
     """Parts of an array, cut along its third axis."""
     return _split_along(ary, indices_or_sections, 2, "dsplit")
 

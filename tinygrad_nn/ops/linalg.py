@@ -7,10 +7,10 @@ import math
 import operator
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.typing import DTypeLike
 
 from tinygrad_nn.errors import MatrixError, ShapeError
 from tinygrad_nn.ops.arithmetic import all_finite, product
@@ -154,7 +154,7 @@ def on_diagonal(
 
 
 @composite(np.trace, samples=_DIAGONALS, method=True)
-def trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Array:
+def trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: DTypeLike | None = None) -> Array:
     """The sum along a diagonal."""
     return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from tinygrad_nn.errors import SettingError, ShapeError
-from tinygrad_nn.ops.arithmetic import floating, product
+from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.ops.arithmetic import at_least_single, floating, product
 from tinygrad_nn.ops.reduction import in_single, mean, ones
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives import Array, composite, kernel
+from tinygrad_nn.primitives import Array, ArrayOrTensor, composite, kernel
+from tinygrad_nn.settings import check_number
 
 _ROWS = cases([each((2, 3), (3, 4), (2, 1, 5), (4,), (0, 3)), each(1e-5, 0.1)], [(3, 1), 0.1])
 
 
 def _mean(x: Array) -> Array:
     return mean(x, axis=-1, keepdims=True)
-
-
-def _single(x: Array) -> Array:
-    """Return x in a dtype to compute in, at least single precision: squares of float16 overflow."""
-    x = floating(x)
-    return x.astype(np.float32) if x.dtype.char == "e" else x
 
 
 def _means(x: Array) -> Array:
@@ -38,12 +31,14 @@ def _scaled(x: Array, eps: float, dtype: np.dtype) -> tuple[Array, Array]:
     return (x * s).astype(dtype, copy=False), s.astype(dtype, copy=False)
 
 
-def _plain_layer_norm(x: Array, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+def _plain_layer_norm(
+    x: Array, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
+) -> Array:
     y = (x - np.mean(x, axis=-1, keepdims=True)) / np.sqrt(np.var(x, axis=-1, keepdims=True) + eps)
     return y * (1 if weight is None else weight) + (0 if bias is None else bias)
 
 
-def _plain_rms_norm(x: Array, weight: Any = None, eps: float = np.finfo(np.float64).eps) -> Any:
+def _plain_rms_norm(x: Array, weight: Array | None = None, eps: float = np.finfo(np.float64).eps) -> Array:
     return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps) * (1 if weight is None else weight)
 
 
@@ -57,7 +52,7 @@ def _plain_rms_norm(x: Array, weight: Any = None, eps: float = np.finfo(np.float
 )
 def standardized(x: Array, eps: float) -> tuple[Array, Array]:
     """Each row minus its mean, divided by sqrt(variance + eps), in two passes, which large means need."""
-    wide = _single(x)
+    wide = at_least_single(x)
     return _scaled(wide - _means(wide), eps, floating(x).dtype)
 
 
@@ -71,7 +66,7 @@ def standardized(x: Array, eps: float) -> tuple[Array, Array]:
 )
 def in_unit_squares(x: Array, eps: float) -> tuple[Array, Array]:
     """Each row divided by sqrt(mean square + eps)."""
-    return _scaled(_single(x), eps, floating(x).dtype)
+    return _scaled(at_least_single(x), eps, floating(x).dtype)
 
 
 _AFFINE = ([(2, 3), (3,), (3,)], [(2, 1, 4), (4,), None], [(3, 4), None, (4,)], [(5,)], [(0, 3), (3,), (3,)])
@@ -82,8 +77,7 @@ def _check_features(who: str, eps: float, x: Array, **arrays: Array | None) -> N
         raise ShapeError(
             f"{who}: normalises along the last axis, which shape {np.shape(x)} has no elements of"
         )
-    if not eps >= 0:
-        raise SettingError(f"{who}: eps is a number from 0, got {eps!r}")
+    check_number(who, "eps", eps)
     for name, array in arrays.items():
         if array is not None and np.shape(array) != np.shape(x)[-1:]:
             raise ShapeError(
@@ -95,7 +89,13 @@ def _check_features(who: str, eps: float, x: Array, **arrays: Array | None) -> N
     samples=cases(*_AFFINE, [(3, 4), {"eps": 0.1}]),
     reference=_plain_layer_norm,
 )
-def layer_norm(x: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5) -> Any:
+def layer_norm(
+    x: ArrayOrTensor,
+    weight: ArrayOrTensor | None = None,
+    bias: ArrayOrTensor | None = None,
+    *,
+    eps: float = 1e-5,
+) -> ArrayOrTensor:
     """(x - mean) / sqrt(variance + eps) * weight + bias along the last axis (Ba et al., 2016, arXiv:1607.06450).
 
     Args:
@@ -122,7 +122,9 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-
     samples=cases([(2, 3), (3,)], [(2, 1, 4), None], [(5,), {"eps": 0.1}], [(0, 3), (3,)]),
     reference=_plain_rms_norm,
 )
-def rms_norm(x: Any, weight: Any = None, *, eps: float | None = None) -> Any:
+def rms_norm(
+    x: ArrayOrTensor, weight: ArrayOrTensor | None = None, *, eps: float | None = None
+) -> ArrayOrTensor:
     """x / sqrt(mean(x**2) + eps) * weight along the last axis (Zhang and Sennrich, 2019, arXiv:1910.07467).
 
     Args:

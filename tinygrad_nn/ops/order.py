@@ -12,6 +12,7 @@ from tinygrad_nn.errors import SettingError
 from tinygrad_nn.ops.reduction import count
 from tinygrad_nn.ops.samples import cases, each
 from tinygrad_nn.primitives import Array, Axis, composite
+from tinygrad_nn.primitives.operands import operand
 from tinygrad_nn.primitives.record import Samples
 
 
@@ -113,7 +114,7 @@ _PERCENTS = _with_shares(30.0, [0.0, 60.0, 100.0])
 
 def _fractions(name: str, a: Array, q: Any, method: str, axis: Axis, whole: int = 1) -> Array:
     """Return shares as an array; refuse what is no share of something, and methods that do not exist."""
-    q = q if hasattr(q, "dtype") else np.asarray(q)
+    q = operand(q)
     if not np.all((q >= 0) & (q <= whole)) or not count(np.shape(a), _reduced(a, axis)):
         raise SettingError(
             f"{name}: shares from 0 to {whole} of at least one element, got q={q} of shape {np.shape(a)}"

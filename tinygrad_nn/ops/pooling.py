@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.ops.arithmetic import all_finite, floating
+from tinygrad_nn.ops.indexing import Index
 from tinygrad_nn.ops.samples import cases
 from tinygrad_nn.ops.windows import (
     Padding,
@@ -18,12 +18,12 @@ from tinygrad_nn.ops.windows import (
     Window,
     blocks,
     checked,
-    operand,
     padded_blocks,
     under_windows,
     window_of,
 )
-from tinygrad_nn.primitives import Array, Sample, Shape, composite, kernel
+from tinygrad_nn.primitives import Array, ArrayOrTensor, Function, Operands, Sample, Shape, composite, kernel
+from tinygrad_nn.primitives.operands import operand
 
 
 def _by_taps(x: Array, window: Window, outside: float = 0) -> Iterator[tuple[Place, Array]]:
@@ -43,7 +43,7 @@ def _results(x: Array, window: Window) -> Shape:
     return (len(x), *window.results(x.shape[1:-1]), x.shape[-1])
 
 
-def _loops(x: Array, window: Window, outside: float) -> Iterator[tuple[Any, Array]]:
+def _loops(x: Array, window: Window, outside: float) -> Iterator[tuple[Index, Array]]:
     """Yield, for the checks, each result's place and the elements under its window: (N, *kernel, C)."""
     full = np.pad(x, [(0, 0), *window.padding, (0, 0)], constant_values=outside)
     for at in np.ndindex(*window.results(x.shape[1:-1])):
@@ -89,6 +89,8 @@ def first_largest(x: Array, *, window: Window) -> Array:
     # One more than the largest, which says that none was found.
     numbers = np.arange(places, 0, -1).astype(np.min_scalar_type(places))
     index = np.empty(_results(x, window), numbers.dtype)
+    padded = x.dtype.kind == "f" and any(map(any, window.padding))
+    inside = _first_inside(window, x.shape[1:-1]) if padded else None
     for place, taps in _by_taps(x, window, _lowest(x)):
         top = np.maximum.reduce(taps)
         found = taps == top
@@ -96,10 +98,23 @@ def first_largest(x: Array, *, window: Window) -> Array:
             found |= taps != taps
         column = numbers.reshape(-1, *[1] * top.ndim)
         np.subtract(places, np.maximum.reduce(found * column), out=index[place], casting="unsafe")
+        # The padding is among the largest where all elements are as small as it.
+        if inside is not None and (lowest := top == -np.inf).any():
+            index[place] = np.where(lowest, inside[place[1:]], index[place])
     return index
 
 
-def _lowest(x: Array) -> Any:
+def _first_inside(window: Window, space: Shape) -> Array:
+    """Return the number of the first place of each window that is not in the padding, (*results, 1)."""
+    numbers = np.zeros((), np.intp)
+    for k, s, (a, _), count in zip(
+        window.kernel, window.stride, window.padding, window.results(space), strict=True
+    ):
+        numbers = numbers[..., None] * k + np.maximum(a - np.arange(count) * s, 0)
+    return numbers[..., None]
+
+
+def _lowest(x: Array) -> float:
     return -np.inf if x.dtype.kind == "f" else False if x.dtype.kind == "b" else np.iinfo(x.dtype).min
 
 
@@ -119,7 +134,7 @@ def largest(x: Array, *, window: Window) -> Array:
     return y
 
 
-def _reduced(x: Array, window: Window, outside: float, function: Any) -> Array:
+def _reduced(x: Array, window: Window, outside: float, function: Function) -> Array:
     y = np.zeros(_results(x, window), x.dtype)
     for at, under in _loops(x, window, outside):
         y[at] = function(under, axis=tuple(range(1, under.ndim - 1)))
@@ -135,7 +150,9 @@ def _plain_put(g_: Array, index: Array, *, window: Window, space: Shape) -> Arra
     return full[:, *window.inner(space)]
 
 
-def _places(rng: np.random.Generator, draw: Any) -> list[tuple[Any, Window, Shape]]:
+def _places(
+    rng: np.random.Generator, draw: Callable[[Shape, Window], Array]
+) -> list[tuple[Operands, Window, Shape]]:
     # No place is outside: gradients go to elements.
     return [
         ((draw(shape, window), first_largest.function(rng.normal(size=shape), window=window)), window, shape)
@@ -209,7 +226,7 @@ def taken_at(x: Array, index: Array, *, window: Window) -> Array:
 # The average
 
 
-def _counts(window: Window, space: Shape, inclusive: bool, dtype: Any) -> Any:
+def _counts(window: Window, space: Shape, inclusive: bool, dtype: np.dtype) -> int | Array:
     """Return how many elements each window averages, zeros around the array among them or not."""
     if inclusive or not any(map(any, window.padding)):
         return math.prod(window.kernel)
@@ -293,17 +310,25 @@ def spread(g_: Array, *, window: Window, inclusive: bool, space: Shape) -> Array
 # What users call
 
 
-def _pool_window(who: str, x: Array, kernel_size: PerAxis, stride: Any, padding: Padding) -> Window:
-    if x.ndim < 3:
-        raise ShapeError(f"{who}: takes (N, *space, channels), three axes or more, got shape {x.shape}")
-    space = x.shape[1:-1]
-    window = window_of(who, space, kernel_size, kernel_size if stride is None else stride, padding, 1)
+def pool_window(
+    who: str, rank: int, kernel_size: PerAxis, stride: PerAxis | None, padding: Padding
+) -> Window:
+    """Return the window of a pool over so many axes; raise `SettingError` where it could lie in the padding alone."""
+    window = window_of(who, rank, kernel_size, kernel_size if stride is None else stride, padding, 1)
     if any(max(pair) > k // 2 for pair, k in zip(window.padding, window.kernel, strict=True)):
         raise SettingError(
             f"{who}: padding is at most half of the kernel, {window.kernel}, got {padding!r}: "
             "a window would have no element"
         )
-    return checked(who, window, space)
+    return window
+
+
+def _window_over(
+    who: str, x: Array, kernel_size: PerAxis, stride: PerAxis | None, padding: Padding
+) -> Window:
+    if x.ndim < 3:
+        raise ShapeError(f"{who}: takes (N, *space, channels), three axes or more, got shape {x.shape}")
+    return checked(who, pool_window(who, x.ndim - 2, kernel_size, stride, padding), x.shape[1:-1])
 
 
 _POOLS = cases(
@@ -313,9 +338,14 @@ _POOLS = cases(
 
 
 def _plain_pool(
-    x: Array, outside: float, function: Any, kernel_size: Any, stride: Any, padding: Any
+    x: Array,
+    outside: float,
+    function: Function,
+    kernel_size: PerAxis,
+    stride: PerAxis | None,
+    padding: Padding,
 ) -> Array:
-    window = window_of("", x.shape[1:-1], kernel_size, stride or kernel_size, padding, 1)
+    window = window_of("", x.ndim - 2, kernel_size, stride or kernel_size, padding, 1)
     return _reduced(x, window, outside, function)
 
 
@@ -326,7 +356,9 @@ def _plain_pool(
     ),
     analytic=False,
 )
-def max_pool(x: Any, kernel_size: PerAxis, stride: PerAxis | None = None, padding: Padding = 0) -> Any:
+def max_pool(
+    x: ArrayOrTensor, kernel_size: PerAxis, stride: PerAxis | None = None, padding: Padding = 0
+) -> ArrayOrTensor:
     """Take the largest element of each channel under a window: (N, *space, C) to (N, *results, C).
 
     Each axis of the result has (n + a + b - k) // s + 1 elements; what is left over at its end is cut off. Of several
@@ -347,7 +379,7 @@ def max_pool(x: Any, kernel_size: PerAxis, stride: PerAxis | None = None, paddin
         array([3., 2.])
     """
     x = operand(x)
-    return largest(x, window=_pool_window("max_pool", x, kernel_size, stride, padding))
+    return largest(x, window=_window_over("max_pool", x, kernel_size, stride, padding))
 
 
 @composite(
@@ -357,12 +389,12 @@ def max_pool(x: Any, kernel_size: PerAxis, stride: PerAxis | None = None, paddin
     ),
 )
 def avg_pool(
-    x: Any,
+    x: ArrayOrTensor,
     kernel_size: PerAxis,
     stride: PerAxis | None = None,
     padding: Padding = 0,
     count_include_pad: bool = True,
-) -> Any:
+) -> ArrayOrTensor:
     """Average the elements of each channel under a window: (N, *space, C) to (N, *results, C).
 
     Args:
@@ -378,5 +410,5 @@ def avg_pool(
         array([2., 1.])
     """
     x = operand(x)
-    window = _pool_window("avg_pool", x, kernel_size, stride, padding)
+    window = _window_over("avg_pool", x, kernel_size, stride, padding)
     return averages(x, window=window, inclusive=bool(count_include_pad))

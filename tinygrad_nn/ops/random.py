@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from tinygrad_nn.errors import ArgumentError, SettingError
+from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives import Array, Sample, composite, kernel
+from tinygrad_nn.primitives import Array, ArrayOrTensor, Sample, composite, kernel
+from tinygrad_nn.settings import check_share
 
 _WORDS = 4
 """How many draws there are in one number of the generator's."""
@@ -59,8 +58,8 @@ def keep_mask(x: Array, *, p: float = 0.5, rng: np.random.Generator) -> Array:
     return np.multiply(kept.reshape(x.shape), 1 / (1 - p) if p < 1 else 0.0, dtype=dtype)
 
 
-def _check(who: str, p: Any, rng: Any) -> None:
-    check_probability(who, p)
+def _check(who: str, p: float, rng: object) -> None:
+    check_dropped(who, p)
     if not isinstance(rng, np.random.Generator):
         raise ArgumentError(
             f"{who}: rng={rng!r:.60} is no generator, whose state moves on from draw to draw\n"
@@ -68,13 +67,9 @@ def _check(who: str, p: Any, rng: Any) -> None:
         )
 
 
-def check_probability(who: str, p: Any) -> None:
-    """Raise `SettingError` unless p is a number from 0 to 1."""
-    if not isinstance(p, (int, float, np.floating, np.integer)) or not 0 <= p <= 1:
-        raise SettingError(
-            f"{who}: p is the probability of dropping, from 0 to 1, got {p!r:.60}\n"
-            f"  hint   p=0.1 drops one of ten"
-        )
+def check_dropped(who: str, p: object) -> None:
+    """Raise `SettingError` unless p is a probability of dropping."""
+    check_share(who, "p is the probability of dropping", p, "\n  hint   p=0.1 drops one of ten")
 
 
 @composite(
@@ -83,7 +78,7 @@ def check_probability(who: str, p: Any) -> None:
     reference=lambda x, p, rng: x * _one_by_one(x, p, rng),
     settings=("p", "rng"),
 )
-def dropout(x: Any, p: float = 0.5, *, rng: np.random.Generator) -> Any:
+def dropout(x: ArrayOrTensor, p: float = 0.5, *, rng: np.random.Generator) -> ArrayOrTensor:
     """x with each element set to 0 with probability p and divided by 1 - p elsewhere (Srivastava et al. 2014).
 
     The mask is drawn anew on each call, on each replay of a compiled step too; derivatives of all orders are those with

@@ -11,6 +11,7 @@ from tinygrad_nn.errors import DtypeError, SettingError, ShapeError
 from tinygrad_nn.ops import recurrent_walks as walks
 from tinygrad_nn.ops.recurrent_walks import Run, Sizes
 from tinygrad_nn.primitives import Array, Primitive, composite, kernel, op
+from tinygrad_nn.primitives.operands import operand
 from tinygrad_nn.primitives.record import Sample, Samples
 
 _SIZES = ((3, 2, 2, 2), (2, 3, 1, 2), (1, 1, 1, 1), (4, 1, 2, 1), (0, 2, 1, 2), (2, 0, 1, 2))
@@ -129,8 +130,7 @@ def _alive(who: str, lengths: Any, steps: int, count: int) -> Any:
     """Return which samples have which step, (T, N); True where all have all."""
     if lengths is None:
         return True
-    if not hasattr(lengths, "dtype"):
-        lengths = np.asarray(lengths)
+    lengths = operand(lengths)
     if lengths.dtype.kind not in "iu":
         hint = (
             "mask.sum(axis=1) of a mask (N, T)"

@@ -104,7 +104,7 @@ def _gradients(
     return joined([inside @ w_ih.T, *firsts, x.T @ inside, before.T @ recurrent, bias, other])
 
 
-def _scale(h: int, dtype: Any, *gates: float) -> Array:
+def _scale(h: int, dtype: np.dtype, *gates: float) -> Array:
     """One half for the gates that are logistic functions, one for the others."""
     return np.repeat(np.array(gates, dtype), h)
 

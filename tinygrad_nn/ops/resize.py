@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.ops.arithmetic import floating
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives import Array, composite, kernel
+from tinygrad_nn.ops.windows import PerAxis
+from tinygrad_nn.primitives import Array, ArrayOrTensor, composite, kernel
+from tinygrad_nn.primitives.operands import operand
+from tinygrad_nn.settings import integers
 
 _MODES = ("nearest", "linear")
 
@@ -117,7 +119,7 @@ def spread_axis(x: Array, *, axis: int, length: int, mode: str) -> Array:
     return out.astype(x.dtype, copy=False)
 
 
-def _resized_by_matrices(x: Array, size: Any, mode: str = "nearest") -> Array:
+def _resized_by_matrices(x: Array, size: PerAxis, mode: str = "nearest") -> Array:
     for axis, n in enumerate(np.broadcast_to(size, x.ndim - 2).tolist(), 1):
         x = _by_matrix(x, axis, n, mode)
     return x
@@ -131,7 +133,7 @@ def _resized_by_matrices(x: Array, size: Any, mode: str = "nearest") -> Array:
     reference=_resized_by_matrices,
     settings=("size", "mode"),
 )
-def resize(x: Any, size: int | Sequence[int], *, mode: str = "nearest") -> Any:
+def resize(x: ArrayOrTensor, size: PerAxis, *, mode: str = "nearest") -> ArrayOrTensor:
     """The spatial axes of x in other sizes, (N, *space, C) to (N, *size, C), channels last.
 
     Of an axis of n elements, element k of the new m is at the place (k + 1/2) n / m - 1/2 of the old (PyTorch's
@@ -151,22 +153,18 @@ def resize(x: Any, size: int | Sequence[int], *, mode: str = "nearest") -> Any:
         >>> resize(np.array([[[0.0], [4.0]]]), 4, mode="linear")[0, :, 0]
         array([0., 1., 3., 4.])
     """
+    x = operand(x)
     shape = np.shape(x)
     space = shape[1:-1]
     if not space or 0 in space:
         raise ShapeError(
             f"resize: x has shape {shape}, expected (N, *space, C), channels last, and no empty axis"
         )
-    sizes: list[Any] = list(size) if isinstance(size, (tuple, list)) else [size] * len(space)
-    if len(sizes) != len(space) or not all(isinstance(n, (int, np.integer)) and n > 0 for n in sizes):
-        raise SettingError(
-            f"resize: size is a positive integer for each of the {len(space)} spatial axes, {space} here, or one for "
-            f"all, got {size!r}"
-        )
+    sizes = integers("resize", "size", size, len(space), 1)
     if mode not in _MODES:
         several = isinstance(mode, str) and mode.endswith("linear")
         hint = 'mode="linear", of any rank' if several else 'mode="nearest" or mode="linear"'
         raise SettingError(f"resize: there is no mode {mode!r}\n  hint   {hint}")
     for axis, n in enumerate(sizes, 1):
-        x = resampled_axis(x, axis=axis, size=int(n), mode=mode)
+        x = resampled_axis(x, axis=axis, size=n, mode=mode)
     return x

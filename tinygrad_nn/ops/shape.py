@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+from numpy.typing import DTypeLike
 
 from tinygrad_nn.errors import ArgumentError, NoGradientRule, SettingError
 from tinygrad_nn.ops.indexing import put
 from tinygrad_nn.ops.samples import cases, each
-from tinygrad_nn.primitives import Array, Sample, Shapes, composite, op
+from tinygrad_nn.primitives import Array, Axis, Sample, Shapes, composite, op
 from tinygrad_nn.primitives.operands import supported
 
 _linear = partial(op, linear=True)
@@ -72,7 +73,7 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(k) for k in np.argsort([axis % len(axes) for axis in axes]))
 
 
-def _cast(x: Array, dtype: Any, *, copy: bool = True, device: str | None = None) -> Sample:
+def _cast(x: Array, dtype: DTypeLike, *, copy: bool = True, device: str | None = None) -> Sample:
     """Read a call of astype; the result is always a copy."""
     return (x,), {"dtype": supported(dtype, "astype: ")}
 
@@ -234,7 +235,7 @@ def flipud(m: Array) -> Array:
 
 
 @composite(np.full_like, samples=cases([(2, 3), each((), (3,))]))
-def full_like(a: Array, fill_value: Array, dtype: Any = None) -> Array:
+def full_like(a: Array, fill_value: Array, dtype: DTypeLike | None = None) -> Array:
     """An array of the shape and dtype of another, filled with one value or with an array that broadcasts to it."""
     filled = np.ones_like(a) * np.broadcast_to(fill_value, np.shape(a))
     return astype(filled, dtype=np.dtype(a.dtype if dtype is None else dtype))
@@ -253,24 +254,24 @@ def _with_ones(x: Array, before: int, after: int = 0) -> Array:
 _ANY = cases([(), (3,), (), {}, each((2, 3), (), (2, 1, 3))])
 
 
-def _one_or_all(arrays: list[Array]) -> Any:
+def _one_or_all(arrays: list[Array]) -> Array | tuple[Array, ...]:
     return arrays[0] if len(arrays) == 1 else tuple(arrays)
 
 
 @composite(np.atleast_1d, samples=_ANY)
-def atleast_1d(*arys: Array) -> Any:
+def atleast_1d(*arys: Array) -> Array | tuple[Array, ...]:
     """Each array with one axis, if it had none."""
     return _one_or_all([_with_ones(x, max(1 - np.ndim(x), 0)) for x in arys])
 
 
 @composite(np.atleast_2d, samples=_ANY)
-def atleast_2d(*arys: Array) -> Any:
+def atleast_2d(*arys: Array) -> Array | tuple[Array, ...]:
     """Each array with two axes at least; a vector becomes a row."""
     return _one_or_all([_with_ones(x, max(2 - np.ndim(x), 0)) for x in arys])
 
 
 @composite(np.atleast_3d, samples=_ANY)
-def atleast_3d(*arys: Array) -> Any:
+def atleast_3d(*arys: Array) -> Array | tuple[Array, ...]:
     """Each array with three axes at least; a vector becomes a row in the middle, a matrix gets a third axis."""
     before = [int(np.ndim(x) < 2) for x in arys]
     return _one_or_all(
@@ -330,7 +331,7 @@ def rollaxis(a: Array, axis: int, start: int = 0) -> Array:
     return np.moveaxis(a, axis, start - (axis < start))
 
 
-def _rolled(x: Array, axes: Any, sign: int) -> Array:
+def _rolled(x: Array, axes: Axis, sign: int) -> Array:
     axes = tuple(range(np.ndim(x))) if axes is None else normalize_axis_tuple(axes, np.ndim(x))
     return np.roll(x, tuple(sign * (np.shape(x)[k] // 2) for k in axes), axes)
 
@@ -343,7 +344,7 @@ _SHIFTS = cases([(4, 5), {}, {"axes": each(0, -1, (1, 0))}, each((5,), (1,))])
     reference=lambda *call, **how: np.fft.fftshift(*call, **how),
     samples=_SHIFTS,
 )
-def fftshift(x: Array, axes: Any = None) -> Array:
+def fftshift(x: Array, axes: Axis = None) -> Array:
     """The array turned so that the frequency 0 comes to the middle."""
     return _rolled(x, axes, 1)
 
@@ -353,6 +354,6 @@ def fftshift(x: Array, axes: Any = None) -> Array:
     reference=lambda *call, **how: np.fft.ifftshift(*call, **how),
     samples=_SHIFTS,
 )
-def ifftshift(x: Array, axes: Any = None) -> Array:
+def ifftshift(x: Array, axes: Axis = None) -> Array:
     """What fftshift has turned, turned back."""
     return _rolled(x, axes, -1)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.ops.samples import cases, each
 from tinygrad_nn.ops.shape import astype
-from tinygrad_nn.primitives import Array, Axis, Shape, composite
+from tinygrad_nn.primitives import Array, Axis, Function, Mask, Params, Shape, composite
 
 _SOME = np.arange(12).reshape(3, 4) % 7 < 5
-_MASKED: list[dict[str, Any]] = [
+_MASKED: list[Params] = [
     *({"axis": axis, "where": _SOME, "keepdims": keepdims} for axis in (0, -1) for keepdims in (False, True)),
     {"where": _SOME},
     {"axis": 0, "where": _SOME[:, 1:2]},
@@ -23,7 +23,7 @@ WHERE = cases([(3, 4), *_MASKED])
 _both = cases([(3, 4), *_MASKED, {"axis": 0, "initial": 0.5, "where": _SOME[0]}], _STARTED)
 
 
-def _mask(where: Any, shape: Shape) -> Any:
+def _mask(where: Mask, shape: Shape) -> Mask:
     """Return a mask in the shape of the elements that it is for."""
     try:
         fits = np.broadcast_shapes(np.shape(where), shape) == shape
@@ -36,14 +36,14 @@ def _mask(where: Any, shape: Shape) -> Any:
     return np.broadcast_to(where, shape)
 
 
-def kept(a: Array, where: Any, rest: Any, dtype: Any = None) -> Array:
+def kept(a: Array, where: Mask, rest: float, dtype: DTypeLike | None = None) -> Array:
     """Return an array in a dtype with `rest` in place of the elements that do not count."""
     if dtype is not None:
         a = astype(a, dtype=dtype)
     return a if where is True else np.where(_mask(where, np.shape(a)), a, rest)
 
 
-def how_many(a: Array, where: Any, axis: Axis, keepdims: bool) -> Any:
+def how_many(a: Array, where: Mask, axis: Axis, keepdims: bool) -> Array:
     """Return how many elements count in a reduction over `axis`."""
     return np.sum(_mask(where, np.shape(a)), axis=axis, keepdims=keepdims)
 
@@ -54,9 +54,9 @@ def sum_of_some(
     axis: Axis = None,
     keepdims: bool = False,
     *,
-    dtype: Any = None,
-    initial: Any = 0,
-    where: Any = True,
+    dtype: DTypeLike | None = None,
+    initial: float = 0,
+    where: Mask = True,
 ) -> Array:
     """The sum of the elements that count, and of a start."""
     return np.sum(kept(a, where, 0, dtype), axis=axis, keepdims=keepdims) + initial
@@ -68,9 +68,9 @@ def prod_of_some(
     axis: Axis = None,
     keepdims: bool = False,
     *,
-    dtype: Any = None,
-    initial: Any = 1,
-    where: Any = True,
+    dtype: DTypeLike | None = None,
+    initial: float = 1,
+    where: Mask = True,
 ) -> Array:
     """The product of the elements that count, and of a start."""
     return np.prod(kept(a, where, 1, dtype), axis=axis, keepdims=keepdims) * initial
@@ -78,7 +78,7 @@ def prod_of_some(
 
 @composite(name="mean_of_some", reference=np.mean, samples=WHERE)
 def mean_of_some(
-    a: Array, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None, where: Any = True
+    a: Array, axis: Axis = None, keepdims: bool = False, *, dtype: DTypeLike | None = None, where: Mask = True
 ) -> Array:
     """The mean of the elements that count."""
     half = a.dtype == np.float16 and dtype is None
@@ -87,7 +87,7 @@ def mean_of_some(
     return astype(y, dtype=a.dtype) if half else y
 
 
-def _extremum(name: str, function: Any, larger: Any) -> Any:
+def _extremum(name: str, function: Function, larger: Function) -> Function:
     @composite(
         name=f"{name}_of_some",
         reference=function,
@@ -95,7 +95,12 @@ def _extremum(name: str, function: Any, larger: Any) -> Any:
         analytic=False,
     )
     def of_some(
-        a: Array, axis: Axis = None, keepdims: bool = False, *, initial: Any = None, where: Any = True
+        a: Array,
+        axis: Axis = None,
+        keepdims: bool = False,
+        *,
+        initial: float | None = None,
+        where: Mask = True,
     ) -> Array:
         if initial is None:
             raise SettingError(
@@ -117,12 +122,12 @@ _truth = partial(
 
 
 @_truth(name="all_of_some", reference=np.all, differentiable=False)
-def all_of_some(a: Array, axis: Axis = None, keepdims: bool = False, *, where: Any) -> Array:
+def all_of_some(a: Array, axis: Axis = None, keepdims: bool = False, *, where: Mask) -> Array:
     """Whether all elements that count are true."""
     return np.all(kept(a, where, True), axis=axis, keepdims=keepdims)
 
 
 @_truth(name="any_of_some", reference=np.any, differentiable=False)
-def any_of_some(a: Array, axis: Axis = None, keepdims: bool = False, *, where: Any) -> Array:
+def any_of_some(a: Array, axis: Axis = None, keepdims: bool = False, *, where: Mask) -> Array:
     """Whether an element that counts is true."""
     return np.any(kept(a, where, False), axis=axis, keepdims=keepdims)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.typing import DTypeLike
 
 from tinygrad_nn.errors import ArgumentError, DivisorError, SettingError, ShapeError
 from tinygrad_nn.ops.arithmetic import part, product
@@ -17,7 +18,8 @@ from tinygrad_nn.ops.reduction import count, divided, in_single, restore
 from tinygrad_nn.ops.samples import cases, each, positive
 from tinygrad_nn.ops.shape import astype
 from tinygrad_nn.ops.some import WHERE, how_many, kept
-from tinygrad_nn.primitives import Array, Axis, Sample, composite, op
+from tinygrad_nn.primitives import Array, Axis, Function, Mask, Sample, composite, op
+from tinygrad_nn.primitives.operands import operand
 
 _SPREADS = (
     [(2, 3, 4), {}, {"axis": (0, 2), "ddof": 1}, {"axis": (-1, 0), "keepdims": True, "ddof": 2}],
@@ -60,13 +62,15 @@ def _deviation(x: Array, axis: Axis) -> Array:
     return x - np.mean(x, axis=axis, keepdims=True)
 
 
-def _deviation_of_some(a: Array, axis: Axis, dtype: Any, mean: Any, where: Any) -> Array:
+def _deviation_of_some(
+    a: Array, axis: Axis, dtype: DTypeLike | None, mean: Array | None, where: Mask
+) -> Array:
     a = kept(a, True, 0, dtype)
     center = np.mean(a, axis=axis, keepdims=True, where=where) if mean is None else mean
     return kept(a - center, where, 0)
 
 
-def _spread_of_some(function: Any, spread: Callable[[Array, Axis, bool, Array], Array]) -> Any:
+def _spread_of_some(function: Function, spread: Callable[[Array, Axis, bool, Array], Array]) -> Function:
     """Return the variance or standard deviation of the elements that count, around their mean or a given one."""
 
     @composite(name=f"{function.__name__}_of_some", reference=function, samples=WHERE)
@@ -76,9 +80,9 @@ def _spread_of_some(function: Any, spread: Callable[[Array, Axis, bool, Array], 
         ddof: float = 0,
         keepdims: bool = False,
         *,
-        dtype: Any = None,
-        mean: Any = None,
-        where: Any = True,
+        dtype: DTypeLike | None = None,
+        mean: Array | None = None,
+        where: Mask = True,
     ) -> Array:
         free = np.maximum(how_many(a, where, axis, keepdims) - ddof, 0)
         return spread(_deviation_of_some(a, axis, dtype, mean, where), axis, keepdims, free)
@@ -180,31 +184,31 @@ def nanprod(a: Array, axis: Axis = None, *, keepdims: bool = False, **other: Any
     return np.prod(np.where(np.isnan(a), 1, a), axis=axis, keepdims=keepdims, **other)
 
 
-def _there(a: Array, where: Any) -> Array:
+def _there(a: Array, where: Mask) -> Array:
     return ~np.isnan(a) if where is True else ~np.isnan(a) & where
 
 
 @composite(np.nanmean, samples=_SUMS)
 def nanmean(
-    a: Array, axis: Axis = None, *, keepdims: bool = False, dtype: Any = None, where: Any = True
+    a: Array, axis: Axis = None, *, keepdims: bool = False, dtype: DTypeLike | None = None, where: Mask = True
 ) -> Array:
     """The mean of the elements that are not NaN; the others have the gradient 0."""
     return np.mean(a, axis=axis, keepdims=keepdims, dtype=dtype, where=_there(a, where))
 
 
 @composite(np.nanvar, samples=_SPREADS_OF_SOME)
-def nanvar(a: Array, axis: Axis = None, *, keepdims: bool = False, where: Any = True, **other: Any) -> Array:
+def nanvar(a: Array, axis: Axis = None, *, keepdims: bool = False, where: Mask = True, **other: Any) -> Array:
     """The variance of the elements that are not NaN; the others have the gradient 0."""
     return np.var(a, axis=axis, keepdims=keepdims, where=_there(a, where), **other)
 
 
 @composite(np.nanstd, samples=_SPREADS_OF_SOME)
-def nanstd(a: Array, axis: Axis = None, *, keepdims: bool = False, where: Any = True, **other: Any) -> Array:
+def nanstd(a: Array, axis: Axis = None, *, keepdims: bool = False, where: Mask = True, **other: Any) -> Array:
     """The standard deviation of the elements that are not NaN; the others have the gradient 0."""
     return np.std(a, axis=axis, keepdims=keepdims, where=_there(a, where), **other)
 
 
-def _nan_extremum(function: Any, extremum: Any, last: float) -> None:
+def _nan_extremum(function: Function, extremum: Function, last: float) -> None:
     @composite(function, name=function.__name__, samples=_SUMS, analytic=False)
     def of_those_there(a: Array, axis: Axis = None, *, keepdims: bool = False, **other: Any) -> Array:
         if a.dtype.kind != "f":
@@ -218,7 +222,7 @@ _nan_extremum(np.nanmax, np.max, -np.inf)
 _nan_extremum(np.nanmin, np.min, np.inf)
 
 
-def _nan_running(function: Any, running: Any, neutral: int) -> None:
+def _nan_running(function: Function, running: Function, neutral: int) -> None:
     @composite(
         function,
         name=function.__name__,
@@ -265,7 +269,7 @@ def cov(
     tables = [as_rows(t) if rowvar or np.ndim(t) < 2 else np.transpose(t) for t in (m, y) if t is not None]
     rows = np.concatenate(tables)
     ddof = (0 if bias else 1) if ddof is None else ddof
-    weights = [w if hasattr(w, "dtype") else np.asarray(w) for w in (fweights, aweights) if w is not None]
+    weights = [operand(w) for w in (fweights, aweights) if w is not None]
     if not weights:
         return _covariances(rows, max(np.shape(rows)[1] - ddof, 0))
     shares = math.prod(weights[1:], start=weights[0])

@@ -17,7 +17,7 @@ from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.ops.indexing import put_back
 from tinygrad_nn.ops.samples import adjoint, cases, each
 from tinygrad_nn.primitives import Array, Shape, kernel, op
-from tinygrad_nn.primitives.operands import as_operand
+from tinygrad_nn.settings import integers, is_integer
 
 Pairs = tuple[tuple[int, int], ...]
 PerAxis = int | Sequence[int]
@@ -129,26 +129,19 @@ def padded_blocks(
 # What users write, read and checked
 
 
-def operand(x: Any) -> Any:
-    """Return what a user hands in as an array, or as the tensor that it is."""
-    return x if hasattr(x, "dtype") else as_operand(x)
-
-
 def window_of(
     who: str,
-    space: Shape,
+    rank: int,
     kernel: PerAxis,
     stride: PerAxis,
     padding: Padding,
     dilation: PerAxis,
 ) -> Window:
-    """Return the window that moves over axes of these lengths.
+    """Return the window that moves over so many axes.
 
     Raises:
         SettingError: a setting that is neither an integer nor one for each axis, or too small.
-        ShapeError: an axis that is too short for one window.
     """
-    rank = len(space)
     sizes = integers(who, "kernel_size", kernel, rank, 1)
     steps = integers(who, "stride", stride, rank, 1)
     apart = integers(who, "dilation", dilation, rank, 1)
@@ -168,23 +161,6 @@ def checked(who: str, window: Window, space: Shape) -> Window:
                 f"  hint   padding={max(0, -(-(d * (k - 1) + 1 - n) // 2))} or more, or a smaller kernel"
             )
     return window
-
-
-def integers(who: str, name: str, value: PerAxis, rank: int, least: int) -> Shape:
-    """Return one integer for each axis, none below the least."""
-    several: tuple[Any, ...] = (
-        tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value,) * rank
-    )
-    if len(several) != rank or not all(is_integer(n) and n >= least for n in several):
-        raise SettingError(
-            f"{who}: {name} is an integer from {least} on, or one for each of the {rank} axes, got {value!r}"
-        )
-    return tuple(int(n) for n in several)
-
-
-def is_integer(n: Any) -> bool:
-    """Tell whether a setting is an integer, which True is not."""
-    return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
 
 
 def _pairs(who: str, padding: Padding, kernel: Shape, stride: Shape, dilation: Shape) -> Pairs:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tinygrad_nn.optim.groups import Parameters, check_number, wide_enough
+from tinygrad_nn.optim.groups import Parameters, wide_enough
 from tinygrad_nn.optim.optimizer import Optimizer
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array, kernel
+from tinygrad_nn.settings import check_number
 
 
 @kernel(*[None] * 6, writes=(0, 2, 3), differentiable=False, method=False)
@@ -49,7 +50,7 @@ class Adagrad(Optimizer):
         eps: added to their roots.
 
     Raises:
-        ValueError: a bad rate, decay, value or eps, no or repeated parameters, a non-leaf.
+        SettingError: a bad rate, decay, value or eps, no or repeated parameters, a non-leaf.
     """
 
     rule = adagrad_update
@@ -65,15 +66,16 @@ class Adagrad(Optimizer):
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
     ) -> None:
-        check_number("Adagrad", "lr_decay", lr_decay)
-        check_number("Adagrad", "weight_decay", weight_decay)
-        check_number("Adagrad", "initial_accumulator_value", initial_accumulator_value)
-        check_number("Adagrad", "eps", eps)
+        who = type(self).__name__
+        check_number(who, "lr_decay", lr_decay)
+        check_number(who, "weight_decay", weight_decay)
+        check_number(who, "initial_accumulator_value", initial_accumulator_value)
+        check_number(who, "eps", eps)
         given = {"weight_decay": weight_decay} if weight_decay else {}
         super().__init__(parameters, lr, lr_decay=lr_decay, eps=eps, **given)
         for state in self.state:
             state["total"].fill(initial_accumulator_value)
 
     def _memory(self, scratch: Array, state: Mapping[str, Array]) -> dict[str, Array]:
-        wide_enough("Adagrad", scratch.dtype)
+        wide_enough(type(self).__name__, scratch.dtype)
         return super()._memory(scratch, state)

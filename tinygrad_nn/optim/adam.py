@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tinygrad_nn.optim.groups import Parameters, check_betas, check_number, wide_enough
+from tinygrad_nn.optim.groups import Parameters, check_betas, wide_enough
 from tinygrad_nn.optim.optimizer import Optimizer
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array, kernel
+from tinygrad_nn.settings import check_number
 
 
 @kernel(*[None] * 7, writes=(0, 2, 3, 4), differentiable=False, method=False)
@@ -64,7 +65,7 @@ class Adam(Optimizer):
         weight_decay: factor of the L2 penalty, added to the gradient.
 
     Raises:
-        ValueError: a bad rate, beta, eps or decay, no or repeated parameters, a non-leaf.
+        SettingError: a bad rate, beta, eps or decay, no or repeated parameters, a non-leaf.
     """
 
     rule = adam_update

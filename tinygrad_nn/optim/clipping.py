@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import context
+from tinygrad_nn.errors import SettingError
 from tinygrad_nn.optim.groups import Parameter
 from tinygrad_nn.optim.optimizer import no_gradient
 from tinygrad_nn.primitives import Array, kernel
@@ -45,7 +46,7 @@ def clip_grad_norm(
             `error_if_nonfinite=False`).
     """
     if not max_norm > 0:
-        raise ValueError(f"clip_grad_norm: max_norm is positive, got {max_norm!r}")
+        raise SettingError(f"clip_grad_norm: max_norm is positive, got {max_norm!r}")
     several: dict[Any, None] = dict.fromkeys([parameters] if hasattr(parameters, "grad") else parameters)
     gradients = [p._node.grad for p in several if p.grad is not None]
     if not gradients:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ import numpy as np
 from tinygrad_nn.errors import SettingError
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.settings import check_number
 
 
 class Parameter(Protocol):
@@ -62,7 +62,7 @@ def groups_of(who: str, parameters: Parameters) -> list[Group]:
     """Return parameters in their groups, frozen ones too, each once; those that come in none are one.
 
     Raises:
-        ValueError: says what they are instead, and what to write.
+        SettingError: says what they are instead, and what to write.
     """
     hint = f"\n  hint   {who}(model.parameters(), lr=...)"
     if hasattr(parameters, "parameters") or callable(parameters):
@@ -135,15 +135,9 @@ def _leaves(who: str, where: str, leaves: list[Any]) -> list[Parameter]:
 
 
 def check_rate(who: str, lr: object) -> None:
-    """Raise `ValueError` unless a learning rate is a number from 0, or a schedule."""
+    """Raise `SettingError` unless a learning rate is a number from 0, or a schedule."""
     if not callable(lr):
         check_number(who, "lr", lr)
-
-
-def check_number(who: str, name: str, value: object, below: float = math.inf) -> None:
-    """Raise `ValueError` unless a setting is a number from 0 to less than `below`."""
-    if not isinstance(value, (int, float, np.floating, np.integer)) or not 0 <= value < below:
-        raise SettingError(f"{who}: {name} is a number in [0, {below}), got {value!r}")
 
 
 def check_betas(who: str, betas: object) -> tuple[float, float]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_nn.optim.groups import Parameters, check_betas, check_number
+from tinygrad_nn.optim.groups import Parameters, check_betas
 from tinygrad_nn.optim.optimizer import Optimizer
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array, kernel
+from tinygrad_nn.settings import check_number
 
 
 @kernel(*[None] * 5, writes=(0, 2, 3), differentiable=False, method=False)
@@ -47,7 +48,7 @@ class Lion(Optimizer):
         weight_decay: decoupled, w -= lr * weight_decay * w.
 
     Raises:
-        ValueError: a bad rate, beta or decay, no or repeated parameters, a non-leaf.
+        SettingError: a bad rate, beta or decay, no or repeated parameters, a non-leaf.
     """
 
     rule = lion_update
@@ -61,6 +62,7 @@ class Lion(Optimizer):
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,
     ) -> None:
-        decays = check_betas("Lion", betas)
-        check_number("Lion", "weight_decay", weight_decay)
+        who = type(self).__name__
+        decays = check_betas(who, betas)
+        check_number(who, "weight_decay", weight_decay)
         super().__init__(parameters, lr, betas=decays, weight_decay=weight_decay)

@@ -19,9 +19,10 @@ from numpy.typing import ArrayLike
 from tinygrad_nn import context
 from tinygrad_nn.engine.node import Leaf, tick
 from tinygrad_nn.errors import BadRule, GraphError, SettingError
-from tinygrad_nn.optim.groups import Parameters, check_number, check_rate, groups_of
+from tinygrad_nn.optim.groups import Parameters, check_rate, groups_of
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array, Primitive
+from tinygrad_nn.settings import check_number
 from tinygrad_nn.states import check_state
 
 
@@ -141,8 +142,8 @@ class Optimizer:
 
         Raises:
             GraphError: none has one.
-            ValueError: the rate, or what a schedule returned, is no number, negative, infinite or NaN; a parameter lies
-                in memory that cannot be written.
+            SettingError: the rate, or what a schedule returned, is no number, negative, infinite or NaN; a parameter
+                lies in memory that cannot be written.
         """
         if self._looked is not Leaf.memory:
             self._look_at_memory()

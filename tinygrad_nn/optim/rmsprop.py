@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tinygrad_nn.optim.groups import Parameters, check_number, wide_enough
+from tinygrad_nn.optim.groups import Parameters, wide_enough
 from tinygrad_nn.optim.optimizer import Optimizer
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array, kernel
+from tinygrad_nn.settings import check_number
 
 
 @kernel(*[None] * 7, writes=(0, 2, 3, 4, 5), differentiable=False, method=False)
@@ -69,7 +70,7 @@ class RMSprop(Optimizer):
         centered: divide by the root of the variance instead, squares less the square of the mean (Graves 2013).
 
     Raises:
-        ValueError: a bad rate, alpha, eps, decay or momentum, no or repeated parameters, a non-leaf.
+        SettingError: a bad rate, alpha, eps, decay or momentum, no or repeated parameters, a non-leaf.
     """
 
     rule = rmsprop_update
@@ -85,10 +86,11 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         centered: bool = False,
     ) -> None:
-        check_number("RMSprop", "alpha", alpha, below=1)
-        check_number("RMSprop", "eps", eps)
-        check_number("RMSprop", "weight_decay", weight_decay)
-        check_number("RMSprop", "momentum", momentum, below=1)
+        who = type(self).__name__
+        check_number(who, "alpha", alpha, below=1)
+        check_number(who, "eps", eps)
+        check_number(who, "weight_decay", weight_decay)
+        check_number(who, "momentum", momentum, below=1)
         kept = {"square": True, "mean": centered, "velocity": momentum}
         self.slots = tuple(slot for slot, wanted in kept.items() if wanted)
         options = {"weight_decay": weight_decay, "momentum": momentum, "centered": centered}
@@ -96,6 +98,6 @@ class RMSprop(Optimizer):
         super().__init__(parameters, lr, alpha=alpha, eps=eps, **given)
 
     def _memory(self, scratch: Array, state: Mapping[str, Array]) -> dict[str, Array]:
-        wide_enough("RMSprop", scratch.dtype)
+        wide_enough(type(self).__name__, scratch.dtype)
         # What it does not keep, the rule does not look at.
         return {"mean": scratch, "velocity": scratch, **super()._memory(scratch, state)}

@@ -12,13 +12,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 
+from tinygrad_nn.errors import SettingError
+
 Schedule = Callable[[int], float]
 
 
 def _positive(who: str, **values: float) -> None:
     for name, value in values.items():
         if not value > 0 or math.isinf(value):
-            raise ValueError(f"{who}: {name} is positive and finite, got {value!r}")
+            raise SettingError(f"{who}: {name} is positive and finite, got {value!r}")
 
 
 def piecewise(rates: Sequence[float], boundaries: Sequence[int]) -> Schedule:
@@ -34,7 +36,7 @@ def piecewise(rates: Sequence[float], boundaries: Sequence[int]) -> Schedule:
     """
     rates, boundaries = list(rates), list(boundaries)
     if len(rates) != len(boundaries) + 1 or any(a >= b for a, b in pairwise(boundaries)):
-        raise ValueError(
+        raise SettingError(
             f"piecewise: {len(rates)} rates need {len(rates) - 1} increasing boundaries, got {boundaries}"
         )
     return partial(_piecewise, rates, boundaries)

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tinygrad_nn.optim.groups import Parameters, check_number
+from tinygrad_nn.errors import SettingError
+from tinygrad_nn.optim.groups import Parameters
 from tinygrad_nn.optim.optimizer import Optimizer
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array, kernel
+from tinygrad_nn.settings import check_number
 
 
 @kernel(*[None] * 5, writes=(0, 2, 3), differentiable=False, method=False)
@@ -55,7 +57,8 @@ class SGD(Optimizer):
         weight_decay: factor of the L2 penalty (weight_decay / 2) * |w|**2.
 
     Raises:
-        ValueError: a negative, infinite or NaN rate, momentum outside of [0, 1), no or repeated parameters, a non-leaf.
+        SettingError: a negative, infinite or NaN rate, momentum outside of [0, 1), no or repeated parameters, a
+            non-leaf.
     """
 
     rule = sgd_update
@@ -72,7 +75,7 @@ class SGD(Optimizer):
         check_number("SGD", "momentum", momentum, below=1)
         check_number("SGD", "weight_decay", weight_decay)
         if nesterov and not momentum:
-            raise ValueError("SGD: nesterov=True needs a momentum, for example momentum=0.9")
+            raise SettingError("SGD: nesterov=True needs a momentum, for example momentum=0.9")
         self.slots = ("velocity",) if momentum else ()
         options = {"momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
         super().__init__(parameters, lr, **{name: value for name, value in options.items() if value})

@@ -2,16 +2,28 @@
 
 from tinygrad_nn.primitives.composite import Composite
 from tinygrad_nn.primitives.declare import composite, kernel, op
-from tinygrad_nn.primitives.operands import Array, Axis, Function, Operands, Params, Shape, Shapes
+from tinygrad_nn.primitives.operands import (
+    Array,
+    ArrayOrTensor,
+    Axis,
+    Function,
+    Mask,
+    Operands,
+    Params,
+    Shape,
+    Shapes,
+)
 from tinygrad_nn.primitives.primitive import Primitive
 from tinygrad_nn.primitives.record import REGISTRY, Record, Sample
 
 __all__ = [
     "REGISTRY",
     "Array",
+    "ArrayOrTensor",
     "Axis",
     "Composite",
     "Function",
+    "Mask",
     "Operands",
     "Params",
     "Primitive",

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from tinygrad_nn.errors import DtypeError, ShapeError
 
 Array = np.ndarray[tuple[Any, ...], np.dtype[Any]]
+
+ArrayOrTensor: TypeAlias = Any
+"""What composites take and return: an array, or a tensor, whose class the rooms below the engine do not know."""
+Mask = Array | bool
+"""Which elements count, as `where=` says it."""
 """An array; in derivative rules, and in functions made of other ops, also a tensor that stands for one."""
 Shape = tuple[int, ...]
 Shapes = tuple[Shape, ...]
@@ -96,6 +101,11 @@ def as_operand(x: Any) -> Any:
     if isinstance(x, (np.ndarray, np.generic)):
         return as_array(x)
     return as_array(x, None if _holds_arrays(x) else np.asarray(x).dtype)
+
+
+def operand(x: Any) -> Any:
+    """Return what a composite is given as an array, or as the tensor that it is."""
+    return x if hasattr(x, "dtype") else np.asarray(as_operand(x))
 
 
 def lists_in_dtype_of_arrays(values: Params) -> Params:

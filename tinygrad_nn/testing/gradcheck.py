@@ -13,7 +13,7 @@ from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.autodiff import gradients
 from tinygrad_nn.engine.conversions import seed_like
 from tinygrad_nn.engine.tensor import Tensor, as_tensor, tensor
-from tinygrad_nn.errors import GradientMismatch, GraphError, ShapeError
+from tinygrad_nn.errors import GradientMismatch, GraphError, SettingError, ShapeError
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.testing.numerical import (
@@ -218,7 +218,7 @@ def gradcheck(
         2
     """
     if order < 1:
-        raise ValueError(f"gradcheck: order is at least 1, got {order}")
+        raise SettingError(f"gradcheck: order is at least 1, got {order}")
     xs = as_float64("gradcheck", inputs)
     if isinstance(fn, Module):
         parameters = [parameter for parameter in fn.parameters() if parameter.requires_grad]

@@ -10,8 +10,8 @@ import numpy as np
 from tinygrad_nn.context import Plan, Temporarily, current
 from tinygrad_nn.errors import ArgumentError, CaptureError, SettingError
 from tinygrad_nn.nn.module import Module
-from tinygrad_nn.optim.groups import check_number
 from tinygrad_nn.primitives import Array, kernel
+from tinygrad_nn.settings import check_number
 from tinygrad_nn.states import are_arrays, check_entries, check_state, is_count
 from tinygrad_nn.train.run import Callback, Run
 

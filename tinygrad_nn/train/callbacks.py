@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinygrad_nn import checkpoint
+from tinygrad_nn.errors import SettingError
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array
@@ -39,7 +40,9 @@ class EarlyStopping(Callback):
         mode: Mode | None = None,
     ) -> None:
         if patience < 0 or min_delta < 0:
-            raise ValueError(f"EarlyStopping: patience={patience} and min_delta={min_delta} are not negative")
+            raise SettingError(
+                f"EarlyStopping: patience={patience} and min_delta={min_delta} are not negative"
+            )
         self.monitor, self.patience, self.min_delta = monitor, patience, min_delta
         self._sign = 1.0 if better(monitor, mode) == "min" else -1.0
         self.on_start(None)
@@ -111,7 +114,7 @@ class ReduceOnPlateau(Callback):
         mode: Mode | None = None,
     ) -> None:
         if not 0 < factor < 1:
-            raise ValueError(f"ReduceOnPlateau: factor lies between 0 and 1, got {factor}")
+            raise SettingError(f"ReduceOnPlateau: factor lies between 0 and 1, got {factor}")
         self.monitor, self.factor, self.patience, self.lowest = monitor, factor, patience, lowest
         self._sign = 1.0 if better(monitor, mode) == "min" else -1.0
         self._least, self._waited = math.inf, 0
@@ -140,7 +143,7 @@ class ReduceOnPlateau(Callback):
 
 def _constant_rate(run: Run) -> float:
     if callable(run.optimizer.lr):
-        raise ValueError("ReduceOnPlateau: the optimizer's learning rate follows a schedule already")
+        raise SettingError("ReduceOnPlateau: the optimizer's learning rate follows a schedule already")
     return float(run.optimizer.lr)
 
 
@@ -167,7 +170,7 @@ class Checkpoint(Callback):
 
     def __init__(self, path: str | os.PathLike[str], *, every: int | None = None, **parts: Any) -> None:
         if every is not None and every < 1:
-            raise ValueError(f"Checkpoint: every is a number of steps from 1, got {every}")
+            raise SettingError(f"Checkpoint: every is a number of steps from 1, got {every}")
         self.path, self.every, self._parts = path, every, parts
         self._steps = 0
 

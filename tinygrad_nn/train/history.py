@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tinygrad_nn import plot
+from tinygrad_nn.errors import SettingError
 from tinygrad_nn.states import check_entries, is_number
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def better(name: str, mode: Mode | None = None) -> Mode:
         ('min', 'max', 'min')
     """
     if mode not in ("min", "max", None):
-        raise ValueError(f'mode is "min", "max" or None, got {mode!r}')
+        raise SettingError(f'mode is "min", "max" or None, got {mode!r}')
     return mode or ("min" if name.endswith(("loss", "error", "mae", "mse")) else "max")
 
 

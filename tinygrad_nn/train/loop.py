@@ -167,7 +167,7 @@ def evaluate(model: Model, loss: Loss, data: Data, *, metrics: Metrics | None = 
                 predictions = model(*inputs)
                 means.add(loss(predictions, targets, **weights), predictions, targets, named, weights)
     if not means.rows:
-        raise ValueError("evaluate: the data have no rows, or all of them weigh 0")
+        raise ShapeError("evaluate: the data have no rows, or all of them weigh 0")
     return means.values()
 
 
@@ -193,7 +193,7 @@ def predict(model: Model, *inputs: Operand) -> Any:
                 )
             pieces.append(output)
     if not pieces:
-        raise ValueError("predict: the data have no rows")
+        raise ShapeError("predict: the data have no rows")
     columns = zip(*map(trees.leaves, pieces), strict=True)
     return trees.mapped(lambda _: np.concatenate(next(columns)), pieces[0])
 
@@ -223,7 +223,7 @@ def _again_and_again(validation: Data) -> Iterable[Batch]:
         )
     batches = _batches_of("fit: validation", validation)
     if isinstance(batches, Sized) and not len(batches):
-        raise ValueError("fit: the validation data have no rows")
+        raise ShapeError("fit: the validation data have no rows")
     return batches
 
 

@@ -19,6 +19,7 @@ from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
 from tinygrad_nn.nn import losses
 from tinygrad_nn.nn.reducing import reduced
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.settings import positive_integer
 from tinygrad_nn.states import check_entries, is_number
 
 Metric = Callable[..., Any]
@@ -52,24 +53,29 @@ def top_k_accuracy(
 ) -> float:
     """Return the share of rows in which fewer than k scores are larger than that of the label.
 
-    Shapes are those of `accuracy`. Of a label whose score is NaN, all others are larger.
+    Shapes are those of `accuracy`. Of a label whose score is NaN, all others are larger; one that is no class has none.
 
     Raises:
         ShapeError: other shapes, which would broadcast silently.
-        SettingError: k is not from 1 to less than the number of classes, with which every label is among the first.
+        SettingError: k is no integer from 1 to less than the number of classes, with which every label is among the
+            first.
 
     Example:
         >>> top_k_accuracy(np.array([[0.1, 0.9, 0.5], [0.8, 0.2, 0.3]]), np.array([2, 1]), k=2)
         0.5
     """
     scores, classes = _scores_and_labels("top_k_accuracy", predictions, labels)
-    if not 1 <= k < scores.shape[-1]:
+    count = scores.shape[-1]
+    if positive_integer("top_k_accuracy", "k", k) >= count:
         raise SettingError(
-            f"top_k_accuracy: every label is among the {k} best of {scores.shape[-1]} classes\n"
+            f"top_k_accuracy: every label is among the {k} best of {count} classes\n"
             "  hint   k from 1 to less than the number of classes; accuracy is k = 1"
         )
-    of_labels = np.take_along_axis(scores, classes[..., None], -1)
-    return _share("top_k_accuracy", np.sum(~(scores <= of_labels), axis=-1) < k, sample_weight)
+    # One to ignore, -100 for example, is no place counted from the end.
+    known = (classes >= 0) & (classes < count)
+    of_labels = np.take_along_axis(scores, np.where(known, classes, 0)[..., None].astype(np.intp), -1)
+    hits = known & (np.sum(~(scores <= of_labels), axis=-1) < k)
+    return _share("top_k_accuracy", hits, sample_weight)
 
 
 def binary_accuracy(
@@ -80,6 +86,8 @@ def binary_accuracy(
     sample_weight: Operand | None = None,
 ) -> float:
     """Return the share of elements that lie on the right side of a threshold: above it for targets above a half.
+
+    NaN lies on neither side.
 
     Args:
         predictions: logits, as `nn.losses.binary_cross_entropy` takes them, of any shape.
@@ -100,7 +108,9 @@ def binary_accuracy(
             f"binary_accuracy: predictions have shape {scores.shape}, targets have shape {marks.shape}\n"
             f"  hint   targets.reshape({scores.shape}) if they are the same numbers"
         )
-    return _share("binary_accuracy", (scores > threshold) == (marks > 0.5), sample_weight)
+    return _share(
+        "binary_accuracy", np.where(marks > 0.5, scores > threshold, scores <= threshold), sample_weight
+    )
 
 
 def _scores_and_labels(who: str, predictions: Operand, labels: Operand) -> tuple[Array, Array]:

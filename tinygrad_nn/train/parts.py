@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.nn.module import Module
+from tinygrad_nn.primitives.signature import parameters_of
 from tinygrad_nn.train.metrics import Metric, Weights
 
 Model = Callable[..., Any]
@@ -52,21 +52,14 @@ class Reader:
         return inputs, targets, {} if last is None else {"sample_weight": last}
 
 
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
-    try:
-        return list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        return None
-
-
 def _most_arguments(model: Model) -> float:
     """Return how many arguments a model takes at most; infinitely many where it does not say."""
-    parameters = _parameters(model.forward if isinstance(model, Module) else model)
+    parameters = parameters_of(model.forward if isinstance(model, Module) else model)
     if parameters is None or any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return math.inf
     return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
 def _takes_weights(function: Callable[..., Any]) -> bool:
-    parameters = _parameters(function)
+    parameters = parameters_of(function)
     return parameters is None or any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)

@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
-import numpy as np
-
 from tinygrad_nn import hints
 from tinygrad_nn.engine.tensor import Operand, Tensor
-from tinygrad_nn.errors import ArgumentError
+from tinygrad_nn.errors import ArgumentError, SettingError
 from tinygrad_nn.optim import Optimizer
+from tinygrad_nn.settings import is_integer
 from tinygrad_nn.states import check_entries, is_count, is_number
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.metrics import Means, Metrics, Weights, is_array, metrics_by_name
@@ -107,7 +106,7 @@ class Run:
             or isinstance(data, tuple)
             or (isinstance(data, list) and data and is_array(data[0]))
         ):
-            raise TypeError(
+            raise ArgumentError(
                 "fit: data are batches, and these are whole arrays\n"
                 "  hint   tn.data.batches(X, y, size=100, rng=0)"
             )
@@ -116,7 +115,7 @@ class Run:
         self.epochs = epochs
         self._one_shot = isinstance(data, Iterator)
         if (steps is not None) != self._one_shot:
-            raise ValueError(
+            raise SettingError(
                 "fit: data that can be iterated only once need steps=, the batches that make an epoch"
                 if self._one_shot
                 else "fit: steps is for data that never end; these have epochs of their own"
@@ -230,7 +229,7 @@ def _check_roles(model: object, loss: object, optimizer: object, epochs: object,
             optimizer,
         ),
         "epochs are an integer from 0": (
-            isinstance(epochs, (int, np.integer)) and not isinstance(epochs, bool) and epochs >= 0,
+            is_integer(epochs) and epochs >= 0,
             epochs,
         ),
         "callbacks are a list": (isinstance(callbacks, Iterable), callbacks),

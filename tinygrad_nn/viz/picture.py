@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinygrad_nn.engine.node import Source
-from tinygrad_nn.errors import RendererNotFound
+from tinygrad_nn.errors import RendererNotFound, SettingError
 from tinygrad_nn.graph.ir import Graph
 from tinygrad_nn.viz import dot, export, page, render, svg
 from tinygrad_nn.viz.facts import Facts, gather, outline, walkthrough
@@ -159,7 +159,7 @@ class Picture:
         elif suffix in _BINARY:
             target.write_bytes(render.run_graphviz(self.dot, suffix[1:]))
         else:
-            raise ValueError(f"the suffix of {str(path)!r} is none of {' '.join([*writers, *_BINARY])}")
+            raise SettingError(f"the suffix of {str(path)!r} is none of {' '.join([*writers, *_BINARY])}")
         return target
 
     def __str__(self) -> str:

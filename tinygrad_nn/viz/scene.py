@@ -13,7 +13,7 @@ from typing import Literal, TypedDict, get_args
 import numpy as np
 
 from tinygrad_nn.engine.tensor import Tensor
-from tinygrad_nn.errors import printable
+from tinygrad_nn.errors import SettingError, printable
 from tinygrad_nn.graph.ir import Call, Graph, Value, setting_text
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.primitives.signature import unknown_keyword
@@ -62,12 +62,12 @@ class Options:
         choices = (("direction", self.direction, Direction), ("theme", self.theme, Theme))
         for name, choice, allowed in choices:
             if choice not in get_args(allowed):
-                raise ValueError(
+                raise SettingError(
                     f"{name} is one of {', '.join(map(repr, get_args(allowed)))}, got {choice!r}"
                 )
         self.title = self.title and printable(self.title)
         if self.max_nodes is not None and self.max_nodes < 1:
-            raise ValueError(f"max_nodes is a positive number or None, got {self.max_nodes!r}")
+            raise SettingError(f"max_nodes is a positive number or None, got {self.max_nodes!r}")
 
 
 def settings(options: DrawOptions) -> Options:
