@@ -208,6 +208,10 @@ WRONG = {
         r"take 3 channels.*hint   np\.moveaxis\(x, 1, -1\)",
     ),
     "other channels": (lambda: tn.conv(np.ones((2, 8, 8, 5)), W), r"take 3 channels.*\(2, 8, 8, 5\) has 5$"),
+    "weights of PyTorch": (
+        lambda: tn.conv(X, np.ones((4, 3, 5, 5))),
+        r"take 5 channels.*hint   np\.moveaxis\(w, \(0, 1\), \(-1, -2\)\)",
+    ),
     "one image": (lambda: tn.conv(X[0], W), r"of 4 axes, got \(8, 8, 3\).*hint   x\[None\]"),
     "weights without channels": (lambda: tn.conv(X, np.ones((3, 3))), "three axes or more"),
     "a kernel that is too large": (

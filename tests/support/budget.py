@@ -12,14 +12,14 @@ PACKAGE = Path(__file__).parents[2] / "tinygrad_nn"
 LINES = {
     # 1,700 was meant. The options of op, kernel and composite are written out with their types (130 lines more than
     # as **options) and looked at when an op is declared (30), the hooks of watchers are typed (50), a walk over
-    # containers serves everyone (30), traced code has leaves of its own (30), and grad and its kin refuse what is no
-    # function (20). Functions of NumPy that lose no gradient are listed by name (25); a call of an op on arrays, as
-    # rules make it, has a short way (10). Signatures of ufuncs, which NumPy tells since 2.4 (15). Warnings point to the
-    # user's line (10), debug() tells of numbers that leave the graph (20). Functions of modules that may not be loaded
-    # are found by name, and keywords without a rule go to a composite (50). t.at and the lines to write instead of
-    # writing take 70. Derivatives of functions of containers and modules, with their types (320). What functions of
-    # NumPy in C take, which it does not always tell (12). Aliases say what trees, masks and
-    # operands of composites are (25), an argument is chosen once (10).
+    # containers serves everyone (30), traced code has leaves of its own (30), and grad and its kin refuse what is
+    # no function (20). Functions of NumPy that lose no gradient are listed by name (25); a call of an op on arrays,
+    # as rules make it, has a short way (10). Signatures of ufuncs, which NumPy tells since 2.4 (15). Warnings point
+    # to the user's line (10), debug() tells of numbers that leave the graph (20). Functions of modules that may not
+    # be loaded are found by name, and keywords without a rule go to a composite (50). t.at and the lines to write
+    # instead of writing take 70. Derivatives of functions of containers and modules, with their types (320). What
+    # functions of NumPy in C take, which it does not always tell (12). Aliases say what trees, masks and operands
+    # of composites are (25), an argument is chosen once (10).
     "primitives engine": 2770,
     # 1,700 was meant. Signatures of kernels and composites say types, for which a third of them need a line each;
     # and what was found from outside is mended here: zero cotangents at infinities and NaN, in inverses of matrices
@@ -31,28 +31,28 @@ LINES = {
     # (70), running extremes (60), resizing (130), embeddings and one-hot rows (50), attention (110), GELU in
     # PyTorch's words (30), convolutions (440), windows and pools (350), recurrent networks (340, three walks
     # forward and three back). Types of what was Any (35).
-    "ops": 5410,
-    # 500 was meant. Random generators that a function can reach are found and put back (95). Calls that are run again
-    # instead of saving (130).
+    "ops": 5420,
+    # 500 was meant. Random generators that a function can reach are found and put back (95). Calls that are run
+    # again instead of saving (130).
     "graph": 745,
-    # 1,900 was meant. What a step read is guarded (100), modules among its arguments too (10), machine code on disk is
-    # looked at before it runs (30), and replays tell a profiler what each line does (25).
+    # 1,900 was meant. What a step read is guarded (100), modules among its arguments too (10), machine code on disk
+    # is looked at before it runs (30), and replays tell a profiler what each line does (25).
     "compiler": 2000,
-    # 1,300 was meant. The work of a layout is bounded, a notebook is shown why there is no picture (40), and rules are
-    # told in the names and numbers of the user (50).
+    # 1,300 was meant. The work of a layout is bounded, a notebook is shown why there is no picture (40), and rules
+    # are told in the names and numbers of the user (50).
     "viz": 1380,
-    # 700 was meant. Models are printed however deep they are nested, frozen parameters stay parameters (10). Layers:
-    # Dropout (20), Identity and Residual (20), BatchNorm and GroupNorm (80), LayerNorm and RMSNorm (50), Embedding
-    # (30), MultiheadAttention (80), those over one to three axes (270), recurrent ones (150). Losses take sequences and
-    # weights of classes and rows (150). Copies with other parameters (60).
+    # 700 was meant. Models are printed however deep they are nested, frozen parameters stay parameters (10).
+    # Layers: Dropout (20), Identity and Residual (20), BatchNorm and GroupNorm (80), LayerNorm and RMSNorm (50),
+    # Embedding (30), MultiheadAttention (80), those over one to three axes (270), recurrent ones (150). Losses take
+    # sequences and weights of classes and rows (150). Copies with other parameters (60).
     "nn": 1650,
     # 350 was meant. Memory that cannot be written or has another dtype is looked at, rates are saved, schedules are
     # functions that can be pickled. Groups and what they are not (90), three more optimizers (170).
     "optim": 705,
     # 600 was meant. Texts, and the sequences in them, are 120. Rows are held out (35).
     "data": 760,
-    # 700 was meant. Several outputs and targets, and looking at validation data, metrics' names, callbacks' events and
-    # saved states before training. Weights of rows, metrics by name, four of them, shares for validation (130),
+    # 700 was meant. Several outputs and targets, and looking at validation data, metrics' names, callbacks' events
+    # and saved states before training. Weights of rows, metrics by name, four of them, shares for validation (130),
     # averages of weights (90), steps that are replayed (20).
     "train": 1020,
     # 2,200 was meant. Random ops draw the same in each run of a check (10), modules may take integers.
@@ -61,10 +61,10 @@ LINES = {
     # feature (90).
     "interop": 390,
     # 850 was meant. What comes from a file is looked at entry by entry, random generators included, whose positions
-    # NumPy does not check. Keras's events are among the hints. Locks that a fork waits for (20). Whether a folder is
-    # the user's own is looked at before machine code in it is run (30); Ctrl-C may come while a block is entered or
-    # left (30); names are made printable in one place (10); boundaries say how sure a model is (10). What others call
-    # layers, metrics and optimizers, and files of PyTorch (20). Settings that are numbers (25).
+    # NumPy does not check. Keras's events are among the hints. Locks that a fork waits for (20). Whether a folder
+    # is the user's own is looked at before machine code in it is run (30); Ctrl-C may come while a block is entered
+    # or left (30); names are made printable in one place (10); boundaries say how sure a model is (10). What others
+    # call layers, metrics and optimizers, and files of PyTorch (20). Settings that are numbers (25).
     "errors context hints files states settings checkpoint plot": 1155,
     "profiling": 190,
 }

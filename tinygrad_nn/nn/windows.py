@@ -16,7 +16,11 @@ class OverAxes(Module):
         """Return x; raise `ShapeError` where it has another number of axes."""
         if x.ndim != self.rank + 2:
             axes = ", ".join(("depth", "height", "width")[-self.rank :] if self.rank > 1 else ("length",))
-            hint = "\n  hint   x[None], for a batch of one" if x.ndim == self.rank + 1 else ""
+            hint = (
+                "\n  hint   x[None] for a batch of one, x[..., None] for one channel"
+                if x.ndim == self.rank + 1
+                else ""
+            )
             raise ShapeError(
                 f"{type(self).__name__}: takes (N, {axes}, channels), {self.rank + 2} axes; got shape {x.shape}{hint}"
             )

@@ -33,7 +33,11 @@ def _check(who: str, x: Array, w: Array, bias: Array | None, groups: int, *, tra
         )
     if x.ndim != w.ndim:
         axes = ", ".join(f"axis {k}" for k in range(1, w.ndim - 1))
-        one = "\n  hint   x[None], for a batch of one" if x.ndim == w.ndim - 1 else ""
+        one = (
+            "\n  hint   x[None] for a batch of one, x[..., None] for one channel"
+            if x.ndim == w.ndim - 1
+            else ""
+        )
         raise ShapeError(
             f"{who}: weights {w.shape} take an input (N, {axes}, channels) of {w.ndim} axes, got {x.shape}{one}"
         )
@@ -45,10 +49,14 @@ def _check(who: str, x: Array, w: Array, bias: Array | None, groups: int, *, tra
     takes, gives = (outer, inner) if transposed else (inner, outer)
     if x.shape[-1] != takes:
         of_groups = f" (groups={groups})" if groups != 1 else ""
-        first = "\n  hint   np.moveaxis(x, 1, -1): channels come last here" if x.shape[1] == takes else ""
+        hint = ""
+        if x.shape[1] == takes:
+            hint = "\n  hint   np.moveaxis(x, 1, -1): channels come last here"
+        elif w.shape[1] * groups == x.shape[-1]:
+            hint = "\n  hint   np.moveaxis(w, (0, 1), (-1, -2)): weights are (*kernel, in, out) here"
         raise ShapeError(
             f"{who}: weights {w.shape} take {takes} channels{of_groups}, the last axis of the input {x.shape} has "
-            f"{x.shape[-1]}{first}"
+            f"{x.shape[-1]}{hint}"
         )
     if bias is not None and np.shape(bias) != (gives,):
         raise ShapeError(f"{who}: a bias has shape ({gives},), one for each channel, got {np.shape(bias)}")
