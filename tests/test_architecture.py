@@ -33,7 +33,6 @@ BUILT_ON = {
     "checkpoint": {"primitives", "engine", "nn"},
     "interop": {"primitives", "ops", "engine", "nn"},
     "plot": {"primitives", "engine", "nn"},
-    "profiling": {"primitives", "engine", "graph", "compiler"},
     "train": {"primitives", "engine", "nn", "optim", "compiler", "checkpoint", "plot"},
     "testing": {"primitives", "engine", "nn", "viz"},
 }

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from tinygrad_nn import interop, plot, testing, train
     from tinygrad_nn.checkpoint import load, save
     from tinygrad_nn.compiler.compiled import compile
-    from tinygrad_nn.profiling import profile
+    from tinygrad_nn.compiler.profiling import profile
 
 __version__ = "0.1.0"
 __all__ = [
@@ -139,7 +139,7 @@ _ON_FIRST_USE = {
     "interop": "tinygrad_nn.interop",
     "load": "tinygrad_nn.checkpoint",
     "plot": "tinygrad_nn.plot",
-    "profile": "tinygrad_nn.profiling",
+    "profile": "tinygrad_nn.compiler.profiling",
     "save": "tinygrad_nn.checkpoint",
     "testing": "tinygrad_nn.testing",
     "train": "tinygrad_nn.train",
