@@ -183,7 +183,8 @@ def gelu_with(approximate: str) -> Primitive:
 
 
 @composite(
-    samples=cases([_WIDE, {}, (3, 4), {"approximate": "tanh"}]),
+    # Not wide: left of -4, values that are half a distance from 1 have too few digits to check a slope by differences.
+    samples=cases([each((3, 4), (5,), (), (0, 2)), {}, (3, 4), {"approximate": "tanh"}]),
     reference=lambda x, approximate="none": GELUS[approximate](x),
     method=True,
 )
