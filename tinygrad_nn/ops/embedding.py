@@ -27,7 +27,8 @@ def _checked(who: str, ids: Array, count: int, what: str) -> Array:
         )
         wraps = "\n  hint   ids are not counted from the end; ids % count does that" if ids.min() < 0 else ""
         raise IndexingError(text + wraps)
-    return ids
+    # Older NumPy takes no unsigned ones of 64 bits.
+    return ids.astype(np.intp, copy=False)
 
 
 @kernel(
