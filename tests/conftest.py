@@ -2,6 +2,10 @@ import gc
 import os
 import sys
 
+# Before NumPy is imported: with a BLAS thread for every core each, processes get in each other's way.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import HealthCheck, settings
 

@@ -262,7 +262,7 @@ def test_impossible_targets_are_named_and_nothing_is_left(target):
     assert set(folder.iterdir()) == {target, folder / "link"}
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@needs.fifos
 def test_a_pipe_is_not_replaced_by_a_file(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tests.support import needs
 from tinygrad_nn import data
 from tinygrad_nn.data import idx
 from tinygrad_nn.errors import DatasetError
@@ -354,7 +355,7 @@ def test_what_is_not_a_readable_file_is_refused(tmp_path):
             data.read_idx(path)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+@needs.fifos
 def test_a_fifo_is_refused_instead_of_waited_for(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(DatasetError, match="is not a file"):

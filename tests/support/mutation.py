@@ -35,7 +35,6 @@ COPIED = (
     "tests",
     "docs",
     "examples",
-    "conftest.py",
     "pyproject.toml",
     "README.md",
     "CHANGELOG.md",

@@ -5,6 +5,7 @@ import os
 import pytest
 
 fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork, which this system lacks")
+fifos = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs, which this system lacks")
 owners = pytest.mark.skipif(
     not hasattr(os, "getuid"), reason="needs files with owners, which this system lacks"
 )

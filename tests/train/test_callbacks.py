@@ -47,11 +47,8 @@ def test_early_stopping_restores_the_best_weights():
     assert history.stopped == f"val_loss has not improved on {min(history['val_loss']):.4f} for 3 epochs"
 
 
-@pytest.mark.parametrize(("mode", "best"), [("max", 3), ("min", 1), (None, 3)])
-def test_early_stopping_follows_its_mode_whatever_the_column_is_called(mode, best):
-    kept = {}
-    values = iter([0.1, 0.5, 0.9, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
-    stopping = EarlyStopping("gain", patience=2, mode=mode)
+def trained_on_gain(gain, callbacks):
+    """Train for at most ten epochs, with a column `gain` of the numbers that a function returns."""
     model = network()
     history = fit(
         model,
@@ -59,9 +56,23 @@ def test_early_stopping_follows_its_mode_whatever_the_column_is_called(mode, bes
         optim.SGD(model.parameters(), lr=0.1),
         [(X, Y)],
         epochs=10,
-        metrics={"gain": lambda predictions, labels: next(values)},
-        callbacks=[lambda run: kept.update({run.epoch: weights(run.model)}), stopping],
+        metrics={"gain": lambda predictions, labels: gain()},
+        callbacks=callbacks,
         progress=False,
+    )
+    return model, history
+
+
+@pytest.mark.parametrize(("mode", "best"), [("max", 3), ("min", 1), (None, 3)])
+def test_early_stopping_follows_its_mode_whatever_the_column_is_called(mode, best):
+    kept = {}
+    values = iter([0.1, 0.5, 0.9, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
+    model, history = trained_on_gain(
+        lambda: next(values),
+        [
+            lambda run: kept.update({run.epoch: weights(run.model)}),
+            EarlyStopping("gain", patience=2, mode=mode),
+        ],
     )
     assert len(history) == best + 3
     assert weights(model) == kept[best]
@@ -69,17 +80,7 @@ def test_early_stopping_follows_its_mode_whatever_the_column_is_called(mode, bes
 
 
 def test_epochs_of_nan_count_as_waiting_from_the_first():
-    model = network()
-    history = fit(
-        model,
-        cross_entropy,
-        optim.SGD(model.parameters(), lr=0.1),
-        [(X, Y)],
-        epochs=9,
-        metrics={"gain": lambda *_: math.nan},
-        callbacks=[EarlyStopping("gain", patience=2, mode="max")],
-        progress=False,
-    )
+    _, history = trained_on_gain(lambda: math.nan, [EarlyStopping("gain", patience=2, mode="max")])
     assert len(history) == 3
 
 
