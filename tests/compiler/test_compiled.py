@@ -632,7 +632,7 @@ def test_a_compiled_function_says_what_it_is():
 
 
 def test_without_numba_auto_takes_numpy_and_numba_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tinygrad_nn.compiler.numba_backend", None)
+    monkeypatch.setitem(sys.modules, "tinygrad_nn.compiler.loops.backend", None)
     with pytest.raises(
         ImportError, match=r'needs the package numba\n  hint   pip install "tinygrad_nn\[jit\]"'
     ):

@@ -12,10 +12,13 @@ from functools import partial
 
 import numpy as np
 
-from tinygrad_nn.compiler import kernels, numba_kernels
+from tinygrad_nn.compiler.kernels import general as kernels
+from tinygrad_nn.compiler.works import columns
+from tinygrad_nn.compiler.works import general as works
 from tinygrad_nn.ops import (
     activation,
     arithmetic,
+    batch_norm,
     fused_losses,
     indexing,
     reduction,
@@ -43,7 +46,8 @@ class Row:
         bools: the operands of the loop that are bools; all others are not.
         slow_in_narrow_loops: whether the loop should be long, because it calls a function that vectorises.
         sums: whether a loop over its operand can sum it too.
-        loops: writes, for one call, loops of its own.
+        loops: writes, for one call, loops of its own, which join others.
+        work: finds, for one call, a compiled function that does it alone, because it takes long.
     """
 
     neutral: tuple[int, ...] = ()
@@ -59,7 +63,8 @@ class Row:
     bools: tuple[int, ...] = ()
     slow_in_narrow_loops: bool = False
     sums: bool = False
-    loops: numba_kernels.BuildLoops | None = None
+    loops: works.BuildLoops | None = None
+    work: works.BuildWork | None = None
 
 
 def _transposed(x: Array, axes: tuple[int, ...] | None = None) -> Array:
@@ -124,14 +129,15 @@ ROWS: dict[object, Row] = {
     np.expand_dims: Row(view=np.expand_dims, keeps=True),
     np.squeeze: Row(view=np.squeeze, keeps=True),
     indexing.getitem: Row(view=indexing.getitem.function, selects=True),
-    np.matmul: Row(loops=numba_kernels.small_product),
+    np.matmul: Row(loops=works.small_product),
     fused_losses.minus_one_hot: Row(labels=1, into=kernels.minus_one_hot, in_place=(0,)),
     fused_losses.nll: Row(labels=1, into=kernels.nll),
     fused_losses.cross_entropy: Row(
-        labels=1, into=kernels.cross_entropy, scratch=True, loops=numba_kernels.cross_entropy
+        labels=1, into=kernels.cross_entropy, scratch=True, loops=works.cross_entropy
     ),
-    sgd.sgd_update: Row(loops=numba_kernels.sgd),
-    adam.adam_update: Row(loops=numba_kernels.adam),
+    batch_norm.scaled_columns: Row(work=columns.scaled_columns),
+    sgd.sgd_update: Row(loops=works.sgd),
+    adam.adam_update: Row(loops=works.adam),
     clipping.gradient_norm: Row(fills=True),
 }
 """By NumPy's function, as the registry has it, or by the kernel itself."""

@@ -39,7 +39,7 @@ def stages(backend: str) -> tuple[Stage, ...]:
     if backend == "numpy":
         return *PASSES, list_tasks, place
     # Only here is Numba imported, which not everybody has.
-    from tinygrad_nn.compiler.numba_backend import fuse, join
+    from tinygrad_nn.compiler.loops.backend import fuse, join
 
     return *PASSES, list_tasks, fuse, place, join
 
@@ -289,7 +289,7 @@ def _chosen(backend: str) -> str:
     if backend == "numpy":
         return backend
     try:
-        import tinygrad_nn.compiler.numba_backend  # noqa: F401
+        import tinygrad_nn.compiler.loops.backend  # noqa: F401
     except ImportError:
         if backend == "auto":
             return "numpy"

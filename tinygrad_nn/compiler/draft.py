@@ -23,6 +23,9 @@ class Names(Protocol):
     def name(self, index: int) -> str:
         """Return what a value is called."""
 
+    def flat(self, index: int) -> str:
+        """Return what the array of a value is called, seen as flat; one name for values that share their memory."""
+
     def bind(self, name: str, thing: object) -> str:
         """Return what an object is called; plain numbers and words are written out."""
 
@@ -47,6 +50,23 @@ Loops = Callable[[LoopNames], list[str]]
 """Returns the lines of a compiled function that do a task."""
 
 
+@dataclass(slots=True, frozen=True)
+class Work:
+    """A compiled function that does a call alone: `run(first, last, flat arrays..., settings...)`.
+
+    Attributes:
+        run: does the pieces of the work from `first` to `last` - 1, each of which writes memory of its own.
+        pieces: how many pieces there are.
+        arrays: the values whose flat arrays it is given; a view is read in the flat array of its root.
+        settings: further numbers that it is given, such as sizes.
+    """
+
+    run: Run
+    pieces: int
+    arrays: tuple[int, ...]
+    settings: tuple[float, ...]
+
+
 @dataclass(slots=True, eq=False)
 class Task:
     """A line of a replay: `name(reads..., makes..., keywords...)`; plain Python work neither reads nor makes anything.
@@ -60,6 +80,7 @@ class Task:
         fused: further calls that it does too.
         over: for values that it makes, the operands whose memory each may take, best first.
         loops: the same as lines of a compiled function, where there are any.
+        work: the same as a compiled function of its own, where there is one.
     """
 
     name: str
@@ -71,9 +92,14 @@ class Task:
     fused: Sequence[Call] = ()
     over: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     loops: Loops | None = None
+    work: Work | None = None
 
     def line(self, names: Names) -> str:
         """Return the task as a line of Python."""
+        work = self.work
+        if work is not None:
+            given = [0, work.pieces, *map(names.flat, work.arrays), *work.settings]
+            return f"{names.bind(self.name, work.run)}({', '.join(map(str, given))})"
         return call_text(names.bind(self.name, self.run), (*self.reads, *self.makes), self.keywords, names)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft, Run, Task, call_text
-from tinygrad_nn.compiler.kernels import check_labels
+from tinygrad_nn.compiler.kernels.general import check_labels
 from tinygrad_nn.compiler.passes import RESIDUAL
 from tinygrad_nn.errors import CaptureError
 from tinygrad_nn.graph.ir import Call, Value
@@ -129,6 +129,7 @@ class Writer:
         self.objects: dict[str, object] = {}
         self._names: dict[int, str] = {}
         self._views: dict[int, str] = {}
+        self._flats: dict[object, str] = {}
 
     def bind(self, name: str, thing: object) -> str:
         """Return what an object is called in the text; plain numbers and words are written out."""
@@ -157,6 +158,16 @@ class Writer:
             else:
                 self._names[k] = self.bind(f"c{k}", value.data)
         return self._names[k]
+
+    def flat(self, index: int) -> str:
+        """Return what the array of a value is called, seen as flat; one name for values that share their memory."""
+        name, array = self.name(index), self.draft.memory.arrays.get(self.draft.now(index))
+        if array is None:
+            return f"{name}.reshape(-1)"
+        key = array.ctypes.data, array.dtype, array.size
+        if key not in self._flats:
+            self._flats[key] = self.bind(f"{name}_flat", array.reshape(-1))
+        return self._flats[key]
 
     def _view(self, k: int, source: int) -> str:
         call = self.draft.call(k)

@@ -14,15 +14,15 @@ import tinygrad_nn as tn
 
 pytest.importorskip("numba")
 from tests.support import needs
-from tinygrad_nn.compiler import machine_code, numba_backend
+from tinygrad_nn.compiler.loops import backend, machine_code
 
-TEXT = f"{numba_backend.HEADER}def segment(v0):\n    for i in range(v0.size):\n        v0[i] = v0[i] * 7\n"
+TEXT = f"{backend.HEADER}def segment(v0):\n    for i in range(v0.size):\n        v0[i] = v0[i] * 7\n"
 
 
 @pytest.fixture
 def cold(monkeypatch, tmp_path):
     """Start without functions in memory, with a cache folder of the test's own."""
-    monkeypatch.setattr(numba_backend, "_FUNCTIONS", {})
+    monkeypatch.setattr(backend, "_FUNCTIONS", {})
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     before = set(sys.modules)
     yield tmp_path / "cache" / "tinygrad_nn" / "machine_code"
@@ -33,8 +33,8 @@ def cold(monkeypatch, tmp_path):
 
 def found(text=TEXT):
     """Run loops as a new process does; return whether their machine code was found on disk."""
-    numba_backend._FUNCTIONS.clear()
-    function, x = numba_backend.function_of(text), np.arange(3.0)
+    backend._FUNCTIONS.clear()
+    function, x = backend.function_of(text), np.arange(3.0)
     function(x)
     assert x.tolist() == [0, 7, 14]
     return bool(function.stats.cache_hits)
@@ -51,8 +51,8 @@ def test_machine_code_is_kept_once_and_found_again(cold):
 
 def test_machine_code_is_found_whatever_the_order_of_sets_is_in_a_process(cold):
     program = (
-        "import numpy as np; from tinygrad_nn.compiler import numba_backend; "
-        f"f = numba_backend.function_of({TEXT!r}); f(np.ones(3)); print(len(f.stats.cache_hits))"
+        "import numpy as np; from tinygrad_nn.compiler.loops import backend; "
+        f"f = backend.function_of({TEXT!r}); f(np.ones(3)); print(len(f.stats.cache_hits))"
     )
     hits = []
     for seed in "12":
@@ -66,7 +66,7 @@ def test_machine_code_is_found_whatever_the_order_of_sets_is_in_a_process(cold):
 
 def test_machine_code_of_other_mathematics_is_not_taken_for_this(cold, monkeypatch):
     found()
-    monkeypatch.setattr(machine_code, "_digest_of_mathematics", lambda: "another version")
+    monkeypatch.setattr(machine_code, "_digest_of_code", lambda: "another version")
     assert not found()
     assert len(list(cold.iterdir())) == 2
 

@@ -6,8 +6,8 @@ import pytest
 from tinygrad_nn.errors import LabelError
 
 pytest.importorskip("numba")
-from tinygrad_nn.compiler import numba_backend
-from tinygrad_nn.compiler import numba_math as cm
+from tinygrad_nn.compiler.loops import backend
+from tinygrad_nn.compiler.loops import mathematics as cm
 
 KINDS = {np.float32: (4, -104, 89), np.float64: (8, -746, 710)}
 EVERY = pytest.mark.parametrize("dtype", KINDS)
@@ -127,8 +127,8 @@ def test_labels_are_checked(dtype):
     assert cm.labels_fit(np.array([0, 2, 1], dtype), 3)
     assert cm.labels_fit(np.array([], dtype), 3)
     assert not cm.labels_fit(np.array([0, 3], dtype), 3)
-    numba_backend.check_labels(np.array([0, 2], dtype), "loss", 3)
+    backend.check_labels(np.array([0, 2], dtype), "loss", 3)
     with pytest.raises(LabelError, match="label 3 at position 1 is outside of the 3 classes"):
-        numba_backend.check_labels(np.array([0, 3], dtype), "loss", 3)
+        backend.check_labels(np.array([0, 3], dtype), "loss", 3)
     if np.dtype(dtype).kind == "i":
         assert not cm.labels_fit(np.array([-1], dtype), 3)

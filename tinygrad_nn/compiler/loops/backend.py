@@ -11,15 +11,17 @@ from typing import Any
 import numba
 import numpy as np
 
-from tinygrad_nn.compiler import kernels, numba_math
 from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft, Names, Task
-from tinygrad_nn.compiler.numba_loops import FusedLoop, is_column_sum, is_elementwise
+from tinygrad_nn.compiler.kernels import general
+from tinygrad_nn.compiler.loops import mathematics
+from tinygrad_nn.compiler.loops.fused import FusedLoop, is_column_sum, is_elementwise
+from tinygrad_nn.graph.ir import Call
 from tinygrad_nn.primitives import Array
 
-HEADER = "import math\nfrom tinygrad_nn.compiler.numba_math import *\n\n@loop\n"
+HEADER = "import math\nfrom tinygrad_nn.compiler.loops.mathematics import *\n\n@loop\n"
 
-check_labels = kernels.label_check(numba_math.labels_fit)
+check_labels = general.label_check(mathematics.labels_fit)
 
 
 def fuse(draft: Draft) -> Draft:
@@ -33,14 +35,22 @@ def fuse(draft: Draft) -> Draft:
         if first in heads:
             tasks.append(heads[first].task())
         elif first not in inside:
-            loops = row_of(task.call.op).loops if task.call is not None else None
-            if task.call is not None and loops is not None:
-                task.loops = loops(draft, task.call, task.makes)
-            if task.run is kernels.check_labels:
+            if task.call is not None:
+                _compile(draft, task, task.call)
+            if task.run is general.check_labels:
                 task.run = check_labels
             tasks.append(task)
     draft.tasks = tasks
     return draft
+
+
+def _compile(draft: Draft, task: Task, call: Call) -> None:
+    """Give a task compiled code of its own, where the catalogue has some for its call."""
+    row = row_of(call.op)
+    if row.loops is not None:
+        task.loops = row.loops(draft, call, task.makes)
+    if row.work is not None:
+        task.work = row.work(draft, call, task.makes)
 
 
 def _fused_loops(draft: Draft) -> list[FusedLoop]:
@@ -166,17 +176,11 @@ class Parameters:
 
     def array(self, index: int) -> str:
         """Return the parameter that is the flat array of a value; one for values that share their memory."""
-        outside, array = self._outside.name(index), self._draft.memory.arrays.get(index)
-        if array is None:
-            if outside not in self._known:
-                example = np.empty(0, self._draft.values[index].dtype)
-                self._add(outside, f"{outside}.reshape(-1)", example)
-            return self._known[outside]
-        key = array.ctypes.data, array.dtype, array.size
-        if key not in self._known:
-            flat = array.reshape(-1)
-            self._add(key, self._outside.bind(f"{outside}_flat", flat), flat)
-        return self._known[key]
+        flat, array = self._outside.flat(index), self._draft.memory.arrays.get(index)
+        if flat not in self._known:
+            value = self._draft.values[index]
+            self._add(flat, flat, np.empty(0, value.dtype) if array is None else array.reshape(-1))
+        return self._known[flat]
 
     def scratch(self, array: Array) -> str:
         """Return the parameter that is an array of the loops' own."""

@@ -14,7 +14,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from tinygrad_nn.compiler.machine_code import compiled
+from tinygrad_nn.compiler.loops.machine_code import compiled
 
 f4, f8, i4 = np.float32, np.float64, np.int32
 

@@ -35,7 +35,7 @@ cpu_target.target_context.refresh()
 def compiled(**options: Any) -> Callable[[Function], Any]:
     """Return a decorator as `numba.njit(**options)` does; the machine code is kept.
 
-    What is kept is found again by the text of numba_math.py and the names of the function and of its module, which
+    What is kept is found again by the texts of this folder and the names of the function and of its module, which
     therefore have to follow from the text of the function and its options.
     """
 
@@ -81,7 +81,7 @@ class _Kept(NullCache):
         about = (
             numba.__version__,
             sys.implementation.cache_tag,
-            _digest_of_mathematics(),
+            _digest_of_code(),
             codegen.magic_tuple(),
             self._module,
             self._name,
@@ -91,6 +91,7 @@ class _Kept(NullCache):
 
 
 @functools.cache
-def _digest_of_mathematics() -> str:
+def _digest_of_code() -> str:
     """Return what stands for all functions that a compiled one may call."""
-    return _DIGEST(Path(__file__).with_name("numba_math.py").read_bytes()).hexdigest()
+    texts = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    return _DIGEST(b"\0".join(texts)).hexdigest()

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft, LoopNames, Task, is_flat
-from tinygrad_nn.compiler.numba_kernels import KINDS
+from tinygrad_nn.compiler.works.general import KINDS
 from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.primitives import Shape
 

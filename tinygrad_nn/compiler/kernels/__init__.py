@@ -1,0 +1,1 @@
+"""Ops that write into a given array, by subject, with NumPy alone: what `into=` in the catalogue names."""
