@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from tinygrad_nn.compiler.kernels import general as kernels
-from tinygrad_nn.compiler.works import columns
+from tinygrad_nn.compiler.works import columns, products
 from tinygrad_nn.compiler.works import general as works
 from tinygrad_nn.ops import (
     activation,
@@ -48,6 +48,7 @@ class Row:
         sums: whether a loop over its operand can sum it too.
         loops: writes, for one call, loops of its own, which join others.
         work: finds, for one call, a compiled function that does it alone, because it takes long.
+        divided: finds, for one call and some threads, how they can share it without compiled code.
     """
 
     neutral: tuple[int, ...] = ()
@@ -65,6 +66,7 @@ class Row:
     sums: bool = False
     loops: works.BuildLoops | None = None
     work: works.BuildWork | None = None
+    divided: works.BuildDivided | None = None
 
 
 def _transposed(x: Array, axes: tuple[int, ...] | None = None) -> Array:
@@ -129,7 +131,7 @@ ROWS: dict[object, Row] = {
     np.expand_dims: Row(view=np.expand_dims, keeps=True),
     np.squeeze: Row(view=np.squeeze, keeps=True),
     indexing.getitem: Row(view=indexing.getitem.function, selects=True),
-    np.matmul: Row(loops=works.small_product),
+    np.matmul: Row(loops=works.small_product, divided=products.divided_product),
     fused_losses.minus_one_hot: Row(labels=1, into=kernels.minus_one_hot, in_place=(0,)),
     fused_losses.nll: Row(labels=1, into=kernels.nll),
     fused_losses.cross_entropy: Row(

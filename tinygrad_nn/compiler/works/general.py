@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tinygrad_nn.compiler.draft import Draft, LoopNames, Loops, Work, is_flat
+from tinygrad_nn.compiler.draft import Divided, Draft, LoopNames, Loops, Work, is_flat
 from tinygrad_nn.graph.ir import Call
 
 BuildLoops = Callable[[Draft, Call, tuple[int, ...]], Loops | None]
 BuildWork = Callable[[Draft, Call, tuple[int, ...]], Work | None]
+BuildDivided = Callable[[Draft, Call, int], Divided | None]
 
 KINDS = {"float32": "f4", "float64": "f8"}
 """The dtypes that loops compute in, and how their text calls them."""
