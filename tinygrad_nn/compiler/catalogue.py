@@ -13,7 +13,6 @@ from functools import partial
 import numpy as np
 
 from tinygrad_nn.compiler.kernels import general as kernels
-from tinygrad_nn.compiler.works import columns
 from tinygrad_nn.compiler.works import general as works
 from tinygrad_nn.ops import (
     activation,
@@ -44,7 +43,7 @@ class Row:
         scratch: whether that function needs the array of the residual, wanted or not.
         loop: the result of one element in a fused loop: operands by their number, {T} is the type, {w} its width.
         bools: the operands of the loop that are bools; all others are not.
-        slow_in_narrow_loops: whether the loop should be long, because it calls a function that vectorises.
+        matrices: the operands of the loop of which each row is a column, {0[0]}, {0[1]}, to each matrix of the result.
         sums: whether a loop over its operand can sum it too.
         loops: writes, for one call, loops of its own, which join others.
         work: finds, for one call, a compiled function that does it alone, because it takes long.
@@ -61,7 +60,7 @@ class Row:
     scratch: bool = False
     loop: str = ""
     bools: tuple[int, ...] = ()
-    slow_in_narrow_loops: bool = False
+    matrices: tuple[int, ...] = ()
     sums: bool = False
     loops: works.BuildLoops | None = None
     work: works.BuildWork | None = None
@@ -83,8 +82,8 @@ ROWS: dict[object, Row] = {
     np.sqrt: Row(loop="math.sqrt({0})"),
     np.absolute: Row(loop="abs({0})"),
     np.power: Row(into=kernels.power, neutral=(1,)),
-    np.exp: Row(loop="exp{w}({0})", slow_in_narrow_loops=True),
-    np.tanh: Row(loop="tanh{w}({0})", slow_in_narrow_loops=True),
+    np.exp: Row(loop="exp{w}({0})"),
+    np.tanh: Row(loop="tanh{w}({0})"),
     np.maximum: Row(
         loop="({0} if {0} > {1} or {0} != {0} else {1})",
         into=partial(kernels.extremum, np.maximum),
@@ -110,9 +109,7 @@ ROWS: dict[object, Row] = {
     arithmetic.quotient: Row(
         loop="({T}(0) if {0} == 0 else {0} / {1})", into=partial(kernels.careful, np.divide)
     ),
-    activation.sigmoid: Row(
-        loop="sigmoid{w}({0})", slow_in_narrow_loops=True, into=kernels.sigmoid, in_place=(0,)
-    ),
+    activation.sigmoid: Row(loop="sigmoid{w}({0})", into=kernels.sigmoid, in_place=(0,)),
     activation.relu: Row(loop="({0} if {0} > 0 or {0} != {0} else {T}(0))", into=kernels.relu, in_place=(0,)),
     activation.softmax: Row(into=kernels.softmax, in_place=(0,)),
     np.sum: Row(into=kernels.total),
@@ -135,7 +132,7 @@ ROWS: dict[object, Row] = {
     fused_losses.cross_entropy: Row(
         labels=1, into=kernels.cross_entropy, scratch=True, loops=works.cross_entropy
     ),
-    batch_norm.scaled_columns: Row(work=columns.scaled_columns),
+    batch_norm.scaled_columns: Row(loop="({0} - {1[0]}) * {1[1]} + {1[2]}", matrices=(1,)),
     sgd.sgd_update: Row(loops=works.sgd),
     adam.adam_update: Row(loops=works.adam),
     clipping.gradient_norm: Row(fills=True),
