@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft, LoopNames, Task, is_flat
+from tinygrad_nn.compiler.works.elementwise import spelled
 from tinygrad_nn.compiler.works.general import KINDS
 from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.primitives import Shape
@@ -26,7 +27,15 @@ _INDEX = {"single": "0", "full": "i", "column": "j", "row": "r"}
 def _number(draft: Draft, value: Value) -> float | None:
     """Return a constant number, which the text of a loop contains."""
     number = draft.fixed_number(value)
-    return number if isinstance(number, (bool, int, float)) and math.isfinite(number) else None
+    return number if isinstance(number, (bool, int, float)) else None
+
+
+def _template(draft: Draft, call: Call) -> str:
+    """Return the expression of one element of a call; nothing, if there is none."""
+    loop = row_of(call.op).loop
+    if not isinstance(loop, str):
+        return loop(draft, call)
+    return "" if call.params else loop
 
 
 def _role(draft: Draft, index: int, space: Shape) -> str | None:
@@ -57,12 +66,11 @@ def _kind(draft: Draft, call: Call) -> np.dtype | None:
 
 def is_elementwise(draft: Draft, call: Call) -> bool:
     """Tell whether loops can compute a call element by element."""
-    row = row_of(call.op)
-    if not row.loop or call.params or not math.prod(call.shape) or not call.shape:
+    if not call.shape or not math.prod(call.shape) or not _template(draft, call):
         return False
     bools = tuple(place for place, x in enumerate(draft.values_of(call)) if x.dtype == bool)
     roles = [_role(draft, k, call.shape) for k in draft.operands(call)]
-    return bools == row.bools and None not in roles and _kind(draft, call) is not None
+    return bools == row_of(call.op).bools and None not in roles and _kind(draft, call) is not None
 
 
 def is_column_sum(draft: Draft, call: Call) -> bool:
@@ -151,13 +159,13 @@ class FusedLoop:
         )
 
     def _expression(self, call: Call, variables: dict[int, str]) -> str:
-        kind = _kind(self.draft, call)
+        draft, kind = self.draft, _kind(self.draft, call)
         typed = KINDS.get(kind.name, "") if kind is not None else ""
         texts = []
-        for x in self.draft.values_of(call):
-            number = _number(self.draft, x)
-            texts.append(variables[x.index] if number is None else f"{typed}({number!r})")
-        text = row_of(call.op).loop.format(*texts, T=typed, w=typed[1:])
+        for x in draft.values_of(call):
+            number = _number(draft, x)
+            texts.append(variables[x.index] if number is None else f"{typed}({spelled(number)})")
+        text = _template(draft, call).format(*texts, T=typed, w=typed[1:])
         return text if call.dtype == bool else f"{typed}({text})"
 
 
