@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 
 from tinygrad_nn.compiler.kernels import general as kernels
+from tinygrad_nn.compiler.works import elementwise
 from tinygrad_nn.compiler.works import general as works
 from tinygrad_nn.ops import (
     activation,
@@ -41,7 +42,8 @@ class Row:
         into: makes, for one call, a function that writes its result into an array.
         in_place: the operands that this function may write over.
         scratch: whether that function needs the array of the residual, wanted or not.
-        loop: the result of one element in a fused loop: operands by their number, {T} is the type, {w} its width.
+        loop: the result of one element in a fused loop: operands by their number, {T} is the type, {w} its width;
+            or what writes it for one call.
         bools: the operands of the loop that are bools; all others are not.
         matrices: the operands of the loop of which each row is a column, {0[0]}, {0[1]}, to each matrix of the result.
         sums: whether a loop over its operand can sum it too.
@@ -58,7 +60,7 @@ class Row:
     into: kernels.Build | None = None
     in_place: tuple[int, ...] = ()
     scratch: bool = False
-    loop: str = ""
+    loop: str | elementwise.BuildElement = ""
     bools: tuple[int, ...] = ()
     matrices: tuple[int, ...] = ()
     sums: bool = False
@@ -81,8 +83,9 @@ ROWS: dict[object, Row] = {
     np.square: Row(loop="{0} * {0}"),
     np.sqrt: Row(loop="math.sqrt({0})"),
     np.absolute: Row(loop="abs({0})"),
-    np.power: Row(into=kernels.power, neutral=(1,)),
+    np.power: Row(loop=elementwise.power, into=kernels.power, neutral=(1,)),
     np.exp: Row(loop="exp{w}({0})"),
+    np.expm1: Row(loop="expm1_{w}({0})"),
     np.tanh: Row(loop="tanh{w}({0})"),
     np.maximum: Row(
         loop="({0} if {0} > {1} or {0} != {0} else {1})",
@@ -94,6 +97,7 @@ ROWS: dict[object, Row] = {
         into=partial(kernels.extremum, np.minimum),
         in_place=(0, 1),
     ),
+    np.clip: Row(loop=elementwise.clip, into=kernels.clip, in_place=(0,)),
     np.where: Row(loop="({1} if {0} else {2})", bools=(0,), into=kernels.where, in_place=(1,)),
     np.greater: Row(loop="{0} > {1}"),
     np.greater_equal: Row(loop="{0} >= {1}"),
@@ -111,6 +115,9 @@ ROWS: dict[object, Row] = {
     ),
     activation.sigmoid: Row(loop="sigmoid{w}({0})", into=kernels.sigmoid, in_place=(0,)),
     activation.relu: Row(loop="({0} if {0} > 0 or {0} != {0} else {T}(0))", into=kernels.relu, in_place=(0,)),
+    activation.leaky_relu: Row(loop=elementwise.leaky_relu),
+    activation.elu: Row(loop=elementwise.elu),
+    activation.gelu_tanh: Row(loop="gelu_tanh{w}({0})"),
     activation.softmax: Row(into=kernels.softmax, in_place=(0,)),
     np.sum: Row(into=kernels.total),
     np.mean: Row(into=kernels.mean),

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft, LoopNames, Task, is_flat
+from tinygrad_nn.compiler.works.elementwise import spelled
 from tinygrad_nn.compiler.works.general import KINDS
 from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.primitives import Array, Shape
@@ -44,7 +45,15 @@ class Access(NamedTuple):
 def _number(draft: Draft, value: Value) -> float | None:
     """Return a constant number, which the text of a loop contains."""
     number = draft.fixed_number(value)
-    return number if isinstance(number, (bool, int, float)) and math.isfinite(number) else None
+    return number if isinstance(number, (bool, int, float)) else None
+
+
+def _template(draft: Draft, call: Call) -> str:
+    """Return the expression of one element of a call; nothing, if there is none."""
+    loop = row_of(call.op).loop
+    if not isinstance(loop, str):
+        return loop(draft, call)
+    return "" if call.params else loop
 
 
 def _access(draft: Draft, index: int, space: Shape) -> Access | None:
@@ -106,10 +115,9 @@ def _kind(draft: Draft, call: Call) -> np.dtype | None:
 
 def is_elementwise(draft: Draft, call: Call) -> bool:
     """Tell whether loops can compute a call element by element."""
-    row = row_of(call.op)
-    if not row.loop or call.params or not math.prod(call.shape) or not call.shape:
+    if not call.shape or not math.prod(call.shape) or not _template(draft, call):
         return False
-    kind = _kind(draft, call)
+    row, kind = row_of(call.op), _kind(draft, call)
     bools = {place for place, x in enumerate(draft.values_of(call)) if x.dtype == bool}
     # Among floats a bool counts as 0 or 1.
     fits = bools == {*row.bools} or (bools > {*row.bools} and kind is not None and kind.name in KINDS)
@@ -179,7 +187,7 @@ class _Text:
         self._names = names
         self._inside = inside
         self._size, self._width = math.prod(space), space[-1]
-        self._spelled = str if self._size <= _SHORT else names.number
+        self._size_text = str if self._size <= _SHORT else names.number
         self._loads: dict[str, dict[str, tuple[int, str]]] = {role: {} for role in _ROLES}
         self._by_row: dict[str, str] = {}
         self._steps: list[str] = []
@@ -191,14 +199,15 @@ class _Text:
         texts: list[str | list[str]] = []
         for place, (x, access) in enumerate(zip(draft.values_of(call), _accesses(draft, call), strict=True)):
             assert access is not None
-            if access.role == "number":
-                texts.append(f"{typed}({_number(draft, x)!r})")
+            number = _number(draft, x)
+            if number is not None:
+                texts.append(f"{typed}({spelled(number)})")
             elif place in row.matrices:
                 texts.append([self._load(access, k, x.shape[-2]) for k in range(x.shape[-2])])
             else:
                 text = self._load(access)
                 texts.append(f"{typed}({text})" if x.dtype == bool and place not in row.bools else text)
-        result = row.loop.format(*texts, T=typed, w=typed[1:])
+        result = _template(draft, call).format(*texts, T=typed, w=typed[1:])
         result = result if call.dtype == bool else f"{typed}({result})"
         self._steps.append(f"t{self._names.local(call.index)} = {result}")
 
@@ -207,15 +216,16 @@ class _Text:
         role, index, rows = access
         if index in self._inside:
             return f"t{self._names.local(index)}"
-        array, spelled = self._names.array(index), self._spelled
+        array, size = self._names.array(index), self._size_text
         at = {"single": "0", "full": "i", "row": "r", "column": "j"}[role]
         if role == "row" and rows > 1:
-            at = f"r // {spelled(rows)}"
+            at = f"r // {size(rows)}"
         if k:
-            at = f"{spelled(k * self._width)} + {at}"
+            at = f"{size(k * self._width)} + {at}"
         if role == "column" and rows:
-            self._by_row[f"begin_{array}"] = f"r // {spelled(rows)} * {spelled(columns * self._width)}"
-            at = f"begin_{array} + {at}"
+            begin = f"begin_{array}_{columns}"
+            self._by_row[begin] = f"r // {size(rows)} * {size(columns * self._width)}"
+            at = f"{begin} + {at}"
         variable = f"{role}_{array}" + (f"_{k}" if columns > 1 else "")
         self._loads[role][variable] = index, f"{array}[{at}]"
         return variable
@@ -225,7 +235,7 @@ class _Text:
         names, rows = self._names, self._size // self._width
         by_row = [f"{name} = {text}" for name, text in self._by_row.items()] + self._reads("row")
         result = f"t{names.local(root.index)}"
-        size, width = self._spelled(self._size), self._spelled(self._width)
+        size, width = self._size_text(self._size), self._size_text(self._width)
         out = names.array(root.index)
         if not (self._loads["column"] or by_row or sums):
             body = [*self._reads("full"), *self._steps, f"{out}[i] = {result}"]
