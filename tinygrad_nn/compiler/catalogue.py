@@ -13,7 +13,8 @@ from functools import partial
 import numpy as np
 
 from tinygrad_nn.compiler.kernels import general as kernels
-from tinygrad_nn.compiler.works import elementwise
+from tinygrad_nn.compiler.kernels import windows as window_kernels
+from tinygrad_nn.compiler.works import elementwise, windows
 from tinygrad_nn.compiler.works import general as works
 from tinygrad_nn.ops import (
     activation,
@@ -21,6 +22,7 @@ from tinygrad_nn.ops import (
     batch_norm,
     fused_losses,
     indexing,
+    pooling,
     reduction,
     shape,
 )
@@ -39,6 +41,7 @@ class Row:
         selects: whether bools among its operands after the first say how many elements its result has.
         fills: whether it is an update that fills its first operand without reading it.
         labels: the operand that holds labels, for the columns of the first.
+        besides: ops of the same operands and parameters whose results `into` and `work` can fill too, after its own.
         into: makes, for one call, a function that writes its result into an array.
         in_place: the operands that this function may write over.
         scratch: whether that function needs the array of the residual, wanted or not.
@@ -57,6 +60,7 @@ class Row:
     selects: bool = False
     fills: bool = False
     labels: int | None = None
+    besides: tuple[Primitive, ...] = ()
     into: kernels.Build | None = None
     in_place: tuple[int, ...] = ()
     scratch: bool = False
@@ -140,6 +144,15 @@ ROWS: dict[object, Row] = {
         labels=1, into=kernels.cross_entropy, scratch=True, loops=works.cross_entropy
     ),
     batch_norm.scaled_columns: Row(loop="({0} - {1[0]}) * {1[1]} + {1[2]}", matrices=(1,)),
+    pooling.largest: Row(
+        into=partial(window_kernels.filled, pooling.fill_largest),
+        besides=(pooling.first_largest,),
+        work=windows.largest,
+    ),
+    pooling.put_at: Row(into=partial(window_kernels.filled, pooling.fill_put_at), work=windows.put_at),
+    pooling.taken_at: Row(into=partial(window_kernels.filled, pooling.fill_taken_at)),
+    pooling.averages: Row(into=partial(window_kernels.filled, pooling.fill_averages), work=windows.averages),
+    pooling.spread: Row(into=partial(window_kernels.filled, pooling.fill_spread), work=windows.spread),
     sgd.sgd_update: Row(loops=works.sgd),
     adam.adam_update: Row(loops=works.adam),
     clipping.gradient_norm: Row(fills=True),

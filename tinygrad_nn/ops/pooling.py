@@ -85,14 +85,22 @@ def _plain_index(x: Array, *, window: Window) -> Array:
 @kernel(None, samples=_pooled, reference=_plain_index, differentiable=False, broadcasts=False, method=False)
 def first_largest(x: Array, *, window: Window) -> Array:
     """Which place of each window has the first of the largest elements, or the first NaN."""
+    index = np.empty(_results(x, window), np.min_scalar_type(math.prod(window.kernel)))
+    fill_largest(x, np.empty(index.shape, x.dtype), index, window=window)
+    return index
+
+
+def fill_largest(x: Array, y: Array, index: Array | None = None, *, window: Window) -> None:
+    """Fill y with what `largest` gives, and an index with what `first_largest` gives."""
     places = math.prod(window.kernel)
     # One more than the largest, which says that none was found.
     numbers = np.arange(places, 0, -1).astype(np.min_scalar_type(places))
-    index = np.empty(_results(x, window), numbers.dtype)
-    padded = x.dtype.kind == "f" and any(map(any, window.padding))
+    padded = index is not None and x.dtype.kind == "f" and any(map(any, window.padding))
     inside = _first_inside(window, x.shape[1:-1]) if padded else None
     for place, taps in _by_taps(x, window, _lowest(x)):
-        top = np.maximum.reduce(taps)
+        top = np.maximum.reduce(taps, out=y[place])
+        if index is None:
+            continue
         found = taps == top
         if top.dtype.kind == "f" and np.isnan(top).any():
             found |= taps != taps
@@ -101,7 +109,6 @@ def first_largest(x: Array, *, window: Window) -> Array:
         # The padding is among the largest where all elements are as small as it.
         if inside is not None and (lowest := top == -np.inf).any():
             index[place] = np.where(lowest, inside[place[1:]], index[place])
-    return index
 
 
 def _first_inside(window: Window, space: Shape) -> Array:
@@ -129,8 +136,7 @@ def _lowest(x: Array) -> float:
 def largest(x: Array, *, window: Window) -> Array:
     """The largest element under each window, NaN where there is one."""
     y = np.empty(_results(x, window), x.dtype)
-    for place, taps in _by_taps(x, window, _lowest(x)):
-        np.maximum.reduce(taps, out=y[place])
+    fill_largest(x, y, window=window)
     return y
 
 
@@ -176,8 +182,14 @@ def _places(
 )
 def put_at(g_: Array, index: Array, *, window: Window, space: Shape) -> Array:
     """Zeros with each element of g added at a place under its window: the adjoint of taken_at."""
+    x = np.empty((len(g_), *space, g_.shape[-1]), g_.dtype)
+    fill_put_at(g_, index, x, window=window, space=space)
+    return x
+
+
+def fill_put_at(g_: Array, index: Array, x: Array, *, window: Window, space: Shape) -> None:
+    """Fill x with what `put_at` gives."""
     full, channels = window.full(space), g_.shape[-1]
-    x = np.empty((len(g_), *space, channels), g_.dtype)
     apart = window.kernel == window.stride
     for (samples,) in blocks((len(x),), math.prod(full) * channels * x.itemsize):
         total = np.zeros((samples.stop - samples.start, *full, channels), x.dtype)
@@ -191,7 +203,6 @@ def put_at(g_: Array, index: Array, *, window: Window, space: Shape) -> Array:
             else:
                 to += g * chosen if finite else np.where(chosen, g, 0)
         x[samples] = total[:, *window.inner(space)]
-    return x
 
 
 def _plain_taken(x: Array, index: Array, *, window: Window) -> Array:
@@ -216,11 +227,17 @@ def _plain_taken(x: Array, index: Array, *, window: Window) -> Array:
 )
 def taken_at(x: Array, index: Array, *, window: Window) -> Array:
     """The element at one place under each window."""
-    y = np.zeros(index.shape, x.dtype)
+    y = np.empty(index.shape, x.dtype)
+    fill_taken_at(x, index, y, window=window)
+    return y
+
+
+def fill_taken_at(x: Array, index: Array, y: Array, *, window: Window) -> None:
+    """Fill y with what `taken_at` gives."""
+    y[...] = 0
     for place, taps in _by_taps(x, window):
         for number, tap in enumerate(taps):
             np.copyto(y[place], tap, where=index[place] == number)
-    return y
 
 
 # The average
@@ -261,12 +278,17 @@ def averages(x: Array, *, window: Window, inclusive: bool) -> Array:
     """The average under each window, with or without the zeros around the array."""
     x = floating(x)
     y = np.empty(_results(x, window), x.dtype)
+    fill_averages(x, y, window=window, inclusive=inclusive)
+    return y
+
+
+def fill_averages(x: Array, y: Array, *, window: Window, inclusive: bool) -> None:
+    """Fill y with what `averages` gives of floats."""
     work = np.promote_types(x.dtype, np.float32)
     counts = _counts(window, x.shape[1:-1], inclusive, work)
     for place, taps in _by_taps(x, window):
         part = counts if isinstance(counts, int) else counts[place[1:]]
         np.divide(np.add.reduce(taps, dtype=work), part, out=y[place], casting="same_kind")
-    return y
 
 
 def _plain_spread(g_: Array, *, window: Window, inclusive: bool, space: Shape) -> Array:
@@ -293,8 +315,14 @@ def _plain_spread(g_: Array, *, window: Window, inclusive: bool, space: Shape) -
 )
 def spread(g_: Array, *, window: Window, inclusive: bool, space: Shape) -> Array:
     """Zeros with shares of each element of g added under its window: the adjoint of averages."""
+    x = np.empty((len(g_), *space, g_.shape[-1]), g_.dtype)
+    fill_spread(g_, x, window=window, inclusive=inclusive, space=space)
+    return x
+
+
+def fill_spread(g_: Array, x: Array, *, window: Window, inclusive: bool, space: Shape) -> None:
+    """Fill x with what `spread` gives."""
     full, channels = window.full(space), g_.shape[-1]
-    x = np.empty((len(g_), *space, channels), g_.dtype)
     work = np.promote_types(x.dtype, np.float32)
     counts = _counts(window, space, inclusive, work)
     for (samples,) in blocks((len(x),), math.prod(full) * channels * work.itemsize):
@@ -304,7 +332,6 @@ def spread(g_: Array, *, window: Window, inclusive: bool, space: Shape) -> Array
         for tap in window.taps():
             total[:, *window.under(tap, every)] += shares
         x[samples] = total[:, *window.inner(space)]
-    return x
 
 
 # What users call
