@@ -135,7 +135,7 @@ ROWS: dict[object, Row] = {
     np.expand_dims: Row(view=np.expand_dims, keeps=True),
     np.squeeze: Row(view=np.squeeze, keeps=True),
     indexing.getitem: Row(view=indexing.getitem.function, selects=True),
-    np.matmul: Row(loops=works.small_product),
+    np.matmul: Row(into=kernels.matmul, loops=works.small_product),
     fused_losses.minus_one_hot: Row(labels=1, into=kernels.minus_one_hot, in_place=(0,)),
     fused_losses.nll: Row(labels=1, into=kernels.nll),
     fused_losses.cross_entropy: Row(
