@@ -13,14 +13,16 @@ from functools import partial
 import numpy as np
 
 from tinygrad_nn.compiler.kernels import general as kernels
-from tinygrad_nn.compiler.works import columns, elementwise
+from tinygrad_nn.compiler.works import columns, elementwise, rows
 from tinygrad_nn.compiler.works import general as works
 from tinygrad_nn.ops import (
     activation,
     arithmetic,
+    attention,
     batch_norm,
     fused_losses,
     indexing,
+    normalisation,
     reduction,
     shape,
 )
@@ -120,7 +122,11 @@ ROWS: dict[object, Row] = {
     activation.leaky_relu: Row(loop=elementwise.leaky_relu),
     activation.elu: Row(loop=elementwise.elu, slow_in_narrow_loops=True),
     activation.gelu_tanh: Row(loop="gelu_tanh{w}({0})", slow_in_narrow_loops=True),
-    activation.softmax: Row(into=kernels.softmax, in_place=(0,)),
+    activation.softmax: Row(into=kernels.softmax, in_place=(0,), work=rows.softmax),
+    activation.softmax_back: Row(work=rows.softmax_back),
+    attention.softmax_of_some: Row(work=rows.softmax_of_some),
+    normalisation.standardized: Row(work=rows.standardized),
+    normalisation.standardized_back: Row(work=rows.standardized_back),
     np.sum: Row(into=kernels.total),
     np.mean: Row(into=kernels.mean),
     np.max: Row(into=partial(kernels.extreme, np.maximum)),

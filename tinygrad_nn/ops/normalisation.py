@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygrad_nn.errors import ShapeError
-from tinygrad_nn.ops.arithmetic import at_least_single, floating, product
+from tinygrad_nn.ops.arithmetic import all_finite, at_least_single, floating, product
 from tinygrad_nn.ops.reduction import in_single, mean, ones
 from tinygrad_nn.ops.samples import cases, each
 from tinygrad_nn.primitives import Array, ArrayOrTensor, composite, kernel
@@ -42,8 +42,40 @@ def _plain_rms_norm(x: Array, weight: Array | None = None, eps: float = np.finfo
     return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps) * (1 if weight is None else weight)
 
 
+def _without_mean_and(a: Array, u: Array) -> Array:
+    """Return rows of a without their mean, and without what they have of the rows u, in whose plane none lie."""
+    return a - _mean(a) - product(_mean(product(a, u)), u)
+
+
 @kernel(
-    lambda g, y, s: product(g - _mean(g) - product(_mean(product(g, y)), y), s),
+    lambda g, u, s: standardized_back(g, u, s),
+    lambda g, a, u, s: (
+        -product(product(g, s), _mean(product(a, u))) - product(a, product(_mean(product(g, u)), s))
+    ),
+    lambda g, a, u: np.sum(product(g, _without_mean_and(a, u)), axis=-1, keepdims=True),
+    reference=lambda a, u, s: (a - np.mean(a, -1, keepdims=True) - np.mean(a * u, -1, keepdims=True) * u) * s,
+    samples=cases([(3, 4), (3, 4), (3, 1), {}, (2, 1, 5), (2, 1, 5), (2, 1, 1), {}, (0, 3), (0, 3), (0, 1)]),
+    broadcasts=False,
+    operand_names=("a", "u", "s"),
+    method=False,
+)
+def standardized_back(a: Array, u: Array, s: Array) -> Array:
+    """The gradient of rows that were normalised to u by a factor s, from that of u, a.
+
+    (a - mean(a) - mean(a * u) * u) * s, where a zero stays one beside infinities and NaN, as in `product`.
+    """
+    dtype = np.result_type(a, u, s)
+    wide = at_least_single(a.astype(dtype, copy=False))
+    d = wide - _means(wide)
+    d -= u * _means(wide * u)
+    d *= s
+    if not all_finite(d):
+        d = product.function(_without_mean_and(wide, u), s)
+    return d.astype(dtype, copy=False)
+
+
+@kernel(
+    lambda g, y, s: standardized_back(g, y, s),
     None,
     residuals={"s": in_single(lambda x, eps: (_mean((x - _mean(x)) ** 2) + eps) ** -0.5)},
     reference=lambda x, eps: _plain_layer_norm(x, eps=eps),
