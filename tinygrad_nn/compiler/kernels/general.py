@@ -65,15 +65,13 @@ def clip(call: Call, _operands: list[Value]) -> Run | None:
 def matmul(_call: Call, operands: list[Value]) -> Run:
     """Multiply a stack and a matrix as the op does, in one product."""
     a, b = operands
-    if not len(b.shape) == 2 < len(a.shape) or not math.prod(a.shape):
-        return np.matmul
+    return _stack_times_matrix if len(b.shape) == 2 < len(a.shape) and math.prod(a.shape) else np.matmul
 
-    def run(a: Array, b: Array, out: Array) -> None:
-        if a.flags.c_contiguous:
-            a, out = a.reshape(-1, a.shape[-1]), out.reshape(-1, out.shape[-1])
-        np.matmul(a, b, out)
 
-    return run
+def _stack_times_matrix(a: Array, b: Array, out: Array) -> None:
+    if a.flags.c_contiguous:
+        a, out = a.reshape(-1, a.shape[-1]), out.reshape(-1, out.shape[-1])
+    np.matmul(a, b, out)
 
 
 def sigmoid(_call: Call, operands: list[Value]) -> Run | None:
