@@ -65,7 +65,7 @@ def clip(call: Call, _operands: list[Value]) -> Run | None:
 def matmul(_call: Call, operands: list[Value]) -> Run:
     """Multiply a stack and a matrix as the op does, in one product."""
     a, b = operands
-    return _stack_times_matrix if len(b.shape) == 2 < len(a.shape) and math.prod(a.shape) else np.matmul
+    return _stack_times_matrix if len(b.shape) == 2 < len(a.shape) and 0 not in a.shape else np.matmul
 
 
 def _stack_times_matrix(a: Array, b: Array, out: Array) -> None:
