@@ -11,6 +11,11 @@ from numba.extending import overload
 from tinygrad_nn.compiler.loops.machine_code import compiled
 from tinygrad_nn.compiler.loops.mathematics import exp4, exp8, loop
 
+_BLOCK = 32
+"""So many rows are taken through a step at once: of several steps for one row, LLVM vectorises only some."""
+_NEAR = 1 << 14
+"""So many elements they have at most, to stay near a core."""
+
 # Only without regard to NaN does a search for the largest vectorise; what it then finds may be NaN or not.
 _search = compiled(error_model="numpy", fastmath={"nnan", "nsz"}, nogil=True)
 
@@ -24,52 +29,87 @@ def _exp_of_width(x):
     return (lambda x: exp4(x)) if x == types.float32 else (lambda x: exp8(x))
 
 
+def _lowest(x):
+    raise NotImplementedError("compiled code alone calls it")
+
+
+@overload(_lowest)
+def _lowest_of_width(x):
+    return (lambda x: np.float32(-87)) if x == types.float32 else (lambda x: -708.0)
+
+
 @_search
-def _largest(x):
-    top = x.dtype.type(-np.inf)
-    for j in range(x.size):
-        top = x[j] if x[j] > top else top
-    return top
+def _find_largest(y, tops, width):
+    for r in range(y.size // width):
+        row, top = y[r * width : (r + 1) * width], y.dtype.type(-np.inf)
+        for j in range(width):
+            top = row[j] if row[j] > top else top
+        tops[r] = top
 
 
 @loop
-def _exponentials(y, shift, empty):
-    """Let exp(y - shift) take the place of y, divided by their sum, or by `empty` where that is zero."""
-    # In one array, because of two LLVM cannot tell that they are apart.
-    total = y.dtype.type(0)
-    for j in range(y.size):
-        y[j] = _exp(y[j] - shift)
-    for j in range(y.size):
-        total += y[j]
-    factor = y.dtype.type(1) / (total if total != 0 else empty)
-    for j in range(y.size):
-        y[j] *= factor
+def _exponentials(y, tops, width):
+    """Let exp(y - top) take the place of y, and the sums of rows that of the tops."""
+    # Numbers that are subnormal take many times as long.
+    lowest = _lowest(y[0])
+    tiny = y.dtype.type(1.01) * _exp(lowest)
+    for r in range(y.size // width):
+        row, top, total = y[r * width : (r + 1) * width], tops[r], y.dtype.type(0)
+        for j in range(width):
+            d = row[j] - top
+            row[j] = _exp(lowest if d < lowest else d)
+        for j in range(width):
+            e = y.dtype.type(0) if row[j] < tiny else row[j]
+            row[j] = e
+            total += e
+        tops[r] = total
+
+
+@loop
+def _divided(y, sums, width):
+    for r in range(y.size // width):
+        row, factor = y[r * width : (r + 1) * width], y.dtype.type(1) / sums[r]
+        for j in range(width):
+            row[j] *= factor
 
 
 @loop
 def softmax(first, last, x, y, width):
     """Fill rows first to last - 1 of y with the softmax of those of x."""
-    for r in range(first, last):
-        row, out = x[r * width : (r + 1) * width], y[r * width : (r + 1) * width]
-        for j in range(width):
-            out[j] = row[j]
-        _exponentials(out, _largest(out), y.dtype.type(0))
+    column, step = np.empty(_BLOCK, y.dtype), max(1, min(_BLOCK, _NEAR // width))
+    for start in range(first, last, step):
+        stop = min(start + step, last)
+        block, out = x[start * width : stop * width], y[start * width : stop * width]
+        for i in range(out.size):
+            out[i] = block[i]
+        _find_largest(out, column, width)
+        _exponentials(out, column, width)
+        _divided(out, column, width)
 
 
 @loop
 def softmax_of_some(first, last, x, chosen, y, width, inner, period):
-    """Fill rows first to last - 1 of y with the softmax of what is chosen of those of x.
+    """Fill rows first to last - 1 of y with the softmax of what is chosen of those of x, zeros where nothing is.
 
     Row r of x has row r // period * inner + r % inner of the mask.
     """
-    low = x.dtype.type(-np.inf)
-    for r in range(first, last):
-        row, out = x[r * width : (r + 1) * width], y[r * width : (r + 1) * width]
-        mask = chosen[(r // period * inner + r % inner) * width :]
-        for j in range(width):
-            out[j] = row[j] if mask[j] else low
-        top = _largest(out)
-        _exponentials(out, x.dtype.type(0) if top == low else top, y.dtype.type(1))
+    low, zero = x.dtype.type(-np.inf), x.dtype.type(0)
+    column, step = np.empty(_BLOCK, y.dtype), max(1, min(_BLOCK, _NEAR // width))
+    for start in range(first, last, step):
+        stop = min(start + step, last)
+        for r in range(start, stop):
+            row, to = x[r * width : (r + 1) * width], y[r * width : (r + 1) * width]
+            mask = chosen[(r // period * inner + r % inner) * width :]
+            for j in range(width):
+                to[j] = row[j] if mask[j] else low
+        out = y[start * width : stop * width]
+        _find_largest(out, column, width)
+        for i in range(stop - start):
+            column[i] = zero if column[i] == low else column[i]
+        _exponentials(out, column, width)
+        for i in range(stop - start):
+            column[i] = column[i] if column[i] != zero else x.dtype.type(1)
+        _divided(out, column, width)
 
 
 @loop
