@@ -14,14 +14,16 @@ import numpy as np
 
 from tinygrad_nn.compiler.kernels import general as kernels
 from tinygrad_nn.compiler.kernels import windows as window_kernels
-from tinygrad_nn.compiler.works import elementwise, windows
+from tinygrad_nn.compiler.works import elementwise, rows, windows
 from tinygrad_nn.compiler.works import general as works
 from tinygrad_nn.ops import (
     activation,
     arithmetic,
+    attention,
     batch_norm,
     fused_losses,
     indexing,
+    normalisation,
     pooling,
     reduction,
     shape,
@@ -122,7 +124,11 @@ ROWS: dict[object, Row] = {
     activation.leaky_relu: Row(loop=elementwise.leaky_relu),
     activation.elu: Row(loop=elementwise.elu),
     activation.gelu_tanh: Row(loop="gelu_tanh{w}({0})"),
-    activation.softmax: Row(into=kernels.softmax, in_place=(0,)),
+    activation.softmax: Row(into=kernels.softmax, in_place=(0,), work=rows.softmax),
+    activation.softmax_back: Row(work=rows.softmax_back),
+    attention.softmax_of_some: Row(work=rows.softmax_of_some),
+    normalisation.standardized: Row(work=rows.standardized),
+    normalisation.standardized_back: Row(work=rows.standardized_back),
     np.sum: Row(into=kernels.total),
     np.mean: Row(into=kernels.mean),
     np.max: Row(into=partial(kernels.extreme, np.maximum)),
@@ -137,7 +143,7 @@ ROWS: dict[object, Row] = {
     np.expand_dims: Row(view=np.expand_dims, keeps=True),
     np.squeeze: Row(view=np.squeeze, keeps=True),
     indexing.getitem: Row(view=indexing.getitem.function, selects=True),
-    np.matmul: Row(loops=works.small_product),
+    np.matmul: Row(into=kernels.matmul, loops=works.small_product),
     fused_losses.minus_one_hot: Row(labels=1, into=kernels.minus_one_hot, in_place=(0,)),
     fused_losses.nll: Row(labels=1, into=kernels.nll),
     fused_losses.cross_entropy: Row(
