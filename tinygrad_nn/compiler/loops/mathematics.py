@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 from tinygrad_nn.compiler.loops.machine_code import compiled
 
@@ -109,6 +109,22 @@ def tanh8(x):
 @element
 def sigmoid8(x):
     return 1.0 / (1.0 + exp8(-x))
+
+
+def _by_width(narrow, wide):
+    """Return a function that compiled ones know, which is one of two by the type of its argument."""
+
+    def function(x):
+        raise NotImplementedError
+
+    @overload(function)
+    def _chosen(x):
+        return (lambda x: narrow(x)) if x == types.float32 else lambda x: wide(x)
+
+    return function
+
+
+tanh, sigmoid = _by_width(tanh4, tanh8), _by_width(sigmoid4, sigmoid8)
 
 
 @loop
