@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_nn.compiler.kernels import general as kernels
 from tinygrad_nn.compiler.kernels import windows as window_kernels
-from tinygrad_nn.compiler.works import elementwise, rows, windows
+from tinygrad_nn.compiler.works import elementwise, recurrent, rows, windows
 from tinygrad_nn.compiler.works import general as works
 from tinygrad_nn.ops import (
     activation,
@@ -28,6 +28,7 @@ from tinygrad_nn.ops import (
     reduction,
     shape,
 )
+from tinygrad_nn.ops import recurrent as networks
 from tinygrad_nn.optim import adam, clipping, sgd
 from tinygrad_nn.primitives import REGISTRY, Array, Primitive
 
@@ -158,6 +159,12 @@ ROWS: dict[object, Row] = {
     pooling.put_at: Row(into=partial(window_kernels.filled, pooling.fill_put_at), work=windows.put_at),
     pooling.averages: Row(into=partial(window_kernels.filled, pooling.fill_averages), work=windows.averages),
     pooling.spread: Row(into=partial(window_kernels.filled, pooling.fill_spread), work=windows.spread),
+    networks.lstm_states: Row(work=partial(recurrent.walk, "lstm_walk", 4)),
+    networks.gru_states: Row(work=partial(recurrent.walk, "gru_walk", 4)),
+    networks.rnn_states: Row(work=partial(recurrent.walk, "rnn_walk", 0)),
+    networks.lstm_back: Row(work=partial(recurrent.walk_back, "lstm_walk_back", 2, 4, 4)),
+    networks.gru_back: Row(work=partial(recurrent.walk_back, "gru_walk_back", 1, 3, 4)),
+    networks.rnn_back: Row(work=partial(recurrent.walk_back, "rnn_walk_back", 1, 1, 1)),
     sgd.sgd_update: Row(loops=works.sgd),
     adam.adam_update: Row(loops=works.adam),
     clipping.gradient_norm: Row(fills=True),

@@ -35,22 +35,29 @@ def fuse(draft: Draft) -> Draft:
         if first in heads:
             tasks.append(heads[first].task())
         elif first not in inside:
-            if task.call is not None:
-                _compile(draft, task, task.call)
             if task.run is general.check_labels:
                 task.run = check_labels
-            tasks.append(task)
+            tasks += [task] if task.call is None else _compiled(draft, task, task.call)
     draft.tasks = tasks
     return draft
 
 
-def _compile(draft: Draft, task: Task, call: Call) -> None:
-    """Give a task compiled code of its own, where the catalogue has some for its call."""
+def _compiled(draft: Draft, task: Task, call: Call) -> list[Task]:
+    """Return a task with compiled code of its own, where the catalogue has some for its call, or one for each work."""
     row = row_of(call.op)
     if row.loops is not None:
         task.loops = row.loops(draft, call, task.makes)
-    if row.work is not None:
-        task.work = row.work(draft, call, task.makes)
+    work = None if row.work is None else row.work(draft, call, task.makes)
+    if work is None:
+        return [task]
+    tasks, known = [], set(task.reads)
+    for part in (*work.before, work):
+        makes = tuple(k for k in part.arrays if k not in known)
+        reads = tuple(k for k in part.arrays if k in known)
+        known.update(makes)
+        name = part.run.__name__ if work.before else task.name
+        tasks.append(Task(name, None, reads, makes, call=call, over={**task.over, **part.over}, work=part))
+    return tasks
 
 
 def _fused_loops(draft: Draft) -> list[FusedLoop]:
