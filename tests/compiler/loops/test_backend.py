@@ -34,7 +34,10 @@ def test_a_step_of_a_small_network_is_one_call_of_loops(make):
 def grouped(rate):
     """Return a small model, and an optimizer that trains its layers at rates of their own."""
     model = tn.nn.Sequential(tn.nn.Dense(5, 4, rng=0), tn.nn.Tanh(), tn.nn.Dense(4, 3, rng=1))
-    groups = [{"parameters": [*model[0].parameters()]}, {"parameters": [*model[2].parameters()], "lr": 10 * rate}]
+    groups = [
+        {"parameters": [*model[0].parameters()]},
+        {"parameters": [*model[2].parameters()], "lr": 10 * rate},
+    ]
     return model, tn.optim.Adam(groups, lr=rate)
 
 
