@@ -13,12 +13,13 @@ from functools import partial
 import numpy as np
 
 from tinygrad_nn.compiler.kernels import general as kernels
-from tinygrad_nn.compiler.works import columns
+from tinygrad_nn.compiler.works import columns, convolutions
 from tinygrad_nn.compiler.works import general as works
 from tinygrad_nn.ops import (
     activation,
     arithmetic,
     batch_norm,
+    convolution_kernels,
     fused_losses,
     indexing,
     reduction,
@@ -135,6 +136,10 @@ ROWS: dict[object, Row] = {
     fused_losses.cross_entropy: Row(
         labels=1, into=kernels.cross_entropy, scratch=True, loops=works.cross_entropy
     ),
+    convolution_kernels.convolution: Row(work=convolutions.convolution),
+    convolution_kernels.biased_convolution: Row(work=convolutions.convolution),
+    convolution_kernels.transposed_convolution: Row(work=convolutions.transposed_convolution),
+    convolution_kernels.weights_of_convolution: Row(work=convolutions.weights_of_convolution),
     batch_norm.scaled_columns: Row(work=columns.scaled_columns),
     sgd.sgd_update: Row(loops=works.sgd),
     adam.adam_update: Row(loops=works.adam),
