@@ -114,7 +114,10 @@ def _with_params(calls: list[Call], params: Params) -> Call | None:
 
 
 def share_residuals(draft: Draft) -> Draft:
-    """Let an op give its residual too, where the backward pass has computed it again from its definition."""
+    """Let an op give its residual too, where the backward pass has computed it again from its definition.
+
+    And what the catalogue says that it gives besides.
+    """
     written = draft.written()
     seen: dict[object, list[Call]] = defaultdict(list)
     for call in draft.calls():
@@ -134,15 +137,21 @@ def share_residuals(draft: Draft) -> Draft:
         return None if twin is None else twin.index
 
     for call in draft.calls():
-        op = call.op
+        op, values = call.op, draft.values_of(call)
+        twins = {}
         for name in op.residuals:
             operands = dict(zip(op.operand_names, draft.operands(call), strict=True))
             sources = [_Symbol(operands[x]) for x in op.residual_operands[name]]
-            twin = find(_read(op, name, sources, call.params))
-            if twin is not None and twin > call.index and twin not in written:
-                old = draft.call(twin)
-                draft.values[twin] = Call(
-                    twin,
+            twins[name] = find(_read(op, name, sources, call.params))
+        for other in row_of(op).besides:
+            if not any(x.index in written for x in values):
+                twin = _with_params(seen.get(_key(other, values), []), call.params)
+                twins[other.name] = None if twin is None else twin.index
+        for name, k in twins.items():
+            if k is not None and k > call.index and k not in written:
+                old = draft.call(k)
+                draft.values[k] = Call(
+                    k,
                     shape=old.shape,
                     dtype=old.dtype,
                     phase=old.phase,

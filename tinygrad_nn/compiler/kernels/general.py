@@ -57,6 +57,11 @@ def extremum(function: np.ufunc, call: Call, _operands: list[Value]) -> Run | No
     return None if call.params else lambda a, b, out: function(a, b, out=out)
 
 
+def clip(call: Call, _operands: list[Value]) -> Run | None:
+    """Name `out`, as NumPy wants it here."""
+    return None if call.params else lambda a, low, high, out: np.clip(a, low, high, out=out)
+
+
 def sigmoid(_call: Call, operands: list[Value]) -> Run | None:
     """Compute in the result's own memory."""
     if operands[0].dtype.kind != "f":

@@ -67,7 +67,7 @@ def _fused_loops(draft: Draft) -> list[FusedLoop]:
         call = task.call
         loops = {homes.get(user) for user in users[call.index]}
         loop = loops.pop() if len(loops) == 1 else None
-        if loop is not None and loop.space == call.shape and call.index not in outside:
+        if loop is not None and loop.takes(call) and call.index not in outside:
             between = range(position + 1, ends[loop])
             if not any(w in between for k in task.reads for w in writes[draft.root(k)]):
                 loop.members.insert(0, call)
@@ -77,18 +77,20 @@ def _fused_loops(draft: Draft) -> list[FusedLoop]:
         ends[loop] = position
     for task in tasks:
         if task.call is not None and task.makes and is_column_sum(draft, task.call):
-            source = homes.get(task.reads[0])
-            if source is not None and source.root.index == task.reads[0]:
+            whole = draft.whole(task.reads[0])
+            source = homes.get(whole)
+            if source is not None and source.root.index == whole:
                 source.sums.append(task.makes[0])
     return list(ends)
 
 
 def _users(draft: Draft) -> dict[int, list[int]]:
-    """Return for each value what each task that reads it makes first; -1 for one that only writes, or reads a view."""
+    """Return for each value what each task that reads it makes first; -1 for one that only writes, or reads a part."""
     users: dict[int, list[int]] = defaultdict(list)
     for task in draft.tasks:
         for k in task.reads:
-            users[draft.root(k)].append(task.makes[0] if task.makes and k not in draft.parents else -1)
+            root = draft.root(k)
+            users[root].append(task.makes[0] if task.makes and draft.whole(k) == root else -1)
     return users
 
 

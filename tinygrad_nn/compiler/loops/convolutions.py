@@ -14,10 +14,9 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from tinygrad_nn.compiler.loops.mathematics import loop
-from tinygrad_nn.compiler.loops.tile import VECTOR, product
+from tinygrad_nn.compiler.loops.tile import VECTOR, in_machine_code, product
 
 _BAND = 2**18
 """Bytes of rows with a border that are at hand at once."""
@@ -28,17 +27,17 @@ _WEIGHTS = 2**19
 _BYTES = ir.PointerType(ir.IntType(8))
 
 
-@intrinsic
+@in_machine_code
 def _copy(typing, to, source, nbytes):
     def generate(context, builder, signature, arguments):
-        places = [builder.inttoptr(address, _BYTES) for address in arguments[:2]]
-        cgutils.raw_memcpy(builder, *places, arguments[2], 1)
+        there, here = (builder.inttoptr(address, _BYTES) for address in arguments[:2])
+        cgutils.raw_memcpy(builder, there, here, arguments[2], 1)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), generate
 
 
-@intrinsic
+@in_machine_code
 def _clear(typing, to, nbytes):
     def generate(context, builder, signature, arguments):
         cgutils.memset(builder, builder.inttoptr(arguments[0], _BYTES), arguments[1], 0)
