@@ -123,3 +123,43 @@ def test_numbers_that_are_none_reach_what_they_lie_under():
     x[0, 0, 0, 1], x[0, 5, 5, 0] = np.nan, np.inf
     step = tn.compile(lambda x: kernels.convolution(x, w, window=SAME, groups=1), "numba")
     np.testing.assert_array_equal(step(x).data, kernels.convolution.function(x, w, window=SAME, groups=1))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("groups", [1, 2, 6])
+def test_relu_is_taken_while_results_are_at_hand(bias, groups):
+    x_shape, w_shape = (2, 5, 6, 6), (3, 3, 6 // groups, 6)
+    (_, plain, params), (_, biased, _), *_ = calls(
+        np.random.default_rng(0), x_shape, w_shape, SAME, groups, "d"
+    )
+    operands, op = (biased, kernels.biased_convolution) if bias else (plain, kernels.convolution)
+    operands[0][0, 0, 0, 0] = np.nan
+
+    def step(*operands):
+        return tn.relu(op(*operands, **params))
+
+    compiled = tn.compile(step, "numba")
+    np.testing.assert_allclose(compiled(*operands).data, step(*map(tn.tensor, operands)).data, atol=1e-12)
+    assert f"{op.name}_relu(0, " in compiled.programs[0].text
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda y: (tn.relu(y), y),
+        lambda y: tn.relu(y) + y,
+        lambda y: tn.relu(y[:1]),
+        lambda y: (y.sum(), tn.relu(y)),
+        lambda y: tn.relu(y * 2),
+    ],
+)
+def test_relu_is_left_alone_where_something_else_reads_what_it_reads(step):
+    (op, operands, params), *_ = calls(
+        np.random.default_rng(0), (2, 5, 3), (2, 3, 4), Window((2,), (1,), ((1, 1),), (1,)), 1, "d"
+    )
+    both = lambda x, w: step(op(x, w, **params))
+    compiled = tn.compile(both, "numba")
+    expected, found = both(*map(tn.tensor, operands)), compiled(*operands)
+    for a, b in zip(*(y if isinstance(y, tuple) else (y,) for y in (found, expected)), strict=True):
+        np.testing.assert_allclose(a.data, b.data, atol=1e-12)
+    assert "_relu(" not in compiled.programs[0].text

@@ -229,9 +229,9 @@ def columns_back(
 @loop
 def convolution_of_channels(
     first, last, x, w, bias, out,
-    biased, height, width, c, oh, ow, kh, kw, sh, sw, top, left, dh, dw,
+    biased, relu, height, width, c, oh, ow, kh, kw, sh, sw, top, left, dh, dw,
 ):  # fmt: skip
-    """Convolve each channel of samples for itself, with a bias if wanted."""
+    """Convolve each channel of samples for itself; with a bias and relu if wanted."""
     deep, line = dh * (kh - 1) + 1, (ow - 1) * sw + dw * (kw - 1) + 1
     band = _rows_at_once(False, oh, sh, deep, line, c, x.itemsize)
     room, item = np.empty(((band - 1) * sh + deep) * line * c, x.dtype), x.itemsize
@@ -253,6 +253,9 @@ def convolution_of_channels(
                             to, source = y[k * c :], room[at + k * sw * c :]
                             for z in range(c):
                                 to[z] += source[z] * tap[z]
+                if relu:
+                    for k in range(ow * c):
+                        y[k] = 0 if y[k] < 0 else y[k]
     room[0] = 0
 
 

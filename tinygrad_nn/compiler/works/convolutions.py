@@ -47,6 +47,15 @@ def _of_channels(c: int, o: int, groups: int) -> bool:
 
 def convolution(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
     """Convolve sample by sample, with a bias where the op has one."""
+    return _convolution(draft, call, makes, 0)
+
+
+def convolution_and_relu(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
+    """Convolve, and put 0 in place of what is below while it is in registers."""
+    return _convolution(draft, call, makes, 1)
+
+
+def _convolution(draft: Draft, call: Call, makes: tuple[int, ...], relu: int) -> Work | None:
     if not _fits(draft, call, makes):
         return None
     from tinygrad_nn.compiler.loops import convolutions, tile
@@ -56,10 +65,10 @@ def convolution(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None
     sizes, moves = _geometry(draft.values[x].shape, call.shape, call.params["window"])
     arrays = (*reads, *makes) if bias else (x, w, w, *makes)
     if _of_channels(sizes[2], sizes[5], groups):
-        settings = (biased, *sizes[:5], *moves)
+        settings = (biased, relu, *sizes[:5], *moves)
         return Work(convolutions.convolution_of_channels, call.shape[0], arrays, settings)
     kernel = tile.product_kernel(call.dtype.name)
-    settings = (kernel, biased, 0, *sizes, *moves, groups)
+    settings = (kernel, biased, relu, *sizes, *moves, groups)
     return Work(convolutions.convolution, call.shape[0], arrays, settings)
 
 
