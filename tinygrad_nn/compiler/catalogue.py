@@ -6,21 +6,22 @@ makes it faster. What a row says, each stage reads: the passes, `find_views`, th
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 
 from tinygrad_nn.compiler.kernels import general as kernels
 from tinygrad_nn.compiler.kernels import windows as window_kernels
-from tinygrad_nn.compiler.works import elementwise, recurrent, rows, windows
+from tinygrad_nn.compiler.works import convolutions, elementwise, recurrent, rows, windows
 from tinygrad_nn.compiler.works import general as works
 from tinygrad_nn.ops import (
     activation,
     arithmetic,
     attention,
     batch_norm,
+    convolution_kernels,
     fused_losses,
     indexing,
     normalisation,
@@ -55,6 +56,7 @@ class Row:
         sums: whether a loop over its operand can sum it too.
         loops: writes, for one call, loops of its own, which join others.
         work: finds, for one call, a compiled function that does it alone, because it takes long.
+        work_with: the same by an op that it can do too, where nothing else reads the result.
     """
 
     neutral: tuple[int, ...] = ()
@@ -73,6 +75,7 @@ class Row:
     sums: bool = False
     loops: works.BuildLoops | None = None
     work: works.BuildWork | None = None
+    work_with: Mapping[Primitive, works.BuildWork] = field(default_factory=dict)
 
 
 def _transposed(x: Array, axes: tuple[int, ...] | None = None) -> Array:
@@ -150,6 +153,14 @@ ROWS: dict[object, Row] = {
     fused_losses.cross_entropy: Row(
         labels=1, into=kernels.cross_entropy, scratch=True, loops=works.cross_entropy
     ),
+    convolution_kernels.convolution: Row(
+        work=convolutions.convolution, work_with={activation.relu: convolutions.convolution_and_relu}
+    ),
+    convolution_kernels.biased_convolution: Row(
+        work=convolutions.convolution, work_with={activation.relu: convolutions.convolution_and_relu}
+    ),
+    convolution_kernels.transposed_convolution: Row(work=convolutions.transposed_convolution),
+    convolution_kernels.weights_of_convolution: Row(work=convolutions.weights_of_convolution),
     batch_norm.scaled_columns: Row(loop="({0} - {1[0]}) * {1[1]} + {1[2]}", matrices=(1,)),
     pooling.largest: Row(
         into=partial(window_kernels.filled, pooling.fill_largest),
