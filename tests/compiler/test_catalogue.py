@@ -161,7 +161,7 @@ places_of_maxima places_of_minima polygamma prod q_and_r rad2deg radians recurre
 resampled_axis right_shift rint rmsprop_update rnn_back rnn_states roll round running_update scale_down
 scatter searchsorted set_at sign sign_and_log_det signbit silu sin sinc_derivative sine_over_angle
 singular_values_and_vectors sinh sliding_window_view softmax_of_some softplus solve spacing spread_axis
-stack standardized std take take_along_axis tan transposed_convolution tril triu trunc used
+stack standardized std take take_along_axis taken_at tan transposed_convolution tril triu trunc used
 values_and_vectors var vecdot weights_of_convolution xlogy zeros_like
 """
 

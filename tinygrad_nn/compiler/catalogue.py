@@ -150,7 +150,6 @@ ROWS: dict[object, Row] = {
         work=windows.largest,
     ),
     pooling.put_at: Row(into=partial(window_kernels.filled, pooling.fill_put_at), work=windows.put_at),
-    pooling.taken_at: Row(into=partial(window_kernels.filled, pooling.fill_taken_at)),
     pooling.averages: Row(into=partial(window_kernels.filled, pooling.fill_averages), work=windows.averages),
     pooling.spread: Row(into=partial(window_kernels.filled, pooling.fill_spread), work=windows.spread),
     sgd.sgd_update: Row(loops=works.sgd),

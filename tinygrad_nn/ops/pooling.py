@@ -52,9 +52,7 @@ def _loops(x: Array, window: Window, outside: float) -> Iterator[tuple[Index, Ar
 
 
 def _windows(*cases_: tuple[Shape, Shape, Shape, tuple[tuple[int, int], ...]]) -> list[tuple[Shape, Window]]:
-    return [
-        (shape, Window(size, stride, padding, (1,) * len(size))) for shape, size, stride, padding in cases_
-    ]
+    return [(shape, Window(k, s, padding, (1,) * len(k))) for shape, k, s, padding in cases_]
 
 
 _CASES = _windows(
@@ -90,7 +88,7 @@ def first_largest(x: Array, *, window: Window) -> Array:
     return index
 
 
-def fill_largest(x: Array, y: Array, index: Array | None = None, *, window: Window) -> None:
+def fill_largest(x: Array, y: Array, index: Array | None = None, *, window: Window) -> Array:
     """Fill y with what `largest` gives, and an index with what `first_largest` gives."""
     places = math.prod(window.kernel)
     # One more than the largest, which says that none was found.
@@ -109,6 +107,7 @@ def fill_largest(x: Array, y: Array, index: Array | None = None, *, window: Wind
         # The padding is among the largest where all elements are as small as it.
         if inside is not None and (lowest := top == -np.inf).any():
             index[place] = np.where(lowest, inside[place[1:]], index[place])
+    return y
 
 
 def _first_inside(window: Window, space: Shape) -> Array:
@@ -135,9 +134,7 @@ def _lowest(x: Array) -> float:
 )
 def largest(x: Array, *, window: Window) -> Array:
     """The largest element under each window, NaN where there is one."""
-    y = np.empty(_results(x, window), x.dtype)
-    fill_largest(x, y, window=window)
-    return y
+    return fill_largest(x, np.empty(_results(x, window), x.dtype), window=window)
 
 
 def _reduced(x: Array, window: Window, outside: float, function: Function) -> Array:
@@ -183,11 +180,10 @@ def _places(
 def put_at(g_: Array, index: Array, *, window: Window, space: Shape) -> Array:
     """Zeros with each element of g added at a place under its window: the adjoint of taken_at."""
     x = np.empty((len(g_), *space, g_.shape[-1]), g_.dtype)
-    fill_put_at(g_, index, x, window=window, space=space)
-    return x
+    return fill_put_at(g_, index, x, window=window, space=space)
 
 
-def fill_put_at(g_: Array, index: Array, x: Array, *, window: Window, space: Shape) -> None:
+def fill_put_at(g_: Array, index: Array, x: Array, *, window: Window, space: Shape) -> Array:
     """Fill x with what `put_at` gives."""
     full, channels = window.full(space), g_.shape[-1]
     apart = window.kernel == window.stride
@@ -203,6 +199,7 @@ def fill_put_at(g_: Array, index: Array, x: Array, *, window: Window, space: Sha
             else:
                 to += g * chosen if finite else np.where(chosen, g, 0)
         x[samples] = total[:, *window.inner(space)]
+    return x
 
 
 def _plain_taken(x: Array, index: Array, *, window: Window) -> Array:
@@ -227,17 +224,11 @@ def _plain_taken(x: Array, index: Array, *, window: Window) -> Array:
 )
 def taken_at(x: Array, index: Array, *, window: Window) -> Array:
     """The element at one place under each window."""
-    y = np.empty(index.shape, x.dtype)
-    fill_taken_at(x, index, y, window=window)
-    return y
-
-
-def fill_taken_at(x: Array, index: Array, y: Array, *, window: Window) -> None:
-    """Fill y with what `taken_at` gives."""
-    y[...] = 0
+    y = np.zeros(index.shape, x.dtype)
     for place, taps in _by_taps(x, window):
         for number, tap in enumerate(taps):
             np.copyto(y[place], tap, where=index[place] == number)
+    return y
 
 
 # The average
@@ -278,17 +269,17 @@ def averages(x: Array, *, window: Window, inclusive: bool) -> Array:
     """The average under each window, with or without the zeros around the array."""
     x = floating(x)
     y = np.empty(_results(x, window), x.dtype)
-    fill_averages(x, y, window=window, inclusive=inclusive)
-    return y
+    return fill_averages(x, y, window=window, inclusive=inclusive)
 
 
-def fill_averages(x: Array, y: Array, *, window: Window, inclusive: bool) -> None:
+def fill_averages(x: Array, y: Array, *, window: Window, inclusive: bool) -> Array:
     """Fill y with what `averages` gives of floats."""
     work = np.promote_types(x.dtype, np.float32)
     counts = _counts(window, x.shape[1:-1], inclusive, work)
     for place, taps in _by_taps(x, window):
         part = counts if isinstance(counts, int) else counts[place[1:]]
         np.divide(np.add.reduce(taps, dtype=work), part, out=y[place], casting="same_kind")
+    return y
 
 
 def _plain_spread(g_: Array, *, window: Window, inclusive: bool, space: Shape) -> Array:
@@ -316,11 +307,10 @@ def _plain_spread(g_: Array, *, window: Window, inclusive: bool, space: Shape) -
 def spread(g_: Array, *, window: Window, inclusive: bool, space: Shape) -> Array:
     """Zeros with shares of each element of g added under its window: the adjoint of averages."""
     x = np.empty((len(g_), *space, g_.shape[-1]), g_.dtype)
-    fill_spread(g_, x, window=window, inclusive=inclusive, space=space)
-    return x
+    return fill_spread(g_, x, window=window, inclusive=inclusive, space=space)
 
 
-def fill_spread(g_: Array, x: Array, *, window: Window, inclusive: bool, space: Shape) -> None:
+def fill_spread(g_: Array, x: Array, *, window: Window, inclusive: bool, space: Shape) -> Array:
     """Fill x with what `spread` gives."""
     full, channels = window.full(space), g_.shape[-1]
     work = np.promote_types(x.dtype, np.float32)
@@ -332,6 +322,7 @@ def fill_spread(g_: Array, x: Array, *, window: Window, inclusive: bool, space: 
         for tap in window.taps():
             total[:, *window.under(tap, every)] += shares
         x[samples] = total[:, *window.inner(space)]
+    return x
 
 
 # What users call
