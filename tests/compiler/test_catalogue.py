@@ -153,17 +153,17 @@ argmin argsort array_equal bessel_i biased_convolution binary_cross_entropy_elem
 bitwise_count bitwise_or bitwise_xor both cbrt ceil cholesky cofactor_change cofactors conjugate
 convolution convolve copysign cos cosh count_nonzero cumlogsumexp cumprod cumsum deg2rad degrees det
 diagonal digamma einsum embedding empty_like erf erfc erfcx erfinv euclidean_norm exp2 fabs first_largest
-flip float_power floor floor_divide fmax fmin fmod gammaln gcd gelu_exact get_written gru_back gru_gates
-gru_states heaviside huber_elements hypot i0 i1 imag in_place_update in_unit_squares inv invert isclose
-isfinite isinf isnan isneginf isposinf keep_mask lcm ldexp left_shift lion_update log log10 log1p log2
-log_ndtr log_sigmoid log_softmax logaddexp logaddexp2 logical_not logical_xor logit logsumexp lstm_back
-lstm_gates lstm_states nan_to_num ndtr on_diagonal one_hot ones_like over_differences overlap_add p_norm
-pad part pinv places_of_maxima places_of_minima polygamma prod q_and_r rad2deg radians recurrence
-remainder resampled_axis right_shift rint rmsprop_update rnn_back rnn_states roll round scale_down
-scatter searchsorted set_at sign sign_and_log_det signbit silu sin sinc_derivative sine_over_angle
-singular_values_and_vectors sinh sliding_window_view softmax_of_some softplus solve spacing spread_axis
-stack standardized std take take_along_axis taken_at tan transposed_convolution tril triu trunc used
-values_and_vectors var vecdot weights_of_convolution xlogy zeros_like
+flip float_power floor floor_divide fmax fmin fmod gammaln gcd gelu_exact get_written gru_gates heaviside
+huber_elements hypot i0 i1 imag in_place_update in_unit_squares inv invert isclose isfinite isinf isnan
+isneginf isposinf keep_mask lcm ldexp left_shift lion_update log log10 log1p log2 log_ndtr log_sigmoid
+log_softmax logaddexp logaddexp2 logical_not logical_xor logit logsumexp lstm_gates means_of_rows
+nan_to_num ndtr on_diagonal one_hot ones_like over_differences overlap_add p_norm pad part pinv
+places_of_maxima places_of_minima polygamma prod q_and_r rad2deg radians recurrence remainder
+resampled_axis right_shift rint rmsprop_update roll round scale_down scatter searchsorted set_at sign
+sign_and_log_det signbit silu sin sinc_derivative sine_over_angle singular_values_and_vectors sinh
+sliding_window_view softplus solve spacing spread_axis stack std take take_along_axis taken_at tan
+transposed_convolution tril triu trunc used values_and_vectors var vecdot weights_of_convolution xlogy
+zeros_like
 """
 
 

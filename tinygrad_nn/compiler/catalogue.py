@@ -14,18 +14,21 @@ import numpy as np
 
 from tinygrad_nn.compiler.kernels import general as kernels
 from tinygrad_nn.compiler.kernels import windows as window_kernels
-from tinygrad_nn.compiler.works import columns, elementwise, windows
+from tinygrad_nn.compiler.works import columns, elementwise, recurrent, rows, windows
 from tinygrad_nn.compiler.works import general as works
 from tinygrad_nn.ops import (
     activation,
     arithmetic,
+    attention,
     batch_norm,
     fused_losses,
     indexing,
+    normalisation,
     pooling,
     reduction,
     shape,
 )
+from tinygrad_nn.ops import recurrent as networks
 from tinygrad_nn.optim import adam, clipping, sgd
 from tinygrad_nn.primitives import REGISTRY, Array, Primitive
 
@@ -122,7 +125,11 @@ ROWS: dict[object, Row] = {
     activation.leaky_relu: Row(loop=elementwise.leaky_relu),
     activation.elu: Row(loop=elementwise.elu),
     activation.gelu_tanh: Row(loop="gelu_tanh{w}({0})"),
-    activation.softmax: Row(into=kernels.softmax, in_place=(0,)),
+    activation.softmax: Row(into=kernels.softmax, in_place=(0,), work=rows.softmax),
+    activation.softmax_back: Row(work=rows.softmax_back),
+    attention.softmax_of_some: Row(work=rows.softmax_of_some),
+    normalisation.standardized: Row(work=rows.standardized),
+    normalisation.standardized_back: Row(work=rows.standardized_back),
     np.sum: Row(into=kernels.total, work=columns.column_sums),
     np.mean: Row(into=kernels.mean, work=columns.column_means),
     np.max: Row(into=partial(kernels.extreme, np.maximum)),
@@ -139,7 +146,7 @@ ROWS: dict[object, Row] = {
     np.expand_dims: Row(view=np.expand_dims, keeps=True),
     np.squeeze: Row(view=np.squeeze, keeps=True),
     indexing.getitem: Row(view=indexing.getitem.function, selects=True),
-    np.matmul: Row(loops=works.small_product),
+    np.matmul: Row(into=kernels.matmul, loops=works.small_product),
     fused_losses.minus_one_hot: Row(labels=1, into=kernels.minus_one_hot, in_place=(0,)),
     fused_losses.nll: Row(labels=1, into=kernels.nll),
     fused_losses.cross_entropy: Row(
@@ -158,6 +165,12 @@ ROWS: dict[object, Row] = {
     pooling.put_at: Row(into=partial(window_kernels.filled, pooling.fill_put_at), work=windows.put_at),
     pooling.averages: Row(into=partial(window_kernels.filled, pooling.fill_averages), work=windows.averages),
     pooling.spread: Row(into=partial(window_kernels.filled, pooling.fill_spread), work=windows.spread),
+    networks.lstm_states: Row(work=partial(recurrent.walk, "lstm_walk", 4)),
+    networks.gru_states: Row(work=partial(recurrent.walk, "gru_walk", 4)),
+    networks.rnn_states: Row(work=partial(recurrent.walk, "rnn_walk", 0)),
+    networks.lstm_back: Row(work=partial(recurrent.walk_back, "lstm_walk_back", 2, 4, 4)),
+    networks.gru_back: Row(work=partial(recurrent.walk_back, "gru_walk_back", 1, 3, 4)),
+    networks.rnn_back: Row(work=partial(recurrent.walk_back, "rnn_walk_back", 1, 1, 1)),
     sgd.sgd_update: Row(loops=works.sgd),
     adam.adam_update: Row(loops=works.adam),
     clipping.gradient_norm: Row(fills=True),
