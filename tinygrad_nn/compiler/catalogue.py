@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_nn.compiler.kernels import general as kernels
 from tinygrad_nn.compiler.kernels import windows as window_kernels
-from tinygrad_nn.compiler.works import convolutions, elementwise, recurrent, rows, windows
+from tinygrad_nn.compiler.works import columns, convolutions, elementwise, recurrent, rows, windows
 from tinygrad_nn.compiler.works import general as works
 from tinygrad_nn.ops import (
     activation,
@@ -133,13 +133,15 @@ ROWS: dict[object, Row] = {
     attention.softmax_of_some: Row(work=rows.softmax_of_some),
     normalisation.standardized: Row(work=rows.standardized),
     normalisation.standardized_back: Row(work=rows.standardized_back),
-    np.sum: Row(into=kernels.total),
-    np.mean: Row(into=kernels.mean),
+    np.sum: Row(into=kernels.total, work=columns.column_sums),
+    np.mean: Row(into=kernels.mean, work=columns.column_means),
     np.max: Row(into=partial(kernels.extreme, np.maximum)),
     np.min: Row(into=partial(kernels.extreme, np.minimum)),
-    reduction.sum_to: Row(keeps=True, into=kernels.sum_to, sums=True),
+    reduction.sum_to: Row(
+        keeps=True, into=kernels.sum_to, sums=True, loops=columns.short_sum_to, work=columns.sum_to
+    ),
     shape.astype: Row(into=kernels.astype),
-    np.concatenate: Row(into=kernels.concatenate),
+    np.concatenate: Row(into=kernels.concatenate, loops=works.concatenate),
     np.transpose: Row(view=_transposed),
     np.swapaxes: Row(view=np.swapaxes),
     np.reshape: Row(view=shape.reshaped, keeps=True),
@@ -161,6 +163,10 @@ ROWS: dict[object, Row] = {
     ),
     convolution_kernels.transposed_convolution: Row(work=convolutions.transposed_convolution),
     convolution_kernels.weights_of_convolution: Row(work=convolutions.weights_of_convolution),
+    batch_norm.column_moments: Row(work=columns.column_moments),
+    batch_norm.column_products: Row(work=columns.column_products),
+    batch_norm.normalising_columns: Row(loops=columns.normalising_columns),
+    batch_norm.running_update: Row(loops=columns.running_update),
     batch_norm.scaled_columns: Row(loop="({0} - {1[0]}) * {1[1]} + {1[2]}", matrices=(1,)),
     pooling.largest: Row(
         into=partial(window_kernels.filled, pooling.fill_largest),
