@@ -59,20 +59,25 @@ def _lifetimes(draft: Draft) -> dict[int, Span]:
 
 def _homes(draft: Draft, spans: dict[int, Span], own: set[int]) -> dict[int, int]:
     """Return for every value the one whose memory it takes over; itself, if none."""
-    values = draft.values
     homes: dict[int, int] = {}
     for position, task in enumerate(draft.tasks):
         taken: set[int] = set()
         for k in task.makes:
             homes[k] = k
             for x in task.over.get(k, ()) if k not in own else ():
-                alike = (values[x].shape, values[x].dtype) == (values[k].shape, values[k].dtype)
+                alike = _form(draft, x) == _form(draft, k)
                 free = x in homes and x not in own and spans[x][1] == position and homes[x] not in taken
                 if alike and free:
                     homes[k] = homes[x]
                     taken.add(homes[x])
                     break
     return homes
+
+
+def _form(draft: Draft, k: int) -> object:
+    """Return what two values have in common that can lie in the same array."""
+    value = draft.values[k]
+    return value.shape, value.dtype, draft.orders.get(k)
 
 
 def _nbytes(value: Value) -> int:
@@ -108,7 +113,7 @@ def _in_one_block(draft: Draft, offsets: dict[int, int], size: int) -> dict[int,
     for k, offset in offsets.items():
         value = draft.values[k]
         flat = block[start + offset :][: _nbytes(value)].view(value.dtype)
-        arrays[k] = seen.setdefault((offset, value.dtype, value.shape), flat.reshape(value.shape))
+        arrays[k] = seen.setdefault((offset, _form(draft, k)), draft.array(k, flat))
     return arrays
 
 
