@@ -42,6 +42,8 @@ class Row:
         neutral: the operands that change nothing where they are the number 1.
         keeps: whether its operand stands for its result, if that has the same shape and dtype.
         view: how its result is made, if that may be a view of its operand.
+        permutes: whether that view has the same axes in another order.
+        any_order: whether it writes a result of more than two axes as fast where these lie in another order.
         selects: whether bools among its operands after the first say how many elements its result has.
         fills: whether it is an update that fills its first operand without reading it.
         labels: the operand that holds labels, for the columns of the first.
@@ -62,6 +64,8 @@ class Row:
     neutral: tuple[int, ...] = ()
     keeps: bool = False
     view: Callable[..., Array] | None = None
+    permutes: bool = False
+    any_order: bool = False
     selects: bool = False
     fills: bool = False
     labels: int | None = None
@@ -142,14 +146,14 @@ ROWS: dict[object, Row] = {
     ),
     shape.astype: Row(into=kernels.astype),
     np.concatenate: Row(into=kernels.concatenate, loops=works.concatenate),
-    np.transpose: Row(view=_transposed),
-    np.swapaxes: Row(view=np.swapaxes),
+    np.transpose: Row(view=_transposed, permutes=True),
+    np.swapaxes: Row(view=np.swapaxes, permutes=True),
     np.reshape: Row(view=shape.reshaped, keeps=True),
     np.broadcast_to: Row(view=np.broadcast_to, keeps=True),
     np.expand_dims: Row(view=np.expand_dims, keeps=True),
     np.squeeze: Row(view=np.squeeze, keeps=True),
     indexing.getitem: Row(view=indexing.getitem.function, selects=True),
-    np.matmul: Row(into=kernels.matmul, loops=works.small_product),
+    np.matmul: Row(into=kernels.matmul, any_order=True, loops=works.small_product),
     fused_losses.minus_one_hot: Row(labels=1, into=kernels.minus_one_hot, in_place=(0,)),
     fused_losses.nll: Row(labels=1, into=kernels.nll),
     fused_losses.cross_entropy: Row(

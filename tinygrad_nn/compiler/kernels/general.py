@@ -69,7 +69,7 @@ def matmul(_call: Call, operands: list[Value]) -> Run:
 
 
 def _stack_times_matrix(a: Array, b: Array, out: Array) -> None:
-    if a.flags.c_contiguous:
+    if a.flags.c_contiguous and out.flags.c_contiguous:
         a, out = a.reshape(-1, a.shape[-1]), out.reshape(-1, out.shape[-1])
     np.matmul(a, b, out)
 
