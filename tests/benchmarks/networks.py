@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from tests.benchmarks import convolutions, gpt, recurrent, residual
 from tests.benchmarks.growth import draw_growth, growth, growth_table
 from tests.benchmarks.network import CONTESTANTS, Network
-from tests.benchmarks.race import CLOCKS, Times, machine, race, ratio_text, report, table, warm
+from tests.benchmarks.race import CLOCKS, Times, machine, race, ratio_text, report, said, table, warm
 
 OURS, THEIRS, LAST = "tinygrad_nn compiled", "PyTorch", "PyTorch, channels last"
 USUAL = ("tinygrad_nn", OURS, "tinygrad_nn compiled, NumPy", "jax.jit", THEIRS, LAST)
@@ -142,12 +142,13 @@ def run(names: Sequence[str], threads: int, settings: argparse.Namespace) -> Any
 
 def summary(results: Mapping[int, Mapping[str, Times]]) -> str:
     """Return the ratios that are asked for, as Markdown: for each network and number of threads, and what is asked."""
-    peers = (THEIRS, LAST, "jax.jit")
+    raced = {name for networks in results.values() for times in networks.values() for name in times}
+    peers = [peer for peer in (THEIRS, LAST, "jax.jit") if peer in raced]
+    both = {1, 2} <= results.keys()
     head = [
         "the compiled step, of the time of",
         *[f"{peer}, {spelled(n)}" for peer in peers for n in results],
     ]
-    head.append("with two threads of with one")
     rows = []
     for network in next(iter(results.values())):
         cells = []
@@ -155,8 +156,8 @@ def summary(results: Mapping[int, Mapping[str, Times]]) -> str:
             for threads, by_network in results.items():
                 cell = ratio_text(by_network[network], OURS, peer)
                 cells.append(cell + asked(network, peer, threads) if cell != "-" else cell)
-        rows.append([network, *cells, scaling(network, results)])
-    return table(head, rows)
+        rows.append([network, *cells, *([scaling(network, results)] if both else [])])
+    return table([*head, *["with two threads, of with one"] * both], rows)
 
 
 def spelled(threads: int) -> str:
@@ -171,19 +172,8 @@ def asked(network: str, peer: str, threads: int) -> str:
 
 def scaling(network: str, results: Mapping[int, Mapping[str, Times]]) -> str:
     """Return the median time of the compiled step with two threads over that with one, in two processes."""
-    if not {1, 2} <= results.keys() or OURS not in results[1][network]:
-        return "-"
     one, two = (statistics.median(results[threads][network][OURS]) for threads in (1, 2))
     return f"{two / one:.2f}"
-
-
-def said(about: Mapping[str, Any], settings: argparse.Namespace) -> str:
-    """Return the line that figures belong to."""
-    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    return (
-        f"{about['cpu']}, {about['cores']} of its cores, load {about['load']}, {settings.rounds} rounds, "
-        f"{about['clock']} time; {versions}; products: {about['kernels']}"
-    )
 
 
 def main() -> None:
@@ -201,7 +191,7 @@ def main() -> None:
         "--growth", action="store_true", help="how cost grows with batch, width, depth, length"
     )
     parser.add_argument("--json", type=Path, help="write all figures there")
-    parser.add_argument("--picture", type=Path, help="draw them there (.svg or .png)")
+    parser.add_argument("--picture", type=Path, help="draw how cost grows there (.svg or .png)")
     settings = parser.parse_args()
     results, machines = {}, {}
     for threads in settings.threads:
@@ -210,9 +200,9 @@ def main() -> None:
         machines[threads] = about | {"clock": clock}
     for threads, found in results.items():
         if found:
-            print(f"\nWith {spelled(threads)}: {said(machines[threads], settings)}\n")
+            print(f"\nWith {spelled(threads)}: {said(machines[threads], settings.rounds)}\n")
             print(growth_table(found) if settings.growth else report(found, THEIRS))
-    if all(results.values()) and not settings.growth:
+    if all(results.values()) and not settings.growth and OURS in settings.contestants:
         print(f"\n{summary(results)}")
     if settings.json:
         settings.json.write_text(json.dumps({"machines": machines, "microseconds": results}, indent=1))

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.benchmarks.contestants import CONTESTANTS
-from tests.benchmarks.race import CLOCKS, Step, machine, race, report, warm
+from tests.benchmarks.race import CLOCKS, Step, machine, race, report, said, warm
 from tests.benchmarks.workloads import GROWTH, WORKLOADS, Workload
 
 YARDSTICK = "NumPy by hand"
@@ -58,8 +58,7 @@ def main() -> None:
             results[workload.name] = race(steps, arguments.rounds, arguments.seconds, clock)
     about = machine() | {"clock": arguments.clock}
     print(report(results, YARDSTICK, ("jax.jit", "PyTorch")))
-    print(f"\n{about['cpu']}, {about['cores']} cores, {arguments.rounds} rounds, {arguments.clock} time")
-    print(f"{about['versions']}\nthreads: {about['threads']}")
+    print(f"\n{said(about, arguments.rounds)}")
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": about, "microseconds": results}, indent=1))
     if arguments.picture:

@@ -49,6 +49,16 @@ def machine() -> dict[str, Any]:
     }
 
 
+def said(about: Mapping[str, Any], rounds: int) -> str:
+    """Return what figures belong to in a line; `about` is what `machine` returned, and the clock."""
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    cores = f"{about['cores']} core{'s' * (about['cores'] > 1)}"
+    return (
+        f"{about['cpu']}, {cores}, load {about['load']}, {rounds} rounds, {about['clock']} time; {versions}; "
+        f"threads: {about['threads']}; products: {about['kernels']}"
+    )
+
+
 def warm(
     contestants: Mapping[str, Callable[[], Step]], calls: int = 5
 ) -> tuple[dict[str, Step], dict[str, list[float]]]:
