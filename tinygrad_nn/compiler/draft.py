@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from tinygrad_nn.graph.ir import Call, Data, Graph, Host, Value
-from tinygrad_nn.primitives import Array, Primitive
+from tinygrad_nn.primitives import Array, Primitive, Shape
 
 Run = Callable[..., object]
 """What a replay calls: it takes the arrays to read, the arrays to fill, then keywords."""
@@ -59,12 +61,16 @@ class Work:
         pieces: how many pieces there are.
         arrays: the values whose flat arrays it is given; a view is read in the flat array of its root.
         settings: further numbers that it is given, such as sizes.
+        over: for values that it makes, the operands whose memory each may take, best first.
+        before: works of which each is done as a whole before the next one, and then this one.
     """
 
     run: Run
     pieces: int
     arrays: tuple[int, ...]
     settings: tuple[float, ...]
+    over: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    before: tuple[Work, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -192,6 +198,17 @@ class Draft:
             index = self.parents[index]
         return index
 
+    def whole(self, index: int) -> int:
+        """Return the value whose elements, all of them and in the same order, this one is another shape of."""
+        while index in self.parents:
+            parent = self.parents[index]
+            array, source = self.layouts[index], self.layouts[parent]
+            flat = array.flags.c_contiguous and source.flags.c_contiguous
+            if not flat or (array.size, array.dtype) != (source.size, source.dtype):
+                break
+            index = parent
+        return index
+
     def fixed_number(self, value: Value) -> Data | None:
         """Return a number that nobody can change between replays: of Python, or in an array that is read-only.
 
@@ -211,6 +228,12 @@ class Draft:
         call = Call(k, shape=like.shape, dtype=like.dtype, op=op, operands=(source,), params=params)
         self.values.append(call)
         return call
+
+    def scratch(self, shape: Shape, dtype: np.dtype) -> int:
+        """Append a value that is nothing but memory, for those who make it and read it."""
+        k = len(self.values)
+        self.values.append(Value(k, "scratch", shape, dtype))
+        return k
 
     @classmethod
     def of(cls, graph: Graph, results: list[int], grads: list[int], grads_in: Iterable[int]) -> Draft:
