@@ -126,6 +126,7 @@ class Writer:
 
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
+        self.captured = draft.values[: draft.captured]
         self.objects: dict[str, object] = {}
         self._names: dict[int, str] = {}
         self._views: dict[int, str] = {}
@@ -180,8 +181,8 @@ class Writer:
 
 def _marked(task: Task | None, marks: Marks, w: Writer) -> list[str]:
     """Return the lines that tell of a task."""
-    values = w.draft.values
-    return [f"{w.bind('mark', mark)}({w.bind('values', values)}, {w.bind('task', task)})" for mark in marks]
+    values = w.bind("values", w.captured)
+    return [f"{w.bind('mark', mark)}({values}, {w.bind('task', task)})" for mark in marks]
 
 
 def _is_literal(thing: object) -> bool:
