@@ -13,14 +13,18 @@ from functools import partial
 import numpy as np
 
 from tinygrad_nn.compiler.kernels import general as kernels
-from tinygrad_nn.compiler.works import columns, recurrent
+from tinygrad_nn.compiler.kernels import windows as window_kernels
+from tinygrad_nn.compiler.works import elementwise, recurrent, rows, windows
 from tinygrad_nn.compiler.works import general as works
 from tinygrad_nn.ops import (
     activation,
     arithmetic,
+    attention,
     batch_norm,
     fused_losses,
     indexing,
+    normalisation,
+    pooling,
     reduction,
     shape,
 )
@@ -40,12 +44,14 @@ class Row:
         selects: whether bools among its operands after the first say how many elements its result has.
         fills: whether it is an update that fills its first operand without reading it.
         labels: the operand that holds labels, for the columns of the first.
+        besides: ops of the same operands and parameters whose results `into` and `work` can fill too, after its own.
         into: makes, for one call, a function that writes its result into an array.
         in_place: the operands that this function may write over.
         scratch: whether that function needs the array of the residual, wanted or not.
-        loop: the result of one element in a fused loop: operands by their number, {T} is the type, {w} its width.
+        loop: the result of one element in a fused loop: operands by their number, {T} is the type, {w} its width;
+            or what writes it for one call.
         bools: the operands of the loop that are bools; all others are not.
-        slow_in_narrow_loops: whether the loop should be long, because it calls a function that vectorises.
+        matrices: the operands of the loop of which each row is a column, {0[0]}, {0[1]}, to each matrix of the result.
         sums: whether a loop over its operand can sum it too.
         loops: writes, for one call, loops of its own, which join others.
         work: finds, for one call, a compiled function that does it alone, because it takes long.
@@ -57,12 +63,13 @@ class Row:
     selects: bool = False
     fills: bool = False
     labels: int | None = None
+    besides: tuple[Primitive, ...] = ()
     into: kernels.Build | None = None
     in_place: tuple[int, ...] = ()
     scratch: bool = False
-    loop: str = ""
+    loop: str | elementwise.BuildElement = ""
     bools: tuple[int, ...] = ()
-    slow_in_narrow_loops: bool = False
+    matrices: tuple[int, ...] = ()
     sums: bool = False
     loops: works.BuildLoops | None = None
     work: works.BuildWork | None = None
@@ -83,9 +90,10 @@ ROWS: dict[object, Row] = {
     np.square: Row(loop="{0} * {0}"),
     np.sqrt: Row(loop="math.sqrt({0})"),
     np.absolute: Row(loop="abs({0})"),
-    np.power: Row(into=kernels.power, neutral=(1,)),
-    np.exp: Row(loop="exp{w}({0})", slow_in_narrow_loops=True),
-    np.tanh: Row(loop="tanh{w}({0})", slow_in_narrow_loops=True),
+    np.power: Row(loop=elementwise.power, into=kernels.power, neutral=(1,)),
+    np.exp: Row(loop="exp{w}({0})"),
+    np.expm1: Row(loop="expm1_{w}({0})"),
+    np.tanh: Row(loop="tanh{w}({0})"),
     np.maximum: Row(
         loop="({0} if {0} > {1} or {0} != {0} else {1})",
         into=partial(kernels.extremum, np.maximum),
@@ -96,6 +104,7 @@ ROWS: dict[object, Row] = {
         into=partial(kernels.extremum, np.minimum),
         in_place=(0, 1),
     ),
+    np.clip: Row(loop=elementwise.clip, into=kernels.clip, in_place=(0,)),
     np.where: Row(loop="({1} if {0} else {2})", bools=(0,), into=kernels.where, in_place=(1,)),
     np.greater: Row(loop="{0} > {1}"),
     np.greater_equal: Row(loop="{0} >= {1}"),
@@ -111,11 +120,16 @@ ROWS: dict[object, Row] = {
     arithmetic.quotient: Row(
         loop="({T}(0) if {0} == 0 else {0} / {1})", into=partial(kernels.careful, np.divide)
     ),
-    activation.sigmoid: Row(
-        loop="sigmoid{w}({0})", slow_in_narrow_loops=True, into=kernels.sigmoid, in_place=(0,)
-    ),
+    activation.sigmoid: Row(loop="sigmoid{w}({0})", into=kernels.sigmoid, in_place=(0,)),
     activation.relu: Row(loop="({0} if {0} > 0 or {0} != {0} else {T}(0))", into=kernels.relu, in_place=(0,)),
-    activation.softmax: Row(into=kernels.softmax, in_place=(0,)),
+    activation.leaky_relu: Row(loop=elementwise.leaky_relu),
+    activation.elu: Row(loop=elementwise.elu),
+    activation.gelu_tanh: Row(loop="gelu_tanh{w}({0})"),
+    activation.softmax: Row(into=kernels.softmax, in_place=(0,), work=rows.softmax),
+    activation.softmax_back: Row(work=rows.softmax_back),
+    attention.softmax_of_some: Row(work=rows.softmax_of_some),
+    normalisation.standardized: Row(work=rows.standardized),
+    normalisation.standardized_back: Row(work=rows.standardized_back),
     np.sum: Row(into=kernels.total),
     np.mean: Row(into=kernels.mean),
     np.max: Row(into=partial(kernels.extreme, np.maximum)),
@@ -130,13 +144,21 @@ ROWS: dict[object, Row] = {
     np.expand_dims: Row(view=np.expand_dims, keeps=True),
     np.squeeze: Row(view=np.squeeze, keeps=True),
     indexing.getitem: Row(view=indexing.getitem.function, selects=True),
-    np.matmul: Row(loops=works.small_product),
+    np.matmul: Row(into=kernels.matmul, loops=works.small_product),
     fused_losses.minus_one_hot: Row(labels=1, into=kernels.minus_one_hot, in_place=(0,)),
     fused_losses.nll: Row(labels=1, into=kernels.nll),
     fused_losses.cross_entropy: Row(
         labels=1, into=kernels.cross_entropy, scratch=True, loops=works.cross_entropy
     ),
-    batch_norm.scaled_columns: Row(work=columns.scaled_columns),
+    batch_norm.scaled_columns: Row(loop="({0} - {1[0]}) * {1[1]} + {1[2]}", matrices=(1,)),
+    pooling.largest: Row(
+        into=partial(window_kernels.filled, pooling.fill_largest),
+        besides=(pooling.first_largest,),
+        work=windows.largest,
+    ),
+    pooling.put_at: Row(into=partial(window_kernels.filled, pooling.fill_put_at), work=windows.put_at),
+    pooling.averages: Row(into=partial(window_kernels.filled, pooling.fill_averages), work=windows.averages),
+    pooling.spread: Row(into=partial(window_kernels.filled, pooling.fill_spread), work=windows.spread),
     networks.lstm_states: Row(work=partial(recurrent.walk, "lstm_walk", 4)),
     networks.gru_states: Row(work=partial(recurrent.walk, "gru_walk", 4)),
     networks.rnn_states: Row(work=partial(recurrent.walk, "rnn_walk", 0)),

@@ -198,6 +198,17 @@ class Draft:
             index = self.parents[index]
         return index
 
+    def whole(self, index: int) -> int:
+        """Return the value whose elements, all of them and in the same order, this one is another shape of."""
+        while index in self.parents:
+            parent = self.parents[index]
+            array, source = self.layouts[index], self.layouts[parent]
+            flat = array.flags.c_contiguous and source.flags.c_contiguous
+            if not flat or (array.size, array.dtype) != (source.size, source.dtype):
+                break
+            index = parent
+        return index
+
     def fixed_number(self, value: Value) -> Data | None:
         """Return a number that nobody can change between replays: of Python, or in an array that is read-only.
 

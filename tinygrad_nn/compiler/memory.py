@@ -66,7 +66,11 @@ def _homes(draft: Draft, spans: dict[int, Span], own: set[int]) -> dict[int, int
         for k in task.makes:
             homes[k] = k
             for x in task.over.get(k, ()) if k not in own else ():
-                alike = (values[x].shape, values[x].dtype) == (values[k].shape, values[k].dtype)
+                # Loops see all arrays as flat.
+                alike = values[x].dtype == values[k].dtype and (
+                    values[x].shape == values[k].shape
+                    or (task.run is None and _nbytes(values[x]) == _nbytes(values[k]))
+                )
                 free = x in homes and x not in own and spans[x][1] == position and homes[x] not in taken
                 if alike and free:
                     homes[k] = homes[x]

@@ -73,7 +73,7 @@ def _task(draft: Draft, call: Call, residuals: dict[str, int]) -> Task:
     if row.scratch and not residuals:
         (name,) = op.residuals
         residuals = {name: draft.add(RESIDUAL, call.index, draft.values_of(call)[0], name=name).index}
-    fills_all = row.into is not None and len(residuals) == len(op.residuals)
+    fills_all = row.into is not None and op.residuals.keys() <= residuals.keys()
     run = row.into(call, draft.values_of(call)) if row.into is not None and fills_all else None
     over = [reads[place] for place in row.in_place]
     if run is None and isinstance(function, np.ufunc) and function.nout == 1 and not call.params:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from tinygrad_nn.compiler.catalogue import op_of, row_of
 from tinygrad_nn.compiler.draft import Draft
@@ -105,8 +106,13 @@ def merge_equal(draft: Draft) -> Draft:
 
 
 def _key(op: Primitive, operands: list[Value]) -> object:
-    """Return what is the same for calls of one op on the same operands; plain numbers go by how they are written."""
-    return op, *[repr(x.data) if isinstance(x.data, (int, float)) else x.index for x in operands]
+    """Return what is the same for calls of one op on the same operands."""
+    return op, *map(_place, operands)
+
+
+def _place(x: Value) -> object:
+    """Return what stands for an operand; plain numbers go by how they are written."""
+    return repr(x.data) if isinstance(x.data, (int, float)) else x.index
 
 
 def _with_params(calls: list[Call], params: Params) -> Call | None:
@@ -114,35 +120,43 @@ def _with_params(calls: list[Call], params: Params) -> Call | None:
 
 
 def share_residuals(draft: Draft) -> Draft:
-    """Let an op give its residual too, where the backward pass has computed it again from its definition."""
+    """Let an op give its residual too, where the backward pass has computed it again from its definition.
+
+    And what the catalogue says that it gives besides.
+    """
     written = draft.written()
     seen: dict[object, list[Call]] = defaultdict(list)
     for call in draft.calls():
         seen[_key(call.op, draft.values_of(call))].append(call)
 
-    def find(symbol: object) -> int | None:
-        """Return the value that has been computed as a symbol says."""
+    def find(symbol: object) -> object:
+        """Return the place in keys of the value that has been computed as a symbol says."""
+        if isinstance(symbol, (int, float)):
+            return repr(symbol)
         if not isinstance(symbol, _Symbol):
             return None
         if symbol.op is None:
-            return symbol.index
-        operands = [find(x) for x in symbol.operands]
-        values = [draft.values[k] for k in operands if k is not None and k not in written]
-        if len(values) < len(operands):
-            return None
-        twin = _with_params(seen.get(_key(symbol.op, values), []), symbol.params)
-        return None if twin is None else twin.index
+            return None if symbol.index in written else _place(draft.values[symbol.index])
+        places = [find(x) for x in symbol.operands]
+        twin = _with_params(seen.get((symbol.op, *places), []), symbol.params)
+        return None if twin is None or twin.index in written else twin.index
 
     for call in draft.calls():
-        op = call.op
+        op, values = call.op, draft.values_of(call)
+        twins: dict[str, object] = {}
         for name in op.residuals:
             operands = dict(zip(op.operand_names, draft.operands(call), strict=True))
             sources = [_Symbol(operands[x]) for x in op.residual_operands[name]]
-            twin = find(_read(op, name, sources, call.params))
-            if twin is not None and twin > call.index and twin not in written:
-                old = draft.call(twin)
-                draft.values[twin] = Call(
-                    twin,
+            twins[name] = find(_read(op, name, sources, call.params))
+        for other in row_of(op).besides:
+            if not any(x.index in written for x in values):
+                twin = _with_params(seen.get(_key(other, values), []), call.params)
+                twins[other.name] = None if twin is None else twin.index
+        for name, k in twins.items():
+            if isinstance(k, int) and k > call.index and k not in written:
+                old = draft.call(k)
+                draft.values[k] = Call(
+                    k,
                     shape=old.shape,
                     dtype=old.dtype,
                     phase=old.phase,
@@ -154,8 +168,8 @@ def share_residuals(draft: Draft) -> Draft:
     return draft
 
 
-@dataclass(slots=True, eq=False)
-class _Symbol:
+@dataclass(eq=False)
+class _Symbol(NDArrayOperatorsMixin):
     """Stands for a value, or for an op on symbols, while the definition of a residual is read."""
 
     index: int
@@ -166,6 +180,12 @@ class _Symbol:
     @staticmethod
     def __primitive__(op: Primitive, operands: tuple[object, ...], params: Params) -> _Symbol:
         return _Symbol(-1, op, operands, params)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: object, **params: object) -> _Symbol:
+        return _Symbol(-1, op_of(ufunc), operands, params)
+
+    def __bool__(self) -> bool:
+        raise TypeError("a symbol has no truth: what depends on one is no definition of primitives alone")
 
 
 def _read(op: Primitive, name: str, sources: list[_Symbol], params: Params) -> object:

@@ -65,6 +65,15 @@ def exp4(x):
 
 
 @element
+def expm1_4(x):
+    x = f4(89) if x > f4(89) else f4(-20) if x < f4(-20) else x
+    p, n = _reduced4(x)
+    half = n >> 1
+    s, t = _to_f4(i4((half + 127) << 23)), _to_f4(i4((n - half + 127) << 23))
+    return p * s * t + (s * t - f4(1))
+
+
+@element
 def tanh4(x):
     a = abs(x) * f4(2)
     p, n = _reduced4(f4(20) if a > f4(20) else a)
@@ -76,6 +85,17 @@ def tanh4(x):
 @element
 def sigmoid4(x):
     return f4(1) / (f4(1) + exp4(-x))
+
+
+_CUBIC, _TWICE = 0.044715, 2 * math.sqrt(2 / math.pi)
+_CUBIC4, _TWICE4 = f4(_CUBIC), f4(_TWICE)
+
+
+@element
+def gelu_tanh4(x):
+    # (1 + tanh(u)) / 2 is sigmoid(2 * u); beyond 10 it is 0 or 1.
+    z = f4(10) if x > f4(10) else f4(-10) if x < f4(-10) else x
+    return (x if not x < f4(-10) else f4(-10)) * sigmoid4(_TWICE4 * (z + _CUBIC4 * z * z * z))
 
 
 @element
@@ -98,6 +118,15 @@ def exp8(x):
 
 
 @element
+def expm1_8(x):
+    x = 710.0 if x > 710.0 else -40.0 if x < -40.0 else x
+    p, n = _reduced8(x)
+    half = n >> 1
+    s, t = _to_f8((half + 1023) << 52), _to_f8((n - half + 1023) << 52)
+    return p * s * t + (s * t - 1.0)
+
+
+@element
 def tanh8(x):
     a = abs(x) * 2
     p, n = _reduced8(40.0 if a > 40.0 else a)
@@ -109,6 +138,12 @@ def tanh8(x):
 @element
 def sigmoid8(x):
     return 1.0 / (1.0 + exp8(-x))
+
+
+@element
+def gelu_tanh8(x):
+    z = 10.0 if x > 10.0 else -10.0 if x < -10.0 else x
+    return (x if not x < -10.0 else -10.0) * sigmoid8(_TWICE * (z + _CUBIC * z * z * z))
 
 
 def _by_width(narrow, wide):
@@ -244,8 +279,12 @@ __all__ = [
     "cross_entropy8",
     "exp4",
     "exp8",
+    "expm1_4",
+    "expm1_8",
     "f4",
     "f8",
+    "gelu_tanh4",
+    "gelu_tanh8",
     "labels_fit",
     "loop",
     "sgd",
