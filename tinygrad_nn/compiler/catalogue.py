@@ -13,9 +13,11 @@ from functools import partial
 import numpy as np
 
 from tinygrad_nn.compiler.kernels import general as kernels
+from tinygrad_nn.compiler.kernels import recurrent as sequences
 from tinygrad_nn.compiler.kernels import windows as window_kernels
 from tinygrad_nn.compiler.works import columns, convolutions, elementwise, recurrent, rows, windows
 from tinygrad_nn.compiler.works import general as works
+from tinygrad_nn.graph.ir import Call
 from tinygrad_nn.ops import (
     activation,
     arithmetic,
@@ -31,7 +33,7 @@ from tinygrad_nn.ops import (
 )
 from tinygrad_nn.ops import recurrent as networks
 from tinygrad_nn.optim import adam, clipping, sgd
-from tinygrad_nn.primitives import REGISTRY, Array, Primitive
+from tinygrad_nn.primitives import REGISTRY, Array, Primitive, Shape
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -49,6 +51,7 @@ class Row:
         labels: the operand that holds labels, for the columns of the first.
         besides: ops of the same operands and parameters whose results `into` and `work` can fill too, after its own.
         into: makes, for one call, a function that writes its result into an array.
+        room: the shape of a further array that this function is given, after the one that it fills.
         in_place: the operands that this function may write over.
         scratch: whether that function needs the array of the residual, wanted or not.
         loop: the result of one element in a fused loop: operands by their number, {T} is the type, {w} its width;
@@ -71,6 +74,7 @@ class Row:
     labels: int | None = None
     besides: tuple[Primitive, ...] = ()
     into: kernels.Build | None = None
+    room: Callable[[Call], Shape] | None = None
     in_place: tuple[int, ...] = ()
     scratch: bool = False
     loop: str | elementwise.BuildElement = ""
@@ -180,12 +184,24 @@ ROWS: dict[object, Row] = {
     pooling.put_at: Row(into=partial(window_kernels.filled, pooling.fill_put_at), work=windows.put_at),
     pooling.averages: Row(into=partial(window_kernels.filled, pooling.fill_averages), work=windows.averages),
     pooling.spread: Row(into=partial(window_kernels.filled, pooling.fill_spread), work=windows.spread),
-    networks.lstm_states: Row(work=partial(recurrent.walk, "lstm_walk", 4)),
-    networks.gru_states: Row(work=partial(recurrent.walk, "gru_walk", 4)),
-    networks.rnn_states: Row(work=partial(recurrent.walk, "rnn_walk", 0)),
-    networks.lstm_back: Row(work=partial(recurrent.walk_back, "lstm_walk_back", 2, 4, 4)),
-    networks.gru_back: Row(work=partial(recurrent.walk_back, "gru_walk_back", 1, 3, 4)),
-    networks.rnn_back: Row(work=partial(recurrent.walk_back, "rnn_walk_back", 1, 1, 1)),
+    networks.lstm_states: Row(into=sequences.lstm_states, work=partial(recurrent.walk, "lstm_walk", 4)),
+    networks.gru_states: Row(into=sequences.gru_states, work=partial(recurrent.walk, "gru_walk", 4)),
+    networks.rnn_states: Row(into=sequences.rnn_states, work=partial(recurrent.walk, "rnn_walk", 0)),
+    networks.lstm_back: Row(
+        into=sequences.lstm_back,
+        room=sequences.lstm_room,
+        work=partial(recurrent.walk_back, "lstm_walk_back", 2, 4, 4),
+    ),
+    networks.gru_back: Row(
+        into=sequences.gru_back,
+        room=sequences.gru_room,
+        work=partial(recurrent.walk_back, "gru_walk_back", 1, 3, 4),
+    ),
+    networks.rnn_back: Row(
+        into=sequences.rnn_back,
+        room=sequences.rnn_room,
+        work=partial(recurrent.walk_back, "rnn_walk_back", 1, 1, 1),
+    ),
     sgd.sgd_update: Row(loops=works.sgd),
     adam.adam_update: Row(loops=works.adam),
     clipping.gradient_norm: Row(fills=True),

@@ -75,6 +75,7 @@ def _task(draft: Draft, call: Call, residuals: dict[str, int]) -> Task:
         residuals = {name: draft.add(RESIDUAL, call.index, draft.values_of(call)[0], name=name).index}
     fills_all = row.into is not None and op.residuals.keys() <= residuals.keys()
     run = row.into(call, draft.values_of(call)) if row.into is not None and fills_all else None
+    room = () if run is None or row.room is None else (draft.scratch(row.room(call), call.dtype),)
     over = [reads[place] for place in row.in_place]
     if run is None and isinstance(function, np.ufunc) and function.nout == 1 and not call.params:
         run = function
@@ -82,7 +83,7 @@ def _task(draft: Draft, call: Call, residuals: dict[str, int]) -> Task:
         over = list(reads) if function.signature is None else []
     if run is None:
         run = _copied(call, [1 + list(op.residuals).index(name) for name in residuals])
-    makes = (call.index, *residuals.values())
+    makes = (call.index, *residuals.values(), *room)
     by_value = {call.index: tuple(over), **dict.fromkeys(residuals.values(), reads[:1])}
     return Task(op.name, run, reads, makes, call=call, over=by_value)
 
