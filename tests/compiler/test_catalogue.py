@@ -157,13 +157,13 @@ hypot i0 i1 imag in_place_update in_unit_squares inv invert isclose isfinite isi
 isposinf keep_mask largest lcm ldexp leaky_relu left_shift lion_update log log10 log1p log2 log_ndtr
 log_sigmoid log_softmax logaddexp logaddexp2 logical_not logical_xor logit logsumexp lstm_back lstm_gates
 lstm_states nan_to_num ndtr normalising_columns on_diagonal one_hot ones_like over_differences
-overlap_add p_norm pad part pinv places_of_maxima places_of_minima polygamma prod put_at q_and_r rad2deg
-radians recurrence remainder resampled_axis right_shift rint rmsprop_update rnn_back rnn_states roll
-round running_update scale_down scatter searchsorted set_at sign sign_and_log_det signbit silu sin
-sinc_derivative sine_over_angle singular_values_and_vectors sinh sliding_window_view softmax_of_some
-softplus solve spacing spread spread_axis stack standardized std take take_along_axis taken_at tan
-transposed_convolution tril triu trunc used values_and_vectors var vecdot weights_of_convolution xlogy
-zeros_like
+overlap_add p_norm pack_gradients pad part pinv places_of_maxima places_of_minima polygamma prod put_at
+q_and_r rad2deg radians recurrence remainder resampled_axis right_shift rint rmsprop_update rnn_back
+rnn_states roll round running_update scale_down scatter searchsorted set_at set_divisor set_rows sign
+sign_and_log_det signbit silu sin sinc_derivative sine_over_angle singular_values_and_vectors sinh
+sliding_window_view softmax_of_some softplus solve spacing spread spread_axis stack standardized std
+sum_over_ranks take take_along_axis taken_at tan transposed_convolution tril triu trunc unpack_gradient
+used values_and_vectors var vecdot weights_of_convolution xlogy zeros_like
 """
 
 
