@@ -34,7 +34,7 @@ BUILT_ON = {
     "checkpoint": {"primitives", "engine", "nn"},
     "interop": {"primitives", "ops", "engine", "nn"},
     "plot": {"primitives", "engine", "nn"},
-    "train": {"primitives", "engine", "nn", "optim", "compiler", "checkpoint", "plot"},
+    "train": {"primitives", "engine", "nn", "parallel", "optim", "data", "compiler", "checkpoint", "plot"},
     "testing": {"primitives", "engine", "nn", "viz"},
 }
 """Each room, a file or a folder at the top of the package, and what it is built on besides the ground."""
