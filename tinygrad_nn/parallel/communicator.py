@@ -41,6 +41,8 @@ def check_communicator(who: str, comm: object) -> None:
 def world() -> Communicator:
     """Return all ranks of this job, `MPI.COMM_WORLD`; without mpiexec that is this process alone.
 
+    From then on an error that ends one rank ends all of them, with its traceback.
+
     Raises:
         ImportError: mpi4py is not installed, or there is no MPI that it could load; says what brings one.
     """
@@ -53,6 +55,7 @@ def world() -> Communicator:
             "  hint   pip install 'tinygrad_nn[mpi]' and, on a laptop, mpich; on a cluster load the module with its MPI"
         ) from error
     comm: Communicator = MPI.COMM_WORLD
+    end_together(comm)
     return comm
 
 
