@@ -159,10 +159,10 @@ logaddexp2 logical_not logical_xor logit logsumexp lstm_back lstm_gates lstm_sta
 nan_to_num ndtr normalising_columns on_diagonal one_hot ones_like over_differences overlap_add p_norm pad
 part pinv places_of_maxima places_of_minima polygamma prod put_at q_and_r rad2deg radians recurrence
 remainder resampled_axis right_shift rint rmsprop_update rnn_back rnn_states roll round running_update
-scale_down scatter searchsorted set_at sign sign_and_log_det signbit silu sin sinc_derivative
-sine_over_angle singular_values_and_vectors sinh sliding_window_view softplus solve spacing spread
-spread_axis stack std take take_along_axis taken_at tan transposed_convolution tril triu trunc used
-values_and_vectors var vecdot weights_of_convolution xlogy zeros_like
+scale_down scatter searchsorted set_at sign sign_and_log_det signbit sin sinc_derivative sine_over_angle
+singular_values_and_vectors sinh sliding_window_view softplus solve spacing spread spread_axis stack std
+take take_along_axis taken_at tan transposed_convolution tril triu trunc used values_and_vectors var
+vecdot weights_of_convolution xlogy zeros_like
 """
 
 

@@ -125,7 +125,11 @@ ROWS: dict[object, Row] = {
     activation.relu: Row(loop="({0} if {0} > 0 or {0} != {0} else {T}(0))", into=kernels.relu, in_place=(0,)),
     activation.leaky_relu: Row(loop=elementwise.leaky_relu),
     activation.elu: Row(loop=elementwise.elu, slow_in_narrow_loops=True),
+    activation.silu: Row(
+        loop="({T}(-1e4) if {0} < {T}(-1e4) else {0}) * sigmoid{w}({0})", slow_in_narrow_loops=True
+    ),
     activation.gelu_tanh: Row(loop="gelu_tanh{w}({0})", slow_in_narrow_loops=True),
+    activation.gelu_tanh_slope: Row(loop="gelu_tanh_slope{w}({0})", slow_in_narrow_loops=True),
     activation.softmax: Row(into=kernels.softmax, in_place=(0,), work=rows.softmax),
     activation.softmax_back: Row(work=rows.softmax_back),
     attention.softmax_of_some: Row(work=rows.softmax_of_some),

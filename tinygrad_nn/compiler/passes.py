@@ -145,7 +145,7 @@ def share_residuals(draft: Draft) -> Draft:
             sources = [_Symbol(operands[x]) for x in op.residual_operands[name]]
             twin = find(_read(op, name, sources, call.params))
             if isinstance(twin, int) and twin > call.index:
-                old = draft.call(twin)
+                draft.twins[twin] = old = draft.call(twin)
                 draft.values[twin] = Call(
                     twin,
                     shape=old.shape,
