@@ -160,7 +160,7 @@ logaddexp logaddexp2 logical_not logical_xor logit logsumexp lstm_gates means_of
 on_diagonal one_hot ones_like over_differences overlap_add p_norm pack_gradients pad part pinv
 places_of_maxima places_of_minima polygamma prod q_and_r rad2deg radians recurrence remainder
 resampled_axis right_shift rint rmsprop_update roll round scale_down scatter searchsorted set_at
-set_divisor set_rows sign sign_and_log_det signbit silu sin sinc_derivative sine_over_angle
+set_divisor set_rows sign sign_and_log_det signbit sin sinc_derivative sine_over_angle
 singular_values_and_vectors sinh sliding_window_view softplus solve spacing spread_axis stack std
 sum_over_ranks take take_along_axis taken_at tan tril triu trunc unpack_gradient used values_and_vectors
 var vecdot xlogy zeros_like
