@@ -1,4 +1,4 @@
-"""Pools that write into a given array."""
+"""Pools and convolutions that write into a given array."""
 
 from __future__ import annotations
 
