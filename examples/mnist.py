@@ -42,6 +42,7 @@ def main() -> None:
         epochs=args.epochs,
         validation=(x_test, y_test),
         metrics={"acc": tn.train.accuracy},
+        compile=True,
     )
     predicted = tn.train.predict(model, x_test).argmax(axis=1)
     print(f"test accuracy {np.mean(predicted == y_test):.2%}")

@@ -32,6 +32,7 @@ BUILT_ON = {
     "data": set(),
     "checkpoint": {"primitives", "engine", "nn"},
     "interop": {"primitives", "ops", "engine", "nn"},
+    "export": {"primitives", "ops", "graph", "nn"},
     "plot": {"primitives", "engine", "nn"},
     "train": {"primitives", "engine", "nn", "optim", "compiler", "checkpoint", "plot"},
     "testing": {"primitives", "engine", "nn", "viz"},

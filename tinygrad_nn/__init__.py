@@ -47,7 +47,7 @@ from tinygrad_nn.ops.special import erf, erfc, erfcx, erfinv, log_ndtr, logit, n
 from tinygrad_nn.primitives import REGISTRY, kernel, op
 
 if TYPE_CHECKING:
-    from tinygrad_nn import interop, plot, testing, train
+    from tinygrad_nn import export, interop, plot, testing, train
     from tinygrad_nn.checkpoint import load, save
     from tinygrad_nn.compiler.compiled import compile
     from tinygrad_nn.compiler.profiling import profile
@@ -78,6 +78,7 @@ __all__ = [
     "erfcx",
     "erfinv",
     "errors",
+    "export",
     "gammaln",
     "gelu",
     "gelu_tanh",
@@ -136,6 +137,7 @@ __all__ = [
 
 _ON_FIRST_USE = {
     "compile": "tinygrad_nn.compiler.compiled",
+    "export": "tinygrad_nn.export",
     "interop": "tinygrad_nn.interop",
     "load": "tinygrad_nn.checkpoint",
     "plot": "tinygrad_nn.plot",

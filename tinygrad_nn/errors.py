@@ -100,6 +100,10 @@ class CaptureError(TinygradError, RuntimeError):
     """Something happened during capture that a replay could not repeat."""
 
 
+class ExportError(TinygradError, ValueError):
+    """A model cannot be written in a format; says which op, in which line of its graph and in which module."""
+
+
 class DatasetError(TinygradError, ValueError):
     """A data file is missing, damaged or not what it should be."""
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.errors import SettingError
-from tinygrad_nn.ops.arithmetic import floating, in_one_dtype, product, quotient
-from tinygrad_nn.ops.reduction import logsumexp, wide_sum
+from tinygrad_nn.ops.arithmetic import all_finite, floating, in_one_dtype, product, quotient
+from tinygrad_nn.ops.reduction import logsumexp, sum_, wide_sum
 from tinygrad_nn.ops.samples import cases, each, wide
 from tinygrad_nn.ops.special import erf
 from tinygrad_nn.primitives import Array, Axis, Primitive, composite, kernel
@@ -218,8 +218,38 @@ def xlogy(a: Array, b: Array) -> Array:
     return a * np.log(np.where((a == 0) & (b == b), 1, b))
 
 
+def _softmax_back_by_p(g: Array, a: Array, p: Array, *, axis: Axis = -1) -> Array:
+    rest = a - np.sum(product(a, p), axis=axis, keepdims=True)
+    return product(g, rest) - product(np.sum(product(g, p), axis=axis, keepdims=True), a)
+
+
 @kernel(
-    lambda g, y, *, axis=-1: product(g - np.sum(product(g, y), axis=axis, keepdims=True), y),
+    lambda g, p, *, axis=-1: softmax_back(g, p, axis=axis),
+    _softmax_back_by_p,
+    reference=lambda a, p, axis=-1: (a - np.sum(a * p, axis=axis, keepdims=True)) * p,
+    samples=cases(
+        [(3, 4), (3, 4), {"axis": 0}, (2, 3, 4), (2, 3, 4), {"axis": (0, -1)}, (5,), (5,), {}, (0, 3), (0, 3)]
+    ),
+    broadcasts=False,
+    operand_names=("a", "p"),
+    method=False,
+)
+def softmax_back(a: Array, p: Array, *, axis: Axis = -1) -> Array:
+    """The gradient of what a softmax p was taken of, from that of p itself: (a - sum(a * p)) * p.
+
+    A zero stays one beside infinities and NaN, as in `product`.
+    """
+    d = a * p
+    d = a - sum_.function(d, axis, True)
+    d *= p
+    if all_finite(d):
+        return d
+    rest = a - sum_.function(product.function(a, p), axis, True)
+    return product.function(rest, p)
+
+
+@kernel(
+    lambda g, y, *, axis=-1: softmax_back(g, y, axis=axis),
     reference=lambda x, axis=-1: np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True),
     samples=_AXES,
 )

@@ -52,9 +52,7 @@ def _loops(x: Array, window: Window, outside: float) -> Iterator[tuple[Index, Ar
 
 
 def _windows(*cases_: tuple[Shape, Shape, Shape, tuple[tuple[int, int], ...]]) -> list[tuple[Shape, Window]]:
-    return [
-        (shape, Window(size, stride, padding, (1,) * len(size))) for shape, size, stride, padding in cases_
-    ]
+    return [(shape, Window(k, s, padding, (1,) * len(k))) for shape, k, s, padding in cases_]
 
 
 _CASES = _windows(

@@ -62,6 +62,18 @@ def clip(call: Call, _operands: list[Value]) -> Run | None:
     return None if call.params else lambda a, low, high, out: np.clip(a, low, high, out=out)
 
 
+def matmul(_call: Call, operands: list[Value]) -> Run:
+    """Multiply a stack and a matrix as the op does, in one product."""
+    a, b = operands
+    return _stack_times_matrix if len(b.shape) == 2 < len(a.shape) and 0 not in a.shape else np.matmul
+
+
+def _stack_times_matrix(a: Array, b: Array, out: Array) -> None:
+    if a.flags.c_contiguous and out.flags.c_contiguous:
+        a, out = a.reshape(-1, a.shape[-1]), out.reshape(-1, out.shape[-1])
+    np.matmul(a, b, out)
+
+
 def sigmoid(_call: Call, operands: list[Value]) -> Run | None:
     """Compute in the result's own memory."""
     if operands[0].dtype.kind != "f":

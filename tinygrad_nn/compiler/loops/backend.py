@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
+from itertools import groupby
 from types import ModuleType
 from typing import Any
 
@@ -12,14 +14,21 @@ import numba
 import numpy as np
 
 from tinygrad_nn.compiler.catalogue import row_of
-from tinygrad_nn.compiler.draft import Draft, Names, Task
+from tinygrad_nn.compiler.draft import Draft, Loops, Names, Task
 from tinygrad_nn.compiler.kernels import general
 from tinygrad_nn.compiler.loops import mathematics
 from tinygrad_nn.compiler.loops.fused import FusedLoop, is_column_sum, is_elementwise
+from tinygrad_nn.compiler.works.general import Update
 from tinygrad_nn.graph.ir import Call
 from tinygrad_nn.primitives import Array
 
-HEADER = "import math\nfrom tinygrad_nn.compiler.loops.mathematics import *\n\n@loop\n"
+HEADER = """import math
+import numpy as np
+from tinygrad_nn.compiler.loops.addresses import array_at
+from tinygrad_nn.compiler.loops.mathematics import *
+
+@loop
+"""
 
 check_labels = general.label_check(mathematics.labels_fit)
 
@@ -43,12 +52,11 @@ def fuse(draft: Draft) -> Draft:
             both = _together(draft, task, changes) if first not in outside else None
             if both is not None:
                 del heads[both.makes[0]]
-                task = both
-            elif task.call is not None:
-                _compile(draft, task, task.call)
+                tasks.append(both)
+                continue
             if task.run is general.check_labels:
                 task.run = check_labels
-            tasks.append(task)
+            tasks += [task] if task.call is None else _compiled(draft, task, task.call)
     draft.tasks = tasks
     return draft
 
@@ -66,13 +74,22 @@ def _together(draft: Draft, task: Task, changes: dict[int, Call]) -> Task | None
     return Task(name, None, task.reads, (then.index,), call=then, fused=(call, then), work=work)
 
 
-def _compile(draft: Draft, task: Task, call: Call) -> None:
-    """Give a task compiled code of its own, where the catalogue has some for its call."""
+def _compiled(draft: Draft, task: Task, call: Call) -> list[Task]:
+    """Return a task with compiled code of its own, where the catalogue has some for its call, or one for each work."""
     row = row_of(call.op)
     if row.loops is not None:
         task.loops = row.loops(draft, call, task.makes)
-    if row.work is not None:
-        task.work = row.work(draft, call, task.makes)
+    work = None if row.work is None else row.work(draft, call, task.makes)
+    if work is None:
+        return [task]
+    tasks, known = [], set(task.reads)
+    for part in (*work.before, work):
+        makes = tuple(k for k in part.arrays if k not in known)
+        reads = tuple(k for k in part.arrays if k in known)
+        known.update(makes)
+        name = part.run.__name__ if work.before else task.name
+        tasks.append(Task(name, None, reads, makes, call=call, over={**task.over, **part.over}, work=part))
+    return tasks
 
 
 def _fused_loops(draft: Draft, users: dict[int, list[int]], outside: set[int]) -> list[FusedLoop]:
@@ -141,7 +158,7 @@ def join(draft: Draft) -> Draft:
     owners = set()
     for task in draft.tasks:
         if task.loops is not None:
-            segment.append(task)
+            segment.append(task, task.loops)
             continue
         owner = None if task.reads or task.makes else id(getattr(task.run, "__self__", task.run))
         if segment.parts and (owner is None or owner in owners):
@@ -159,31 +176,40 @@ class Segment(Task):
     def __init__(self, draft: Draft) -> None:
         super().__init__("loops", None)
         self.draft = draft
-        self.parts: list[Task] = []
+        self.parts: list[Loops] = []
 
-    def append(self, task: Task) -> None:
-        """Take one more task in."""
-        self.parts.append(task)
+    def append(self, task: Task, loops: Loops) -> None:
+        """Take one more task in, which these loops do."""
+        self.parts.append(loops)
         self.reads, self.makes = (*self.reads, *task.reads), (*self.makes, *task.makes)
         self.fused = (*self.fused, *(task.fused or filter(None, [task.call])))
 
     def line(self, names: Names) -> str:
-        """Compile the function and return the line that calls it."""
+        """Compile the function and return the line that calls it; a comment names what it finds by addresses."""
         p = Parameters(self.draft, names)
-        lines = [line for part in self.parts if part.loops is not None for line in part.loops(p)]
-        text = f"{HEADER}def segment({', '.join(p.names)}):\n    " + "\n    ".join(lines) + "\n"
+        lines: list[str] = []
+        for _, parts in groupby(self.parts, p.form):
+            first, *others = parts
+            updates = [loops for loops in others if isinstance(loops, Update)]
+            lines += p.one_loop([first, *updates]) if isinstance(first, Update) and updates else first(p)
+        found = p.table("addresses")
+        text = f"{HEADER}def segment({', '.join(p.names)}):\n    " + "\n    ".join([*found, *lines]) + "\n"
         function = function_of(text)
         function.compile(tuple(map(numba.typeof, p.examples)))
-        return f"{names.bind(self.name, function)}({', '.join(p.arguments)})"
+        call = f"{names.bind(self.name, function)}({', '.join(p.arguments)})"
+        return f"{call}  # {' '.join(p.found)}" if p.found else call
 
 
 class Parameters:
     """The parameters of a compiled function, and the arguments that a replay calls it with.
 
+    Arrays that are where they are on each replay are not among them, but found by their addresses.
+
     Attributes:
         names: of the parameters.
         arguments: for each its text in a replay.
         examples: for each something of its type.
+        found: what a replay calls the arrays that are found by their addresses.
     """
 
     def __init__(self, draft: Draft, names: Names) -> None:
@@ -191,28 +217,70 @@ class Parameters:
         self._outside = names
         self._known: dict[object, str] = {}
         self._locals: dict[int, int] = {}
+        self._fixed: dict[str, Array] = {}
         self.names: list[str] = []
         self.arguments: list[str] = []
         self.examples: list[object] = []
+        self.found: list[str] = []
 
     def _add(self, key: object, argument: str, example: object) -> str:
-        self._known[key] = name = f"v{len(self.names)}"
+        self._known[key] = name = f"v{len(self._known)}"
         self.names.append(name)
         self.arguments.append(argument)
         self.examples.append(example)
         return name
 
+    def _find(self, key: object, array: Array, called: str) -> str:
+        self._known[key] = name = f"v{len(self._known)}"
+        self._fixed[name] = array
+        self.found.append(called)
+        return name
+
+    def table(self, name: str) -> list[str]:
+        """Add the table of addresses, if there are any; return the lines that find the arrays."""
+        if not self._fixed:
+            return []
+        addresses = np.array([array.ctypes.data for array in self._fixed.values()], np.int64)
+        table = self._add("addresses", self._outside.bind(name, addresses), addresses)
+        return [
+            f"{name} = array_at({table}, {k}, {array.size}, np.{array.dtype.name}{'_' * (array.dtype == bool)})"
+            for k, (name, array) in enumerate(self._fixed.items())
+        ]
+
+    def form(self, loops: Loops) -> object:
+        """Return what loops that can become one have in common."""
+        if not isinstance(loops, Update) or not self._draft.memory.arrays.keys() >= set(loops.arrays):
+            return id(loops)
+        dtypes = tuple(self._draft.values[k].dtype for k in loops.arrays)
+        return loops.function, loops.shared, loops.numbers, dtypes
+
+    def one_loop(self, updates: Sequence[Update]) -> list[str]:
+        """Return a loop that makes many updates; a table has the addresses of the arrays of each, and their size."""
+        first, draft = updates[0], self._draft
+        width, dtypes = len(first.arrays) + 1, [draft.values[k].dtype for k in first.arrays]
+        arrays = [[draft.memory.arrays[k] for k in update.arrays] for update in updates]
+        rows = np.array([(*[x.ctypes.data for x in row], row[0].size) for row in arrays], np.int64).reshape(
+            -1
+        )
+        table = self._add(id(rows), self._outside.bind("updates", rows), rows)
+        self.found += [self._outside.name(update.arrays[0]) for update in updates]
+        size = f"{table}[k + {width - 1}]"
+        given = [f"array_at({table}, k + {i}, {size}, np.{dtype.name})" for i, dtype in enumerate(dtypes)]
+        return [f"for k in range(0, {table}.size, {width}):", f"    {first.text(self, given)}"]
+
     def array(self, index: int) -> str:
-        """Return the parameter that is the flat array of a value; one for values that share their memory."""
+        """Return the name of the flat array of a value; one for values that share their memory."""
         flat, array = self._outside.flat(index), self._draft.memory.arrays.get(index)
         if flat not in self._known:
-            value = self._draft.values[index]
-            self._add(flat, flat, np.empty(0, value.dtype) if array is None else array.reshape(-1))
+            if array is None:
+                return self._add(flat, flat, np.empty(0, self._draft.values[index].dtype))
+            return self._find(flat, array.reshape(-1), self._outside.name(index))
         return self._known[flat]
 
     def scratch(self, array: Array) -> str:
-        """Return the parameter that is an array of the loops' own."""
-        return self._add(array.ctypes.data, self._outside.bind(f"scratch{len(self.names)}", array), array)
+        """Return the name of an array of the loops' own."""
+        called = self._outside.bind(f"scratch{len(self._known)}", array)
+        return self._find(array.ctypes.data, array, called)
 
     def number(self, value: float) -> str:
         """Return the parameter that is a number, so that the same machine code serves for others."""

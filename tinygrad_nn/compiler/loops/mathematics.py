@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 from tinygrad_nn.compiler.loops.machine_code import compiled
 
@@ -144,6 +144,22 @@ def sigmoid8(x):
 def gelu_tanh8(x):
     z = 10.0 if x > 10.0 else -10.0 if x < -10.0 else x
     return (x if not x < -10.0 else -10.0) * sigmoid8(_TWICE * (z + _CUBIC * z * z * z))
+
+
+def _by_width(narrow, wide):
+    """Return a function that compiled ones know, which is one of two by the type of its argument."""
+
+    def function(x):
+        raise NotImplementedError
+
+    @overload(function)
+    def _chosen(x):
+        return (lambda x: narrow(x)) if x == types.float32 else lambda x: wide(x)
+
+    return function
+
+
+tanh, sigmoid = _by_width(tanh4, tanh8), _by_width(sigmoid4, sigmoid8)
 
 
 @loop
