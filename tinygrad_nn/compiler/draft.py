@@ -144,6 +144,7 @@ class Draft:
         hosts: plain Python work of a replay, in order.
         captured: how many values the captured graph had; later ones were added by stages.
         replaced: a value and the one that stands for it.
+        twins: for each value that a call gives besides its result, the call that would compute it anew.
         holders: for each value that is left behind the one in whose own buffer it lies.
         parents: a value that is a view, and what it is a view of.
         orders: for values that do not lie in memory row by row, the order of their axes there.
@@ -160,6 +161,7 @@ class Draft:
     hosts: list[Host]
     captured: int
     replaced: dict[int, int] = field(default_factory=dict)
+    twins: dict[int, Call] = field(default_factory=dict)
     holders: dict[int, int] = field(default_factory=dict)
     parents: dict[int, int] = field(default_factory=dict)
     orders: dict[int, Shape] = field(default_factory=dict)

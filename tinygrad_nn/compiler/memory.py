@@ -59,6 +59,7 @@ def _lifetimes(draft: Draft) -> dict[int, Span]:
 
 def _homes(draft: Draft, spans: dict[int, Span], own: set[int]) -> dict[int, int]:
     """Return for every value the one whose memory it takes over; itself, if none."""
+    values = draft.values
     homes: dict[int, int] = {}
     for position, task in enumerate(draft.tasks):
         taken: set[int] = set()

@@ -35,7 +35,7 @@ def list_tasks(draft: Draft) -> Draft:
         if call.index in checks:
             tasks.append(checks[call.index])
         if call.op is not RESIDUAL and call.index not in draft.parents:
-            tasks.append(_task(draft, call, residuals[call.index]))
+            tasks.append(task_of(draft, call, residuals[call.index]))
     draft.tasks = [*tasks, *[Task("prepare", prepare) for _, prepare in hosts]]
     return draft
 
@@ -59,7 +59,7 @@ def _checks(draft: Draft) -> tuple[list[Task], dict[int, Task]]:
     return list(early.values()), late
 
 
-def _task(draft: Draft, call: Call, residuals: dict[str, int]) -> Task:
+def task_of(draft: Draft, call: Call, residuals: dict[str, int]) -> Task:
     """Return the task that makes a call with NumPy.
 
     Args:

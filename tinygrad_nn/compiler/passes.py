@@ -154,7 +154,7 @@ def share_residuals(draft: Draft) -> Draft:
                 twins[other.name] = None if twin is None else twin.index
         for name, k in twins.items():
             if isinstance(k, int) and k > call.index and k not in written:
-                old = draft.call(k)
+                draft.twins[k] = old = draft.call(k)
                 draft.values[k] = Call(
                     k,
                     shape=old.shape,

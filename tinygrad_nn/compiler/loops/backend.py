@@ -18,6 +18,7 @@ from tinygrad_nn.compiler.draft import Draft, Loops, Names, Task
 from tinygrad_nn.compiler.kernels import general
 from tinygrad_nn.compiler.loops import mathematics
 from tinygrad_nn.compiler.loops.fused import FusedLoop, is_column_sum, is_elementwise
+from tinygrad_nn.compiler.numpy_backend import task_of
 from tinygrad_nn.compiler.works.general import Update
 from tinygrad_nn.graph.ir import Call
 from tinygrad_nn.primitives import Array
@@ -35,6 +36,7 @@ check_labels = general.label_check(mathematics.labels_fit)
 
 def fuse(draft: Draft) -> Draft:
     """Let elementwise tasks become fused loops, and give loops to what has some of its own."""
+    draft.tasks = [part for task in draft.tasks for part in _apart(draft, task)]
     users = _users(draft)
     outside = {*draft.holders.values(), *(draft.root(draft.now(k)) for k in draft.results)}
     fused = _fused_loops(draft, users, outside)
@@ -59,6 +61,20 @@ def fuse(draft: Draft) -> Draft:
             tasks += [task] if task.call is None else _compiled(draft, task, task.call)
     draft.tasks = tasks
     return draft
+
+
+def _apart(draft: Draft, task: Task) -> list[Task]:
+    """Return a task for the result and one for each residual, where loops compute that as fast as they read it."""
+    alone = [
+        call
+        for call in (task.call, *map(draft.twins.get, task.makes[1:]))
+        if call is not None and is_elementwise(draft, call) and {*draft.operands(call)} <= {*task.reads}
+    ]
+    if len(alone) < max(2, len(task.makes)):
+        return [task]
+    for call in alone:
+        draft.values[call.index] = call
+    return [task_of(draft, call, {}) for call in alone]
 
 
 def _together(draft: Draft, task: Task, changes: dict[int, Call]) -> Task | None:
