@@ -166,13 +166,23 @@ ROWS: dict[object, Row] = {
         labels=1, into=kernels.cross_entropy, scratch=True, loops=works.cross_entropy
     ),
     convolution_kernels.convolution: Row(
-        work=convolutions.convolution, work_with={activation.relu: convolutions.convolution_and_relu}
+        into=partial(window_kernels.filled, convolution_kernels.fill_convolution),
+        work=convolutions.convolution,
+        work_with={activation.relu: convolutions.convolution_and_relu},
     ),
     convolution_kernels.biased_convolution: Row(
-        work=convolutions.convolution, work_with={activation.relu: convolutions.convolution_and_relu}
+        into=partial(window_kernels.filled, convolution_kernels.fill_biased),
+        work=convolutions.convolution,
+        work_with={activation.relu: convolutions.convolution_and_relu},
     ),
-    convolution_kernels.transposed_convolution: Row(work=convolutions.transposed_convolution),
-    convolution_kernels.weights_of_convolution: Row(work=convolutions.weights_of_convolution),
+    convolution_kernels.transposed_convolution: Row(
+        into=partial(window_kernels.filled, convolution_kernels.fill_transposed),
+        work=convolutions.transposed_convolution,
+    ),
+    convolution_kernels.weights_of_convolution: Row(
+        into=partial(window_kernels.filled, convolution_kernels.fill_weights),
+        work=convolutions.weights_of_convolution,
+    ),
     batch_norm.column_moments: Row(work=columns.column_moments),
     batch_norm.column_products: Row(work=columns.column_products),
     batch_norm.normalising_columns: Row(loops=columns.normalising_columns),
