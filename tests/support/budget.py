@@ -50,14 +50,14 @@ LINES = {
     "nn": 1660,
     # Meetings in which failures are told (100), the message of a step (120), ranks of threads (80), what is asked of a
     # communicator and the end of all ranks (50).
-    "parallel": 400,
+    "parallel": 410,
     # 350 was meant. Memory that cannot be written or has another dtype is looked at, rates are saved, schedules are
     # functions that can be pickled. Groups and what they are not (90), three more optimizers (170). Gradients of
     # all ranks (140), and that they are not clipped before (15).
     "optim": 870,
     # 600 was meant. Texts, and the sequences in them, are 120. Rows are held out (35), and shared out among
     # ranks (85).
-    "data": 850,
+    "data": 855,
     # 700 was meant. Several outputs and targets, and looking at validation data, metrics' names, callbacks' events
     # and saved states before training. Weights of rows, metrics by name, four of them, shares for validation (130),
     # averages of weights (90), steps that are replayed (20). Several ranks: what a training asks of them and the
@@ -80,9 +80,9 @@ LINES = {
 }
 """Lines of code: neither blank, nor a comment, nor part of a docstring."""
 
-ANY = 655
+ANY = 660
 """Uses of `Any` in the whole package. 450 was meant; keywords of ninety of NumPy's functions are 90 of them, what ranks
-give each other and what batches consist of 85. What has a meaning has a name instead: `Tree`, `ArrayOrTensor`, `Mask`,
+give each other and what batches consist of 90. What has a meaning has a name instead: `Tree`, `ArrayOrTensor`, `Mask`,
 `Operands`, `Params`, `Function`."""
 
 IGNORES = 20
