@@ -7,6 +7,7 @@ numbers, so that LLVM can unroll.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -87,6 +88,34 @@ def cross_entropy(draft: Draft, call: Call, makes: tuple[int, ...]) -> Loops | N
     def loops(names: LoopNames) -> list[str]:
         arrays = ", ".join(names.array(k) for k in (*reads, *makes))
         return [f"cross_entropy{width}({arrays}, {rows}, {classes}, {mean})"]
+
+    return loops
+
+
+_COPIED = 1 << 16
+"""Joining more elements takes so long that it does not matter who does it."""
+
+
+def concatenate(draft: Draft, call: Call, makes: tuple[int, ...]) -> Loops | None:
+    """Copy a few elements to where they belong."""
+    reads, values = draft.operands(call), draft.values_of(call)
+    alike = call.dtype.name in KINDS and all(x.dtype == call.dtype for x in values)
+    if call.params.keys() - {"axis"} or not alike or not all(is_flat(draft, k) for k in reads):
+        return None
+    axis, size = call.params.get("axis", 0), math.prod(call.shape)
+    if axis is None or not 0 < size <= _COPIED:
+        return None
+    count = math.prod(call.shape[: axis % len(call.shape)])
+
+    def loops(names: LoopNames) -> list[str]:
+        whole, lines, start = size // count, [], 0
+        for x in values:
+            width = math.prod(x.shape) // count
+            if width:
+                copy = f"{names.array(makes[0])}[i * {whole} + {start} + j] = {names.array(x.index)}[i * {width} + j]"
+                lines += [f"for i in range({count}):", f"    for j in range({width}):", f"        {copy}"]
+            start += width
+        return lines
 
     return loops
 

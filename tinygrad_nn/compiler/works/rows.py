@@ -1,0 +1,95 @@
+"""Works on the rows of arrays: softmax, normalisation along the last axis, and their gradients."""
+
+from __future__ import annotations
+
+import math
+
+from tinygrad_nn.compiler.draft import Draft, Run, Work, is_flat
+from tinygrad_nn.compiler.works.general import KINDS
+from tinygrad_nn.graph.ir import Call
+from tinygrad_nn.primitives import Shape
+
+
+def _work(
+    draft: Draft,
+    run: Run,
+    call: Call,
+    arrays: tuple[int, ...],
+    *settings: float,
+    others: tuple[int, ...] = (),
+) -> Work | None:
+    """Return the work on the rows of a call, if its arrays, but for some others, are flat and of one dtype."""
+    dtypes = {draft.values[k].dtype for k in arrays if k not in others}
+    flat = all(is_flat(draft, k) for k in arrays)
+    if dtypes != {call.dtype} or call.dtype.name not in KINDS or not flat or not math.prod(call.shape):
+        return None
+    width = call.shape[-1]
+    return Work(run, math.prod(call.shape) // width, arrays, (width, *settings))
+
+
+def _along_rows(call: Call) -> bool:
+    return bool(call.shape) and call.params.get("axis", -1) in (-1, len(call.shape) - 1)
+
+
+def softmax(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
+    """Take the softmax of rows."""
+    from tinygrad_nn.compiler.loops import rows
+
+    arrays = (*draft.operands(call), *makes)
+    return _work(draft, rows.softmax, call, arrays) if _along_rows(call) else None
+
+
+def softmax_of_some(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
+    """Take the softmax of what a mask chooses, which may be the same for many rows."""
+    from tinygrad_nn.compiler.loops import rows
+
+    x, mask = draft.operands(call)
+    chosen = draft.values[mask]
+    places = _rows_of_mask(chosen.shape, call.shape)
+    if chosen.dtype != bool or places is None:
+        return None
+    return _work(draft, rows.softmax_of_some, call, (x, mask, *makes), *places, others=(mask,))
+
+
+def _rows_of_mask(mask: Shape, shape: Shape) -> tuple[int, int] | None:
+    """Return inner and period, where row r has row r // period * inner + r % inner of a mask that broadcasts.
+
+    None where the axes along which it does not vary have others between them, or are the last.
+    """
+    if not mask or mask[-1] != shape[-1]:
+        return None
+    long = (1,) * (len(shape) - len(mask)) + mask
+    varies = [k for k in range(len(shape) - 1) if long[k] == shape[k] != 1]
+    fixed = [k for k in range(len(shape) - 1) if long[k] != shape[k]]
+    if not fixed:
+        return 1, 1
+    if any(fixed[0] < k < fixed[-1] for k in varies):
+        return None
+    return math.prod(shape[fixed[-1] + 1 : -1]), math.prod(shape[fixed[0] : -1])
+
+
+def softmax_back(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
+    """Bring a gradient back through a softmax of rows."""
+    from tinygrad_nn.compiler.loops import rows
+
+    arrays = (*draft.operands(call), *makes)
+    return _work(draft, rows.softmax_back, call, arrays) if _along_rows(call) else None
+
+
+def standardized(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
+    """Normalise rows, and keep by what each was multiplied where that is wanted."""
+    from tinygrad_nn.compiler.loops import rows
+
+    x, eps = draft.operands(call)
+    number = draft.fixed_number(draft.values[eps])
+    if not isinstance(number, float):
+        return None
+    run = rows.standardized if len(makes) == 1 else rows.standardized_with_scales
+    return _work(draft, run, call, (x, *makes), number)
+
+
+def standardized_back(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
+    """Bring a gradient back through the normalisation of rows."""
+    from tinygrad_nn.compiler.loops import rows
+
+    return _work(draft, rows.standardized_back, call, (*draft.operands(call), *makes))
