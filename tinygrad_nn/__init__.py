@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_nn import data, errors, nn, optim, viz
+from tinygrad_nn import data, errors, nn, optim, parallel, viz
 from tinygrad_nn.context import enable_grad, no_grad
 from tinygrad_nn.engine.autodiff import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from tinygrad_nn.engine.debug import debug
@@ -110,6 +110,7 @@ __all__ = [
     "one_hot",
     "op",
     "optim",
+    "parallel",
     "plot",
     "product",
     "profile",

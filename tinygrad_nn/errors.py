@@ -122,6 +122,10 @@ class NonFinite(TinygradError, FloatingPointError):
     history: Any = None
 
 
+class RankError(TinygradError, RuntimeError):
+    """Another rank of a job has failed, or ranks that have to do the same do not."""
+
+
 class CheckFailed(TinygradError, AssertionError):
     """An op, a module or an optimizer does not do what every one of its kind has to."""
 

@@ -6,6 +6,7 @@ A stage is a function from a `Draft` to the same draft. The passes leave fewer c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -143,8 +144,10 @@ class Draft:
         hosts: plain Python work of a replay, in order.
         captured: how many values the captured graph had; later ones were added by stages.
         replaced: a value and the one that stands for it.
+        twins: for each value that a call gives besides its result, the call that would compute it anew.
         holders: for each value that is left behind the one in whose own buffer it lies.
         parents: a value that is a view, and what it is a view of.
+        orders: for values that do not lie in memory row by row, the order of their axes there.
         layouts: for every value an array with the layout that its own will have.
         tasks: what a replay does, in order.
         memory: where its values live.
@@ -158,8 +161,10 @@ class Draft:
     hosts: list[Host]
     captured: int
     replaced: dict[int, int] = field(default_factory=dict)
+    twins: dict[int, Call] = field(default_factory=dict)
     holders: dict[int, int] = field(default_factory=dict)
     parents: dict[int, int] = field(default_factory=dict)
+    orders: dict[int, Shape] = field(default_factory=dict)
     layouts: dict[int, Array] = field(default_factory=dict)
     tasks: list[Task] = field(default_factory=list)
     memory: Memory = field(default_factory=Memory)
@@ -221,6 +226,13 @@ class Draft:
             return data
         alone = data is not None and data.base is None and not data.flags.writeable
         return data.item() if data is not None and alone else None
+
+    def array(self, index: int, flat: Array | None = None) -> Array:
+        """Return an array for a value, of its shape, dtype and order, in a flat one where that is given."""
+        value = self.values[index]
+        order = self.orders.get(index, tuple(range(len(value.shape))))
+        flat = np.empty(math.prod(value.shape), value.dtype) if flat is None else flat
+        return flat.reshape([value.shape[axis] for axis in order]).transpose(np.argsort(order))
 
     def add(self, op: Primitive, source: int, like: Value, **params: str) -> Call:
         """Append a call that the captured graph did not have, of one operand, with a result like `like`."""

@@ -17,7 +17,7 @@ from tinygrad_nn.compiler.catalogue import op_of, row_of
 from tinygrad_nn.compiler.draft import Draft
 from tinygrad_nn.graph.compare import same
 from tinygrad_nn.graph.ir import Call, Value
-from tinygrad_nn.primitives import Array, Params, Primitive
+from tinygrad_nn.primitives import Array, Params, Primitive, Shape
 
 
 def _pick(x: object, *, name: str) -> None:
@@ -154,7 +154,7 @@ def share_residuals(draft: Draft) -> Draft:
                 twins[other.name] = None if twin is None else twin.index
         for name, k in twins.items():
             if isinstance(k, int) and k > call.index and k not in written:
-                old = draft.call(k)
+                draft.twins[k] = old = draft.call(k)
                 draft.values[k] = Call(
                     k,
                     shape=old.shape,
@@ -227,6 +227,7 @@ def hold_gradients(draft: Draft) -> Draft:
 def find_views(draft: Draft) -> Draft:
     """Find out which values are views, and of what, on arrays with the layout that their own will have."""
     owned = {*draft.holders.values(), *(k for k in draft.written() if isinstance(draft.values[k], Call))}
+    draft.orders = _orders(draft, owned)
     for call in draft.calls():
         operands = draft.values_of(call)
         for x in operands:
@@ -237,8 +238,60 @@ def find_views(draft: Draft) -> Draft:
         view = None if call.index in owned or len(operands) != 1 else _view(draft, call)
         if view is not None:
             draft.parents[call.index] = operands[0].index
-        draft.layouts[call.index] = np.empty(call.shape, call.dtype) if view is None else view
+        draft.layouts[call.index] = draft.array(call.index) if view is None else view
     return draft
+
+
+def _orders(draft: Draft, owned: set[int]) -> dict[int, Shape]:
+    """Return the order of axes in memory for products of stacks that are read in that order alone.
+
+    Heads of attention are transposed and then put side by side, which without it is a copy. A single number by which
+    a product is multiplied on the way does not matter. Of matrices, BLAS reads both orders.
+    """
+    users: dict[int, list[Call]] = defaultdict(list)
+    for call in draft.calls():
+        for k in draft.operands(call):
+            users[k].append(call)
+    needed = {*owned, *map(draft.now, draft.results)}
+    products: dict[int, Shape] = {}
+    scaled: dict[int, Shape] = {}
+
+    def read(k: int) -> Shape | None:
+        """Return the order in which all that read a value do it."""
+        wanted = {_permuted(draft, user, read) or scaled.get(user.index) for user in users[k]}
+        return wanted.pop() if len(wanted) == 1 and k not in needed else None
+
+    for call in reversed(draft.calls()):
+        orders = products if row_of(call.op).any_order else scaled
+        if len(call.shape) > 2 and (orders is products or _scales_product(draft, call)):
+            order = read(call.index)
+            if order is not None and order != tuple(range(len(call.shape))):
+                orders[call.index] = order
+    return products | scaled
+
+
+def _permuted(draft: Draft, call: Call, read: Callable[[int], Shape | None]) -> Shape | None:
+    """Return the order in which a call that permutes axes has those of its operand read; None for another call."""
+    row, axes = row_of(call.op), len(call.shape)
+    if not row.permutes or row.view is None:
+        return None
+    # As many elements as the number of an axis lie along it.
+    new = [length - 1 for length in row.view(np.empty(range(1, axes + 1), bool), **call.params).shape]
+    return tuple(new[axis] for axis in read(call.index) or range(axes))
+
+
+def _scales_product(draft: Draft, call: Call) -> bool:
+    """Tell whether a call computes each element from one of a product and from numbers."""
+    function = call.op.function
+    arrays = [x for x in draft.values_of(call) if draft.fixed_number(x) is None]
+    return (
+        isinstance(function, np.ufunc)
+        and function.signature is None
+        and len(arrays) == 1
+        and isinstance(arrays[0], Call)
+        and row_of(arrays[0].op).any_order
+        and (arrays[0].shape, arrays[0].dtype) == (call.shape, call.dtype)
+    )
 
 
 def _view(draft: Draft, call: Call) -> Array | None:

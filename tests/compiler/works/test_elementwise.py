@@ -16,6 +16,7 @@ FUNCTIONS = {
     "elu": lambda x: tn.elu(x, alpha=2.0),
     "expm1": np.expm1,
     "gelu": lambda x: tn.gelu(x, approximate="tanh"),
+    "silu": tn.silu,
 }
 ENDS = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e30, -1e30, 90.0, -90.0, 1e-30, -1e-30]
 
@@ -58,3 +59,18 @@ def test_half_precision_and_integers_are_left_to_numpy(backend):
         eager = (x**2, np.clip(x, 2, 3), tn.gelu(x, approximate="tanh"))
         for found, expected in zip(step(x), eager, strict=True):
             np.testing.assert_allclose(found.data, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("f", [tn.silu, lambda x: tn.gelu(x, approximate="tanh"), tn.elu, tn.leaky_relu])
+def test_what_a_derivative_needs_is_computed_in_its_loop_and_not_kept(f):
+    x = np.linspace(-12, 12, 4000)
+
+    def step(x):
+        return tn.value_and_grad(lambda x: (f(x * 2) * np.cos(np.arange(4000))).sum())(x)
+
+    compiled = tn.compile(step, "numba")
+    for found, expected in zip(compiled(x), step(tn.tensor(x)), strict=True):
+        np.testing.assert_allclose(found.data, expected.data, rtol=1e-12, atol=1e-14)
+    (program,) = compiled.programs
+    calls = [line.split("(")[0].strip() for line in program.text.splitlines()[1:]]
+    assert [call for call in calls if call not in ("sum", "multiply")] == ["loops", "loops_2", "return"]

@@ -15,7 +15,7 @@ from tinygrad_nn.compiler.draft import Run
 from tinygrad_nn.engine.failures import label_error
 from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.ops.fused_losses import labels_fit
-from tinygrad_nn.ops.reduction import count
+from tinygrad_nn.ops.reduction import BLOCK, count
 from tinygrad_nn.primitives import Array
 
 Build = Callable[[Call, list[Value]], Run | None]
@@ -69,7 +69,7 @@ def matmul(_call: Call, operands: list[Value]) -> Run:
 
 
 def _stack_times_matrix(a: Array, b: Array, out: Array) -> None:
-    if a.flags.c_contiguous:
+    if a.flags.c_contiguous and out.flags.c_contiguous:
         a, out = a.reshape(-1, a.shape[-1]), out.reshape(-1, out.shape[-1])
     np.matmul(a, b, out)
 
@@ -142,10 +142,6 @@ def extreme(function: np.ufunc, call: Call, _operands: list[Value]) -> Run | Non
     return lambda x, out: reduce(x, axis, None, out, keepdims)
 
 
-_MANY_ROWS = 4096
-"""So many rows one product sums to five digits of float32."""
-
-
 def sum_to(call: Call, operands: list[Value]) -> Run | None:
     """Sum over leading axes as a product with ones: fast, and without a copy in double precision."""
     x, shape = operands[0], call.shape
@@ -153,7 +149,7 @@ def sum_to(call: Call, operands: list[Value]) -> Run | None:
     if x.shape[lead:] != shape or x.dtype.kind != "f" or not math.prod(x.shape) or not lead:
         return None
     rows = math.prod(x.shape[:lead])
-    if x.dtype.char == "e" or (x.dtype.char == "f" and rows > _MANY_ROWS):
+    if x.dtype.char == "e" or (x.dtype.char == "f" and rows > 2 * BLOCK):
         # The op adds in blocks, where a single product loses digits.
         return None
     ones = np.ones((1, rows), x.dtype)

@@ -18,6 +18,7 @@ from tinygrad_nn.compiler.draft import Draft, Loops, Names, Task
 from tinygrad_nn.compiler.kernels import general
 from tinygrad_nn.compiler.loops import mathematics
 from tinygrad_nn.compiler.loops.fused import FusedLoop, is_column_sum, is_elementwise
+from tinygrad_nn.compiler.numpy_backend import task_of
 from tinygrad_nn.compiler.works.general import Update
 from tinygrad_nn.graph.ir import Call
 from tinygrad_nn.primitives import Array
@@ -35,20 +36,58 @@ check_labels = general.label_check(mathematics.labels_fit)
 
 def fuse(draft: Draft) -> Draft:
     """Let elementwise tasks become fused loops, and give loops to what has some of its own."""
-    fused = _fused_loops(draft)
+    draft.tasks = [part for task in draft.tasks for part in _apart(draft, task)]
+    users = _users(draft)
+    outside = {*draft.holders.values(), *(draft.root(draft.now(k)) for k in draft.results)}
+    fused = _fused_loops(draft, users, outside)
     heads = {loop.root.index: loop for loop in fused}
     inside = {k for loop in fused for k in (*loop.inside, *loop.sums)}
+    alone = [loop.root for loop in fused if len(loop.members) == 1 and not loop.sums]
+    # Calls of which each does nothing but change a result that nobody else reads.
+    changes = {k: call for call in alone for k in draft.operands(call) if users.get(k) == [call.index]}
     tasks = []
     for task in draft.tasks:
         first = task.makes[0] if task.makes else None
         if first in heads:
             tasks.append(heads[first].task())
         elif first not in inside:
+            both = _together(draft, task, changes) if first not in outside else None
+            if both is not None:
+                del heads[both.makes[0]]
+                tasks.append(both)
+                continue
             if task.run is general.check_labels:
                 task.run = check_labels
             tasks += [task] if task.call is None else _compiled(draft, task, task.call)
     draft.tasks = tasks
     return draft
+
+
+def _apart(draft: Draft, task: Task) -> list[Task]:
+    """Return a task for the result and one for each residual, where loops compute that as fast as they read it."""
+    alone = [
+        call
+        for call in (task.call, *map(draft.twins.get, task.makes[1:]))
+        if call is not None and is_elementwise(draft, call) and {*draft.operands(call)} <= {*task.reads}
+    ]
+    if len(alone) < max(2, len(task.makes)):
+        return [task]
+    for call in alone:
+        draft.values[call.index] = call
+    return [task_of(draft, call, {}) for call in alone]
+
+
+def _together(draft: Draft, task: Task, changes: dict[int, Call]) -> Task | None:
+    """Return a task that also does what changes its only result, where the catalogue has some for both."""
+    call = task.call
+    then = changes.get(call.index) if call is not None and task.makes == (call.index,) else None
+    build = row_of(call.op).work_with.get(then.op) if call is not None and then is not None else None
+    if call is None or then is None or build is None or len(then.operands) > 1:
+        return None
+    work, name = build(draft, call, (then.index,)), f"{task.name}_{then.op.name}"
+    if work is None:
+        return None
+    return Task(name, None, task.reads, (then.index,), call=then, fused=(call, then), work=work)
 
 
 def _compiled(draft: Draft, task: Task, call: Call) -> list[Task]:
@@ -69,11 +108,15 @@ def _compiled(draft: Draft, task: Task, call: Call) -> list[Task]:
     return tasks
 
 
-def _fused_loops(draft: Draft) -> list[FusedLoop]:
-    """Return the fused loops of several calls, or with sums; the last calls of a loop are seen first."""
-    tasks = draft.tasks
-    users, writes = _users(draft), _writes(draft)
-    outside = {*draft.holders.values(), *(draft.root(draft.now(k)) for k in draft.results)}
+def _fused_loops(draft: Draft, users: dict[int, list[int]], outside: set[int]) -> list[FusedLoop]:
+    """Return the fused loops of several calls, or with sums; the last calls of a loop are seen first.
+
+    Args:
+        draft: the graph.
+        users: what `_users` returns.
+        outside: the values that outlive a replay.
+    """
+    tasks, writes = draft.tasks, _writes(draft)
     homes: dict[int, FusedLoop] = {}
     ends: dict[FusedLoop, int] = {}
     for position in range(len(tasks) - 1, -1, -1):

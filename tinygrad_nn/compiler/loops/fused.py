@@ -115,7 +115,12 @@ def _kind(draft: Draft, call: Call) -> np.dtype | None:
 
 def is_elementwise(draft: Draft, call: Call) -> bool:
     """Tell whether loops can compute a call element by element."""
-    if not call.shape or not math.prod(call.shape) or not _template(draft, call):
+    if (
+        not call.shape
+        or not math.prod(call.shape)
+        or not is_flat(draft, call.index)
+        or not _template(draft, call)
+    ):
         return False
     row, kind = row_of(call.op), _kind(draft, call)
     bools = {place for place, x in enumerate(draft.values_of(call)) if x.dtype == bool}

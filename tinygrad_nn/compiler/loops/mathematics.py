@@ -99,6 +99,13 @@ def gelu_tanh4(x):
 
 
 @element
+def gelu_tanh_slope4(x):
+    z = f4(10) if x > f4(10) else f4(-10) if x < f4(-10) else x
+    p = sigmoid4(_TWICE4 * (z + _CUBIC4 * z * z * z))
+    return p + p * (f4(1) - p) * _TWICE4 * (f4(1) + f4(3) * _CUBIC4 * z * z) * z
+
+
+@element
 def _reduced8(x):
     t = x * _LOG2E8 + _ROUND8
     n = t - _ROUND8
@@ -144,6 +151,13 @@ def sigmoid8(x):
 def gelu_tanh8(x):
     z = 10.0 if x > 10.0 else -10.0 if x < -10.0 else x
     return (x if not x < -10.0 else -10.0) * sigmoid8(_TWICE * (z + _CUBIC * z * z * z))
+
+
+@element
+def gelu_tanh_slope8(x):
+    z = 10.0 if x > 10.0 else -10.0 if x < -10.0 else x
+    p = sigmoid8(_TWICE * (z + _CUBIC * z * z * z))
+    return p + p * (1.0 - p) * _TWICE * (1.0 + 3.0 * _CUBIC * z * z) * z
 
 
 def _by_width(narrow, wide):
@@ -285,6 +299,8 @@ __all__ = [
     "f8",
     "gelu_tanh4",
     "gelu_tanh8",
+    "gelu_tanh_slope4",
+    "gelu_tanh_slope8",
     "labels_fit",
     "loop",
     "sgd",

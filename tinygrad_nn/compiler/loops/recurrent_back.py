@@ -15,6 +15,7 @@ COLUMNS = 128
 """So many columns of the gradients of weights are a piece."""
 _DEPTH = 256
 """Over so many rows products sum at once, so that what they read fits into the cache."""
+_FEW = 8
 
 
 @loop
@@ -166,18 +167,24 @@ def rnn_walk_back(
 
 
 @loop
+def _turn(a, start, rows, row, first, stop, out, at):
+    """Turn columns first to stop - 1 of a matrix into rows, few at a time: each line of the cache is read once."""
+    for i0 in range(0, rows, _FEW):
+        here = min(_FEW, rows - i0)
+        for j in range(first, stop):
+            source, to, step = u8(start + i0 * row + j), u8(at + j * rows + i0), u8(row)
+            for i in range(u8(here)):
+                out[to + i] = a[source + i * step]
+
+
+@loop
 def turned_weights(first, last, p, turned, states, gates, steps, count, features, width):
     """Fill `turned` with the transposed weights of the states, and behind them those of the inputs."""
     _, w_ih, w_hh, _ = places(states, gates, steps, count, features, width)
     row = gates * width
-    for start in range(first * COLUMNS, min(last * COLUMNS, row), COLUMNS):
-        stop = min(start + COLUMNS, row)
-        for i in range(width):
-            for j in range(start, stop):
-                turned[j * width + i] = p[w_hh + i * row + j]
-        for i in range(features):
-            for j in range(start, stop):
-                turned[row * width + j * features + i] = p[w_ih + i * row + j]
+    start, stop = first * COLUMNS, min(last * COLUMNS, row)
+    _turn(p, w_hh, width, row, start, stop, turned, 0)
+    _turn(p, w_ih, features, row, start, stop, turned, row * width)
 
 
 @loop

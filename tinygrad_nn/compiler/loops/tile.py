@@ -27,6 +27,7 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from tinygrad_nn.compiler.loops.machine_code import compiled
+from tinygrad_nn.primitives.operands import Function
 
 _TRIPLE, _, _FLAGS = cpu_target.target_context.codegen().magic_tuple()
 _FEATURES = _FLAGS.split(",")
@@ -49,6 +50,12 @@ _NEAR = 2**18
 _MANY_ROWS, _CLASH = 100, 4096
 """From how many rows on, and for multiples of how many bytes between them, rows of B had better lie closer: they would
 have the same few places in the cache."""
+
+
+def in_machine_code(write: Function) -> Function:
+    """Return what compiled code calls; `write(typing, types...)` returns its signature and what writes instructions."""
+    return intrinsic(write)
+
 
 _I64, _I32 = ir.IntType(64), ir.IntType(32)
 _STRIP = (
@@ -224,7 +231,7 @@ def _strip(item, vectors):
             builder.position_at_end(end)
         return context.get_dummy_value()
 
-    @intrinsic
+    @in_machine_code
     def strip(typing, a, rs, cs, sa, b, ldb, sb, c, ldc, start, lds, m, k, batches, relu, lanes):
         return types.void(*(types.int64,) * len(_STRIP)), generate
 
@@ -238,14 +245,14 @@ def _access(real, item):
         address = builder.add(address, builder.mul(place, ir.Constant(_I64, item)))
         return builder.inttoptr(address, ir.PointerType(context.get_value_type(real)))
 
-    @intrinsic
+    @in_machine_code
     def read(typing, address, place):
         def generate(context, builder, signature, arguments):
             return builder.load(pointer(context, builder, *arguments), align=item)
 
         return real(types.int64, types.int64), generate
 
-    @intrinsic
+    @in_machine_code
     def write(typing, address, place, number):
         def generate(context, builder, signature, arguments):
             builder.store(arguments[2], pointer(context, builder, *arguments[:2]), align=item)
@@ -342,7 +349,7 @@ def product_kernel(dtype: str) -> int:
     return address
 
 
-@intrinsic
+@in_machine_code
 def product(typing, kernel, a, rs, cs, sa, b, ldb, qs, sb, c, ldc, start, lds, m, n, k, batches, relu):
     """For compiled code: fill C, (m, n), with start + sum over b, t of A[p*rs + t*cs + b*sa] * B[b*sb + t*ldb + q*qs].
 
@@ -359,7 +366,6 @@ def product(typing, kernel, a, rs, cs, sa, b, ldb, qs, sb, c, ldc, start, lds, m
         m, n, k, batches: rows and columns of C; columns of A, of how many matrices each; none give start.
         relu: whether to put 0 in place of what is below; 0 or 1.
     """
-    del typing, a, rs, cs, sa, b, ldb, qs, sb, c, ldc, start, lds, m, n, k, batches, relu
 
     def generate(context, builder, signature, arguments):
         kind = context.call_conv.get_function_type(types.void, _ARGUMENTS)

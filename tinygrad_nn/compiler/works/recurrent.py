@@ -75,14 +75,14 @@ def walk_back(
     back = Work(
         getattr(loops, name),
         -(-count // _PIECE),
-        (p, _alive(draft, alive), y, *others, turned, dz, *makes),
+        (p, _alive(draft, alive), y, *others, turned, dz, call.index),
         (kernel, _PIECE, *sizes),
         over={dz: tuple(others[:-1])},
     )
     return Work(
         loops.weights_back,
         gates * -(-width // loops.COLUMNS),
-        (p, y, dz, *makes),
+        (p, y, dz, call.index),
         (kernel, states, gates, wide, *sizes),
         before=(turn, back),
     )
