@@ -28,6 +28,7 @@ from tinygrad_nn.ops import (
     indexing,
     normalisation,
     pooling,
+    random,
     reduction,
     shape,
 )
@@ -52,6 +53,7 @@ class Row:
         besides: ops of the same operands and parameters whose results `into` and `work` can fill too, after its own.
         into: makes, for one call, a function that writes its result into an array.
         room: the shape of a further array that this function is given, after the one that it fills.
+        shape_alone: whether `into` needs no operands: the result has all that it takes of them, their shape.
         in_place: the operands that this function may write over.
         scratch: whether that function needs the array of the residual, wanted or not.
         loop: the result of one element in a fused loop: operands by their number, {T} is the type, {w} its width;
@@ -75,6 +77,7 @@ class Row:
     besides: tuple[Primitive, ...] = ()
     into: kernels.Build | None = None
     room: Callable[[Call], Shape] | None = None
+    shape_alone: bool = False
     in_place: tuple[int, ...] = ()
     scratch: bool = False
     loop: str | elementwise.BuildElement = ""
@@ -178,6 +181,7 @@ ROWS: dict[object, Row] = {
     batch_norm.normalising_columns: Row(loops=columns.normalising_columns),
     batch_norm.running_update: Row(loops=columns.running_update),
     batch_norm.scaled_columns: Row(loop="({0} - {1[0]}) * {1[1]} + {1[2]}", matrices=(1,)),
+    random.keep_mask: Row(into=kernels.keep_mask, shape_alone=True),
     pooling.largest: Row(
         into=partial(window_kernels.filled, pooling.fill_largest),
         besides=(pooling.first_largest,),
