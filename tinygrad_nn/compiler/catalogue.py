@@ -14,7 +14,6 @@ import numpy as np
 
 from tinygrad_nn.compiler.kernels import general as kernels
 from tinygrad_nn.compiler.kernels import recurrent as sequences
-from tinygrad_nn.compiler.kernels import windows as window_kernels
 from tinygrad_nn.compiler.works import columns, convolutions, elementwise, recurrent, rows, windows
 from tinygrad_nn.compiler.works import general as works
 from tinygrad_nn.graph.ir import Call
@@ -180,16 +179,21 @@ ROWS: dict[object, Row] = {
     batch_norm.column_products: Row(work=columns.column_products),
     batch_norm.normalising_columns: Row(loops=columns.normalising_columns),
     batch_norm.running_update: Row(loops=columns.running_update),
-    batch_norm.scaled_columns: Row(loop="({0} - {1[0]}) * {1[1]} + {1[2]}", matrices=(1,)),
+    batch_norm.scaled_columns: Row(
+        loop="({0} - {1[0]}) * {1[1]} + {1[2]}",
+        matrices=(1,),
+        into=partial(kernels.filled, batch_norm.fill_scaled_columns),
+        in_place=(0,),
+    ),
     random.keep_mask: Row(into=kernels.keep_mask, shape_alone=True),
     pooling.largest: Row(
-        into=partial(window_kernels.filled, pooling.fill_largest),
+        into=partial(kernels.filled, pooling.fill_largest),
         besides=(pooling.first_largest,),
         work=windows.largest,
     ),
-    pooling.put_at: Row(into=partial(window_kernels.filled, pooling.fill_put_at), work=windows.put_at),
-    pooling.averages: Row(into=partial(window_kernels.filled, pooling.fill_averages), work=windows.averages),
-    pooling.spread: Row(into=partial(window_kernels.filled, pooling.fill_spread), work=windows.spread),
+    pooling.put_at: Row(into=partial(kernels.filled, pooling.fill_put_at), work=windows.put_at),
+    pooling.averages: Row(into=partial(kernels.filled, pooling.fill_averages), work=windows.averages),
+    pooling.spread: Row(into=partial(kernels.filled, pooling.fill_spread), work=windows.spread),
     networks.lstm_states: Row(into=sequences.lstm_states, work=partial(recurrent.walk, "lstm_walk", 4)),
     networks.gru_states: Row(into=sequences.gru_states, work=partial(recurrent.walk, "gru_walk", 4)),
     networks.rnn_states: Row(into=sequences.rnn_states, work=partial(recurrent.walk, "rnn_walk", 0)),
