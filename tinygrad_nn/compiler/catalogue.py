@@ -14,7 +14,6 @@ import numpy as np
 
 from tinygrad_nn.compiler.kernels import general as kernels
 from tinygrad_nn.compiler.kernels import recurrent as sequences
-from tinygrad_nn.compiler.kernels import windows as window_kernels
 from tinygrad_nn.compiler.works import columns, convolutions, elementwise, recurrent, rows, windows
 from tinygrad_nn.compiler.works import general as works
 from tinygrad_nn.graph.ir import Call
@@ -28,6 +27,7 @@ from tinygrad_nn.ops import (
     indexing,
     normalisation,
     pooling,
+    random,
     reduction,
     shape,
 )
@@ -52,6 +52,7 @@ class Row:
         besides: ops of the same operands and parameters whose results `into` and `work` can fill too, after its own.
         into: makes, for one call, a function that writes its result into an array.
         room: the shape of a further array that this function is given, after the one that it fills.
+        shape_alone: whether `into` needs no operands: the result has all that it takes of them, their shape.
         in_place: the operands that this function may write over.
         scratch: whether that function needs the array of the residual, wanted or not.
         loop: the result of one element in a fused loop: operands by their number, {T} is the type, {w} its width;
@@ -75,6 +76,7 @@ class Row:
     besides: tuple[Primitive, ...] = ()
     into: kernels.Build | None = None
     room: Callable[[Call], Shape] | None = None
+    shape_alone: bool = False
     in_place: tuple[int, ...] = ()
     scratch: bool = False
     loop: str | elementwise.BuildElement = ""
@@ -166,36 +168,42 @@ ROWS: dict[object, Row] = {
         labels=1, into=kernels.cross_entropy, scratch=True, loops=works.cross_entropy
     ),
     convolution_kernels.convolution: Row(
-        into=partial(window_kernels.filled, convolution_kernels.fill_convolution),
+        into=partial(kernels.filled, convolution_kernels.fill_convolution),
         work=convolutions.convolution,
         work_with={activation.relu: convolutions.convolution_and_relu},
     ),
     convolution_kernels.biased_convolution: Row(
-        into=partial(window_kernels.filled, convolution_kernels.fill_biased),
+        into=partial(kernels.filled, convolution_kernels.fill_biased),
         work=convolutions.convolution,
         work_with={activation.relu: convolutions.convolution_and_relu},
     ),
     convolution_kernels.transposed_convolution: Row(
-        into=partial(window_kernels.filled, convolution_kernels.fill_transposed),
+        into=partial(kernels.filled, convolution_kernels.fill_transposed),
         work=convolutions.transposed_convolution,
     ),
     convolution_kernels.weights_of_convolution: Row(
-        into=partial(window_kernels.filled, convolution_kernels.fill_weights),
+        into=partial(kernels.filled, convolution_kernels.fill_weights),
         work=convolutions.weights_of_convolution,
     ),
     batch_norm.column_moments: Row(work=columns.column_moments),
     batch_norm.column_products: Row(work=columns.column_products),
     batch_norm.normalising_columns: Row(loops=columns.normalising_columns),
     batch_norm.running_update: Row(loops=columns.running_update),
-    batch_norm.scaled_columns: Row(loop="({0} - {1[0]}) * {1[1]} + {1[2]}", matrices=(1,)),
+    batch_norm.scaled_columns: Row(
+        loop="({0} - {1[0]}) * {1[1]} + {1[2]}",
+        matrices=(1,),
+        into=partial(kernels.filled, batch_norm.fill_scaled_columns),
+        in_place=(0,),
+    ),
+    random.keep_mask: Row(into=kernels.keep_mask, shape_alone=True),
     pooling.largest: Row(
-        into=partial(window_kernels.filled, pooling.fill_largest),
+        into=partial(kernels.filled, pooling.fill_largest),
         besides=(pooling.first_largest,),
         work=windows.largest,
     ),
-    pooling.put_at: Row(into=partial(window_kernels.filled, pooling.fill_put_at), work=windows.put_at),
-    pooling.averages: Row(into=partial(window_kernels.filled, pooling.fill_averages), work=windows.averages),
-    pooling.spread: Row(into=partial(window_kernels.filled, pooling.fill_spread), work=windows.spread),
+    pooling.put_at: Row(into=partial(kernels.filled, pooling.fill_put_at), work=windows.put_at),
+    pooling.averages: Row(into=partial(kernels.filled, pooling.fill_averages), work=windows.averages),
+    pooling.spread: Row(into=partial(kernels.filled, pooling.fill_spread), work=windows.spread),
     networks.lstm_states: Row(into=sequences.lstm_states, work=partial(recurrent.walk, "lstm_walk", 4)),
     networks.gru_states: Row(into=sequences.gru_states, work=partial(recurrent.walk, "gru_walk", 4)),
     networks.rnn_states: Row(into=sequences.rnn_states, work=partial(recurrent.walk, "rnn_walk", 0)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -15,8 +16,9 @@ from tinygrad_nn.compiler.draft import Run
 from tinygrad_nn.engine.failures import label_error
 from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.ops.fused_losses import labels_fit
+from tinygrad_nn.ops.random import fill_keep_mask
 from tinygrad_nn.ops.reduction import BLOCK, count
-from tinygrad_nn.primitives import Array
+from tinygrad_nn.primitives import Array, Function
 
 Build = Callable[[Call, list[Value]], Run | None]
 
@@ -265,3 +267,13 @@ def cross_entropy(call: Call, operands: list[Value]) -> Run | None:
             np.divide(out, rows, out)
 
     return run
+
+
+def keep_mask(call: Call, _operands: list[Value]) -> Run:
+    """Draw anew; of the operand there is only its shape in the result."""
+    return partial(fill_keep_mask, **call.params)
+
+
+def filled(fill: Function, call: Call, operands: list[Value]) -> Run | None:
+    """Let the op's own function fill the result of floats."""
+    return partial(fill, **call.params) if operands[0].dtype.kind == "f" else None
