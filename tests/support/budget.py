@@ -30,8 +30,8 @@ LINES = {
     # 230. What networks need: random ops (50), normalisation over batches and groups (220) and along the last axis
     # (70), running extremes (60), resizing (130), embeddings and one-hot rows (50), attention (110), GELU in
     # PyTorch's words (30), convolutions (440), windows and pools (350), recurrent networks (340, three walks
-    # forward and three back). Types of what was Any (35). Gradients of softmax and of normalised rows as ops, and that of
-    # gelu by tanh (60).
+    # forward and three back). Types of what was Any (35). Gradients of softmax, of normalised rows and of
+    # gelu by tanh as ops (60).
     "ops": 5485,
     # 500 was meant. Random generators that a function can reach are found and put back (95). Calls that are run
     # again instead of saving (130).

@@ -174,3 +174,28 @@ def standardized_back(first, last, a, u, s, out, width):
         for j in range(width):
             d = b[j] - total - (zero if along == zero else along * v[j])
             to[j] = zero if d == zero else d * scale
+
+
+@loop
+def added_rows(first, last, values, places, out, count, width, columns):
+    """Fill columns first * columns to last * columns - 1 of a table with the sums of rows for each of its places.
+
+    They are added in double precision.
+    """
+    for piece in range(first, last):
+        start = piece * columns
+        n = min(columns, width - start)
+        totals = np.zeros(count * n)
+        for i in range(places.size):
+            place = np.int64(places[i])
+            if place < 0:
+                place += count
+            if place < 0 or place >= count:
+                raise IndexError("an index is out of bounds of the rows that it chooses")
+            row, total = values[i * width + start : i * width + start + n], totals[place * n : place * n + n]
+            for j in range(n):
+                total[j] += row[j]
+        for r in range(count):
+            row, total = out[r * width + start : r * width + start + n], totals[r * n : r * n + n]
+            for j in range(n):
+                row[j] = total[j]
