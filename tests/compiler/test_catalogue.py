@@ -155,14 +155,14 @@ fabs first_largest flip float_power floor floor_divide fmax fmin fmod gammaln gc
 gru_back gru_gates gru_states heaviside huber_elements hypot i0 i1 imag in_place_update in_unit_squares
 inv invert isclose isfinite isinf isnan isneginf isposinf keep_mask largest lcm ldexp left_shift
 lion_update log log10 log1p log2 log_ndtr log_sigmoid log_softmax logaddexp logaddexp2 logical_not
-logical_xor logit logsumexp lstm_back lstm_gates lstm_states means_of_rows nan_to_num ndtr
-normalising_columns on_diagonal one_hot ones_like over_differences overlap_add p_norm pad part pinv
-places_of_maxima places_of_minima polygamma prod put_at q_and_r rad2deg radians recurrence remainder
-resampled_axis right_shift rint rmsprop_update rnn_back rnn_states roll round running_update scale_down
-searchsorted set_at sign sign_and_log_det signbit sin sinc_derivative sine_over_angle
-singular_values_and_vectors sinh sliding_window_view softplus solve spacing spread spread_axis stack std
-take take_along_axis taken_at tan transposed_convolution tril triu trunc used values_and_vectors var
-vecdot weights_of_convolution xlogy zeros_like
+logical_xor logit logsumexp lstm_back lstm_gates lstm_states nan_to_num ndtr normalising_columns
+on_diagonal one_hot ones_like over_differences overlap_add p_norm pad part pinv places_of_maxima
+places_of_minima polygamma prod put_at q_and_r rad2deg radians recurrence remainder resampled_axis
+right_shift rint rmsprop_update rnn_back rnn_states roll round running_update scale_down searchsorted
+set_at sign sign_and_log_det signbit sin sinc_derivative sine_over_angle singular_values_and_vectors sinh
+sliding_window_view softplus solve spacing spread spread_axis stack std take take_along_axis taken_at tan
+transposed_convolution tril triu trunc used values_and_vectors var vecdot weights_of_convolution xlogy
+zeros_like
 """
 
 

@@ -9,7 +9,7 @@ from tinygrad_nn.ops.activation import softmax_back
 from tinygrad_nn.ops.attention import softmax_of_some
 from tinygrad_nn.ops.embedding import embedding
 from tinygrad_nn.ops.indexing import HOLE, scatter
-from tinygrad_nn.ops.normalisation import standardized, standardized_back
+from tinygrad_nn.ops.normalisation import means_of_rows, standardized, standardized_back
 
 EVERY = pytest.mark.parametrize(("dtype", "digits"), [(np.float32, 1e-5), (np.float64, 1e-12)])
 WIDTHS = (1, 3, 16, 37, 130)
@@ -124,6 +124,26 @@ def test_half_precision_views_and_nothing_are_left_to_numpy(backend):
             compiled(y), (tn.softmax(y), softmax_back(y, y), softmax_of_some(y, y > 0)), strict=True
         ):
             np.testing.assert_allclose(found.data, expected, rtol=digits, atol=digits)
+
+
+@EVERY
+@pytest.mark.parametrize("width", [2, 16, 37, 130])
+def test_sums_means_and_extremes_of_rows(dtype, digits, width):
+    pytest.importorskip("numba")
+    x = rows(width, dtype)
+    for f in (np.sum, np.mean, np.max, np.min):
+        check(lambda x, f=f: f(x, axis=-1, keepdims=True), [x], digits)
+        check(lambda x, f=f: f(x, axis=2), [x], digits)
+    check(means_of_rows, [x], digits)
+
+
+def test_other_reductions_are_left_to_numpy():
+    pytest.importorskip("numba")
+    x = np.random.default_rng(0).normal(size=(3, 5000))
+    for y in (x, x[:, 0], x[:, :0], np.arange(6).reshape(2, 3)):
+        check(lambda y: np.sum(y, axis=-1), [y], 1e-12, works=0)
+        check(lambda y: np.sum(y, axis=0), [y], 1e-12, works=0)
+    check(lambda x: np.max(x), [x], 1e-12, works=0)
 
 
 def added(g, ids, shape):

@@ -32,6 +32,51 @@ def _along_rows(call: Call) -> bool:
     return bool(call.shape) and call.params.get("axis", -1) in (-1, len(call.shape) - 1)
 
 
+_LONG = 4096
+"""Longer rows NumPy adds with less of an error."""
+
+
+def _reduction(draft: Draft, run: Run, call: Call, makes: tuple[int, ...], *settings: float) -> Work | None:
+    """Return the work that reduces rows of its operand, if a call does that, and a row is neither long nor nothing."""
+    (x,) = draft.values_of(call)
+    axis, last = call.params.get("axis", -1), len(x.shape) - 1
+    alike = x.dtype == call.dtype and call.dtype.name in KINDS and is_flat(draft, x.index)
+    if call.params.keys() - {"axis", "keepdims"} or axis not in (-1, last, (-1,), (last,)) or not alike:
+        return None
+    if 0 in x.shape or last < 1 or x.shape[-1] > _LONG:
+        return None
+    width = x.shape[-1]
+    return Work(run, math.prod(call.shape), (x.index, *makes), (width, *settings))
+
+
+def total(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
+    """Sum rows."""
+    from tinygrad_nn.compiler.loops import rows
+
+    return _reduction(draft, rows.totals, call, makes, 1)
+
+
+def mean(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
+    """Take the means of rows."""
+    from tinygrad_nn.compiler.loops import rows
+
+    return _reduction(draft, rows.totals, call, makes, *draft.values_of(call)[0].shape[-1:])
+
+
+def largest(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
+    """Find the largest of rows."""
+    from tinygrad_nn.compiler.loops import rows
+
+    return _reduction(draft, rows.largest, call, makes)
+
+
+def smallest(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
+    """Find the smallest of rows."""
+    from tinygrad_nn.compiler.loops import rows
+
+    return _reduction(draft, rows.smallest, call, makes)
+
+
 def softmax(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
     """Take the softmax of rows."""
     from tinygrad_nn.compiler.loops import rows
