@@ -420,6 +420,26 @@ def test_a_failure_of_one_rank_at_any_event_ends_all(tmp_path, event, action, ra
         tn.load(path, model=wide())
 
 
+@pytest.mark.parametrize("fails", ["before", "inside"])
+def test_a_failure_around_an_evaluation_by_a_callback_ends_all(fails):
+    def work(comm):
+        def metric(p, y):
+            if comm.rank and fails == "inside":
+                raise OSError("gone")
+            return accuracy(p, y)
+
+        def evaluating(run):
+            if comm.rank and fails == "before":
+                raise OSError("gone")
+            evaluate(run.model, cross_entropy, (X, Y), metrics={"m": metric}, comm=comm)
+
+        return fitted(wide(), comm, epochs=2, callbacks=[evaluating])
+
+    first, second = failures(2, work)
+    assert type(first) is RankError
+    assert isinstance(second, OSError)
+
+
 @pytest.mark.parametrize("where", ["model", "loss", "data", "metric", "validation"])
 def test_a_failure_of_one_rank_in_anything_that_is_called_ends_all(where):
     class Failing(list):

@@ -186,7 +186,7 @@ class Training(Together):
 
     def save(self, work: Callable[[Mapping[str, Any]], object]) -> None:
         streams = self.team.allgather(self._own)
-        self.team.first(lambda: work({_STREAMS: streams} if self._sources else {}) and None)
+        self.team.first(lambda: work({_STREAMS: streams} if self._sources else {}))
 
     def resume(self, kept: Mapping[str, Any]) -> None:
         streams = kept.get(_STREAMS, [])
