@@ -385,7 +385,7 @@ def product(typing, kernel, a, rs, cs, sa, b, ldb, qs, sb, c, ldc, start, lds, m
     Addresses are integers (`array.ctypes.data`), and may lie anywhere in an array; strides are in elements.
 
     Args:
-        kernel: `product_kernel(dtype)` or `channels_kernel(dtype)`, which says the dtype of all that lies at the addresses.
+        kernel: `product_kernel(dtype)` or `channels_kernel(dtype)`, which says the dtype of what lies at addresses.
         a, rs, cs, sa: address of A, and how far apart its rows, columns and batches are.
         b, ldb, qs, sb: address of B, and how far apart its rows, columns and batches are. Columns side by side (1) are
             read where they lie, others are copied first: as much time as some twenty rows of a product.
