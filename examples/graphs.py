@@ -89,6 +89,26 @@ def wrong_shape():
     raise AssertionError("the shapes do not fit, and nothing was said")
 
 
+def profile():
+    """Where the time of a training step goes; it is another on each machine."""
+    layers = [nn.Conv2d(1, 6, 5, padding=2, rng=0), nn.ReLU(), nn.MaxPool2d(2)]
+    layers += [nn.Conv2d(6, 16, 5, rng=1), nn.ReLU(), nn.MaxPool2d(2)]
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Dense(400, 84, rng=2), nn.ReLU(), nn.Dense(84, 10, rng=3))
+    optimizer = tn.optim.SGD(model.parameters(), lr=0.01)
+
+    def step(x, labels):
+        optimizer.zero_grad()
+        loss = nn.losses.cross_entropy(model(x), labels)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    x, labels = np.random.default_rng(0).random((64, 28, 28, 1), np.float32), np.arange(64) % 10
+    times = tn.profile(step, x, labels, calls=30).times()
+    return viz.draw(times, depth=1, title="Where the time of a training step of LeNet goes")
+
+
+# Those that are the same each time.
 ALL = (expression, perceptron, blocks, backward_pass, training_step, not_a_number, wrong_shape)
 
 
@@ -98,6 +118,7 @@ def main():
         picture = draw()
         for suffix in (".dot", ".svg"):
             print(picture.render(PICTURES / (draw.__name__ + suffix)))
+    print(profile().render(PICTURES / "profile.svg"))
     print(f"\n{perceptron()}\n\n{expression().explain()}")
 
 

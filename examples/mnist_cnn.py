@@ -54,6 +54,7 @@ def main() -> None:
         epochs=args.epochs,
         validation=(x_test, y_test),
         metrics=["accuracy"],
+        compile=True,
     )
     predicted = tn.train.predict(model, x_test).argmax(axis=1)
     print(f"test accuracy {np.mean(predicted == y_test):.2%}")

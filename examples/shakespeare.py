@@ -51,12 +51,18 @@ def main():
     draw = tn.data.batches_with_replacement
     batches = draw(*tn.data.sequences(text.train, args.context), size=args.batch, rng=rng)
     held_out = draw(*tn.data.sequences(text.validation, args.context), size=args.batch, rng=0)
-    for step in range(1, args.steps + 1):
+
+    @tn.compile
+    def train(ids, following):
         optimizer.zero_grad()
-        loss = model.loss(*next(batches))
+        loss = model.loss(ids, following)
         loss.backward()
         optim.clip_grad_norm(model.parameters(), 1.0)
         optimizer.step()
+        return loss
+
+    for step in range(1, args.steps + 1):
+        loss = train(*next(batches))
         if step % 100 == 0:
             print(f"step {step:5d}  loss {loss.item():.2f}", flush=True)
     with tn.no_grad():

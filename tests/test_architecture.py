@@ -24,16 +24,18 @@ BUILT_ON = {
     "ops": {"primitives"},
     "engine": {"primitives", "ops"},
     "graph": {"primitives", "ops", "engine"},
-    "optim": {"primitives", "engine"},
+    "parallel": {"primitives"},
+    "optim": {"primitives", "engine", "parallel"},
     # The compiler's row for an update is keyed by the kernel that the optimizers run.
     "compiler": {"primitives", "ops", "engine", "graph", "optim"},
     "nn": {"primitives", "ops", "engine"},
     "viz": {"primitives", "engine", "graph", "nn"},
-    "data": set(),
+    "data": {"parallel"},
     "checkpoint": {"primitives", "engine", "nn"},
     "interop": {"primitives", "ops", "engine", "nn"},
+    "export": {"primitives", "ops", "graph", "nn"},
     "plot": {"primitives", "engine", "nn"},
-    "train": {"primitives", "engine", "nn", "optim", "compiler", "checkpoint", "plot"},
+    "train": {"primitives", "engine", "nn", "parallel", "optim", "data", "compiler", "checkpoint", "plot"},
     "testing": {"primitives", "engine", "nn", "viz"},
 }
 """Each room, a file or a folder at the top of the package, and what it is built on besides the ground."""

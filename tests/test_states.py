@@ -1,11 +1,14 @@
 """States that do not fit: everything that is wrong is named, and nothing is changed."""
 
+import random
+
 import numpy as np
 import pytest
 
 import tinygrad_nn as tn
 from tests.support.leaves import weights
 from tinygrad_nn.errors import CheckpointError
+from tinygrad_nn.states import random_state, random_stream, set_random_state
 
 
 @pytest.mark.case("H153")
@@ -65,3 +68,25 @@ def test_a_state_of_read_only_or_swapped_arrays_is_loaded_whole_or_not_at_all():
     with pytest.raises(CheckpointError, match=r"read-only   1\.weight"):
         model.load_state_dict({"0.weight": a, "1.weight": b})
     assert np.array_equal(first.data, b)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: np.random.default_rng(3),
+        lambda: np.random.Generator(np.random.MT19937(3)),
+        lambda: np.random.Generator(np.random.Philox(3)),
+        lambda: np.random.RandomState(3),
+        lambda: np.random.SFC64(3),
+        lambda: random.Random(3),
+    ],
+)
+def test_streams_of_a_source_differ_by_number_and_by_when_they_were_taken(make):
+    source, same = make(), make()
+    before = str(random_state(source))
+    first, later = random_stream(source, 0), random_stream(source, 0)
+    assert str(first) == str(random_stream(same, 0))
+    assert len({str(first), str(later), str(random_stream(make(), 1)), before}) == 4
+    assert str(random_state(source)) != before
+    # It is a state of such a source.
+    set_random_state(source, later)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_nn import data, errors, nn, optim, viz
+from tinygrad_nn import data, errors, nn, optim, parallel, viz
 from tinygrad_nn.context import enable_grad, no_grad
 from tinygrad_nn.engine.autodiff import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from tinygrad_nn.engine.debug import debug
@@ -47,7 +47,7 @@ from tinygrad_nn.ops.special import erf, erfc, erfcx, erfinv, log_ndtr, logit, n
 from tinygrad_nn.primitives import REGISTRY, kernel, op
 
 if TYPE_CHECKING:
-    from tinygrad_nn import interop, plot, testing, train
+    from tinygrad_nn import export, interop, plot, testing, train
     from tinygrad_nn.checkpoint import load, save
     from tinygrad_nn.compiler.compiled import compile
     from tinygrad_nn.compiler.profiling import profile
@@ -78,6 +78,7 @@ __all__ = [
     "erfcx",
     "erfinv",
     "errors",
+    "export",
     "gammaln",
     "gelu",
     "gelu_tanh",
@@ -109,6 +110,7 @@ __all__ = [
     "one_hot",
     "op",
     "optim",
+    "parallel",
     "plot",
     "product",
     "profile",
@@ -136,6 +138,7 @@ __all__ = [
 
 _ON_FIRST_USE = {
     "compile": "tinygrad_nn.compiler.compiled",
+    "export": "tinygrad_nn.export",
     "interop": "tinygrad_nn.interop",
     "load": "tinygrad_nn.checkpoint",
     "plot": "tinygrad_nn.plot",

@@ -109,7 +109,14 @@ def load(
             be restored and no part was given; nothing is changed then.
         OSError: there is no such file, or it cannot be read.
     """
-    restorable, states = _read(path)
+    return restored(path, read(path), parts, allow_nonfinite)
+
+
+def restored(
+    path: StrPath, blob: bytes, parts: Mapping[str, Restorable], allow_nonfinite: bool | Collection[str]
+) -> dict[str, Any]:
+    """Restore parts as `load` does, from what `read` read; the path is what errors name."""
+    restorable, states = _parsed(path, blob)
     returned = [name for name in states if name not in restorable]
     try:
         allowed = () if allow_nonfinite is False else states if allow_nonfinite is True else allow_nonfinite
@@ -158,7 +165,7 @@ def _state(part: object) -> object:
     if is_random_source(part):
         return random_state(part)
     if isinstance(part, Module):
-        randoms = [random_state(source) for source in _random_sources(part)]
+        randoms = [random_state(source) for source in random_sources(part)]
         return part.state_dict() | ({_RANDOMS: randoms} if randoms else {})
     return part.state_dict() if _stateful(part) else part
 
@@ -166,7 +173,7 @@ def _state(part: object) -> object:
 _RANDOMS = "random generators"
 
 
-def _random_sources(module: Module) -> list[RandomSource]:
+def random_sources(module: Module) -> list[RandomSource]:
     """Return the random generators among the attributes of a module and of those inside it, each once."""
     sources: dict[int, RandomSource] = {}
     for _, inner in module.named_modules():
@@ -180,7 +187,7 @@ def _put(part: Restorable, state: Any) -> None:
     if is_random_source(part):
         set_random_state(part, state)
     elif isinstance(part, Module):
-        sources = _random_sources(part)
+        sources = random_sources(part)
         randoms = state.get(_RANDOMS, [])
         if len(randoms) != len(sources):
             raise CheckpointError(
@@ -286,10 +293,9 @@ _SHOWN = 10
 # The file
 
 
-def _read(path: StrPath) -> tuple[list[str], dict[str, Any]]:
+def _parsed(path: StrPath, blob: bytes) -> tuple[list[str], dict[str, Any]]:
     """Return which parts are to be restored, and the states of all, verified as far as a file can be."""
     codec = _safetensors()
-    blob = _blob(path)
     try:
         content = _verified(blob)
         arrays = codec.load(blob)
@@ -305,7 +311,8 @@ def _read(path: StrPath) -> tuple[list[str], dict[str, Any]]:
         raise CheckpointError(f"{os.fspath(path)}: damaged ({what})") from error
 
 
-def _blob(path: StrPath) -> bytes:
+def read(path: StrPath) -> bytes:
+    """Return the bytes of a checkpoint; errors are those of `load`."""
     if "\0" in os.fspath(path) or (os.path.exists(path) and not os.path.isfile(path)):
         raise CheckpointError(f"{os.fspath(path)!r} is not a file")
     with open(path, "rb") as file:

@@ -100,6 +100,10 @@ class CaptureError(TinygradError, RuntimeError):
     """Something happened during capture that a replay could not repeat."""
 
 
+class ExportError(TinygradError, ValueError):
+    """A model cannot be written in a format; says which op, in which line of its graph and in which module."""
+
+
 class DatasetError(TinygradError, ValueError):
     """A data file is missing, damaged or not what it should be."""
 
@@ -116,6 +120,10 @@ class NonFinite(TinygradError, FloatingPointError):
     """A NaN or an infinity appeared; `history` is what training had recorded by then."""
 
     history: Any = None
+
+
+class RankError(TinygradError, RuntimeError):
+    """Another rank of a job has failed, or ranks that have to do the same do not."""
 
 
 class CheckFailed(TinygradError, AssertionError):

@@ -136,6 +136,18 @@ def set_random_state(source: RandomSource, state: Any) -> None:
         _bits(source).state = state
 
 
+def random_stream(source: RandomSource, number: int) -> dict[str, Any]:
+    """Return the state of one of many streams of random numbers, after a draw from a source, on which it depends."""
+    if isinstance(source, random.Random):
+        return random_state(random.Random(f"{source.getrandbits(64)} {number}"))
+    if isinstance(source, np.random.RandomState):
+        seed = np.random.SeedSequence([*source.bytes(16), number])
+        return random_state(np.random.RandomState(np.random.MT19937(seed)))
+    bits = _bits(source)
+    seed = np.random.SeedSequence([*np.random.Generator(bits).bytes(16), number])
+    return random_state(type(bits)(seed))
+
+
 def _bits(source: np.random.Generator | np.random.BitGenerator) -> np.random.BitGenerator:
     return source.bit_generator if isinstance(source, np.random.Generator) else source
 

@@ -60,7 +60,28 @@ def compiled_numba(workload: Workload) -> Contestant:
     return tn.compile(our_step(workload), backend="numba"), _as_is
 
 
-def _torch_parts(workload: Workload) -> tuple[Any, Any, Any]:
+def torch_training(
+    loss_of: Callable[..., Any], parameters: Any, optimizer: str, rate: float
+) -> Callable[..., Any]:
+    """Return a training step of PyTorch, which takes a batch."""
+    import torch
+
+    if optimizer == "sgd":
+        chosen: Any = torch.optim.SGD(parameters, lr=rate)
+    else:
+        chosen = torch.optim.Adam(parameters, lr=rate, betas=BETAS, eps=EPS)
+
+    def step(*batch: Any) -> Any:
+        chosen.zero_grad()
+        loss = loss_of(*batch)
+        loss.backward()
+        chosen.step()
+        return loss.detach()
+
+    return step
+
+
+def _torch_model(workload: Workload) -> Any:
     import torch
 
     kinds = {"tanh": torch.nn.Tanh, "sigmoid": torch.nn.Sigmoid, "relu": torch.nn.ReLU}
@@ -71,39 +92,77 @@ def _torch_parts(workload: Workload) -> tuple[Any, Any, Any]:
             layer.weight.copy_(torch.from_numpy(weight.T))
             layer.bias.copy_(torch.from_numpy(bias))
         modules += [layer, kinds[workload.activation]()]
-    model = torch.nn.Sequential(*modules[:-1])
-    if workload.optimizer == "sgd":
-        optimizer: Any = torch.optim.SGD(model.parameters(), lr=workload.rate)
-    else:
-        optimizer = torch.optim.Adam(model.parameters(), lr=workload.rate, betas=BETAS, eps=EPS)
-    return torch, model, optimizer
+    return torch.nn.Sequential(*modules[:-1])
+
+
+def _pytorch(workload: Workload, made: Callable[[Any], Any]) -> Contestant:
+    import torch
+
+    model = _torch_model(workload)
+    loss_of = made(lambda x, labels: torch.nn.functional.cross_entropy(model(x), labels))
+    step = torch_training(loss_of, model.parameters(), workload.optimizer, workload.rate)
+    return step, torch.from_numpy
 
 
 def pytorch(workload: Workload) -> Contestant:
-    torch, model, optimizer = _torch_parts(workload)
-
-    def step(x: Any, labels: Any) -> Any:
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(x), labels)
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
-
-    return step, torch.from_numpy
+    return _pytorch(workload, _as_is)
 
 
 def torch_compile(workload: Workload) -> Contestant:
-    torch, model, optimizer = _torch_parts(workload)
-    loss_of = torch.compile(lambda x, labels: torch.nn.functional.cross_entropy(model(x), labels))
+    import torch
 
-    def step(x: Any, labels: Any) -> Any:
-        optimizer.zero_grad()
-        loss = loss_of(x, labels)
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
+    return _pytorch(workload, torch.compile)
 
-    return step, torch.from_numpy
+
+def jax_training(
+    loss_of: Callable[..., Any], parameters: Any, state: Any, optimizer: str, rate: float
+) -> Callable[..., Any]:
+    """Return a training step of JAX, which takes a batch.
+
+    Args:
+        loss_of: `(parameters, state, *batch) -> (loss, state)`.
+        parameters, state: arrays, whose memory the step takes over.
+        optimizer: "sgd" or "adam".
+        rate: the learning rate.
+    """
+    import jax
+
+    jnp = jax.numpy
+    b1, b2 = BETAS
+    gradients_of = jax.value_and_grad(loss_of, has_aux=True)
+
+    def sgd(parameters: Any, moments: Any, state: Any, *batch: Any) -> Any:
+        (loss, state), gradients = gradients_of(parameters, state, *batch)
+        return loss, jax.tree.map(lambda w, g: w - rate * g, parameters, gradients), moments, state
+
+    def adam(parameters: Any, moments: Any, state: Any, *batch: Any) -> Any:
+        t, first, second = moments
+        t = t + 1
+        (loss, state), gradients = gradients_of(parameters, state, *batch)
+        first = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, first, gradients)
+        second = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, second, gradients)
+        scale, root = rate / (1 - b1**t), 1 / jnp.sqrt(1 - b2**t)
+        parameters = jax.tree.map(
+            lambda w, m, v: w - scale * m / (jnp.sqrt(v) * root + EPS), parameters, first, second
+        )
+        return loss, parameters, (t, first, second), state
+
+    moments: Any = ()
+    if optimizer == "adam":
+        # Buffers that a step takes over must not be shared.
+        moments = (
+            jnp.zeros((), "float32"),
+            jax.tree.map(jnp.zeros_like, parameters),
+            jax.tree.map(jnp.zeros_like, parameters),
+        )
+    train = jax.jit({"sgd": sgd, "adam": adam}[optimizer], donate_argnums=(0, 1, 2))
+
+    def step(*batch: Any) -> Any:
+        nonlocal parameters, moments, state
+        loss, parameters, moments, state = train(parameters, moments, state, *batch)
+        return loss.block_until_ready()
+
+    return step
 
 
 def jax_jit(workload: Workload) -> Contestant:
@@ -113,44 +172,60 @@ def jax_jit(workload: Workload) -> Contestant:
         jax.config.update("jax_enable_x64", True)
     jnp = jax.numpy
     function = {"tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu}[workload.activation]
-    rate, (b1, b2) = workload.rate, BETAS
 
-    def loss_of(layers: Any, x: Any, labels: Any) -> Any:
+    def loss_of(layers: Any, state: Any, x: Any, labels: Any) -> Any:
         for weight, bias in layers[:-1]:
             x = function(x @ weight + bias)
         weight, bias = layers[-1]
         chosen = jax.nn.log_softmax(x @ weight + bias)[jnp.arange(len(labels)), labels]
-        return -chosen.mean()
-
-    def sgd(layers: Any, state: Any, x: Any, labels: Any) -> Any:
-        loss, gradients = jax.value_and_grad(loss_of)(layers, x, labels)
-        return loss, jax.tree.map(lambda w, g: w - rate * g, layers, gradients), state
-
-    def adam(layers: Any, state: Any, x: Any, labels: Any) -> Any:
-        t, first, second = state
-        t = t + 1
-        loss, gradients = jax.value_and_grad(loss_of)(layers, x, labels)
-        first = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, first, gradients)
-        second = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, second, gradients)
-        scale, root = rate / (1 - b1**t), 1 / jnp.sqrt(1 - b2**t)
-        layers = jax.tree.map(
-            lambda w, m, v: w - scale * m / (jnp.sqrt(v) * root + EPS), layers, first, second
-        )
-        return loss, layers, (t, first, second)
+        return -chosen.mean(), state
 
     layers = jax.tree.map(jnp.asarray, workload.first_weights())
-    zeros = jax.tree.map(jnp.zeros_like, layers)
-    state: Any = (jnp.zeros((), "float32"), zeros, zeros) if workload.optimizer == "adam" else ()
-    train = jax.jit({"sgd": sgd, "adam": adam}[workload.optimizer], donate_argnums=(0, 1))
-    if state:
-        state = (state[0], zeros, jax.tree.map(jnp.zeros_like, layers))  # donated buffers must not be shared
+    return jax_training(loss_of, layers, (), workload.optimizer, workload.rate), jnp.asarray
 
-    def step(x: Any, labels: Any) -> Any:
-        nonlocal layers, state
-        loss, layers, state = train(layers, state, x, labels)
-        return loss.block_until_ready()
 
-    return step, jnp.asarray
+def pytensor(workload: Workload) -> Contestant:
+    import pytensor
+    import pytensor.tensor as pt
+
+    function = {"tanh": pt.tanh, "sigmoid": pt.sigmoid, "relu": lambda z: pt.maximum(z, 0)}
+    layers = [
+        [pytensor.shared(array, name=f"{kind}{k}") for kind, array in zip("wb", layer, strict=True)]
+        for k, layer in enumerate(workload.first_weights())
+    ]
+    x, labels = pt.matrix("x", dtype=workload.dtype), pt.lvector("labels")
+    y = x
+    for weight, bias in layers[:-1]:
+        y = function[workload.activation](y @ weight + bias)
+    weight, bias = layers[-1]
+    chosen = pt.special.log_softmax(y @ weight + bias, axis=1)[pt.arange(labels.shape[0]), labels]
+    loss = -pt.mean(chosen)
+    parameters = list(itertools.chain(*layers))
+    gradients = pytensor.grad(loss, parameters)
+    rate = np.asarray(workload.rate, workload.dtype)
+    if workload.optimizer == "sgd":
+        updates = {w: w - rate * g for w, g in zip(parameters, gradients, strict=True)}
+    else:
+        updates = _adam_updates(parameters, gradients, rate)
+    return pytensor.function([x, labels], loss, updates=updates, mode="NUMBA"), _as_is
+
+
+def _adam_updates(parameters: list[Any], gradients: list[Any], rate: Any) -> dict[Any, Any]:
+    """Return what PyTensor has to change in a step of Adam, and to what."""
+    import pytensor
+    import pytensor.tensor as pt
+
+    dtype = rate.dtype
+    one, b1, b2, eps = (np.asarray(number, dtype) for number in (1, *BETAS, EPS))
+    t = pytensor.shared(np.zeros((), dtype), name="t")
+    updates = {t: t + one}
+    scale, root = rate / (one - b1 ** updates[t]), one / pt.sqrt(one - b2 ** updates[t])
+    for w, g in zip(parameters, gradients, strict=True):
+        m, v = (pytensor.shared(np.zeros_like(w.get_value())) for _ in range(2))
+        updates[m] = b1 * m + (one - b1) * g
+        updates[v] = b2 * v + (one - b2) * g * g
+        updates[w] = w - scale * updates[m] / (pt.sqrt(updates[v]) * root + eps)
+    return updates
 
 
 def _functional(workload: Workload, gradient_of: Callable[..., Any]) -> Callable[[Any, Any], Any]:
@@ -237,6 +312,7 @@ CONTESTANTS: dict[str, Callable[[Workload], Contestant]] = {
     "jax.jit": jax_jit,
     "PyTorch": pytorch,
     "torch.compile": torch_compile,
+    "PyTensor, Numba": pytensor,
     "autograd": autograd,
     "MyGrad": mygrad,
     "DeZero": dezero,

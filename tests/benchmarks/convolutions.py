@@ -1,121 +1,153 @@
-"""Race convolutional networks against PyTorch, eager both: `python -m tests.benchmarks.convolutions`.
-
-Whole training steps of a batch of 64 images, forward, backward and an update by SGD, both from the same weights. Run
-it with one thread each (OPENBLAS_NUM_THREADS=1); what counts is the median of the ratios within a round.
-"""
+"""Convolutional networks for 28x28 images, with and without dropout."""
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
-from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
-import tinygrad_nn as tn
-from tests.benchmarks.peers import race, ratio
-from tests.support.steps import training_step
+from tests.benchmarks.network import Network
 from tinygrad_nn import nn
 
+SIZE, CLASSES = 28, 10
 
-class Network(NamedTuple):
-    """Convolutions (in, out, kernel, padding, size of the pool after it) of 28x28 images, then dense layers."""
+
+class Shape(NamedTuple):
+    """Convolutions (in, out, kernel, padding, size of the pool after it), then dense layers; dropout after both."""
 
     convolutions: tuple[tuple[int, int, int, int, int], ...]
     dense: tuple[int, ...]
+    dropout: tuple[float, float] = (0.0, 0.0)
 
 
-NETWORKS = {
-    "LeNet": Network(((1, 6, 5, 2, 2), (6, 16, 5, 0, 2)), (400, 120, 84, 10)),
-    "CNN of 32 and 64 channels": Network(((1, 32, 3, 1, 1), (32, 64, 3, 1, 2)), (12544, 128, 10)),
-}
-BATCH = 64
-RATE = 0.01
+LENET = Shape(((1, 6, 5, 2, 2), (6, 16, 5, 0, 2)), (400, 120, 84, 10))
+CNN = Shape(((1, 32, 3, 1, 1), (32, 64, 3, 1, 2)), (12544, 128, 10))
 
 
-def ours(network: Network) -> tuple[nn.Sequential, Callable[[Any, Any], Any]]:
-    """Return the network and its training step."""
+def model(shape: Shape) -> nn.Sequential:
     layers: list[Any] = []
-    for k, (c, o, kernel, padding, pool) in enumerate(network.convolutions):
+    for k, (c, o, kernel, padding, pool) in enumerate(shape.convolutions):
         layers += [nn.Conv2d(c, o, kernel, padding=padding, rng=k), nn.ReLU()]
         layers += [nn.MaxPool2d(pool)] * (pool > 1)
-    layers.append(nn.Flatten())
-    for k, (a, b) in enumerate(zip(network.dense, network.dense[1:], strict=False)):
+    early, late = shape.dropout
+    layers += [*[nn.Dropout(early, rng=0)] * (early > 0), nn.Flatten()]
+    for k, (a, b) in enumerate(pairwise(shape.dense)):
         layers += [nn.Dense(a, b, rng=k), nn.ReLU()]
-    model = nn.Sequential(*layers[:-1])
-    return model, training_step(model, tn.optim.SGD(model.parameters(), lr=RATE))
+    # The last layer has no activation before the loss, and dropout before it.
+    layers[-2:-2] = [nn.Dropout(late, rng=1)] * (late > 0)
+    return nn.Sequential(*layers[:-1])
 
 
-def pytorch(network: Network, weights: list[Any]) -> Callable[[Any, Any], Any]:
-    """Return the training step of the same network in PyTorch, from the same weights."""
-    import torch
+def torch_model(shape: Shape) -> Any:
+    from torch import nn
 
-    torch.set_num_threads(1)
     layers: list[Any] = []
-    for c, o, kernel, padding, pool in network.convolutions:
-        layers += [torch.nn.Conv2d(c, o, kernel, padding=padding), torch.nn.ReLU()]
-        layers += [torch.nn.MaxPool2d(pool)] * (pool > 1)
-    layers.append(torch.nn.Flatten())
-    for a, b in zip(network.dense, network.dense[1:], strict=False):
-        layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1])
-    channels = network.convolutions[-1][1]
-    for parameter, array in zip(model.parameters(), weights, strict=True):
-        if array.ndim == 4:
-            array = array.transpose(3, 2, 0, 1)
-        elif array.ndim == 2:
-            if len(array) == network.dense[0]:
-                # The rows of the first dense layer are places and channels, here in another order than there.
-                array = array.reshape(-1, channels, array.shape[1]).swapaxes(0, 1).reshape(array.shape)
-            array = array.T
-        with torch.no_grad():
-            parameter.copy_(torch.tensor(np.ascontiguousarray(array)))
-    optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
-
-    def step(x: Any, labels: Any) -> Any:
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(x), labels)
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
-
-    images = None
-
-    def on_arrays(x: Any, labels: Any) -> Any:
-        nonlocal images
-        if images is None:
-            images = torch.tensor(np.moveaxis(x, -1, 1).copy()), torch.tensor(labels)
-        return step(*images)
-
-    return on_arrays
+    for c, o, kernel, padding, pool in shape.convolutions:
+        layers += [nn.Conv2d(c, o, kernel, padding=padding), nn.ReLU()]
+        layers += [nn.MaxPool2d(pool)] * (pool > 1)
+    early, late = shape.dropout
+    layers += [*[nn.Dropout(early)] * (early > 0), nn.Flatten()]
+    for a, b in pairwise(shape.dense):
+        layers += [nn.Linear(a, b), nn.ReLU()]
+    layers[-2:-2] = [nn.Dropout(late)] * (late > 0)
+    return nn.Sequential(*layers[:-1])
 
 
-def batch() -> tuple[Any, Any]:
+def jax_loss(shape: Shape, weights: Any, key: Any, x: Any, labels: Any) -> Any:
+    import jax
+
+    early, late = shape.dropout
+    # A Sequential names its layers by their numbers.
+    numbers = sorted({int(name.split(".")[0]) for name in weights})
+    layers = [(weights[f"{k}.weight"], weights[f"{k}.bias"]) for k in numbers]
+    keys: Any = jax.random.split(key, 3) if key is not None else [None] * 3
+    for (weight, bias), (*_, padding, pool) in zip(layers, shape.convolutions, strict=False):
+        x = jax.nn.relu(jax_convolution(x, weight, padding) + bias)
+        if pool > 1:
+            window = (1, pool, pool, 1)
+            x = jax.lax.reduce_window(x, -np.inf, jax.lax.max, window, window, "VALID")
+    x = _jax_dropped(x, early, keys[0]).reshape(len(x), -1)
+    *hidden, (weight, bias) = layers[len(shape.convolutions) :]
+    for w, b in hidden:
+        x = jax.nn.relu(x @ w + b)
+    return jax_cross_entropy(_jax_dropped(x, late, keys[1]) @ weight + bias, labels), keys[2]
+
+
+def jax_convolution(x: Any, weight: Any, padding: int) -> Any:
+    import jax
+
+    around = [(padding, padding)] * 2
+    return jax.lax.conv_general_dilated(x, weight, (1, 1), around, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def jax_cross_entropy(logits: Any, labels: Any) -> Any:
+    import jax
+
+    return -jax.nn.log_softmax(logits)[jax.numpy.arange(len(labels)), labels].mean()
+
+
+def _jax_dropped(x: Any, p: float, key: Any) -> Any:
+    import jax
+
+    return jax.numpy.where(jax.random.bernoulli(key, 1 - p, x.shape), x / (1 - p), 0) if p else x
+
+
+def _jax_key() -> Any:
+    import jax
+
+    return jax.random.key(0)
+
+
+def images(batch: int) -> tuple[Any, Any]:
     """Return images, most of which is black, and labels."""
     rng = np.random.default_rng(0)
-    x = rng.random((BATCH, 28, 28, 1)) * (rng.random((BATCH, 28, 28, 1)) < 0.2)
-    return x.astype(np.float32), rng.integers(0, 10, BATCH)
+    size = (batch, SIZE, SIZE, 1)
+    x = rng.random(size) * (rng.random(size) < 0.2)
+    return x.astype(np.float32), rng.integers(0, CLASSES, batch)
 
 
-def main() -> None:
-    """Run the race that the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--seconds", type=float, default=0.1, help="how long one turn takes")
-    arguments = parser.parse_args()
-    x, labels = batch()
-    for name, network in NETWORKS.items():
-        model, step = ours(network)
-        other = pytorch(network, [parameter.data.copy() for parameter in model.parameters()])
-        losses = [(float(step(x, labels)), float(other(x, labels))) for _ in range(3)]
-        np.testing.assert_allclose(*zip(*losses, strict=True), rtol=1e-4)
-        steps = {"ours": lambda step=step: step(x, labels), "PyTorch": lambda other=other: other(x, labels)}
-        times = race(steps, arguments.rounds, arguments.seconds, time.process_time)
-        medians = ", ".join(f"{who} {statistics.median(values):,.0f} us" for who, values in times.items())
-        print(f"{name}: {ratio(times, 'ours', 'PyTorch'):.2f} of PyTorch ({medians})")
+def products(shape: Shape, batch: int) -> float:
+    """Return the floating point operations of products in a step; no gradient reaches the images."""
+    size, forward, first = SIZE, 0.0, 0.0
+    for c, o, kernel, padding, pool in shape.convolutions:
+        size = size + 2 * padding - kernel + 1
+        forward += 2 * size * size * kernel * kernel * c * o
+        first = first or forward
+        size //= pool
+    forward += sum(2 * a * b for a, b in pairwise(shape.dense))
+    return batch * (3 * forward - first)
 
 
-if __name__ == "__main__":
-    main()
+def network(name: str, shape: Shape, batch: int = 64) -> Network:
+    """Return a network of this shape, trained by SGD."""
+
+    def loss(module: Any, x: Any, labels: Any) -> Any:
+        return nn.losses.cross_entropy(module(x), labels)
+
+    def torch_loss(module: Any, x: Any, labels: Any) -> Any:
+        import torch
+
+        return torch.nn.functional.cross_entropy(module(x), labels)
+
+    return Network(
+        name,
+        partial(model, shape),
+        partial(images, batch),
+        loss,
+        partial(torch_model, shape),
+        torch_loss,
+        partial(jax_loss, shape),
+        products(shape, batch),
+        jax_state=_jax_key if any(shape.dropout) else lambda: None,
+        images=True,
+        random=any(shape.dropout),
+    )
+
+
+NETWORKS = (
+    network("LeNet, batch 64", LENET),
+    network("32-64 CNN, batch 64", CNN),
+    network("32-64 CNN with dropout, batch 64", CNN._replace(dropout=(0.25, 0.5))),
+)

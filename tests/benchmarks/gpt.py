@@ -1,71 +1,57 @@
-"""Race an eager training step of a small GPT against PyTorch's: `python -m tests.benchmarks.gpt`.
-
-The model is that of examples/shakespeare.py (4 layers, 4 heads, width 128, context 64, 65 characters, tanh-GELU, one
-table at both ends) with Adam. One thread each, taking turns in one process; processor time; the median over the
-rounds of the ratio within a round. Both begin with the same weights, and their first losses have to be the same.
-"""
+"""The small GPT of examples/shakespeare.py: 65 characters, tanh-GELU, one table at both ends, no dropout."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import statistics
-import time
+from functools import partial
 from typing import Any
-
-# Before NumPy is imported.
-os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 import numpy as np
 
-import tinygrad_nn as tn
 from examples.shakespeare import GPT
-from tests.benchmarks.peers import Step, machine, race, ratio
+from tests.benchmarks.convolutions import jax_cross_entropy
+from tests.benchmarks.network import Network
 
-CHARACTERS, LAYERS, HEADS, WIDTH, CONTEXT = 65, 4, 4, 128, 64
-OURS, THEIRS = "tinygrad_nn", "PyTorch"
-
-
-def our_step(model: GPT, ids: Any, following: Any) -> Step:
-    optimizer = tn.optim.Adam(model.parameters(), lr=1e-3)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = model.loss(ids, following)
-        loss.backward()
-        optimizer.step()
-        return float(loss.item())
-
-    return step
+CHARACTERS, HEADS, WIDTH, EPS = 65, 4, 128, 1e-5
 
 
-def torch_step(model: GPT, ids: Any, following: Any) -> Step:
-    """Return the same step with PyTorch's layers, beginning with the weights of our model."""
+def model(layers: int, context: int) -> GPT:
+    return GPT(CHARACTERS, layers, HEADS, WIDTH, context, np.random.default_rng(0))
+
+
+def torch_model(layers: int, context: int) -> Any:
     import torch
     from torch import nn
     from torch.nn import functional
 
-    torch.set_num_threads(1)
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.in_proj_weight = nn.Parameter(torch.empty(3 * WIDTH, WIDTH))
+            self.in_proj_bias = nn.Parameter(torch.empty(3 * WIDTH))
+            self.out_proj = nn.Linear(WIDTH, WIDTH)
+
+        def forward(self, x: Any) -> Any:
+            parts = functional.linear(x, self.in_proj_weight, self.in_proj_bias).split(WIDTH, dim=2)
+            q, k, v = (part.unflatten(2, (HEADS, -1)).transpose(1, 2) for part in parts)
+            seen = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+            return self.out_proj(seen.transpose(1, 2).flatten(2))
 
     class Block(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.norms = nn.ModuleList([nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)])
-            self.in_proj, self.out_proj = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+            self.attention = Attention()
             self.wide, self.narrow = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
 
         def forward(self, x: Any) -> Any:
-            parts = self.in_proj(self.norms[0](x)).split(WIDTH, dim=2)
-            q, k, v = (part.unflatten(2, (HEADS, -1)).transpose(1, 2) for part in parts)
-            seen = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-            x = x + self.out_proj(seen.transpose(1, 2).flatten(2))
+            x = x + self.attention(self.norms[0](x))
             return x + self.narrow(functional.gelu(self.wide(self.norms[1](x)), approximate="tanh"))
 
     class Model(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.table, self.places = nn.Embedding(CHARACTERS, WIDTH), nn.Embedding(CONTEXT, WIDTH)
-            self.blocks = nn.ModuleList([*[Block() for _ in range(LAYERS)], nn.LayerNorm(WIDTH)])
+            self.table, self.places = nn.Embedding(CHARACTERS, WIDTH), nn.Embedding(context, WIDTH)
+            self.blocks = nn.ModuleList([*[Block() for _ in range(layers)], nn.LayerNorm(WIDTH)])
 
         def forward(self, ids: Any) -> Any:
             x = self.table(ids) + self.places.weight
@@ -73,49 +59,66 @@ def torch_step(model: GPT, ids: Any, following: Any) -> Step:
                 x = block(x)
             return x @ self.table.weight.T
 
-    theirs = Model()
-    names = {"attention.in_proj_": "in_proj.", "attention.out_proj": "out_proj"}
-    for name, p in model.named_parameters():
-        for ours, word in names.items():
-            name = name.replace(ours, word)
-        turned = (
-            p.data.T if "proj.weight" in name or "wide.weight" in name or "narrow.weight" in name else p.data
-        )
-        with torch.no_grad():
-            theirs.get_parameter(name).copy_(torch.from_numpy(turned.copy()))
-    optimizer = torch.optim.Adam(theirs.parameters(), lr=1e-3)
-    ids, following = torch.from_numpy(ids), torch.from_numpy(following).reshape(-1)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = functional.cross_entropy(theirs(ids).reshape(-1, CHARACTERS), following)
-        loss.backward()
-        optimizer.step()
-        return float(loss.item())
-
-    return step
+    return Model()
 
 
-def main() -> None:
-    """Run the race for two sizes of a batch."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--seconds", type=float, default=0.2, help="how long one turn takes")
-    parser.add_argument("--batches", type=int, nargs="*", default=[12, 32])
-    arguments = parser.parse_args()
-    for batch in arguments.batches:
-        rng = np.random.default_rng(batch)
-        ids, following = rng.integers(CHARACTERS, size=(2, batch, CONTEXT))
-        model = GPT(CHARACTERS, LAYERS, HEADS, WIDTH, CONTEXT, rng)
-        theirs = torch_step(model, ids, following)
-        steps = {OURS: our_step(model, ids, following), THEIRS: theirs}
-        losses = [[step() for _ in range(3)] for step in steps.values()]
-        np.testing.assert_allclose(*losses, rtol=1e-4)
-        times = race(steps, arguments.rounds, arguments.seconds, time.process_time)
-        figures = ", ".join(f"{name} {statistics.median(times[name]) / 1e3:.1f} ms" for name in steps)
-        print(f"batch {batch}: {ratio(times, OURS, THEIRS):.2f} of PyTorch ({figures})", flush=True)
-    print(machine())
+def jax_loss(layers: int, weights: Any, state: Any, ids: Any, following: Any) -> Any:
+    import jax
+    from jax import numpy as jnp
+
+    def norm(name: str, x: Any) -> Any:
+        mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+        return (x - mean) * jax.lax.rsqrt(variance + EPS) * weights[f"{name}.weight"] + weights[
+            f"{name}.bias"
+        ]
+
+    def dense(name: str, x: Any) -> Any:
+        return x @ weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+    def attention(name: str, x: Any) -> Any:
+        joined = x @ weights[f"{name}.in_proj_weight"] + weights[f"{name}.in_proj_bias"]
+        q, k, v = (part.reshape(*x.shape[:2], HEADS, -1) for part in jnp.split(joined, 3, axis=-1))
+        seen = jax.nn.dot_product_attention(q, k, v, is_causal=True)
+        return dense(f"{name}.out_proj", seen.reshape(x.shape))
+
+    x = weights["table.weight"][ids] + weights["places.weight"]
+    for k in range(layers):
+        block = f"blocks.{k}"
+        x = x + attention(f"{block}.attention", norm(f"{block}.norms.0", x))
+        wide = jax.nn.gelu(dense(f"{block}.wide", norm(f"{block}.norms.1", x)), approximate=True)
+        x = x + dense(f"{block}.narrow", wide)
+    logits = norm(f"blocks.{layers}", x) @ weights["table.weight"].T
+    return jax_cross_entropy(logits.reshape(-1, CHARACTERS), following.reshape(-1)), state
 
 
-if __name__ == "__main__":
-    main()
+def text(context: int, batch: int) -> tuple[Any, Any]:
+    """Return characters, and those that follow."""
+    ids, following = np.random.default_rng(batch).integers(CHARACTERS, size=(2, batch, context))
+    return ids, following
+
+
+def network(layers: int = 4, context: int = 64, batch: int = 32) -> Network:
+    """Return a GPT of so many layers that sees so many characters, trained by Adam."""
+
+    def torch_loss(module: Any, ids: Any, following: Any) -> Any:
+        import torch
+
+        return torch.nn.functional.cross_entropy(module(ids).reshape(-1, CHARACTERS), following.reshape(-1))
+
+    # Products of a token: four of attention's, eight of the wide layers', and its scores and averages over all others.
+    token = 2 * layers * (12 * WIDTH * WIDTH + 2 * context * WIDTH) + 2 * WIDTH * CHARACTERS
+    return Network(
+        f"GPT {layers} x {WIDTH}, context {context}, batch {batch}",
+        partial(model, layers, context),
+        partial(text, context, batch),
+        GPT.loss,
+        partial(torch_model, layers, context),
+        torch_loss,
+        partial(jax_loss, layers),
+        3 * batch * context * token,
+        optimizer="adam",
+        rate=1e-3,
+    )
+
+
+NETWORKS = (network(),)

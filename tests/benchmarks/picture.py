@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 
 def draw(results: dict[str, dict[str, list[float]]], machine: dict[str, Any], path: Path) -> None:
     """Write the picture to `path`, in the format of its suffix."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
+    plt = shared()
     columns = min(3, len(results))
     rows = -(-len(results) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(4.6 * columns, 2.9 * rows), squeeze=False)
@@ -42,6 +39,23 @@ def draw(results: dict[str, dict[str, list[float]]], machine: dict[str, Any], pa
     figure.suptitle(
         "Time of a training step, relative to the same step written by hand in NumPy", fontsize=11
     )
+    saved(figure, machine, path)
+
+
+def shared() -> Any:
+    """Return pyplot, which draws into files."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    # The same text in every process.
+    matplotlib.rcParams["svg.hashsalt"] = "tinygrad_nn"
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
+def saved(figure: Any, machine: Mapping[str, Any], path: Path) -> None:
+    """Write a figure to `path` with the machine below it, and close it."""
     figure.text(
         0.5,
         0.005,
@@ -51,4 +65,4 @@ def draw(results: dict[str, dict[str, list[float]]], machine: dict[str, Any], pa
     )
     figure.tight_layout(rect=(0, 0.02, 1, 1))
     figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
-    plt.close(figure)
+    shared().close(figure)

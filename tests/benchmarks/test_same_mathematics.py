@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from tests.benchmarks import recurrent
+from tests.benchmarks import convolutions, gpt, network, recurrent, residual
 from tests.benchmarks.by_hand import by_hand
 from tests.benchmarks.contestants import CONTESTANTS
 from tests.benchmarks.workloads import WORKLOADS
@@ -16,11 +16,21 @@ NEEDS = {
     "tinygrad_nn compiled, Numba": "numba",
     "jax.jit": "jax",
     "PyTorch": "torch",
+    "PyTorch, channels last": "torch",
     "torch.compile": "torch",
+    "PyTensor, Numba": "pytensor",
     "autograd": "autograd",
     "MyGrad": "mygrad",
     "DeZero": "dezero",
 }
+SMALL = (
+    convolutions.network("LeNet", convolutions.LENET, 4),
+    convolutions.network("32-64 CNN", convolutions.CNN, 2),
+    residual.network(channels=8, batch=2),
+    recurrent.network("LSTM", length=5),
+    recurrent.network("GRU", length=5),
+    gpt.network(layers=2, context=8, batch=2),
+)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -42,10 +52,14 @@ def test_every_contestant_reaches_the_loss_of_the_hand_written_step(workload, na
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
-def test_a_recurrent_model_learns_as_that_of_pytorch(kind):
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [name for name in network.CONTESTANTS if name != "PyTorch"])
+@pytest.mark.parametrize("small", SMALL, ids=lambda small: small.name)
+def test_networks_learn_as_that_of_pytorch(small, name):
     pytest.importorskip("torch")
-    step, model = recurrent.ours(kind)
-    other = recurrent.pytorch(kind, model)
-    for _ in range(3):
-        assert step() == pytest.approx(other(), rel=1e-5)
+    pytest.importorskip(NEEDS.get(name, "numpy"))
+    if name == "PyTorch, channels last" and not small.images:
+        pytest.skip("it has no channels")
+    steps = [network.CONTESTANTS[who](small) for who in (name, "PyTorch")]
+    own, theirs = ([float(step()) for _ in range(STEPS)] for step in steps)
+    np.testing.assert_allclose(own, theirs, rtol=1e-4)

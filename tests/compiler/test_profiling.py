@@ -111,6 +111,75 @@ def test_what_computes_nothing_has_an_empty_profile():
     assert [row.op for row in report.rows] == ["(between ops)"]
 
 
+def test_times_say_for_every_op_how_long_it_and_its_rules_took(backend):
+    step, _ = training()
+    for timed in (step, tn.compile(step, backend=backend)):
+        report = tn.profile(timed, X, LABELS, calls=3)
+        times = report.times()
+        names = [value.op.name for value in times.graph.ops]
+        assert names == ["matmul", "add", "tanh", "matmul", "add", "cross_entropy"]
+        made = {k for parts in (times.forward, times.backward) for part in parts for k in part}
+        assert made >= {value.index for value in times.graph.ops if value.op.name in ("matmul", "tanh")}
+        by_phase = {row.phase: row.seconds for row in report.by("phase")}
+        if timed is step:
+            assert times.phases == pytest.approx({phase: by_phase[phase] for phase in times.phases})
+        assert sum(times.phases.values()) <= times.seconds == report.seconds
+
+
+def test_what_is_computed_twice_and_what_batch_norm_keeps_is_timed_too():
+    model = nn.Sequential(nn.Residual(nn.Dense(4, 4, rng=0)), nn.BatchNorm(4), nn.Dropout(0.5, rng=0))
+    optimizer = tn.optim.Adam(model.parameters(), lr=0.1)
+
+    def step(x):
+        optimizer.zero_grad()
+        y = model(x)
+        loss = (y * y).sum()
+        loss.backward()
+        optimizer.step()
+
+    state = [model.state_dict(), model[2].rng.bit_generator.state]
+    report = tn.profile(step, X, calls=2)
+    after = [model.state_dict(), model[2].rng.bit_generator.state]
+    times = report.times()
+    assert times.phases.keys() == {"forward", "backward", "update"}
+    assert all(
+        part in times.backward for part in times.forward if times.graph.values[part[0]].op.name == "matmul"
+    )
+    # Looking changes nothing.
+    assert model[2].rng.bit_generator.state == after[1] != state[1]
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, after[0][name])
+
+
+def test_plain_arrays_stay_plain_when_a_step_is_recorded_for_its_times():
+    w = tn.tensor(np.ones((4, 3), np.float32), requires_grad=True, name="w")
+
+    def step(batch, scale):
+        x = batch["x"].reshape(-1, 4) * 2
+        return tn.tensor(x) @ w * scale
+
+    times = tn.profile(step, {"x": X}, tn.tensor(2.0)).times()
+    assert [value.op.name for value in times.graph.ops] == ["matmul", "multiply"]
+    assert len(times.forward) == 2
+    assert [times.graph.values[k].name for k in times.graph.inputs] == ["batch['x']", "scale"]
+
+
+def test_times_of_no_single_graph_and_of_changing_steps_are_refused():
+    inner = tn.compile(lambda x: np.tanh(x) * x)
+    mixed = tn.profile(lambda x: (inner(x) + tn.tensor(x)).sum(), X)
+    with pytest.raises(errors.GraphError, match="profile the compiled function alone"):
+        mixed.times()
+    lengths = iter(range(20))
+
+    def growing(x):
+        for _ in range(next(lengths)):
+            x = np.tanh(x)
+        return x
+
+    with pytest.raises(errors.GraphError, match="does not do the same each time"):
+        tn.profile(growing, tn.tensor(X)).times()
+
+
 def test_after_an_error_nobody_watches():
     step, _ = training()
     with pytest.raises(errors.ShapeError):

@@ -12,7 +12,7 @@ import tinygrad_nn as tn
 from tests.support.networks import X, loss, network
 from tinygrad_nn import nn, viz
 from tinygrad_nn.errors import GraphError, GraphFreed
-from tinygrad_nn.viz.scene import Options
+from tinygrad_nn.viz.options import Options
 
 
 def test_a_released_graph_and_a_model_without_inputs_say_what_to_do():

@@ -18,6 +18,11 @@ def contrast(one, other):
 
 @pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
 def test_text_has_a_contrast_of_seven_to_one(colours):
-    grounds = [colours["ground"], colours["group-fill"], *(colours[f"{kind}-fill"] for kind in KINDS)]
+    grounds = [
+        colours["ground"],
+        colours["group-fill"],
+        colours["hot-fill"],
+        *(colours[f"{kind}-fill"] for kind in KINDS),
+    ]
     for name in ("text", "muted", "gradient", "alert"):
         assert min(contrast(colours[name], ground) for ground in grounds) >= 7, name

@@ -7,12 +7,15 @@ A stage is a function from a `Draft` to the same draft. The passes leave fewer c
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from tinygrad_nn.graph.ir import Call, Data, Graph, Host, Value
-from tinygrad_nn.primitives import Array, Primitive
+from tinygrad_nn.primitives import Array, Primitive, Shape
 
 Run = Callable[..., object]
 """What a replay calls: it takes the arrays to read, the arrays to fill, then keywords."""
@@ -60,12 +63,16 @@ class Work:
         pieces: how many pieces there are.
         arrays: the values whose flat arrays it is given; a view is read in the flat array of its root.
         settings: further numbers that it is given, such as sizes.
+        over: for values that it makes, the operands whose memory each may take, best first.
+        before: works of which each is done as a whole before the next one, and then this one.
     """
 
     run: Run
     pieces: int
     arrays: tuple[int, ...]
     settings: tuple[float, ...]
+    over: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    before: tuple[Work, ...] = ()
 
 
 Range = tuple[int, int]
@@ -156,8 +163,10 @@ class Draft:
         hosts: plain Python work of a replay, in order.
         captured: how many values the captured graph had; later ones were added by stages.
         replaced: a value and the one that stands for it.
+        twins: for each value that a call gives besides its result, the call that would compute it anew.
         holders: for each value that is left behind the one in whose own buffer it lies.
         parents: a value that is a view, and what it is a view of.
+        orders: for values that do not lie in memory row by row, the order of their axes there.
         layouts: for every value an array with the layout that its own will have.
         tasks: what a replay does, in order.
         memory: where its values live.
@@ -171,8 +180,10 @@ class Draft:
     hosts: list[Host]
     captured: int
     replaced: dict[int, int] = field(default_factory=dict)
+    twins: dict[int, Call] = field(default_factory=dict)
     holders: dict[int, int] = field(default_factory=dict)
     parents: dict[int, int] = field(default_factory=dict)
+    orders: dict[int, Shape] = field(default_factory=dict)
     layouts: dict[int, Array] = field(default_factory=dict)
     tasks: list[Task] = field(default_factory=list)
     memory: Memory = field(default_factory=Memory)
@@ -211,6 +222,17 @@ class Draft:
             index = self.parents[index]
         return index
 
+    def whole(self, index: int) -> int:
+        """Return the value whose elements, all of them and in the same order, this one is another shape of."""
+        while index in self.parents:
+            parent = self.parents[index]
+            array, source = self.layouts[index], self.layouts[parent]
+            flat = array.flags.c_contiguous and source.flags.c_contiguous
+            if not flat or (array.size, array.dtype) != (source.size, source.dtype):
+                break
+            index = parent
+        return index
+
     def fixed_number(self, value: Value) -> Data | None:
         """Return a number that nobody can change between replays: of Python, or in an array that is read-only.
 
@@ -224,12 +246,25 @@ class Draft:
         alone = data is not None and data.base is None and not data.flags.writeable
         return data.item() if data is not None and alone else None
 
+    def array(self, index: int, flat: Array | None = None) -> Array:
+        """Return an array for a value, of its shape, dtype and order, in a flat one where that is given."""
+        value = self.values[index]
+        order = self.orders.get(index, tuple(range(len(value.shape))))
+        flat = np.empty(math.prod(value.shape), value.dtype) if flat is None else flat
+        return flat.reshape([value.shape[axis] for axis in order]).transpose(np.argsort(order))
+
     def add(self, op: Primitive, source: int, like: Value, **params: str) -> Call:
         """Append a call that the captured graph did not have, of one operand, with a result like `like`."""
         k = len(self.values)
         call = Call(k, shape=like.shape, dtype=like.dtype, op=op, operands=(source,), params=params)
         self.values.append(call)
         return call
+
+    def scratch(self, shape: Shape, dtype: np.dtype) -> int:
+        """Append a value that is nothing but memory, for those who make it and read it."""
+        k = len(self.values)
+        self.values.append(Value(k, "scratch", shape, dtype))
+        return k
 
     @classmethod
     def of(cls, graph: Graph, results: list[int], grads: list[int], grads_in: Iterable[int]) -> Draft:

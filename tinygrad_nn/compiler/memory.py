@@ -66,13 +66,24 @@ def _homes(draft: Draft, spans: dict[int, Span], own: set[int]) -> dict[int, int
         for k in task.makes:
             homes[k] = k
             for x in task.over.get(k, ()) if k not in own else ():
-                alike = (values[x].shape, values[x].dtype) == (values[k].shape, values[k].dtype)
+                alike = _form(draft, x) == _form(draft, k) or (
+                    # Loops see all arrays as flat.
+                    task.run is None
+                    and not {x, k} & draft.orders.keys()
+                    and (_nbytes(values[x]), values[x].dtype) == (_nbytes(values[k]), values[k].dtype)
+                )
                 free = x in homes and x not in own and spans[x][1] == position and homes[x] not in taken
                 if alike and free:
                     homes[k] = homes[x]
                     taken.add(homes[x])
                     break
     return homes
+
+
+def _form(draft: Draft, k: int) -> object:
+    """Return what two values have in common that can lie in the same array."""
+    value = draft.values[k]
+    return value.shape, value.dtype, draft.orders.get(k)
 
 
 def _nbytes(value: Value) -> int:
@@ -108,7 +119,7 @@ def _in_one_block(draft: Draft, offsets: dict[int, int], size: int) -> dict[int,
     for k, offset in offsets.items():
         value = draft.values[k]
         flat = block[start + offset :][: _nbytes(value)].view(value.dtype)
-        arrays[k] = seen.setdefault((offset, value.dtype, value.shape), flat.reshape(value.shape))
+        arrays[k] = seen.setdefault((offset, _form(draft, k)), draft.array(k, flat))
     return arrays
 
 

@@ -35,7 +35,7 @@ def list_tasks(draft: Draft) -> Draft:
         if call.index in checks:
             tasks.append(checks[call.index])
         if call.op is not RESIDUAL and call.index not in draft.parents:
-            tasks.append(_task(draft, call, residuals[call.index]))
+            tasks.append(task_of(draft, call, residuals[call.index]))
     draft.tasks = [*tasks, *[Task("prepare", prepare) for _, prepare in hosts]]
     return draft
 
@@ -59,7 +59,7 @@ def _checks(draft: Draft) -> tuple[list[Task], dict[int, Task]]:
     return list(early.values()), late
 
 
-def _task(draft: Draft, call: Call, residuals: dict[str, int]) -> Task:
+def task_of(draft: Draft, call: Call, residuals: dict[str, int]) -> Task:
     """Return the task that makes a call with NumPy.
 
     Args:
@@ -73,8 +73,11 @@ def _task(draft: Draft, call: Call, residuals: dict[str, int]) -> Task:
     if row.scratch and not residuals:
         (name,) = op.residuals
         residuals = {name: draft.add(RESIDUAL, call.index, draft.values_of(call)[0], name=name).index}
-    fills_all = row.into is not None and len(residuals) == len(op.residuals)
+    if row.shape_alone and row.into is not None:
+        reads = ()
+    fills_all = row.into is not None and op.residuals.keys() <= residuals.keys()
     run = row.into(call, draft.values_of(call)) if row.into is not None and fills_all else None
+    room = () if run is None or row.room is None else (draft.scratch(row.room(call), call.dtype),)
     over = [reads[place] for place in row.in_place]
     if run is None and isinstance(function, np.ufunc) and function.nout == 1 and not call.params:
         run = function
@@ -82,7 +85,7 @@ def _task(draft: Draft, call: Call, residuals: dict[str, int]) -> Task:
         over = list(reads) if function.signature is None else []
     if run is None:
         run = _copied(call, [1 + list(op.residuals).index(name) for name in residuals])
-    makes = (call.index, *residuals.values())
+    makes = (call.index, *residuals.values(), *room)
     by_value = {call.index: tuple(over), **dict.fromkeys(residuals.values(), reads[:1])}
     return Task(op.name, run, reads, makes, call=call, over=by_value)
 
@@ -126,6 +129,7 @@ class Writer:
 
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
+        self.captured = draft.values[: draft.captured]
         self.objects: dict[str, object] = {}
         self._names: dict[int, str] = {}
         self._views: dict[int, str] = {}
@@ -180,8 +184,8 @@ class Writer:
 
 def _marked(task: Task | None, marks: Marks, w: Writer) -> list[str]:
     """Return the lines that tell of a task."""
-    values = w.draft.values
-    return [f"{w.bind('mark', mark)}({w.bind('values', values)}, {w.bind('task', task)})" for mark in marks]
+    values = w.bind("values", w.captured)
+    return [f"{w.bind('mark', mark)}({values}, {w.bind('task', task)})" for mark in marks]
 
 
 def _is_literal(thing: object) -> bool:

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from tinygrad_nn.compiler.catalogue import op_of, row_of
 from tinygrad_nn.compiler.draft import Draft
 from tinygrad_nn.graph.compare import same
 from tinygrad_nn.graph.ir import Call, Value
-from tinygrad_nn.primitives import Array, Params, Primitive
+from tinygrad_nn.primitives import Array, Params, Primitive, Shape
 
 
 def _pick(x: object, *, name: str) -> None:
@@ -105,8 +106,13 @@ def merge_equal(draft: Draft) -> Draft:
 
 
 def _key(op: Primitive, operands: list[Value]) -> object:
-    """Return what is the same for calls of one op on the same operands; plain numbers go by how they are written."""
-    return op, *[repr(x.data) if isinstance(x.data, (int, float)) else x.index for x in operands]
+    """Return what is the same for calls of one op on the same operands."""
+    return op, *map(_place, operands)
+
+
+def _place(x: Value) -> object:
+    """Return what stands for an operand; plain numbers go by how they are written."""
+    return repr(x.data) if isinstance(x.data, (int, float)) else x.index
 
 
 def _with_params(calls: list[Call], params: Params) -> Call | None:
@@ -114,35 +120,43 @@ def _with_params(calls: list[Call], params: Params) -> Call | None:
 
 
 def share_residuals(draft: Draft) -> Draft:
-    """Let an op give its residual too, where the backward pass has computed it again from its definition."""
+    """Let an op give its residual too, where the backward pass has computed it again from its definition.
+
+    And what the catalogue says that it gives besides.
+    """
     written = draft.written()
     seen: dict[object, list[Call]] = defaultdict(list)
     for call in draft.calls():
         seen[_key(call.op, draft.values_of(call))].append(call)
 
-    def find(symbol: object) -> int | None:
-        """Return the value that has been computed as a symbol says."""
+    def find(symbol: object) -> object:
+        """Return the place in keys of the value that has been computed as a symbol says."""
+        if isinstance(symbol, (int, float)):
+            return repr(symbol)
         if not isinstance(symbol, _Symbol):
             return None
         if symbol.op is None:
-            return symbol.index
-        operands = [find(x) for x in symbol.operands]
-        values = [draft.values[k] for k in operands if k is not None and k not in written]
-        if len(values) < len(operands):
-            return None
-        twin = _with_params(seen.get(_key(symbol.op, values), []), symbol.params)
-        return None if twin is None else twin.index
+            return None if symbol.index in written else _place(draft.values[symbol.index])
+        places = [find(x) for x in symbol.operands]
+        twin = _with_params(seen.get((symbol.op, *places), []), symbol.params)
+        return None if twin is None or twin.index in written else twin.index
 
     for call in draft.calls():
-        op = call.op
+        op, values = call.op, draft.values_of(call)
+        twins: dict[str, object] = {}
         for name in op.residuals:
             operands = dict(zip(op.operand_names, draft.operands(call), strict=True))
             sources = [_Symbol(operands[x]) for x in op.residual_operands[name]]
-            twin = find(_read(op, name, sources, call.params))
-            if twin is not None and twin > call.index and twin not in written:
-                old = draft.call(twin)
-                draft.values[twin] = Call(
-                    twin,
+            twins[name] = find(_read(op, name, sources, call.params))
+        for other in row_of(op).besides:
+            if not any(x.index in written for x in values):
+                twin = _with_params(seen.get(_key(other, values), []), call.params)
+                twins[other.name] = None if twin is None else twin.index
+        for name, k in twins.items():
+            if isinstance(k, int) and k > call.index and k not in written:
+                draft.twins[k] = old = draft.call(k)
+                draft.values[k] = Call(
+                    k,
                     shape=old.shape,
                     dtype=old.dtype,
                     phase=old.phase,
@@ -154,8 +168,8 @@ def share_residuals(draft: Draft) -> Draft:
     return draft
 
 
-@dataclass(slots=True, eq=False)
-class _Symbol:
+@dataclass(eq=False)
+class _Symbol(NDArrayOperatorsMixin):
     """Stands for a value, or for an op on symbols, while the definition of a residual is read."""
 
     index: int
@@ -166,6 +180,12 @@ class _Symbol:
     @staticmethod
     def __primitive__(op: Primitive, operands: tuple[object, ...], params: Params) -> _Symbol:
         return _Symbol(-1, op, operands, params)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: object, **params: object) -> _Symbol:
+        return _Symbol(-1, op_of(ufunc), operands, params)
+
+    def __bool__(self) -> bool:
+        raise TypeError("a symbol has no truth: what depends on one is no definition of primitives alone")
 
 
 def _read(op: Primitive, name: str, sources: list[_Symbol], params: Params) -> object:
@@ -207,6 +227,7 @@ def hold_gradients(draft: Draft) -> Draft:
 def find_views(draft: Draft) -> Draft:
     """Find out which values are views, and of what, on arrays with the layout that their own will have."""
     owned = {*draft.holders.values(), *(k for k in draft.written() if isinstance(draft.values[k], Call))}
+    draft.orders = _orders(draft, owned)
     for call in draft.calls():
         operands = draft.values_of(call)
         for x in operands:
@@ -217,8 +238,60 @@ def find_views(draft: Draft) -> Draft:
         view = None if call.index in owned or len(operands) != 1 else _view(draft, call)
         if view is not None:
             draft.parents[call.index] = operands[0].index
-        draft.layouts[call.index] = np.empty(call.shape, call.dtype) if view is None else view
+        draft.layouts[call.index] = draft.array(call.index) if view is None else view
     return draft
+
+
+def _orders(draft: Draft, owned: set[int]) -> dict[int, Shape]:
+    """Return the order of axes in memory for products of stacks that are read in that order alone.
+
+    Heads of attention are transposed and then put side by side, which without it is a copy. A single number by which
+    a product is multiplied on the way does not matter. Of matrices, BLAS reads both orders.
+    """
+    users: dict[int, list[Call]] = defaultdict(list)
+    for call in draft.calls():
+        for k in draft.operands(call):
+            users[k].append(call)
+    needed = {*owned, *map(draft.now, draft.results)}
+    products: dict[int, Shape] = {}
+    scaled: dict[int, Shape] = {}
+
+    def read(k: int) -> Shape | None:
+        """Return the order in which all that read a value do it."""
+        wanted = {_permuted(draft, user, read) or scaled.get(user.index) for user in users[k]}
+        return wanted.pop() if len(wanted) == 1 and k not in needed else None
+
+    for call in reversed(draft.calls()):
+        orders = products if row_of(call.op).any_order else scaled
+        if len(call.shape) > 2 and (orders is products or _scales_product(draft, call)):
+            order = read(call.index)
+            if order is not None and order != tuple(range(len(call.shape))):
+                orders[call.index] = order
+    return products | scaled
+
+
+def _permuted(draft: Draft, call: Call, read: Callable[[int], Shape | None]) -> Shape | None:
+    """Return the order in which a call that permutes axes has those of its operand read; None for another call."""
+    row, axes = row_of(call.op), len(call.shape)
+    if not row.permutes or row.view is None:
+        return None
+    # As many elements as the number of an axis lie along it.
+    new = [length - 1 for length in row.view(np.empty(range(1, axes + 1), bool), **call.params).shape]
+    return tuple(new[axis] for axis in read(call.index) or range(axes))
+
+
+def _scales_product(draft: Draft, call: Call) -> bool:
+    """Tell whether a call computes each element from one of a product and from numbers."""
+    function = call.op.function
+    arrays = [x for x in draft.values_of(call) if draft.fixed_number(x) is None]
+    return (
+        isinstance(function, np.ufunc)
+        and function.signature is None
+        and len(arrays) == 1
+        and isinstance(arrays[0], Call)
+        and row_of(arrays[0].op).any_order
+        and (arrays[0].shape, arrays[0].dtype) == (call.shape, call.dtype)
+    )
 
 
 def _view(draft: Draft, call: Call) -> Array | None:

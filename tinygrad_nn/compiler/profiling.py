@@ -11,13 +11,15 @@ from typing import Any
 
 from tinygrad_nn import context
 from tinygrad_nn.compiler.draft import Task
+from tinygrad_nn.compiler.timed import in_graph, of_eager, of_replay
 from tinygrad_nn.context import SCOPE, Scope
 from tinygrad_nn.engine.failures import module_path
 from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.watcher import Watcher
-from tinygrad_nn.errors import ArgumentError, printable
+from tinygrad_nn.errors import ArgumentError, GraphError, printable
 from tinygrad_nn.files import write_atomically
 from tinygrad_nn.graph.ir import Call, Value
+from tinygrad_nn.graph.times import Times, duration
 from tinygrad_nn.primitives import Primitive
 from tinygrad_nn.settings import positive_integer
 
@@ -37,6 +39,7 @@ class Event:
         phase: forward, backward or update; several joined by + where one compiled function does them.
         scope: the call of a module that it belongs to.
         start, seconds: when it began after the first event did, and how long it took.
+        made: the values of the graph that it made, of a compiled function.
     """
 
     op: str
@@ -44,6 +47,7 @@ class Event:
     scope: Scope | None
     start: float
     seconds: float
+    made: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +67,16 @@ class _Clock(Watcher):
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.replayed: dict[int, Sequence[Value]] = {}
         self._began = 0.0
 
     def on_task(self, values: Sequence[Value], task: Task | None) -> None:
         now = perf_counter()
+        self.replayed[id(values)] = values
         if task is not None:
             calls = task.fused or ((task.call,) if task.call is not None else ())
-            self._note(
-                now, _spelled(task, calls), _phases(calls), _common([_scope(call, values) for call in calls])
-            )
+            scope = _common([_scope(call, values) for call in calls])
+            self._note(now, _spelled(task, calls), _phases(calls), scope, in_graph(calls, values))
         self._began = perf_counter()
 
     def before_op(self, op: Primitive) -> None:
@@ -92,8 +97,8 @@ class _Clock(Watcher):
     def after_step(self, update: Primitive) -> None:
         self._note(perf_counter(), update.name, "update", None)
 
-    def _note(self, now: float, op: str, phase: str, scope: Scope | None) -> None:
-        self.events.append(Event(op, phase, scope, self._began, now - self._began))
+    def _note(self, now: float, op: str, phase: str, scope: Scope | None, made: tuple[int, ...] = ()) -> None:
+        self.events.append(Event(op, phase, scope, self._began, now - self._began, made))
 
 
 def _spelled(task: Task, calls: Sequence[Call]) -> str:
@@ -131,11 +136,21 @@ class Profile:
         events: all that took time, in order.
     """
 
-    def __init__(self, name: str, calls: int, seconds: float, events: list[Event]) -> None:
-        self.name = name
+    def __init__(
+        self,
+        step: Callable[..., object],
+        args: Sequence[object],
+        calls: int,
+        seconds: float,
+        events: list[Event],
+        replayed: Sequence[Sequence[Value]],
+    ) -> None:
+        self.name = getattr(step, "__name__", type(step).__name__)
         self.calls = calls
         self.seconds = seconds
         self.events = events
+        self._step, self._args = step, args
+        self._replayed = replayed
 
     @property
     def rows(self) -> list[Row]:
@@ -179,9 +194,9 @@ class Profile:
         lines = [("share", "time", "calls", *columns)]
         for row in found[:rows]:
             names = [_short(getattr(row, column)) for column in columns]
-            lines.append((f"{row.share:.1%}", _time(row.seconds), f"{row.count:g}", *names))
+            lines.append((f"{row.share:.1%}", duration(row.seconds), f"{row.count:g}", *names))
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        head = f"{self.name}: {_time(self.seconds)} a call, the mean of {self.calls}"
+        head = f"{self.name}: {duration(self.seconds)} a call, the mean of {self.calls}"
         left = f"\n... and {len(found) - rows} more" if len(found) > rows else ""
         return "\n".join([head, *(_aligned(line, widths) for line in lines)]) + left
 
@@ -189,7 +204,34 @@ class Profile:
         return self.table()
 
     def __repr__(self) -> str:
-        return f"<profile of {self.name}: {_time(self.seconds)} a call, {len(self.events)} events>"
+        return f"<profile of {self.name}: {duration(self.seconds)} a call, {len(self.events)} events>"
+
+    def times(self) -> Times:
+        """Return the graph of the step with the time of its parts, which `viz.draw` takes.
+
+        That of a compiled step is the one that its replay was made from; an eager step is recorded once more, which
+        has no effect.
+
+        Raises:
+            GraphError: the step called several compiled functions, or something beside one; or it does not do the same
+                each time.
+            CaptureError: an eager step reads the value of a tensor.
+        """
+        replays = [event.phase == "host" or bool(event.made) for event in self.events]
+        if len(self._replayed) > 1 or (any(replays) and not all(replays)):
+            raise GraphError(
+                f"times: {self.name} runs several compiled functions, or one and other ops, which is no single graph\n"
+                "  hint   profile the compiled function alone: tn.profile(step, x)"
+            )
+        if self._replayed:
+            graph, made = of_replay(self._replayed[0]), [event.made for event in self.events]
+        else:
+            graph, made = of_eager(self._step, self._args, [event.op for event in self.events], self.calls)
+        sums: dict[tuple[int, ...], float] = {}
+        for event, indices in zip(self.events, made, strict=True):
+            if indices:
+                sums[indices] = sums.get(indices, 0.0) + event.seconds / self.calls
+        return Times.of(graph, self.seconds, sums)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the timeline as a file that Perfetto, speedscope and chrome://tracing open.
@@ -221,12 +263,6 @@ def _modules(events: Sequence[Event]) -> Iterator[dict[str, Any]]:
         kind = type(scope.module).__name__
         name = kind if scope.parent is None else f"{scope.key()}: {kind}"
         yield _bar(name, phase, start, end - start)
-
-
-def _time(seconds: float) -> str:
-    units = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
-    unit, size = next((pair for pair in units if seconds >= pair[1]), units[-1])
-    return f"{seconds / size:.3g} {unit}"
 
 
 def _short(text: str) -> str:
@@ -280,4 +316,4 @@ def profile(step: Callable[..., object], *args: Any, calls: int = 10) -> Profile
             seconds += perf_counter() - start
     first = clock.events[0].start if clock.events else 0.0
     events = [replace(event, start=event.start - first) for event in clock.events]
-    return Profile(getattr(step, "__name__", type(step).__name__), calls, seconds / calls, events)
+    return Profile(step, args, calls, seconds / calls, events, list(clock.replayed.values()))

@@ -291,6 +291,7 @@ def _difference(a: Captured, b: Captured) -> str | None:
     if len(a.graph.values) != len(b.graph.values):
         return f"the step did {len(a.graph.ops)} ops in one run and {len(b.graph.ops)} in another"
     labels = a.graph.labels()
+    filled = {call.operands[0] for call in a.graph.ops if row_of(call.op).fills}
     for x, y in zip(a.graph.values, b.graph.values, strict=True):
         if (_maker(x), x.shape, x.dtype) != (_maker(y), y.shape, y.dtype):
             (was, *_), (became, *_) = _maker(x), _maker(y)
@@ -300,8 +301,7 @@ def _difference(a: Captured, b: Captured) -> str | None:
                 both_params = f"{x.op.name} {x.params}, {y.params}"
                 return f"the parameters of {labels[x.index]} differed between two runs: {both_params}"
         elif x.kind != "input":
-            filled = any(row_of(v.op).fills and v.operands[0] == x.index for v in a.graph.ops)
-            problem = None if filled else _constant_difference(x, y, labels[x.index])
+            problem = None if x.index in filled else _constant_difference(x, y, labels[x.index])
             if problem:
                 return problem
     if a.grads_out != b.grads_out or not same(a.result, b.result) or _owners(a.graph) != _owners(b.graph):

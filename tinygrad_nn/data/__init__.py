@@ -4,12 +4,14 @@ from tinygrad_nn.data.idx import read_idx
 from tinygrad_nn.data.minibatches import Batches, Stream, batches, batches_forever, batches_with_replacement
 from tinygrad_nn.data.mnist_files import Mnist, mnist
 from tinygrad_nn.data.npz import read_npz, write_npz
+from tinygrad_nn.data.sharding import Shard, shard
 from tinygrad_nn.data.synthetic import moons
 from tinygrad_nn.data.texts import Text, sequences, shakespeare, text
 
 __all__ = [
     "Batches",
     "Mnist",
+    "Shard",
     "Stream",
     "Text",
     "batches",
@@ -21,6 +23,7 @@ __all__ = [
     "read_npz",
     "sequences",
     "shakespeare",
+    "shard",
     "text",
     "write_npz",
 ]

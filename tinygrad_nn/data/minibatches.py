@@ -45,11 +45,19 @@ class Batches:
         return -(-self._stop // self._size)
 
     def __iter__(self) -> Iterator[Batch]:
+        return self.parts(0, 1)
+
+    def parts(self, rank: int, size: int) -> Iterator[Batch]:
+        """Yield, of each batch of an epoch, the rows of one of `size` ranks; the others are not gathered."""
         order, first = self._pending or (self._draw(), 0)
         self._pending = None
+        part = part_of(self._size, rank, size)
         for k in range(first, len(self)):
             self._taken = k + 1
-            rows = slice(k * self._size, min((k + 1) * self._size, self._stop))
+            start = k * self._size
+            if start + self._size > self._stop:
+                part = part_of(self._stop - start, rank, size)
+            rows = slice(start + part.start, start + part.stop)
             yield tuple(array[rows if order is None else order[rows]] for array in self._arrays)
         self._taken = 0
 
@@ -131,10 +139,16 @@ class Stream(Iterator[Batch]):
         raise NotImplementedError
 
     def __next__(self) -> Batch:
-        rows = self._next_rows()
-        if self._chosen is not None:
-            rows = self._chosen[rows]
-        return tuple(array[rows] for array in self._arrays)
+        return next(self.parts(0, 1))
+
+    def parts(self, rank: int, size: int) -> Iterator[Batch]:
+        """Yield, of each batch, the rows of one of `size` ranks; the others are not gathered."""
+        part = part_of(self._size, rank, size)
+        while True:
+            rows = self._next_rows()[part]
+            if self._chosen is not None:
+                rows = self._chosen[rows]
+            yield tuple(array[rows] for array in self._arrays)
 
     def hold_out(self, share: float) -> tuple["Stream", Batch]:
         """Return a stream of the other rows, and the arrays of a share of the rows; see `Batches.hold_out`."""
@@ -235,6 +249,11 @@ def batches_with_replacement(*arrays: ArrayLike, size: int, rng: Seed = None) ->
         2 ['a' 'a']
     """
     return _Draws(arrays, size=size, rng=rng)
+
+
+def part_of(rows: int, rank: int, size: int) -> slice:
+    """Return which of some rows are those of one of `size` ranks: neighbours, and as many for each as can be."""
+    return slice(rows * rank // size, rows * (rank + 1) // size)
 
 
 def _divided(rows: int | np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,15 @@ from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.failures import label_error, module_path, position_of, warn_of_usage
 from tinygrad_nn.engine.tensor import Operand, Tensor, apply, as_tensor
 from tinygrad_nn.errors import ArgumentError, DtypeError, LabelError, SettingError, ShapeError
-from tinygrad_nn.nn.reducing import Reduction, check_reduction, class_weights, numbers, reduced, targets_like
+from tinygrad_nn.nn.reducing import (
+    Reduction,
+    check_reduction,
+    class_weights,
+    note_divisor,
+    numbers,
+    reduced,
+    targets_like,
+)
 from tinygrad_nn.ops import fused_losses
 from tinygrad_nn.ops.activation import log_sigmoid, log_softmax, sigmoid, softmax, softplus, xlogy
 from tinygrad_nn.ops.arithmetic import product
@@ -211,6 +219,8 @@ def cross_entropy(
         return reduced("cross_entropy", losses, reduction, sample_weight)
     labels, mask = _labels("cross_entropy", logits, targets, ignore_index)
     if mask is None and weight is None and sample_weight is None and not label_smoothing:
+        if reduction != "none":
+            note_divisor("rows" if reduction == "mean" else "sum")
         if reduction == "mean" and ndim == 2:
             return apply(fused_losses.cross_entropy, (logits, labels))
         check_reduction(reduction)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Literal
 
 import numpy as np
 
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
-from tinygrad_nn.errors import DtypeError, SettingError, ShapeError
+from tinygrad_nn.errors import ArgumentError, DtypeError, SettingError, ShapeError
 from tinygrad_nn.nn.module import stands_for_plain
 from tinygrad_nn.ops.arithmetic import product
 from tinygrad_nn.ops.reduction import in_single
@@ -16,6 +18,39 @@ from tinygrad_nn.ops.shape import broadcast_to
 from tinygrad_nn.primitives import Array
 
 Reduction = Literal["mean", "sum", "none"]
+
+
+Divisor = Literal["rows", "sum", "unknown"] | Tensor
+"""What a loss is divided by: its rows, nothing, what it does not tell, or a sum of weights."""
+
+_NOTED: ContextVar[list[Divisor] | None] = ContextVar("tinygrad_nn.divisors", default=None)
+
+
+def note_divisor(divisor: Divisor) -> None:
+    """Tell whoever called `with_divisor` what a loss was divided by."""
+    noted = _NOTED.get()
+    if noted is not None:
+        noted.append(divisor)
+
+
+def with_divisor(loss: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, Divisor]:
+    """Return a loss and what it was divided by, which it takes to put the losses of parts of a batch together.
+
+    Raises:
+        ArgumentError: it is made of losses that are divided by different numbers.
+    """
+    before, noted = _NOTED.get(), list[Divisor]()
+    try:
+        _NOTED.set(noted)
+        value = loss(*args, **kwargs)
+    finally:
+        _NOTED.set(before)
+    if any(divisor is not noted[0] for divisor in noted):
+        raise ArgumentError(
+            "a loss of several terms, of which one is a mean over rows and another a sum or a weighted mean, cannot be "
+            "put together from those of parts of a batch\n  hint   terms of one kind"
+        )
+    return value, noted[0] if noted else "unknown"
 
 
 def check_reduction(reduction: str) -> None:
@@ -43,15 +78,19 @@ def reduced(
     if reduction == "none":
         return losses
     if reduction == "sum":
+        note_divisor("sum")
         return losses.sum()
     if counts is not None:
         return _weighted_mean(losses, counts)
+    note_divisor("rows")
     return losses.mean() if losses.size else losses.sum() / 0.0
 
 
 @in_single
 def _weighted_mean(losses: Tensor, counts: Tensor | Array) -> Tensor:
-    return losses.sum() / as_tensor(counts, dtype=losses.dtype).sum()
+    divisor = as_tensor(counts, dtype=losses.dtype).sum()
+    note_divisor(divisor)
+    return losses.sum() / divisor
 
 
 def _sample_weights(who: str, losses: Tensor, sample_weight: Operand, reduction: Reduction) -> Tensor:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.errors import SettingError
-from tinygrad_nn.ops.arithmetic import floating, in_one_dtype, product, quotient
-from tinygrad_nn.ops.reduction import logsumexp, wide_sum
+from tinygrad_nn.ops.arithmetic import all_finite, floating, in_one_dtype, product, quotient
+from tinygrad_nn.ops.reduction import logsumexp, sum_, wide_sum
 from tinygrad_nn.ops.samples import cases, each, wide
 from tinygrad_nn.ops.special import erf
 from tinygrad_nn.primitives import Array, Axis, Primitive, composite, kernel
@@ -136,22 +136,18 @@ _CUBIC = 0.044715
 _SCALE = math.sqrt(2 / math.pi)
 
 
-def _tanh_slope(x: Array) -> Array:
-    """The derivative of gelu_tanh, with p the approximate distribution: p + x * 2 * p * (1 - p) * slope."""
-    # The cube would overflow, and far out 1 - p is 0.
+def _tanh_curve(x: Array) -> Array:
+    """The second derivative of gelu_tanh, with p the approximate distribution, of tanh(u)."""
     z = np.clip(x, -_END, _END)
     p = 0.5 + 0.5 * np.tanh(_SCALE * (z + _CUBIC * z * z * z))
-    return p + 2 * p * (1 - p) * _SCALE * (1 + 3 * _CUBIC * z * z) * z
+    slope, curve = _SCALE * (1 + 3 * _CUBIC * z * z), 6 * _CUBIC * _SCALE * z
+    per_u = 2 * p * (1 - p)
+    return 2 * per_u * slope + z * per_u * (2 * (1 - 2 * p) * slope * slope + curve)
 
 
-@kernel(
-    lambda g, d: product(g, d),
-    residuals={"d": _tanh_slope},
-    reference=lambda x: x / 2 * (1 + np.tanh(_SCALE * (x + _CUBIC * x**3))),
-)
-def gelu_tanh(x: Array) -> tuple[Array, Array]:
-    """gelu with a tanh in place of the normal distribution: faster, and less than 0.0005 away."""
-    # In place, because memory is what it costs.
+def _tanh_cdf_and_slope(x: Array) -> tuple[Array, Array]:
+    """Return the approximate distribution p, and p + x * 2 * p * (1 - p) * du/dx for p of tanh(u)."""
+    # In place, because memory is what it costs. The cube would overflow, and far out 1 - p is 0.
     z = np.clip(x, -_END, _END)
     d = z * z
     p = d * _CUBIC
@@ -167,6 +163,30 @@ def gelu_tanh(x: Array) -> tuple[Array, Array]:
     d *= p
     d *= 1 - p
     d += p
+    return p, d
+
+
+@kernel(
+    lambda g, x: product(g, _tanh_curve(x)),
+    reference=lambda x: (
+        (1 + np.tanh(_SCALE * (x + _CUBIC * x**3))) / 2
+        + x / 2 * _SCALE * (1 + 3 * _CUBIC * x**2) / np.cosh(_SCALE * (x + _CUBIC * x**3)) ** 2
+    ),
+    method=False,
+)
+def gelu_tanh_slope(x: Array) -> Array:
+    """The derivative of gelu_tanh."""
+    return _tanh_cdf_and_slope(x)[1]
+
+
+@kernel(
+    lambda g, d: product(g, d),
+    residuals={"d": lambda x: gelu_tanh_slope(x)},
+    reference=lambda x: x / 2 * (1 + np.tanh(_SCALE * (x + _CUBIC * x**3))),
+)
+def gelu_tanh(x: Array) -> tuple[Array, Array]:
+    """gelu with a tanh in place of the normal distribution: faster, and less than 0.0005 away."""
+    p, d = _tanh_cdf_and_slope(x)
     p *= np.maximum(x, -_END)
     return p, d
 
@@ -218,8 +238,38 @@ def xlogy(a: Array, b: Array) -> Array:
     return a * np.log(np.where((a == 0) & (b == b), 1, b))
 
 
+def _softmax_back_by_p(g: Array, a: Array, p: Array, *, axis: Axis = -1) -> Array:
+    rest = a - np.sum(product(a, p), axis=axis, keepdims=True)
+    return product(g, rest) - product(np.sum(product(g, p), axis=axis, keepdims=True), a)
+
+
 @kernel(
-    lambda g, y, *, axis=-1: product(g - np.sum(product(g, y), axis=axis, keepdims=True), y),
+    lambda g, p, *, axis=-1: softmax_back(g, p, axis=axis),
+    _softmax_back_by_p,
+    reference=lambda a, p, axis=-1: (a - np.sum(a * p, axis=axis, keepdims=True)) * p,
+    samples=cases(
+        [(3, 4), (3, 4), {"axis": 0}, (2, 3, 4), (2, 3, 4), {"axis": (0, -1)}, (5,), (5,), {}, (0, 3), (0, 3)]
+    ),
+    broadcasts=False,
+    operand_names=("a", "p"),
+    method=False,
+)
+def softmax_back(a: Array, p: Array, *, axis: Axis = -1) -> Array:
+    """The gradient of what a softmax p was taken of, from that of p itself: (a - sum(a * p)) * p.
+
+    A zero stays one beside infinities and NaN, as in `product`.
+    """
+    d = a * p
+    d = a - sum_.function(d, axis, True)
+    d *= p
+    if all_finite(d):
+        return d
+    rest = a - sum_.function(product.function(a, p), axis, True)
+    return product.function(rest, p)
+
+
+@kernel(
+    lambda g, y, *, axis=-1: softmax_back(g, y, axis=axis),
     reference=lambda x, axis=-1: np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True),
     samples=_AXES,
 )

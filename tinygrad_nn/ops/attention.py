@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 
 from tinygrad_nn.errors import DtypeError, ShapeError
-from tinygrad_nn.ops.activation import softmax
-from tinygrad_nn.ops.arithmetic import floating, product
+from tinygrad_nn.ops.activation import softmax, softmax_back
+from tinygrad_nn.ops.arithmetic import floating
 from tinygrad_nn.ops.reduction import wide_sum
 from tinygrad_nn.ops.samples import cases, each, mask
 from tinygrad_nn.primitives import Array, ArrayOrTensor, Mask, composite, kernel
@@ -23,7 +23,7 @@ def _plain_softmax_of_some(x: Array, chosen: Mask) -> Array:
 
 
 @kernel(
-    lambda g, y: product(g - np.sum(product(g, y), axis=-1, keepdims=True), y),
+    lambda g, y: softmax_back(g, y),
     None,
     reference=_plain_softmax_of_some,
     samples=cases(

@@ -51,11 +51,19 @@ def _right(g: Array, a: Array, b: Array) -> Array:
     return np.swapaxes(a, -1, -2) @ g
 
 
+def _matmul(a: Array, b: Array) -> Array:
+    # The same here: up to half faster than a product for each matrix of a stack.
+    if b.ndim == 2 < a.ndim and a.size and a.flags.c_contiguous:
+        return np.matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
+    return np.matmul(a, b)
+
+
 _of_matrices = partial(op, broadcasts=False)
 matmul = _of_matrices(
     np.matmul,
     _left,
     _right,
+    call=_matmul,
     samples=cases(
         [(3,), each((3,), (3, 4), (5, 3, 4)), {}, (2, 3), each((3,), (3, 4), (4, 3, 2))],
         [(5, 2, 3), each((3,), (3, 4)), {}, (5, 1, 2, 3), (2, 3, 4), {}, (3, 3), (3, 3)],

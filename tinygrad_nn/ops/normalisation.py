@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tinygrad_nn.errors import ShapeError
-from tinygrad_nn.ops.arithmetic import at_least_single, floating, product
-from tinygrad_nn.ops.reduction import in_single, mean, ones
+from tinygrad_nn.ops.arithmetic import all_finite, at_least_single, floating, product
+from tinygrad_nn.ops.reduction import in_single, ones
 from tinygrad_nn.ops.samples import cases, each
 from tinygrad_nn.primitives import Array, ArrayOrTensor, composite, kernel
 from tinygrad_nn.settings import check_number
@@ -14,20 +14,28 @@ from tinygrad_nn.settings import check_number
 _ROWS = cases([each((2, 3), (3, 4), (2, 1, 5), (4,), (0, 3)), each(1e-5, 0.1)], [(3, 1), 0.1])
 
 
-def _mean(x: Array) -> Array:
-    return mean(x, axis=-1, keepdims=True)
-
-
-def _means(x: Array) -> Array:
-    """The mean of each row, as a column."""
-    # Several times faster than a sum along short rows.
+@kernel(
+    lambda g, *, shapes: g / shapes[0][-1],
+    linear=True,
+    samples=cases([each((2, 3), (2, 1, 5), (4,), (0, 3))]),
+    reference=lambda x: np.mean(x, axis=-1, keepdims=True),
+    method=False,
+)
+@in_single
+def means_of_rows(x: Array) -> Array:
+    """The mean of each row, as a column; several times faster than NumPy's mean where rows are short."""
     n = x.shape[-1]
     return (x @ ones(n, x.dtype.char))[..., None] / n
 
 
+def _factor(x: Array, eps: float) -> Array:
+    """By what each row is multiplied, so that its mean square and eps become 1."""
+    return 1 / np.sqrt(means_of_rows(x * x) + eps)
+
+
 def _scaled(x: Array, eps: float, dtype: np.dtype) -> tuple[Array, Array]:
     """Return each row divided by the root of its mean square plus eps, and by what it was multiplied."""
-    s = 1 / np.sqrt(_means(x * x) + float(eps))
+    s = _factor(x, float(eps))
     return (x * s).astype(dtype, copy=False), s.astype(dtype, copy=False)
 
 
@@ -42,10 +50,43 @@ def _plain_rms_norm(x: Array, weight: Array | None = None, eps: float = np.finfo
     return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps) * (1 if weight is None else weight)
 
 
+def _without_mean_and(a: Array, u: Array) -> Array:
+    """Return rows of a without their mean, and without what they have of the rows u, in whose plane none lie."""
+    return a - means_of_rows(a) - product(means_of_rows(product(a, u)), u)
+
+
 @kernel(
-    lambda g, y, s: product(g - _mean(g) - product(_mean(product(g, y)), y), s),
+    lambda g, u, s: standardized_back(g, u, s),
+    lambda g, a, u, s: (
+        -product(product(g, s), means_of_rows(product(a, u)))
+        - product(a, product(means_of_rows(product(g, u)), s))
+    ),
+    lambda g, a, u: np.sum(product(g, _without_mean_and(a, u)), axis=-1, keepdims=True),
+    reference=lambda a, u, s: (a - np.mean(a, -1, keepdims=True) - np.mean(a * u, -1, keepdims=True) * u) * s,
+    samples=cases([(3, 4), (3, 4), (3, 1), {}, (2, 1, 5), (2, 1, 5), (2, 1, 1), {}, (0, 3), (0, 3), (0, 1)]),
+    broadcasts=False,
+    operand_names=("a", "u", "s"),
+    method=False,
+)
+def standardized_back(a: Array, u: Array, s: Array) -> Array:
+    """The gradient of rows that were normalised to u by a factor s, from that of u, a.
+
+    (a - mean(a) - mean(a * u) * u) * s, where a zero stays one beside infinities and NaN, as in `product`.
+    """
+    dtype = np.result_type(a, u, s)
+    wide = at_least_single(a.astype(dtype, copy=False))
+    d = wide - means_of_rows.function(wide)
+    d -= u * means_of_rows.function(wide * u)
+    d *= s
+    if not all_finite(d):
+        d = product.function(_without_mean_and(wide, u), s)
+    return d.astype(dtype, copy=False)
+
+
+@kernel(
+    lambda g, y, s: standardized_back(g, y, s),
     None,
-    residuals={"s": in_single(lambda x, eps: (_mean((x - _mean(x)) ** 2) + eps) ** -0.5)},
+    residuals={"s": in_single(lambda x, eps: _factor(x - means_of_rows(x), eps))},
     reference=lambda x, eps: _plain_layer_norm(x, eps=eps),
     samples=_ROWS,
     method=False,
@@ -53,13 +94,13 @@ def _plain_rms_norm(x: Array, weight: Array | None = None, eps: float = np.finfo
 def standardized(x: Array, eps: float) -> tuple[Array, Array]:
     """Each row minus its mean, divided by sqrt(variance + eps), in two passes, which large means need."""
     wide = at_least_single(x)
-    return _scaled(wide - _means(wide), eps, floating(x).dtype)
+    return _scaled(wide - means_of_rows.function(wide), eps, floating(x).dtype)
 
 
 @kernel(
-    lambda g, y, s: product(g - product(_mean(product(g, y)), y), s),
+    lambda g, y, s: product(g - product(means_of_rows(product(g, y)), y), s),
     None,
-    residuals={"s": in_single(lambda x, eps: (_mean(x**2) + eps) ** -0.5)},
+    residuals={"s": in_single(lambda x, eps: _factor(x, eps))},
     reference=lambda x, eps: _plain_rms_norm(x, eps=eps),
     samples=_ROWS,
     method=False,

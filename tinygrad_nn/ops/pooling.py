@@ -52,9 +52,7 @@ def _loops(x: Array, window: Window, outside: float) -> Iterator[tuple[Index, Ar
 
 
 def _windows(*cases_: tuple[Shape, Shape, Shape, tuple[tuple[int, int], ...]]) -> list[tuple[Shape, Window]]:
-    return [
-        (shape, Window(size, stride, padding, (1,) * len(size))) for shape, size, stride, padding in cases_
-    ]
+    return [(shape, Window(k, s, padding, (1,) * len(k))) for shape, k, s, padding in cases_]
 
 
 _CASES = _windows(
@@ -85,14 +83,22 @@ def _plain_index(x: Array, *, window: Window) -> Array:
 @kernel(None, samples=_pooled, reference=_plain_index, differentiable=False, broadcasts=False, method=False)
 def first_largest(x: Array, *, window: Window) -> Array:
     """Which place of each window has the first of the largest elements, or the first NaN."""
+    index = np.empty(_results(x, window), np.min_scalar_type(math.prod(window.kernel)))
+    fill_largest(x, np.empty(index.shape, x.dtype), index, window=window)
+    return index
+
+
+def fill_largest(x: Array, y: Array, index: Array | None = None, *, window: Window) -> Array:
+    """Fill y with what `largest` gives, and an index with what `first_largest` gives."""
     places = math.prod(window.kernel)
     # One more than the largest, which says that none was found.
     numbers = np.arange(places, 0, -1).astype(np.min_scalar_type(places))
-    index = np.empty(_results(x, window), numbers.dtype)
-    padded = x.dtype.kind == "f" and any(map(any, window.padding))
+    padded = index is not None and x.dtype.kind == "f" and any(map(any, window.padding))
     inside = _first_inside(window, x.shape[1:-1]) if padded else None
     for place, taps in _by_taps(x, window, _lowest(x)):
-        top = np.maximum.reduce(taps)
+        top = np.maximum.reduce(taps, out=y[place])
+        if index is None:
+            continue
         found = taps == top
         if top.dtype.kind == "f" and np.isnan(top).any():
             found |= taps != taps
@@ -101,7 +107,7 @@ def first_largest(x: Array, *, window: Window) -> Array:
         # The padding is among the largest where all elements are as small as it.
         if inside is not None and (lowest := top == -np.inf).any():
             index[place] = np.where(lowest, inside[place[1:]], index[place])
-    return index
+    return y
 
 
 def _first_inside(window: Window, space: Shape) -> Array:
@@ -128,10 +134,7 @@ def _lowest(x: Array) -> float:
 )
 def largest(x: Array, *, window: Window) -> Array:
     """The largest element under each window, NaN where there is one."""
-    y = np.empty(_results(x, window), x.dtype)
-    for place, taps in _by_taps(x, window, _lowest(x)):
-        np.maximum.reduce(taps, out=y[place])
-    return y
+    return fill_largest(x, np.empty(_results(x, window), x.dtype), window=window)
 
 
 def _reduced(x: Array, window: Window, outside: float, function: Function) -> Array:
@@ -176,8 +179,13 @@ def _places(
 )
 def put_at(g_: Array, index: Array, *, window: Window, space: Shape) -> Array:
     """Zeros with each element of g added at a place under its window: the adjoint of taken_at."""
+    x = np.empty((len(g_), *space, g_.shape[-1]), g_.dtype)
+    return fill_put_at(g_, index, x, window=window, space=space)
+
+
+def fill_put_at(g_: Array, index: Array, x: Array, *, window: Window, space: Shape) -> Array:
+    """Fill x with what `put_at` gives."""
     full, channels = window.full(space), g_.shape[-1]
-    x = np.empty((len(g_), *space, channels), g_.dtype)
     apart = window.kernel == window.stride
     for (samples,) in blocks((len(x),), math.prod(full) * channels * x.itemsize):
         total = np.zeros((samples.stop - samples.start, *full, channels), x.dtype)
@@ -261,6 +269,11 @@ def averages(x: Array, *, window: Window, inclusive: bool) -> Array:
     """The average under each window, with or without the zeros around the array."""
     x = floating(x)
     y = np.empty(_results(x, window), x.dtype)
+    return fill_averages(x, y, window=window, inclusive=inclusive)
+
+
+def fill_averages(x: Array, y: Array, *, window: Window, inclusive: bool) -> Array:
+    """Fill y with what `averages` gives of floats."""
     work = np.promote_types(x.dtype, np.float32)
     counts = _counts(window, x.shape[1:-1], inclusive, work)
     for place, taps in _by_taps(x, window):
@@ -293,8 +306,13 @@ def _plain_spread(g_: Array, *, window: Window, inclusive: bool, space: Shape) -
 )
 def spread(g_: Array, *, window: Window, inclusive: bool, space: Shape) -> Array:
     """Zeros with shares of each element of g added under its window: the adjoint of averages."""
+    x = np.empty((len(g_), *space, g_.shape[-1]), g_.dtype)
+    return fill_spread(g_, x, window=window, inclusive=inclusive, space=space)
+
+
+def fill_spread(g_: Array, x: Array, *, window: Window, inclusive: bool, space: Shape) -> Array:
+    """Fill x with what `spread` gives."""
     full, channels = window.full(space), g_.shape[-1]
-    x = np.empty((len(g_), *space, channels), g_.dtype)
     work = np.promote_types(x.dtype, np.float32)
     counts = _counts(window, space, inclusive, work)
     for (samples,) in blocks((len(x),), math.prod(full) * channels * work.itemsize):

@@ -104,7 +104,10 @@ def _gradients(
     return joined([inside @ w_ih.T, *firsts, x.T @ inside, before.T @ recurrent, bias, other])
 
 
-def _scale(h: int, dtype: np.dtype, *gates: float) -> Array:
+LSTM_SCALE, GRU_SCALE = (0.5, 0.5, 1, 0.5), (0.5, 0.5, 1)
+
+
+def scale(h: int, dtype: np.dtype, *gates: float) -> Array:
     """One half for the gates that are logistic functions, one for the others."""
     return np.repeat(np.array(gates, dtype), h)
 
@@ -112,12 +115,12 @@ def _scale(h: int, dtype: np.dtype, *gates: float) -> Array:
 def lstm_run(p: Array, alive: Array, sizes: Sizes) -> Run:
     steps, _, _, width = sizes
     x, h, c, w_ih, w_hh, b_ih, b_hh = parts(p, sizes, 4, 2)
-    scale = _scale(width, p.dtype, 0.5, 0.5, 1, 0.5)
-    shift = 1 - scale
-    z, w_hh, bias = _projected(x, w_ih * scale), w_hh * scale, (b_ih + b_hh) * scale
+    factor = scale(width, p.dtype, *LSTM_SCALE)
+    shift = 1 - factor
+    z, w_hh, bias = _projected(x, w_ih * factor), w_hh * factor, (b_ih + b_hh) * factor
     hs, cs, gates = [h], [c], _rows_over(z, sizes, 4 * width)
     for t in range(steps):
-        a = np.tanh(h @ w_hh + z[t] + bias) * scale + shift
+        a = np.tanh(h @ w_hh + z[t] + bias) * factor + shift
         new = a[:, width : 2 * width] * c + a[:, :width] * a[:, 2 * width : 3 * width]
         h = _chosen(alive, t, a[:, 3 * width :] * np.tanh(new), h)
         c = _chosen(alive, t, new, c)
@@ -152,8 +155,8 @@ def lstm_back(p: Array, alive: Array, y: Array, gates: Array, g: Array, sizes: S
 def gru_run(p: Array, alive: Array, sizes: Sizes) -> Run:
     steps, _, _, width = sizes
     x, h, w_ih, w_hh, b_ih, b_hh = parts(p, sizes, 3)
-    scale = _scale(width, p.dtype, 0.5, 0.5, 1)
-    z, b_ih, w_hh, b_hh = _projected(x, w_ih * scale), b_ih * scale, w_hh * scale, b_hh * scale
+    factor = scale(width, p.dtype, *GRU_SCALE)
+    z, b_ih, w_hh, b_hh = _projected(x, w_ih * factor), b_ih * factor, w_hh * factor, b_hh * factor
     hs, gates = [h], _rows(sizes, 4 * width, p)
     for t in range(steps):
         inside, q = z[t] + b_ih, h @ w_hh + b_hh

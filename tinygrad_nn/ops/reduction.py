@@ -167,7 +167,8 @@ def sum_to(x: Array, *, shape: tuple[int, ...]) -> Array:
     return total.astype(x.dtype).reshape(shape)
 
 
-_BLOCK = 64
+BLOCK = 64
+"""So many rows of float32 are added by one product."""
 
 
 def column_sums(x: Array) -> Array:
@@ -176,13 +177,13 @@ def column_sums(x: Array) -> Array:
     By BLAS, several times faster than NumPy's sum, float32 in blocks of bounded error.
     """
     rows = x.shape[-2]
-    if x.dtype.char == "d" or (rows <= 2 * _BLOCK and x.dtype.char == "f"):
+    if x.dtype.char == "d" or (rows <= 2 * BLOCK and x.dtype.char == "f"):
         return ones(rows, x.dtype.char) @ x
     if x.dtype.char != "f":
         return np.add.reduce(x, -2, dtype=np.float64 if x.dtype.char == "e" else None).astype(x.dtype)
-    whole = rows - rows % _BLOCK
-    blocks = x[..., :whole, :].reshape(*x.shape[:-2], whole // _BLOCK, _BLOCK, x.shape[-1])
-    total = np.add.reduce(ones(_BLOCK, "f") @ blocks, axis=-2, dtype=np.float64)
+    whole = rows - rows % BLOCK
+    blocks = x[..., :whole, :].reshape(*x.shape[:-2], whole // BLOCK, BLOCK, x.shape[-1])
+    total = np.add.reduce(ones(BLOCK, "f") @ blocks, axis=-2, dtype=np.float64)
     total += ones(rows - whole, "f") @ x[..., whole:, :]
     return total.astype(x.dtype)
 

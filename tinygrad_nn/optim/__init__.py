@@ -7,12 +7,24 @@ from tinygrad_nn.optim import schedules
 from tinygrad_nn.optim.adagrad import Adagrad
 from tinygrad_nn.optim.adam import Adam, AdamW
 from tinygrad_nn.optim.clipping import clip_grad_norm
+from tinygrad_nn.optim.distributed import Distributed
 from tinygrad_nn.optim.lion import Lion
 from tinygrad_nn.optim.optimizer import Optimizer
 from tinygrad_nn.optim.rmsprop import RMSprop
 from tinygrad_nn.optim.sgd import SGD
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "Optimizer", "RMSprop", "clip_grad_norm", "schedules"]
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Distributed",
+    "Lion",
+    "Optimizer",
+    "RMSprop",
+    "clip_grad_norm",
+    "schedules",
+]
 
 
 # A type checker that knew of it would take every name for one of ours.

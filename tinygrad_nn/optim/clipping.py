@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,8 +32,6 @@ def scale_down(gradient: Array, norm: Array, *, max_norm: float) -> None:
         gradient *= max_norm / float(norm)
 
 
-# Raised in the middle of scaling, an error of floating-point numbers would leave it half done.
-@np.errstate(all="ignore")
 def clip_grad_norm(
     parameters: Parameter | Iterable[Parameter], max_norm: float, *, error_if_nonfinite: bool = True
 ) -> float | None:
@@ -42,6 +41,7 @@ def clip_grad_norm(
 
     Raises:
         GraphError: no parameter has a gradient.
+        SettingError: a `Distributed` optimizer has these parameters, which sums the gradients of all ranks in its step.
         ValueError: `max_norm` is not positive, or the norm is infinite or NaN (unless
             `error_if_nonfinite=False`).
     """
@@ -51,8 +51,32 @@ def clip_grad_norm(
     gradients = [p._node.grad for p in several if p.grad is not None]
     if not gradients:
         raise no_gradient("clip_grad_norm", len(several))
+    if SUMMING:
+        _refuse_those_of_one_rank(several)
+    return clip(gradients, max_norm, error_if_nonfinite=error_if_nonfinite)
+
+
+# Raised in the middle of scaling, an error of floating-point numbers would leave it half done.
+@np.errstate(all="ignore")
+def clip(gradients: list[Array], max_norm: float, *, error_if_nonfinite: bool) -> float | None:
+    """Scale gradients together; see `clip_grad_norm`."""
     norm = np.zeros(())
     gradient_norm(norm, *gradients, error_if_nonfinite=error_if_nonfinite)
     for gradient in gradients:
         scale_down(gradient, norm, max_norm=max_norm)
     return None if context.current().tracers else float(norm)
+
+
+SUMMING: list[weakref.ref[Any]] = []
+"""The optimizers whose step sums gradients over ranks."""
+
+
+def _refuse_those_of_one_rank(parameters: Iterable[Any]) -> None:
+    several = {id(p) for p in parameters}
+    for known in tuple(SUMMING):
+        optimizer = known()
+        if optimizer is not None and any(id(p) in several for p in optimizer.parameters):
+            raise SettingError(
+                "clip_grad_norm: these are the gradients of one rank, and Distributed.step sums those of all\n"
+                "  hint   optim.Distributed(optimizer, comm, clip=1.0), which clips after the sum"
+            )

@@ -153,7 +153,8 @@ class Checkpoint(Callback):
     Model, optimizer, learning rate, data order, random states, history and the other callbacks are saved
     after every epoch, and after Ctrl-C; a run that is started again continues bit for bit as if it had never
     stopped. The file is replaced in one stroke: at any moment it is a whole one. To start over, remove it.
-    `tn.load(path, model=model)` takes the weights alone.
+    `tn.load(path, model=model)` takes the weights alone. Of ranks that train together the first reads and writes,
+    and all go on from what it has read: bit for bit with the same number of them, and with another one too.
 
     Args:
         path: of the checkpoint, in a folder that exists.
@@ -167,6 +168,7 @@ class Checkpoint(Callback):
     """
 
     rank = 1
+    shared = True
 
     def __init__(self, path: str | os.PathLike[str], *, every: int | None = None, **parts: Any) -> None:
         if every is not None and every < 1:
@@ -176,7 +178,8 @@ class Checkpoint(Callback):
 
     def on_start(self, run: Run) -> None:
         self._steps = 0
-        if os.path.lexists(self.path):
+        blob = run.company.first(lambda: checkpoint.read(self.path) if os.path.lexists(self.path) else None)
+        if blob is not None:
             parts = {**run.parts(), **self._parts}
             # Measurements may be infinite or NaN by right, weights may not.
             measured = [
@@ -184,7 +187,7 @@ class Checkpoint(Callback):
                 for name, part in parts.items()
                 if name not in ("model", "optimizer") and not isinstance(part, Module)
             ]
-            checkpoint.load(self.path, allow_nonfinite=measured, **parts)
+            run.company.resume(checkpoint.restored(self.path, blob, parts, measured))
             run.resumed = f"resumed from {os.fspath(self.path)} after epoch {run.epoch}, batch {run.batch}"
 
     def on_step(self, run: Run) -> None:
@@ -199,4 +202,4 @@ class Checkpoint(Callback):
         self._save(run)
 
     def _save(self, run: Run) -> None:
-        checkpoint.save(self.path, **run.parts(), **self._parts)
+        run.company.save(lambda kept: checkpoint.save(self.path, **run.parts(), **self._parts, **kept))

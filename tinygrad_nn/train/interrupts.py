@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from types import FrameType, TracebackType
+from typing import NoReturn
 
 
 class Interrupts:
@@ -36,8 +37,17 @@ class Interrupts:
             signal.default_int_handler(number, frame)
         self._pending = True
 
+    @property
+    def pending(self) -> bool:
+        """Whether a Ctrl-C has been kept."""
+        return self._pending
+
     def check(self) -> None:
         """Raise the KeyboardInterrupt that has been kept, if any."""
         if self._pending:
-            self._pending = False
-            raise KeyboardInterrupt
+            self.interrupt()
+
+    def interrupt(self) -> NoReturn:
+        """Raise KeyboardInterrupt, for the one that has been kept or one that another process has kept."""
+        self._pending = False
+        raise KeyboardInterrupt

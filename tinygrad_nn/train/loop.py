@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from itertools import chain
 from operator import itemgetter
 from typing import Any, TextIO
 
 import numpy as np
 
-from tinygrad_nn.compiler.compiled import compile as compiled
 from tinygrad_nn.context import no_grad
+from tinygrad_nn.data.minibatches import part_of
 from tinygrad_nn.engine import trees
-from tinygrad_nn.engine.conversions import plain
-from tinygrad_nn.engine.tensor import Operand, Tensor
-from tinygrad_nn.errors import ArgumentError, ShapeError
+from tinygrad_nn.engine.tensor import Operand
+from tinygrad_nn.errors import ArgumentError, NonFinite, ShapeError
 from tinygrad_nn.nn.module import in_mode
-from tinygrad_nn.optim import Optimizer
+from tinygrad_nn.optim import Distributed, Optimizer
+from tinygrad_nn.parallel.communicator import Communicator
+from tinygrad_nn.train.company import Company, Measured
 from tinygrad_nn.train.history import History
-from tinygrad_nn.train.interrupts import Interrupts
-from tinygrad_nn.train.metrics import Means, Metrics, Weights, arrays_of, is_array, metrics_by_name, rows_of
-from tinygrad_nn.train.nonfinite import not_finite
+from tinygrad_nn.train.metrics import Means, Metric, Metrics, arrays_of, is_array, metrics_by_name, rows_of
 from tinygrad_nn.train.parts import Batch, Loss, Model, Reader
 from tinygrad_nn.train.progress import Progress
-from tinygrad_nn.train.replayed import like_the_first
 from tinygrad_nn.train.run import Callback, Run
+from tinygrad_nn.train.steps import Step, counts, measured_part, step_of
+from tinygrad_nn.train.together import company_of
 
 Data = tuple[Any, ...] | Iterable[Batch]
 """Whole arrays `(X, y)` or `(X, y, sample_weight)`, or batches of them."""
@@ -37,7 +37,7 @@ ROWS = 1000
 def fit(
     model: Model,
     loss: Loss,
-    optimizer: Optimizer,
+    optimizer: Optimizer | Distributed,
     data: Iterable[Batch],
     *,
     epochs: int = 1,
@@ -47,6 +47,7 @@ def fit(
     callbacks: Iterable[Callback | Callable[[Run], object]] = (),
     progress: bool | TextIO = True,
     compile: bool = False,  # noqa: A002  the word of tn.compile
+    comm: Communicator | None = None,
 ) -> History:
     """Train a model: `zero_grad`, `backward`, `step` for every batch, in a loop to be read and copied.
 
@@ -58,7 +59,7 @@ def fit(
         model: a module, or any function of a batch's inputs.
         loss: a function of predictions and targets that returns a scalar, for example
             `nn.losses.cross_entropy`; where batches have weights, of `sample_weight=` too.
-        optimizer: of the parameters to train.
+        optimizer: of the parameters to train; a `Distributed` one brings its ranks, and then `comm` need not be given.
         data: batches `(x, y)` to iterate over once per epoch: `tn.data.batches(X, y, size=100, rng=0)`. As many
             arrays as the model takes come first, then the targets, then, if there is one more, the weights of the rows,
             `sample_weight` of loss and metrics.
@@ -73,6 +74,9 @@ def fit(
         progress: report to `sys.stdout`, to another stream, or not at all.
         compile: replay steps instead of running them op by op, as `tn.compile` does, for batches of the shapes of the
             first one; others, such as a smaller last batch, run op by op. Callbacks and history see the same.
+        comm: ranks that train together, `MPI.COMM_WORLD` of mpi4py: each calls this with the same arguments and takes
+            its rows of every batch, with the result that one process would have. Model, optimizer and order are those
+            of rank 0, which alone reports and saves; the history, which callbacks see everywhere, is of all rows.
 
     Returns:
         The history, with columns loss, metrics, val_loss, val_ metrics, seconds.
@@ -84,65 +88,67 @@ def fit(
         ArgumentError: something that cannot play its part, before anything is trained.
         GraphError: after the first batch, none of the optimizer's parameters has a gradient.
         CaptureError: with `compile`, model or loss do what a replay cannot repeat.
+        RankError: with `comm`, another rank has failed, with its traceback; or ranks do not do the same.
     """
-    if isinstance(validation, (int, float, np.number)):
-        data, validation = _held_out(data, validation)
-    run = Run(model, loss, optimizer, data, epochs=epochs, steps=steps, metrics=metrics, callbacks=callbacks)
-    if validation is not None:
-        validation = _again_and_again(validation)
-
-    def differentiate(inputs: Sequence[Operand], targets: Any, weights: Weights) -> tuple[Tensor, Any]:
-        optimizer.zero_grad()
-        predictions = model(*inputs)
-        value = _one_number(loss(predictions, targets, **weights))
-        value.backward()
-        return value, predictions
-
-    update = optimizer.step
-    if compile:
-        differentiate, update = like_the_first(differentiate), compiled(update)
-    watchers = list(run.callbacks)
-    # A program without a console has no standard output.
-    if progress is not False and not (progress is True and sys.stdout is None):
-        watchers.append(Progress(sys.stdout if progress is True else progress))
-    try:
-        _tell(watchers, "on_start", run)
-        with Interrupts() as interrupts, in_mode(model, training=True):
-            while run.epoch < epochs and run.stopping is None:
-                for batch in run.remaining():
-                    run.whole = False
-                    inputs, targets, weights = run.parts_of(batch)
-                    value, predictions = differentiate(inputs, targets, weights)
-                    if not math.isfinite(value.item()):
-                        optimizer.zero_grad()
-                        raise not_finite(run, inputs, targets, weights, value)
-                    update()
-                    run.record(value, predictions, targets, weights)
-                    _tell(watchers, "on_step", run)
-                    interrupts.check()
-                after = {} if validation is None else evaluate(model, loss, validation, metrics=metrics)
-                run.finish_epoch(after)
-                _tell(watchers, "on_epoch", run)
-                interrupts.check()
-    except KeyboardInterrupt:
-        run.history.stopped = f"interrupted after batch {run.batch} of epoch {run.epoch + 1}"
-        if run.whole:
-            _tell(watchers, "on_interrupt", run)
-    finally:
-        _tell(watchers, "on_end", run)
+    with company_of(optimizer, comm) as company:
+        if isinstance(validation, (int, float, np.number)):
+            data, validation = _held_out(data, validation)
+        run = Run(
+            model, loss, optimizer, data, epochs=epochs, steps=steps, metrics=metrics, callbacks=callbacks
+        )
+        if validation is not None:
+            validation = _again_and_again(validation)
+        run.join(company, compiled=compile, validated=validation is not None)
+        watchers = list(run.callbacks)
+        # A program without a console has no standard output.
+        if company.rank == 0 and progress is not False and not (progress is True and sys.stdout is None):
+            watchers.append(Progress(sys.stdout if progress is True else progress))
+        _train(run, step_of(run, compile), watchers, validation)
     return run.history
 
 
-def _one_number(value: Any) -> Tensor:
-    if not isinstance(value, Tensor) or value.size != 1:
-        raise ShapeError(
-            f"fit: the loss is a tensor with one element, got {type(value).__name__} of shape {np.shape(value)}\n"
-            '  hint   reduction="mean", or .mean()'
-        )
-    return value
+def _train(run: Run, step: Step, watchers: Sequence[Callback], validation: Iterable[Batch] | None) -> None:
+    company = run.company
+    try:
+        _tell(watchers, "on_start", run)
+        with company.interrupts, in_mode(run.model, training=True):
+            while run.epoch < run.epochs and run.stopping is None:
+                company.begin_epoch()
+                for batch in run.remaining():
+                    step(batch)
+                    _tell(watchers, "on_step", run)
+                    company.check()
+                company.end_epoch(run.epoch + 1)
+                after = (
+                    {}
+                    if validation is None
+                    else _evaluated(company, run.model, run.loss, validation, run.metrics)
+                )
+                run.finish_epoch(after)
+                _tell(watchers, "on_epoch", run)
+                if why := company.between_epochs(run.stopping):
+                    run.stop(why)
+    except NonFinite as error:
+        error.history = run.history
+        raise
+    except KeyboardInterrupt as stop:
+        run.whole &= company.at_once(stop)
+        run.history.stopped = f"interrupted after batch {run.batch} of epoch {run.epoch + 1}"
+        if run.whole:
+            _tell(watchers, "on_interrupt", run)
+            company.even_out()
+    finally:
+        _tell(watchers, "on_end", run)
 
 
-def evaluate(model: Model, loss: Loss, data: Data, *, metrics: Metrics | None = None) -> dict[str, float]:
+def evaluate(
+    model: Model,
+    loss: Loss,
+    data: Data,
+    *,
+    metrics: Metrics | None = None,
+    comm: Communicator | None = None,
+) -> dict[str, float]:
     """Return the mean loss and the metrics over all rows, in evaluation mode and without a graph.
 
     Args:
@@ -150,40 +156,73 @@ def evaluate(model: Model, loss: Loss, data: Data, *, metrics: Metrics | None = 
         loss: a function of predictions and targets that returns the mean over the rows.
         data: arrays `(X, y)` or `(X, y, sample_weight)`, or batches of them.
         metrics: functions of predictions and targets by name, or names, as for `fit`.
+        comm: ranks that have the same data; each looks at its rows, and all get the means over all.
 
     Raises:
         ValueError: there is no row, or all weigh 0.
         ShapeError: arrays of different lengths.
         ArgumentError: data that are neither arrays nor batches; a metric with the name of another column.
+        RankError: another rank has failed, or has other data.
     """
-    named = metrics_by_name("evaluate", metrics)
-    parts_of = Reader("evaluate", model, loss, named)
-    means = Means()
+    with company_of(None, comm) as company:
+        named = metrics_by_name("evaluate", metrics)
+        return _evaluated(company, model, loss, _batches_of("evaluate", data), named)
+
+
+def _evaluated(
+    company: Company, model: Model, loss: Loss, batches: Iterable[Batch], metrics: Mapping[str, Metric]
+) -> dict[str, float]:
+    parts_of = Reader("evaluate", model, loss, metrics)
+    found: list[Measured | None] = []
     with no_grad(), in_mode(model, training=False):
-        for batch in _batches_of("evaluate", data):
+        for batch in company.part(batches):
             inputs, targets, weights = parts_of(batch)
-            # Rows that weigh nothing have no mean.
-            if all(np.any(plain(weight)) for weight in weights.values()):
+            part = None
+            if counts(targets, weights):
                 predictions = model(*inputs)
-                means.add(loss(predictions, targets, **weights), predictions, targets, named, weights)
+                value, by = company.loss(loss, predictions, targets, **weights)
+                part = measured_part(value, predictions, targets, metrics, weights, by)
+            found.append(part)
+    means = Means()
+    for numbers, rows in company.joined(found):
+        means.add(numbers, rows)
     if not means.rows:
         raise ShapeError("evaluate: the data have no rows, or all of them weigh 0")
     return means.values()
 
 
-def predict(model: Model, *inputs: Operand) -> Any:
+def predict(model: Model, *inputs: Operand, comm: Communicator | None = None) -> Any:
     """Return what the model makes of arrays, as an array, in evaluation mode and without a graph.
 
     The rows go through the model in slices, so that memory stays bounded. Of a model with several outputs, in a
     tuple, a named tuple, a list or a dict, these come back in the same, each as one array.
 
+    Args:
+        model: a module, or any function of arrays.
+        inputs: arrays with the same number of rows.
+        comm: ranks that have the same arrays; each takes its rows, and all get the predictions for all.
+
     Raises:
         ShapeError: arrays of different lengths; an output that has not one row for each row.
         ValueError: there is no row.
+        RankError: another rank has failed.
     """
+    with company_of(None, comm) as company:
+        arrays = [arrays_of(part) for part in inputs]
+        mine = part_of(rows_of("predict", arrays), company.rank, company.size)
+        own = [trees.mapped(itemgetter(mine), part) for part in arrays]
+        pieces = company.concatenated(_predicted(model, own), lambda several: list(chain(*several)))
+    if not pieces:
+        raise ShapeError("predict: the data have no rows")
+    columns = zip(*map(trees.leaves, pieces), strict=True)
+    return trees.mapped(lambda _: np.concatenate(next(columns)), pieces[0])
+
+
+def _predicted(model: Model, inputs: list[Any]) -> list[Any]:
+    """Return what the model makes of slices of arrays."""
     pieces = []
     with no_grad(), in_mode(model, training=False):
-        for rows in _slices("predict", inputs):
+        for rows in _slices("predict", tuple(inputs)):
             output, expected = arrays_of(model(*rows)), rows_of("predict", rows)
             if any(array.shape[:1] != (expected,) for array in trees.leaves(output)):
                 shapes = ", ".join(str(array.shape) for array in trees.leaves(output))
@@ -192,10 +231,7 @@ def predict(model: Model, *inputs: Operand) -> Any:
                     "  hint   with tn.no_grad(): model(x)"
                 )
             pieces.append(output)
-    if not pieces:
-        raise ShapeError("predict: the data have no rows")
-    columns = zip(*map(trees.leaves, pieces), strict=True)
-    return trees.mapped(lambda _: np.concatenate(next(columns)), pieces[0])
+    return pieces
 
 
 def _tell(callbacks: Iterable[Callback], event: str, run: Run) -> None:

@@ -218,6 +218,21 @@ def rows_of(who: str, arrays: Any) -> int:
     return int(shapes[0][0])
 
 
+def measured(
+    loss: Tensor, predictions: Any, targets: Any, metrics: Mapping[str, Metric], weights: Weights
+) -> tuple[dict[str, float], float]:
+    """Return loss and metrics of a batch, and how often it counts: as often as it has rows, or as its rows weigh."""
+    targets = arrays_of(targets)
+    rows: float = rows_of("targets", targets)
+    if weights:
+        rows = float(plain(weights["sample_weight"]).sum(dtype=np.float64))
+    numbers = {"loss": loss.item()}
+    if metrics:
+        predictions = arrays_of(predictions)
+        numbers |= {name: float(metric(predictions, targets, **weights)) for name, metric in metrics.items()}
+    return numbers, rows
+
+
 class Means:
     """Means over rows, or weighted ones, of numbers that are means over batches."""
 
@@ -225,20 +240,8 @@ class Means:
         self.rows: float = 0
         self._totals: dict[str, float] = {}
 
-    def add(
-        self, loss: Tensor, predictions: Any, targets: Any, metrics: Mapping[str, Metric], weights: Weights
-    ) -> None:
-        """Count a batch as often as it has rows, or as its rows weigh."""
-        targets = arrays_of(targets)
-        rows: float = rows_of("targets", targets)
-        if weights:
-            rows = float(plain(weights["sample_weight"]).sum(dtype=np.float64))
-        numbers = {"loss": loss.item()}
-        if metrics:
-            predictions = arrays_of(predictions)
-            numbers |= {
-                name: float(metric(predictions, targets, **weights)) for name, metric in metrics.items()
-            }
+    def add(self, numbers: Mapping[str, float], rows: float) -> None:
+        """Count what was measured of a batch."""
         for name, value in numbers.items():
             self._totals[name] = self._totals.get(name, 0.0) + value * rows
         self.rows += rows

@@ -28,9 +28,7 @@ def not_finite(
     ]
     lines += [f"  {source}" for source in _sources(run, inputs, targets, weights)]
     lines += ["  hint   a smaller learning rate, optim.clip_grad_norm, or look at the batch named here"]
-    error = NonFinite("\n".join(lines))
-    error.history = run.history
-    return error
+    return NonFinite("\n".join(lines))
 
 
 def _sources(run: Run, inputs: Sequence[Operand], targets: Operand, weights: Weights) -> list[str]:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 from tinygrad_nn import hints
-from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import ArgumentError, SettingError
-from tinygrad_nn.optim import Optimizer
+from tinygrad_nn.optim import Distributed, Optimizer
 from tinygrad_nn.settings import is_integer
 from tinygrad_nn.states import check_entries, is_count, is_number
+from tinygrad_nn.train.company import Company
 from tinygrad_nn.train.history import History
-from tinygrad_nn.train.metrics import Means, Metrics, Weights, is_array, metrics_by_name
+from tinygrad_nn.train.metrics import Means, Metrics, is_array, metrics_by_name
 from tinygrad_nn.train.parts import Batch, Loss, Model, Reader
 
 
@@ -29,6 +29,8 @@ class Callback:
     """
 
     rank = 0
+    shared = False
+    """Whether all processes that train together have to have it, because they meet in it."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -81,6 +83,7 @@ class Run:
         epoch, epochs: epochs completed, and wanted.
         batch, steps_per_epoch: steps completed in this epoch, and their number if it is known.
         history: the rows of the completed epochs.
+        rank, size: which of how many processes this is, that train together; 0 of 1 without `comm=`.
         model, loss, optimizer, data, metrics, callbacks: what `fit` was given; of the data, what is not held out.
     """
 
@@ -88,7 +91,7 @@ class Run:
         self,
         model: Model,
         loss: Loss,
-        optimizer: Optimizer,
+        optimizer: Optimizer | Distributed,
         data: Iterable[Batch],
         *,
         epochs: int,
@@ -112,7 +115,7 @@ class Run:
             )
         self.model: Any = model
         self.loss, self.optimizer, self.data = loss, optimizer, data
-        self.epochs = epochs
+        self.epochs, self.company = epochs, Company()
         self._one_shot = isinstance(data, Iterator)
         if (steps is not None) != self._one_shot:
             raise SettingError(
@@ -132,6 +135,21 @@ class Run:
         self._means = Means()
         self._before = 0.0
         self._batches_here, self._since = 0, time.perf_counter()
+
+    def join(self, company: Company, **facts: object) -> None:
+        """Train with others, who have to do the same."""
+        shared = [type(callback).__name__ for callback in self.callbacks if callback.shared]
+        facts |= {"epochs": self.epochs, "steps": self.steps, "metrics": [*self.metrics], "callbacks": shared}
+        self.company = company
+        self.optimizer = company.begin(self.model, self.optimizer, self.data, 2 + len(self.metrics), facts)
+
+    @property
+    def rank(self) -> int:
+        return self.company.rank
+
+    @property
+    def size(self) -> int:
+        return self.company.size
 
     def stop(self, why: str) -> None:
         """Let training end after this epoch, for a reason that the history will name."""
@@ -153,7 +171,7 @@ class Run:
     def remaining(self) -> Iterator[Batch]:
         """Yield the batches of this epoch that have not been trained on."""
         self._batches_here, self._since = 0, time.perf_counter()
-        batches = iter(self.data)
+        batches = iter(self.company.part(self.data))
         # The others resume where their state says.
         if not hasattr(self.data, "load_state_dict"):
             batches = itertools.islice(batches, self.batch, None)
@@ -161,9 +179,9 @@ class Run:
             batches = itertools.islice(batches, self.steps - self.batch)
         yield from batches
 
-    def record(self, value: Tensor, predictions: Operand, targets: Operand, weights: Weights) -> None:
-        """Count a completed step."""
-        self._means.add(value, predictions, targets, self.metrics, weights)
+    def record(self, numbers: Mapping[str, float], rows: float) -> None:
+        """Count a completed step, and what was measured of its batch."""
+        self._means.add(numbers, rows)
         self.batch += 1
         self._batches_here += 1
         self.whole = True
@@ -173,7 +191,8 @@ class Run:
         if not self.batch or (self.steps is not None and self.batch < self.steps):
             raise ValueError(f"fit: the data gave {self.batch} batches for epoch {self.epoch + 1}")
         after = {f"val_{name}": value for name, value in validation.items()}
-        self.history.append({**self.means(), **after, "seconds": self.seconds()})
+        seconds = self.company.longest(self.seconds())
+        self.history.append({**self.means(), **after, "seconds": seconds})
         self.epoch, self.batch, self._before, self._means = self.epoch + 1, 0, 0.0, Means()
 
     def parts(self) -> dict[str, Any]:

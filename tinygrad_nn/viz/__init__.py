@@ -1,9 +1,10 @@
-"""Pictures of computations: `draw` takes a tensor, a model with example inputs, a function, or an error.
+"""Pictures of computations: `draw` takes a tensor, a model with example inputs, a function, an error, or times.
 
 viz.draw(loss)                          what a tensor was computed from
 viz.draw(model, x)                      a model on an example batch
 viz.draw(tn.value_and_grad(f), x)       a function, here with its whole backward pass
 viz.draw(error)                         the way to the op that failed
+viz.draw(tn.profile(step, x).times())   where the time of a step goes
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tinygrad_nn.errors import GraphError
 from tinygrad_nn.graph.builder import captured, from_error
 from tinygrad_nn.graph.generators import put_back
 from tinygrad_nn.graph.recorder import Recorder, record, tensors
+from tinygrad_nn.graph.times import Times
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.primitives.operands import as_array
 
@@ -26,27 +28,31 @@ __all__ = ["DrawOptions", "Picture", "draw"]
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from tinygrad_nn.viz.options import DrawOptions
     from tinygrad_nn.viz.picture import Picture
-    from tinygrad_nn.viz.scene import DrawOptions
 else:
 
     def __getattr__(name: str) -> type:
         """Load what draws when something is drawn: most programs never do."""
         if name not in __all__:
             raise AttributeError(f"module 'tinygrad_nn.viz' has no attribute {name!r}")
+        from tinygrad_nn.viz.options import DrawOptions
         from tinygrad_nn.viz.picture import Picture
-        from tinygrad_nn.viz.scene import DrawOptions
 
         return {"Picture": Picture, "DrawOptions": DrawOptions}[name]
 
 
 def draw(
-    target: Tensor | Callable[..., object] | BaseException, *inputs: object, **options: Unpack[DrawOptions]
+    target: Tensor | Callable[..., object] | BaseException | Times,
+    *inputs: object,
+    **options: Unpack[DrawOptions],
 ) -> Picture:
     """Return the picture of a computation; gradients, optimizers and random generators stay as they are.
 
     Args:
-        target: a tensor; a module or function, with `inputs` to call it with; or an error that an op raised.
+        target: a tensor; a module or function, with `inputs` to call it with; an error that an op raised; or the times
+            of a profile, which are shown instead of values: the share of each box, of the rules of what is in it, and
+            of each frame.
         inputs: arrays, Tensors and numbers.
         options: see `Picture`.
 
@@ -59,8 +65,8 @@ def draw(
         %1 = multiply(x, x)   ()
         %2 = add(%1, 3)       ()
     """
+    from tinygrad_nn.viz.options import settings
     from tinygrad_nn.viz.picture import Picture
-    from tinygrad_nn.viz.scene import settings
 
     chosen = settings(options)
     if isinstance(target, Tensor):
@@ -72,9 +78,11 @@ def draw(
         return Picture(builder.graph, chosen, builder.nodes, target._node)
     if isinstance(target, BaseException):
         return Picture(from_error(target), chosen, {}, None)
+    if isinstance(target, Times):
+        return Picture(target.graph, chosen, {}, None, target)
     if not callable(target):
         raise GraphError(
-            f"draw: {type(target).__name__} is neither a tensor, a function, a module nor an error"
+            f"draw: {type(target).__name__} is neither a tensor, a function, a module, an error nor times"
         )
     name = type(target).__name__ if isinstance(target, Module) else getattr(target, "__name__", "function")
     if not inputs:

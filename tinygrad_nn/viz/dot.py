@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import graphviz
 
 from tinygrad_nn.viz.module_calls import Frame
-from tinygrad_nn.viz.scene import Item, Options, Scene, crossed
+from tinygrad_nn.viz.options import Options
+from tinygrad_nn.viz.scene import Item, Scene, crossed
 from tinygrad_nn.viz.theme import DARK, KINDS, LIGHT, LINE, font, width
 
 _SHAPES = {
@@ -102,9 +103,9 @@ def _attributes(item: Item, colours: Mapping[str, str]) -> dict[str, str]:
     attributes["label"] = escaped("\n".join(item.texts()))
     if item.tooltip:
         attributes["tooltip"] = escaped(item.tooltip)
-    if kind != "op" or item.alert:
+    if kind != "op" or item.alert or item.hot:
         stroke = colours["alert" if item.alert else kind]
-        attributes |= {"fillcolor": colours[f"{kind}-fill"], "color": stroke}
+        attributes |= {"fillcolor": colours["hot-fill" if item.hot else f"{kind}-fill"], "color": stroke}
     return attributes
 
 

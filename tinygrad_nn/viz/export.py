@@ -5,7 +5,8 @@ from __future__ import annotations
 from tinygrad_nn.graph.ir import Call, Graph, Value, call_text, path
 from tinygrad_nn.viz.facts import Fact, Facts, letters, rule_sources, spelled
 from tinygrad_nn.viz.module_calls import Frame
-from tinygrad_nn.viz.scene import Options, Scene
+from tinygrad_nn.viz.options import Options
+from tinygrad_nn.viz.scene import Scene
 
 _MERMAID = {
     "input": "[{}]",

@@ -21,6 +21,7 @@ from tinygrad_nn.engine.node import Node, Source
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import TinygradError, printable
 from tinygrad_nn.graph.ir import Call, Graph, Value, call_text
+from tinygrad_nn.graph.times import Times
 from tinygrad_nn.primitives import Array, Primitive
 from tinygrad_nn.primitives.rule import Rule
 
@@ -67,6 +68,7 @@ class Facts:
         origins: values that are not finite although all they were made from is.
         steps: the walk through the computation, forward, then backward.
         notes: what the reader has to know of it.
+        times: how long its parts took, where that was measured.
     """
 
     values: dict[int, Fact] = field(default_factory=dict)
@@ -74,6 +76,7 @@ class Facts:
     origins: set[int] = field(default_factory=set)
     steps: list[WalkStep] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    times: Times | None = None
 
     def alert(self, index: int) -> str:
         """Return what is not finite in a value, and whether that starts there."""

@@ -14,7 +14,8 @@ from tinygrad_nn.graph.ir import Graph
 from tinygrad_nn.viz import export, svg
 from tinygrad_nn.viz.facts import Facts
 from tinygrad_nn.viz.module_calls import ModuleCalls
-from tinygrad_nn.viz.scene import Options, Scene, build
+from tinygrad_nn.viz.options import Options
+from tinygrad_nn.viz.scene import Scene, build
 from tinygrad_nn.viz.theme import DARK, LEGEND, LIGHT, css
 
 # Boxes on the most detailed level: beyond that, laying them out takes long, and nobody reads them.

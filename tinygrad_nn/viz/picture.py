@@ -7,8 +7,8 @@ It is drawn in stages, each a file:
 
 `facts` runs the graph again and puts its values and gradients in words; `scene` decides which boxes, arrows and frames
 there are; `dot` says it in Graphviz's language, `svg` draws it where Graphviz puts it, `page` makes it interactive,
-`export` writes JSON and Mermaid. Beside them: `module_calls` says what can be folded, `theme` how things look,
-`render` runs Graphviz.
+`export` writes JSON and Mermaid. Beside them: `options` says what can be chosen, `module_calls` what can be folded,
+`shares` where the time went, `theme` how things look, and `render` runs Graphviz.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from typing import TYPE_CHECKING
 from tinygrad_nn.engine.node import Source
 from tinygrad_nn.errors import RendererNotFound, SettingError
 from tinygrad_nn.graph.ir import Graph
+from tinygrad_nn.graph.times import Times
 from tinygrad_nn.viz import dot, export, page, render, svg
 from tinygrad_nn.viz.facts import Facts, gather, outline, walkthrough
-from tinygrad_nn.viz.scene import Options, Scene, build
+from tinygrad_nn.viz.options import Options
+from tinygrad_nn.viz.scene import Scene, build
 
 if TYPE_CHECKING:
     import graphviz
@@ -62,11 +64,18 @@ class Picture:
     """
 
     def __init__(
-        self, graph: Graph, options: Options, nodes: Mapping[Source, int], root: Source | None
+        self,
+        graph: Graph,
+        options: Options,
+        nodes: Mapping[Source, int],
+        root: Source | None,
+        times: Times | None = None,
     ) -> None:
         self.graph = graph
         self.options = options
-        self.facts: Facts = gather(graph, nodes, root) if options.values else outline(graph)
+        shown = options.values and times is None
+        self.facts: Facts = gather(graph, nodes, root) if shown else outline(graph)
+        self.facts.times = times
 
     @cached_property
     def scene(self) -> Scene:

@@ -6,77 +6,21 @@ What is left out is said in the notes. A scene has no positions, and no colours.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Literal, TypedDict, get_args
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from tinygrad_nn.engine.tensor import Tensor
-from tinygrad_nn.errors import SettingError, printable
+from tinygrad_nn.errors import printable
 from tinygrad_nn.graph.ir import Call, Graph, Value, setting_text
-from tinygrad_nn.primitives import Array
-from tinygrad_nn.primitives.signature import unknown_keyword
 from tinygrad_nn.viz.facts import Facts, number
 from tinygrad_nn.viz.module_calls import Frame, ModuleCalls
+from tinygrad_nn.viz.options import Options
+from tinygrad_nn.viz.shares import HOT, Shares
 from tinygrad_nn.viz.theme import LEGEND
-
-Direction = Literal["LR", "TB"]
-Theme = Literal["auto", "light", "dark"]
 
 # Characters of a call that go into the title of a box, and below it.
 _SHORT, _LONG = 8, 32
-
-
-class DrawOptions(TypedDict, total=False):
-    """The keywords of `Options`, none of them required, for type checkers."""
-
-    names: Mapping[str, Tensor | Array] | None
-    depth: int | None
-    values: bool
-    grads: bool
-    direction: Direction
-    fold_constants: bool
-    fold_repeats: bool
-    max_nodes: int | None
-    theme: Theme
-    title: str | None
-
-
-@dataclass(slots=True)
-class Options:
-    """How a graph is drawn; see `Picture`."""
-
-    names: Mapping[str, Tensor | Array] | None = None
-    depth: int | None = None
-    values: bool = True
-    grads: bool = False
-    direction: Direction = "LR"
-    fold_constants: bool = True
-    fold_repeats: bool = True
-    max_nodes: int | None = 300
-    theme: Theme = "auto"
-    title: str | None = None
-
-    def __post_init__(self) -> None:
-        choices = (("direction", self.direction, Direction), ("theme", self.theme, Theme))
-        for name, choice, allowed in choices:
-            if choice not in get_args(allowed):
-                raise SettingError(
-                    f"{name} is one of {', '.join(map(repr, get_args(allowed)))}, got {choice!r}"
-                )
-        self.title = self.title and printable(self.title)
-        if self.max_nodes is not None and self.max_nodes < 1:
-            raise SettingError(f"max_nodes is a positive number or None, got {self.max_nodes!r}")
-
-
-def settings(options: DrawOptions) -> Options:
-    """Return the options of a picture, those not given at their defaults; refuse what is no option."""
-    known = [field.name for field in fields(Options)]
-    for name, value in dict(options).items():
-        if name not in known:
-            raise unknown_keyword("graph", name, value, known)
-    return Options(**options)
 
 
 @dataclass(slots=True)
@@ -92,6 +36,8 @@ class Item:
     value: str = ""
     gradient: str = ""
     alert: str = ""
+    time: str = ""
+    hot: bool = False
     tooltip: str = ""
 
     @property
@@ -104,7 +50,12 @@ class Item:
     def rows(self) -> list[tuple[str, str]]:
         """Return all its lines, each with its role: title, value, gradient, alert, or nothing special."""
         roles = ["title", *[""] * (len(self.lines) - 1)]
-        more = (("value", self.value), ("gradient", self.gradient), ("alert", self.alert))
+        more = (
+            ("value", self.value),
+            ("gradient", self.gradient),
+            ("alert", self.alert),
+            ("time", self.time),
+        )
         return [*zip(roles, self.lines, strict=True), *(row for row in more if row[1])]
 
     def texts(self) -> list[str]:
@@ -178,7 +129,8 @@ def build(graph: Graph, facts: Facts, options: Options) -> Scene:
         while crossed(scene) > _MOST_CROSSED and left:
             left = left * 3 // 4
             scene = _cut(whole, graph, left)
-    scene.notes = [*facts.notes, *scene.notes]
+    shares = [] if facts.times is None else [Shares(facts.times).note()]
+    scene.notes = [*shares, *facts.notes, *scene.notes]
     return scene
 
 
@@ -245,7 +197,19 @@ class _SceneBuilder:
         for k in self.graph.outputs:
             scene.items[scene.place[k]].marks.append("output")
         self._connect(scene)
+        if self.facts.times is not None:
+            self._time(scene, Shares(self.facts.times))
         return scene
+
+    def _time(self, scene: Scene, shares: Shares) -> None:
+        """Write on boxes and frames what share of the time they took."""
+        for item in scene.items.values():
+            item.time = shares.text(item.values)
+            item.hot = shares.share(item.values) >= HOT
+        for frame, group in scene.groups.items():
+            inside = [k for k, path in enumerate(self.calls.paths) if frame in path]
+            text = shares.text(inside)
+            group.title += f" · {text}" if text else ""
 
     def _folds(self, titles: dict[Frame, str], depth: int) -> dict[Frame, tuple[str, ...]]:
         """Return for frames that are folded the id of their box and its first lines."""

@@ -9,7 +9,8 @@ from html import escape
 
 from tinygrad_nn.viz import render
 from tinygrad_nn.viz.dot import digraph
-from tinygrad_nn.viz.scene import Item, Options, Scene
+from tinygrad_nn.viz.options import Options
+from tinygrad_nn.viz.scene import Item, Scene
 from tinygrad_nn.viz.theme import KINDS, LINE, css, font, width
 
 _MARGIN, _GAP = 14.0, 6.0
@@ -86,7 +87,7 @@ def _shape(kind: str, x: float, y: float, w: float, h: float) -> str:
 
 
 def _box(item: Item, prefix: str, x: float, y: float, w: float, h: float) -> str:
-    kinds = f"node {item.drawn_as}" + (" alerted" if item.alert else "")
+    kinds = f"node {item.drawn_as}" + " alerted" * bool(item.alert) + " hot" * item.hot
     parts = [f'<g id="{prefix}{item.id}" class="{kinds}">']
     if item.tooltip:
         parts.append(f"<title>{escape(item.tooltip)}</title>")

@@ -44,6 +44,7 @@ _COLOURS = {
     "alert": ("#7f1d1d", "#fecaca"),
     "group": ("#94a3b8", "#55657c"),
     "group-fill": ("#f8fafc", "#141b25"),
+    "hot-fill": ("#fde4c8", "#4a2408"),
 }
 LIGHT = (
     {name: light for name, (light, _) in _COLOURS.items()}
@@ -105,5 +106,6 @@ def _colours(head: str, c: dict[str, str]) -> list[str]:
     ]
     for kind in KINDS:
         lines.append(f"{head}.{kind}>.shape{{fill:{c[f'{kind}-fill']};stroke:{c[kind]}}}")
+    lines.append(f"{head}.hot>.shape{{fill:{c['hot-fill']}}}")
     lines.append(f"{head}.alerted>.shape{{stroke:{c['error']};stroke-width:2.4}}")
     return lines

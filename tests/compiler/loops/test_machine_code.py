@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ import pytest
 import tinygrad_nn as tn
 
 pytest.importorskip("numba")
+from numba.core.codegen import JITCPUCodegen
+
 from tests.support import needs
 from tinygrad_nn.compiler.loops import backend, machine_code
 
@@ -22,6 +25,7 @@ TEXT = f"{backend.HEADER}def segment(v0):\n    for i in range(v0.size):\n       
 @pytest.fixture
 def cold(monkeypatch, tmp_path):
     """Start without functions in memory, with a cache folder of the test's own."""
+    machine_code._clear.cache_clear()
     monkeypatch.setattr(backend, "_FUNCTIONS", {})
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     before = set(sys.modules)
@@ -69,6 +73,86 @@ def test_machine_code_of_other_mathematics_is_not_taken_for_this(cold, monkeypat
     monkeypatch.setattr(machine_code, "_digest_of_code", lambda: "another version")
     assert not found()
     assert len(list(cold.iterdir())) == 2
+
+
+OTHERS = {
+    "Numba": lambda patch: patch.setattr(machine_code.numba, "__version__", "0.0"),
+    "LLVM": lambda patch: patch.setattr(machine_code.llvmlite, "__version__", "0.0"),
+    "Python": lambda patch: patch.setattr(sys.implementation, "cache_tag", "cpython-00"),
+    "a processor without AVX-512": lambda patch: patch.setattr(
+        JITCPUCodegen, "magic_tuple", lambda self: ("x86_64-unknown-linux-gnu", "haswell", "-avx512f,+avx2")
+    ),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
+def test_machine_code_of_another_version_or_processor_is_not_run_and_stays_for_its_own(cold, other):
+    with pytest.MonkeyPatch.context() as patch:
+        other(patch)
+        assert not found()
+        (entry,) = cold.iterdir()
+        # Whoever took this for his own would end here.
+        code = pickle.dumps(Hostile())
+        entry.write_bytes(hashlib.sha256(code).digest() + code)
+    assert not found()
+    assert found()
+    assert len(list(cold.iterdir())) == 2
+
+
+def test_the_features_of_this_processor_are_part_of_what_names_it():
+    _, name, features = machine_code.cpu_target.target_context.codegen().magic_tuple()
+    assert name
+    assert features.count(",") > 10 or not features
+
+
+def test_processes_that_compile_at_once_leave_whole_entries(cold):
+    program = (
+        "import sys, numpy as np; from tinygrad_nn.compiler.loops import backend; print(flush=True); input()\n"
+        f"x = np.arange(3.0); backend.function_of({TEXT!r})(x); print(x.tolist())"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    children = [subprocess.Popen([sys.executable, "-c", program], **pipes) for _ in range(2)]
+    for child in children:
+        child.stdout.readline()
+    for child in children:
+        child.stdin.write("\n")
+        child.stdin.flush()
+    assert [child.communicate()[0].strip() for child in children] == ["[0.0, 7.0, 14.0]"] * 2
+    (entry,) = cold.iterdir()
+    assert entry.suffix == ".code"
+    assert found()
+
+
+def age(path, days):
+    then = time.time() - days * 24 * 3600
+    os.utime(path, (then, then))
+
+
+def test_what_nobody_has_used_for_a_month_is_removed_when_something_is_written(cold):
+    found()
+    (used,) = cold.iterdir()
+    former = [used.with_name("former.code"), used.with_name(".former.code.0a.partial")]
+    for path in former:
+        path.write_bytes(b"former")
+        age(path, 31)
+    age(used, 29)
+    assert found()
+    assert time.time() - used.stat().st_mtime < 60
+    machine_code._clear.cache_clear()
+    found(TEXT.replace("* 7", "* 7.0"))
+    assert [path.exists() for path in (used, *former)] == [True, False, False]
+    assert len(list(cold.iterdir())) == 2
+
+
+def test_of_too_much_the_oldest_goes(cold, monkeypatch):
+    found()
+    (old,) = cold.iterdir()
+    age(old, 1)
+    monkeypatch.setattr(machine_code, "_KEPT_BYTES", old.stat().st_size * 1.5)
+    machine_code._clear.cache_clear()
+    found(TEXT.replace("* 7", "* 7.0"))
+    (new,) = cold.iterdir()
+    assert new != old
 
 
 class Hostile:

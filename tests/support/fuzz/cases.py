@@ -16,6 +16,7 @@ KINDS = (
     "threads",
     "forks",
     "interrupts",
+    "ranks",
 )
 
 

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 from tinygrad_nn.compiler.loops.machine_code import compiled
 
@@ -65,6 +65,15 @@ def exp4(x):
 
 
 @element
+def expm1_4(x):
+    x = f4(89) if x > f4(89) else f4(-20) if x < f4(-20) else x
+    p, n = _reduced4(x)
+    half = n >> 1
+    s, t = _to_f4(i4((half + 127) << 23)), _to_f4(i4((n - half + 127) << 23))
+    return p * s * t + (s * t - f4(1))
+
+
+@element
 def tanh4(x):
     a = abs(x) * f4(2)
     p, n = _reduced4(f4(20) if a > f4(20) else a)
@@ -76,6 +85,24 @@ def tanh4(x):
 @element
 def sigmoid4(x):
     return f4(1) / (f4(1) + exp4(-x))
+
+
+_CUBIC, _TWICE = 0.044715, 2 * math.sqrt(2 / math.pi)
+_CUBIC4, _TWICE4 = f4(_CUBIC), f4(_TWICE)
+
+
+@element
+def gelu_tanh4(x):
+    # (1 + tanh(u)) / 2 is sigmoid(2 * u); beyond 10 it is 0 or 1.
+    z = f4(10) if x > f4(10) else f4(-10) if x < f4(-10) else x
+    return (x if not x < f4(-10) else f4(-10)) * sigmoid4(_TWICE4 * (z + _CUBIC4 * z * z * z))
+
+
+@element
+def gelu_tanh_slope4(x):
+    z = f4(10) if x > f4(10) else f4(-10) if x < f4(-10) else x
+    p = sigmoid4(_TWICE4 * (z + _CUBIC4 * z * z * z))
+    return p + p * (f4(1) - p) * _TWICE4 * (f4(1) + f4(3) * _CUBIC4 * z * z) * z
 
 
 @element
@@ -98,6 +125,15 @@ def exp8(x):
 
 
 @element
+def expm1_8(x):
+    x = 710.0 if x > 710.0 else -40.0 if x < -40.0 else x
+    p, n = _reduced8(x)
+    half = n >> 1
+    s, t = _to_f8((half + 1023) << 52), _to_f8((n - half + 1023) << 52)
+    return p * s * t + (s * t - 1.0)
+
+
+@element
 def tanh8(x):
     a = abs(x) * 2
     p, n = _reduced8(40.0 if a > 40.0 else a)
@@ -109,6 +145,35 @@ def tanh8(x):
 @element
 def sigmoid8(x):
     return 1.0 / (1.0 + exp8(-x))
+
+
+@element
+def gelu_tanh8(x):
+    z = 10.0 if x > 10.0 else -10.0 if x < -10.0 else x
+    return (x if not x < -10.0 else -10.0) * sigmoid8(_TWICE * (z + _CUBIC * z * z * z))
+
+
+@element
+def gelu_tanh_slope8(x):
+    z = 10.0 if x > 10.0 else -10.0 if x < -10.0 else x
+    p = sigmoid8(_TWICE * (z + _CUBIC * z * z * z))
+    return p + p * (1.0 - p) * _TWICE * (1.0 + 3.0 * _CUBIC * z * z) * z
+
+
+def _by_width(narrow, wide):
+    """Return a function that compiled ones know, which is one of two by the type of its argument."""
+
+    def function(x):
+        raise NotImplementedError
+
+    @overload(function)
+    def _chosen(x):
+        return (lambda x: narrow(x)) if x == types.float32 else lambda x: wide(x)
+
+    return function
+
+
+tanh, sigmoid = _by_width(tanh4, tanh8), _by_width(sigmoid4, sigmoid8)
 
 
 @loop
@@ -228,8 +293,14 @@ __all__ = [
     "cross_entropy8",
     "exp4",
     "exp8",
+    "expm1_4",
+    "expm1_8",
     "f4",
     "f8",
+    "gelu_tanh4",
+    "gelu_tanh8",
+    "gelu_tanh_slope4",
+    "gelu_tanh_slope8",
     "labels_fit",
     "loop",
     "sgd",

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from tinygrad_nn.compiler.draft import Range, Run
-from tinygrad_nn.compiler.loops.waiting import wait_while
+from tinygrad_nn.compiler.loops.looking import wait_while
 
 _LOOKS = 10_000
 _BEGIN, _END = 1000, 200

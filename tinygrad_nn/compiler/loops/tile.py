@@ -27,6 +27,7 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from tinygrad_nn.compiler.loops.machine_code import compiled
+from tinygrad_nn.primitives.operands import Function
 
 _TRIPLE, _, _FLAGS = cpu_target.target_context.codegen().magic_tuple()
 _FEATURES = _FLAGS.split(",")
@@ -49,6 +50,12 @@ _NEAR = 2**18
 _MANY_ROWS, _CLASH = 100, 4096
 """From how many rows on, and for multiples of how many bytes between them, rows of B had better lie closer: they would
 have the same few places in the cache."""
+
+
+def in_machine_code(write: Function) -> Function:
+    """Return what compiled code calls; `write(typing, types...)` returns its signature and what writes instructions."""
+    return intrinsic(write)
+
 
 _I64, _I32 = ir.IntType(64), ir.IntType(32)
 _STRIP = (
@@ -146,7 +153,7 @@ def _repeat(builder, count, begin, steps, body):
     builder.position_at_end(after)
 
 
-def _tile(v, arg, rows, vectors):
+def _tile(v, arg, rows, vectors, each):
     """Make one tile; of rows that it has too many, all are the last one again."""
     builder, zero = v.builder, ir.Constant(_I64, 0)
     cells = [(p, q) for p in range(rows) for q in range(vectors)]
@@ -166,11 +173,13 @@ def _tile(v, arg, rows, vectors):
 
     def batch(a, b):
         def term(a_k, b_k):
-            row = [v.load(b_k, q, MASKED and q == vectors - 1) for q in range(vectors)]
+            row = [v.load(b_k, q, (MASKED or each) and q == vectors - 1) for q in range(vectors)]
             for p in range(rows):
-                x = v.number(builder.add(a_rows[p], a_k))
+                a_p = builder.add(a_rows[p], a_k)
+                x = None if each else v.number(a_p)
                 for q in range(vectors):
-                    builder.store(v.multiply_add(x, row[q], builder.load(sums[p, q])), sums[p, q])
+                    x_q = v.load(a_p, q, q == vectors - 1) if x is None else x
+                    builder.store(v.multiply_add(x_q, row[q], builder.load(sums[p, q])), sums[p, q])
 
         a_rows = row_starts(a, "rs")
         _repeat(builder, arg["k"], [zero, b], [arg["cs"], arg["ldb"]], term)
@@ -191,7 +200,7 @@ def _tile(v, arg, rows, vectors):
                     v.store(builder.load(sums[p, q]), to[p], q, part and q == vectors - 1)
 
 
-def _strip(item, vectors):
+def _strip(item, vectors, each=False):
     """Return a function for compiled code that makes a strip, as wide as a tile and `m` rows high."""
 
     def generate(context, builder, signature, arguments):
@@ -217,14 +226,14 @@ def _strip(item, vectors):
             for size, smaller in zip(sizes, (*sizes[1:], 0), strict=True):
                 fits = builder.icmp_signed(">", even, ir.Constant(_I64, smaller))
                 with builder.if_then(fits):
-                    _tile(v, here, size, vectors)
+                    _tile(v, here, size, vectors, each)
                     builder.store(builder.add(r, ir.Constant(_I64, size)), done)
                     builder.branch(end)
             builder.branch(end)
             builder.position_at_end(end)
         return context.get_dummy_value()
 
-    @intrinsic
+    @in_machine_code
     def strip(typing, a, rs, cs, sa, b, ldb, sb, c, ldc, start, lds, m, k, batches, relu, lanes):
         return types.void(*(types.int64,) * len(_STRIP)), generate
 
@@ -238,14 +247,14 @@ def _access(real, item):
         address = builder.add(address, builder.mul(place, ir.Constant(_I64, item)))
         return builder.inttoptr(address, ir.PointerType(context.get_value_type(real)))
 
-    @intrinsic
+    @in_machine_code
     def read(typing, address, place):
         def generate(context, builder, signature, arguments):
             return builder.load(pointer(context, builder, *arguments), align=item)
 
         return real(types.int64, types.int64), generate
 
-    @intrinsic
+    @in_machine_code
     def write(typing, address, place, number):
         def generate(context, builder, signature, arguments):
             builder.store(arguments[2], pointer(context, builder, *arguments[:2]), align=item)
@@ -321,14 +330,35 @@ def _product(dtype):
     return compiled(error_model="numpy", nogil=True)(machine_product)
 
 
+def _product_of_channels(dtype):
+    """Return the compiled product for one dtype where each column has a matrix A of its own, of one column."""
+    item = dtype.itemsize
+    lanes, strip = VECTOR // item, _strip(item, 1, each=True)
+
+    def machine_product(a, rs, cs, sa, b, ldb, qs, sb, c, ldc, start, lds, m, n, k, batches, relu):
+        for q in range(0, n, lanes):
+            x, y, z, here = a + q * item, b + q * item, c + q * item, start + q * item if start else 0
+            step, last = lds if start else 0, min(lanes, n - q)
+            strip(x, rs, cs, sa, y, ldb, sb, z, ldc, here, step, m, k, batches, relu, last)
+
+    machine_product.__name__ = machine_product.__qualname__ = f"product_of_channels_of_{dtype.name}"
+    return compiled(error_model="numpy", nogil=True)(machine_product)
+
+
 _ARGUMENTS = (types.int64,) * 17
 
 
 @functools.cache
-def _compiled_product(name):
-    dispatcher = _product(np.dtype(name))
+def _compiled(build, name):
+    dispatcher = build(np.dtype(name))
     dispatcher.compile(_ARGUMENTS)
     return dispatcher
+
+
+def _address(build: Function, dtype: str) -> int:
+    result = _compiled(build, dtype).overloads[_ARGUMENTS]
+    address: int = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+    return address
 
 
 def product_kernel(dtype: str) -> int:
@@ -337,19 +367,25 @@ def product_kernel(dtype: str) -> int:
     Numba compiles a function anew into each one that calls it by its name; tiles take a while. An address is no part of
     what is kept on disk, because it is an argument.
     """
-    result = _compiled_product(dtype).overloads[_ARGUMENTS]
-    address: int = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
-    return address
+    return _address(_product, dtype)
 
 
-@intrinsic
+def channels_kernel(dtype: str) -> int:
+    """Return the address of what `product` does where columns, such as channels, have nothing to do with each other.
+
+    C[p, q] is start + sum over b, t of A[p*rs + t*cs + b*sa + q] * B[b*sb + t*ldb + q] then.
+    """
+    return _address(_product_of_channels, dtype)
+
+
+@in_machine_code
 def product(typing, kernel, a, rs, cs, sa, b, ldb, qs, sb, c, ldc, start, lds, m, n, k, batches, relu):
     """For compiled code: fill C, (m, n), with start + sum over b, t of A[p*rs + t*cs + b*sa] * B[b*sb + t*ldb + q*qs].
 
     Addresses are integers (`array.ctypes.data`), and may lie anywhere in an array; strides are in elements.
 
     Args:
-        kernel: `product_kernel(dtype)`, which says the dtype of all that lies at the addresses.
+        kernel: `product_kernel(dtype)` or `channels_kernel(dtype)`, which says the dtype of what lies at addresses.
         a, rs, cs, sa: address of A, and how far apart its rows, columns and batches are.
         b, ldb, qs, sb: address of B, and how far apart its rows, columns and batches are. Columns side by side (1) are
             read where they lie, others are copied first: as much time as some twenty rows of a product.
@@ -359,7 +395,6 @@ def product(typing, kernel, a, rs, cs, sa, b, ldb, qs, sb, c, ldc, start, lds, m
         m, n, k, batches: rows and columns of C; columns of A, of how many matrices each; none give start.
         relu: whether to put 0 in place of what is below; 0 or 1.
     """
-    del typing, a, rs, cs, sa, b, ldb, qs, sb, c, ldc, start, lds, m, n, k, batches, relu
 
     def generate(context, builder, signature, arguments):
         kind = context.call_conv.get_function_type(types.void, _ARGUMENTS)

@@ -1,38 +1,53 @@
-"""Waiting for another thread without sleeping, while others run Python. Needs Numba (extra `jit`)."""
+"""A word to who waits for compiled code. Needs Numba (extra `jit`)."""
 
 from __future__ import annotations
 
-from numba import types
-from numba.extending import intrinsic
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 
-from tinygrad_nn.compiler.loops.mathematics import loop
+from numba.core import event
 
-
-@intrinsic
-def number(typing, array):
-    """For compiled code: return the number in an array, read anew each time, because another thread writes it."""
-    del typing
-
-    def generate(context, builder, signature, arguments):
-        view = context.make_array(signature.args[0])(context, builder, arguments[0])
-        return builder.load_atomic(view.data, "acquire", 8)
-
-    return types.int64(array), generate
+_LONG = 1.0
+"""Seconds that nobody waits without wondering what for."""
 
 
-@loop
-def wait_while(flag, value, looks, rest):
-    """Look for a change of a number so often, then give up; a look takes some 15 nanoseconds.
+class Waiting(event.Listener):
+    """Says once in a process that functions are being compiled, when that has taken a second.
 
-    After a change it rests, some 5 nanoseconds times `rest`: whoever wrote the number still runs Python then, and to
-    wait for that asleep takes longer. Divisions take time but no memory; their result only keeps them in the code.
+    It says so on a terminal, and nowhere else: neither in a file or a notebook nor under pytest. The environment
+    variable TINYGRAD_NN_QUIET turns it off. Numba compiles one function at a time, and within it those that it calls.
     """
-    x = 1.0
-    for _ in range(looks):
-        for _ in range(4):
-            x = 1.0 / (1.0 + x)
-        if number(flag) != value:
-            for _ in range(rest):
-                x = 1.0 / (1.0 + x)
-            break
-    return x
+
+    def __init__(self, ours: Callable[[object], bool], folder: Callable[[], Path | None]) -> None:
+        self._ours = ours
+        self._folder = folder
+        self._open: list[float] = []
+        self._seconds = 0.0
+        self._said = False
+
+    def on_start(self, event: event.Event) -> None:
+        """Begin a function, or one that it calls; speak up if the time has come."""
+        now = time.perf_counter()
+        self._open.append(now)
+        waited = self._seconds + now - self._open[0]
+        if not self._said and waited > _LONG and self._ours(event.data["dispatcher"]):
+            self._said = True
+            self._say()
+
+    def on_end(self, event: event.Event) -> None:
+        """End it."""
+        start = self._open.pop()
+        if not self._open and self._ours(event.data["dispatcher"]):
+            self._seconds += time.perf_counter() - start
+
+    def _say(self) -> None:
+        out, folder = sys.stderr, self._folder()
+        if out is None or not out.isatty() or os.environ.get("TINYGRAD_NN_QUIET"):
+            return
+        later = (
+            f"later processes load them from {folder}" if folder is not None else "no folder can keep them"
+        )
+        print(f"tinygrad_nn: compiling loops, which takes some seconds; {later}", file=out, flush=True)

@@ -7,7 +7,9 @@ numbers, so that LLVM can unroll.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from tinygrad_nn.compiler.draft import Divided, Draft, LoopNames, Loops, Work, is_flat
 from tinygrad_nn.graph.ir import Call
@@ -15,6 +17,17 @@ from tinygrad_nn.graph.ir import Call
 BuildLoops = Callable[[Draft, Call, tuple[int, ...]], Loops | None]
 BuildWork = Callable[[Draft, Call, tuple[int, ...]], Work | None]
 BuildDivided = Callable[[Draft, Call, int], Divided | None]
+
+
+def first_of(*builds: BuildWork) -> BuildWork:
+    """Return what takes the first work that fits a call."""
+
+    def build(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
+        found = (build(draft, call, makes) for build in builds)
+        return next((work for work in found if work is not None), None)
+
+    return build
+
 
 KINDS = {"float32": "f4", "float64": "f8"}
 """The dtypes that loops compute in, and how their text calls them."""
@@ -91,11 +104,64 @@ def cross_entropy(draft: Draft, call: Call, makes: tuple[int, ...]) -> Loops | N
     return loops
 
 
+_COPIED = 1 << 16
+"""Joining more elements takes so long that it does not matter who does it."""
+
+
+def concatenate(draft: Draft, call: Call, makes: tuple[int, ...]) -> Loops | None:
+    """Copy a few elements to where they belong."""
+    reads, values = draft.operands(call), draft.values_of(call)
+    alike = call.dtype.name in KINDS and all(x.dtype == call.dtype for x in values)
+    if call.params.keys() - {"axis"} or not alike or not all(is_flat(draft, k) for k in reads):
+        return None
+    axis, size = call.params.get("axis", 0), math.prod(call.shape)
+    if axis is None or not 0 < size <= _COPIED:
+        return None
+    count = math.prod(call.shape[: axis % len(call.shape)])
+
+    def loops(names: LoopNames) -> list[str]:
+        whole, lines, start = size // count, [], 0
+        for x in values:
+            width = math.prod(x.shape) // count
+            if width:
+                copy = f"{names.array(makes[0])}[i * {whole} + {start} + j] = {names.array(x.index)}[i * {width} + j]"
+                lines += [f"for i in range({count}):", f"    for j in range({width}):", f"        {copy}"]
+            start += width
+        return lines
+
+    return loops
+
+
 def _updatable(draft: Draft, call: Call) -> bool:
     """Tell whether parameter, gradient and state of an update are alike."""
     first, *others = draft.values_of(call)[:3]
     alike = all((x.dtype, x.shape) == (first.dtype, first.shape) for x in others)
     return alike and first.dtype.name in KINDS and all(is_flat(draft, k) for k in draft.operands(call))
+
+
+@dataclass(slots=True, frozen=True)
+class Update:
+    """Loops that are one call of a compiled function; several in a row that differ in `arrays` become one loop.
+
+    Attributes:
+        function: what the loops call.
+        arrays: the values that it is given first, of one shape.
+        shared: the values that come after these.
+        numbers: what comes last.
+    """
+
+    function: str
+    arrays: tuple[int, ...]
+    shared: tuple[int, ...]
+    numbers: tuple[float, ...]
+
+    def __call__(self, names: LoopNames) -> list[str]:
+        return [self.text(names, map(names.array, self.arrays))]
+
+    def text(self, names: LoopNames, arrays: Iterable[str]) -> str:
+        """Return the call with these texts for the arrays that come first."""
+        others = [*map(names.array, self.shared), *map(names.number, self.numbers)]
+        return f"{self.function}({', '.join([*arrays, *others])})"
 
 
 def sgd(draft: Draft, call: Call, _makes: tuple[int, ...]) -> Loops | None:
@@ -104,16 +170,10 @@ def sgd(draft: Draft, call: Call, _makes: tuple[int, ...]) -> Loops | None:
         return None
     params = call.params
     momentum, decay = float(params.get("momentum", 0)), float(params.get("weight_decay", 0))
-    nesterov = bool(params.get("nesterov", False))
-
-    def loops(names: LoopNames) -> list[str]:
-        w, g, velocity, _, rate = map(names.array, draft.operands(call))
-        if not momentum and not decay:
-            return [f"sgd_plain({w}, {g}, {rate})"]
-        numbers = map(names.number, (momentum, nesterov, decay))
-        return [f"sgd({', '.join([w, g, velocity, rate, *numbers])})"]
-
-    return loops
+    w, g, velocity, _, rate = draft.operands(call)
+    if not momentum and not decay:
+        return Update("sgd_plain", (w, g), (rate,), ())
+    return Update("sgd", (w, g, velocity), (rate,), (momentum, bool(params.get("nesterov", False)), decay))
 
 
 def adam(draft: Draft, call: Call, _makes: tuple[int, ...]) -> Loops | None:
@@ -122,11 +182,6 @@ def adam(draft: Draft, call: Call, _makes: tuple[int, ...]) -> Loops | None:
         return None
     params = call.params
     settings = (*params["betas"], params["eps"], float(params.get("weight_decay", 0)))
-    decoupled = bool(params.get("decoupled", False))
-
-    def loops(names: LoopNames) -> list[str]:
-        w, g, first, second, _, rate, count = map(names.array, draft.operands(call))
-        numbers = map(names.number, (*settings, decoupled))
-        return [f"adam({', '.join([w, g, first, second, rate, count, *numbers])})"]
-
-    return loops
+    w, g, first, second, _, rate, count = draft.operands(call)
+    numbers = (*settings, bool(params.get("decoupled", False)))
+    return Update("adam", (w, g, first, second), (rate, count), numbers)

@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from tinygrad_nn.compiler.draft import Divided, Draft, parts
+from tinygrad_nn.compiler.kernels import general as kernels
 from tinygrad_nn.compiler.threads import blas
-from tinygrad_nn.graph.ir import Call
+from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.primitives import Array
 
 _LEAST = 8_000_000
@@ -29,7 +30,7 @@ def divided_product(draft: Draft, call: Call, threads: int) -> Divided | None:
     if count < 2:
         return None
     if stack and stack[0] >= count:
-        return Divided(_Matrices((a.shape, b.shape), len(call.shape)), parts(stack[0], count))
+        return Divided(_Matrices(call, [a, b]), parts(stack[0], count))
     count = max(count, min(2 * count, max(m, n) // _LONG))
     return Divided(_rows if m >= n else _columns, parts(max(m, n), count, _VECTOR))
 
@@ -45,9 +46,11 @@ def _columns(first: int, last: int, a: Array, b: Array, out: Array) -> None:
 class _Matrices:
     """The product of a range of the matrices of a stack, which an operand may have one of for all."""
 
-    def __init__(self, shapes: tuple[tuple[int, ...], ...], rank: int) -> None:
-        self._stacked = [len(shape) == rank and shape[0] > 1 for shape in shapes]
+    def __init__(self, call: Call, operands: list[Value]) -> None:
+        rank = len(call.shape)
+        self._stacked = [len(x.shape) == rank and x.shape[0] > 1 for x in operands]
+        self._product = kernels.matmul(call, operands)
 
     def __call__(self, first: int, last: int, a: Array, b: Array, out: Array) -> None:
         a, b = (x[first:last] if s else x for x, s in zip((a, b), self._stacked, strict=True))
-        np.matmul(a, b, out[first:last])
+        self._product(a, b, out[first:last])

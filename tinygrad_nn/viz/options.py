@@ -1,0 +1,66 @@
+"""How a graph is drawn: the options of all functions that draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Literal, TypedDict, get_args
+
+from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.errors import SettingError, printable
+from tinygrad_nn.primitives import Array
+from tinygrad_nn.primitives.signature import unknown_keyword
+
+Direction = Literal["LR", "TB"]
+Theme = Literal["auto", "light", "dark"]
+
+
+class DrawOptions(TypedDict, total=False):
+    """The keywords of `Options`, none of them required, for type checkers."""
+
+    names: Mapping[str, Tensor | Array] | None
+    depth: int | None
+    values: bool
+    grads: bool
+    direction: Direction
+    fold_constants: bool
+    fold_repeats: bool
+    max_nodes: int | None
+    theme: Theme
+    title: str | None
+
+
+@dataclass(slots=True)
+class Options:
+    """How a graph is drawn; see `Picture`."""
+
+    names: Mapping[str, Tensor | Array] | None = None
+    depth: int | None = None
+    values: bool = True
+    grads: bool = False
+    direction: Direction = "LR"
+    fold_constants: bool = True
+    fold_repeats: bool = True
+    max_nodes: int | None = 300
+    theme: Theme = "auto"
+    title: str | None = None
+
+    def __post_init__(self) -> None:
+        choices = (("direction", self.direction, Direction), ("theme", self.theme, Theme))
+        for name, choice, allowed in choices:
+            if choice not in get_args(allowed):
+                raise SettingError(
+                    f"{name} is one of {', '.join(map(repr, get_args(allowed)))}, got {choice!r}"
+                )
+        self.title = self.title and printable(self.title)
+        if self.max_nodes is not None and self.max_nodes < 1:
+            raise SettingError(f"max_nodes is a positive number or None, got {self.max_nodes!r}")
+
+
+def settings(options: DrawOptions) -> Options:
+    """Return the options of a picture, those not given at their defaults; refuse what is no option."""
+    known = [field.name for field in fields(Options)]
+    for name, value in dict(options).items():
+        if name not in known:
+            raise unknown_keyword("graph", name, value, known)
+    return Options(**options)
