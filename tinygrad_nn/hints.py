@@ -50,6 +50,8 @@ LAYERS = {
     "BatchNorm3d": "nn.BatchNorm(features), of any rank, channels last",
     "InstanceNorm2d": "nn.GroupNorm(features, features), channels last",
     "Upsample": "tn.resize(x, size) in forward",
+    "SyncBatchNorm": "nn.BatchNorm(features), of the rows of each rank",
+    "DataParallel": "tn.train.fit(..., comm=MPI.COMM_WORLD), or optim.Distributed(optimizer, comm)",
     "functional": "tn.relu, tn.softmax and others are functions; losses are in nn.losses",
     "Parameter": "tn.tensor(data, requires_grad=True)",
 }

@@ -151,6 +151,19 @@ def test_what_is_computed_twice_and_what_batch_norm_keeps_is_timed_too():
         np.testing.assert_array_equal(array, after[0][name])
 
 
+def test_plain_arrays_stay_plain_when_a_step_is_recorded_for_its_times():
+    w = tn.tensor(np.ones((4, 3), np.float32), requires_grad=True, name="w")
+
+    def step(batch, scale):
+        x = batch["x"].reshape(-1, 4) * 2
+        return tn.tensor(x) @ w * scale
+
+    times = tn.profile(step, {"x": X}, tn.tensor(2.0)).times()
+    assert [value.op.name for value in times.graph.ops] == ["matmul", "multiply"]
+    assert len(times.forward) == 2
+    assert [times.graph.values[k].name for k in times.graph.inputs] == ["batch['x']", "scale"]
+
+
 def test_times_of_no_single_graph_and_of_changing_steps_are_refused():
     inner = tn.compile(lambda x: np.tanh(x) * x)
     mixed = tn.profile(lambda x: (inner(x) + tn.tensor(x)).sum(), X)

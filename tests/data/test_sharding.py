@@ -7,7 +7,7 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from tinygrad_nn.data import batches, batches_forever, batches_with_replacement, shard
+from tinygrad_nn.data import Batches, batches, batches_forever, batches_with_replacement, shard
 from tinygrad_nn.errors import ArgumentError, RankError
 from tinygrad_nn.parallel import threads
 
@@ -75,6 +75,15 @@ def test_only_the_rows_of_the_rank_are_gathered(monkeypatch):
     array = ROWS.view(Counted)
     threads(2, lambda comm: list(shard(batches(array, size=6, rng=0), comm)), timeout=10)
     assert sorted(array.taken.values()) == [11, 12]
+
+
+def test_batches_that_a_user_changes_are_shared_out_as_changed():
+    class Doubled(Batches):
+        def __iter__(self):
+            return ((2 * x,) for (x,) in super().__iter__())
+
+    make = lambda rank: Doubled((ROWS,), size=6, rng=0, shuffle=False, drop_last=False)
+    assert sorted(chain(*joined(shares(2, make)))) == (2 * ROWS).tolist()
 
 
 def test_containers_of_arrays_are_cut_row_by_row():

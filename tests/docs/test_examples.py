@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import needs
+from tests.support import mpi, needs
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,6 +36,17 @@ def test_moons_are_told_apart():
 @needs.mnist
 def test_mnist_is_learned_in_one_epoch_to_95_percent():
     assert last_percentage(run("mnist.py", "--epochs", "1", "--hidden", "64")) >= 95
+
+
+@needs.mpi
+@needs.mnist
+def test_two_ranks_print_what_one_process_does():
+    quickly = ("--epochs", "1", "--hidden", "32", "--batch", "500")
+    alone = run("mnist.py", *quickly)
+    done = mpi.run(2, ROOT / "examples" / "mnist.py", *quickly, "--parallel")
+    assert done.code == 0, done.err
+    without_times = [re.sub(r" [\d.]+s$", "", out, flags=re.MULTILINE) for out in (alone.stdout, done.out)]
+    assert without_times[0] == without_times[1]
 
 
 @needs.mnist

@@ -53,6 +53,23 @@ def test_functional_gradients_share_memory_with_nothing():
 
 
 @pytest.mark.case("H121")
+def test_a_gradient_that_a_rule_has_made_is_not_copied():
+    made = {}
+
+    def rule(g, name):
+        r = g * 2
+        made[name] = r.ctypes.data
+        return r
+
+    @tn.kernel(lambda g: rule(g, "a"), lambda g: rule(g, "b"))
+    def sum_that_owns_its_gradients(a, b):
+        return a + b
+
+    a, b = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    sum_that_owns_its_gradients(a, b).backward(np.ones(2))
+    assert {"a": a.grad.ctypes.data, "b": b.grad.ctypes.data} == made
+
+
 def test_the_gradient_of_a_leaf_itself_is_a_copy_of_the_cotangent():
     x, seed = leaf([1.0, 2.0]), np.ones(2)
     x.backward(seed)

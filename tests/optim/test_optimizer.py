@@ -13,7 +13,7 @@ import tinygrad_nn as tn
 from tests.support.interrupts import interrupted_everywhere
 from tests.support.leaves import weights
 from tinygrad_nn.errors import BadRule, CheckpointError, GraphError
-from tinygrad_nn.optim import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
+from tinygrad_nn.optim import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop, optimizer
 from tinygrad_nn.testing import check_optimizer
 from tinygrad_nn.testing.bad_states import same_states
 
@@ -472,6 +472,57 @@ def test_a_rule_that_could_not_be_replayed_is_refused_when_the_optimizer_is_made
     own = type("Own", (tn.optim.Optimizer,), attributes())
     with pytest.raises(BadRule, match=complaint):
         own([tn.tensor([1.0], requires_grad=True)], 0.1, **options)
+
+
+EVERY_OPTION = {
+    "SGD": lambda ps: SGD(ps, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "Adam": lambda ps: Adam(ps, weight_decay=0.1),
+    "AdamW": AdamW,
+    "RMSprop": lambda ps: RMSprop(ps, momentum=0.9, centered=True),
+    "Adagrad": lambda ps: Adagrad(ps, lr_decay=0.1),
+    "Lion": Lion,
+}
+
+
+@pytest.mark.parametrize("kind", EVERY_OPTION.values(), ids=EVERY_OPTION.keys())
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_blocks_of_a_large_parameter_are_updated_as_the_whole_is(monkeypatch, kind, order):
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=(7, 6)), rng.normal(size=(3, 7, 6))
+
+    def trained(block, large):
+        monkeypatch.setattr(optimizer, "_BLOCK", block)
+        monkeypatch.setattr(optimizer, "_LARGE", large)
+        w, b = (tn.tensor(x.copy(order), requires_grad=True) for x in (start, start[0]))
+        method = kind([w, b])
+        assert method.elementwise
+        for gradient in gradients:
+            w.grad, b.grad = gradient, gradient[0]
+            method.step()
+        return w.data, b.data
+
+    for found, expected in zip(trained(40, 100), trained(2**20, 2**20), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_rule_that_looks_at_a_whole_parameter_gets_it_whole(monkeypatch):
+    monkeypatch.setattr(optimizer, "_BLOCK", 16)
+    monkeypatch.setattr(optimizer, "_LARGE", 16)
+
+    @tn.kernel(*[None] * 7, writes=(0, 2, 3, 4), differentiable=False, method=False)
+    def normed_update(parameter, gradient, first, second, scratch, rate, count, *, betas, eps):
+        parameter -= gradient / np.linalg.norm(gradient)
+
+    class Normed(Adam):
+        rule = normed_update
+
+    w = tn.tensor(np.zeros(9), requires_grad=True)
+    w.grad = np.full(9, 5.0)
+    Normed([w]).step()
+    np.testing.assert_allclose(w.data, -1 / 3)
+    assert not Normed.elementwise
+    assert Adam.elementwise
+    assert AdamW.elementwise
 
 
 def test_an_interrupted_step_of_adamw_finds_or_leaves_a_parameter_whole():

@@ -23,6 +23,7 @@ from tinygrad_nn.ops import (
     attention,
     batch_norm,
     convolution_kernels,
+    embedding,
     fused_losses,
     indexing,
     normalisation,
@@ -143,12 +144,13 @@ ROWS: dict[object, Row] = {
     activation.softmax: Row(into=kernels.softmax, in_place=(0,), work=rows.softmax),
     activation.softmax_back: Row(work=rows.softmax_back),
     attention.softmax_of_some: Row(work=rows.softmax_of_some),
+    normalisation.means_of_rows: Row(work=rows.mean),
     normalisation.standardized: Row(work=rows.standardized),
     normalisation.standardized_back: Row(work=rows.standardized_back),
-    np.sum: Row(into=kernels.total, work=columns.column_sums),
-    np.mean: Row(into=kernels.mean, work=columns.column_means),
-    np.max: Row(into=partial(kernels.extreme, np.maximum)),
-    np.min: Row(into=partial(kernels.extreme, np.minimum)),
+    np.sum: Row(into=kernels.total, work=works.first_of(columns.column_sums, rows.total)),
+    np.mean: Row(into=kernels.mean, work=works.first_of(columns.column_means, rows.mean)),
+    np.max: Row(into=partial(kernels.extreme, np.maximum), work=rows.largest),
+    np.min: Row(into=partial(kernels.extreme, np.minimum), work=rows.smallest),
     reduction.sum_to: Row(
         keeps=True, into=kernels.sum_to, sums=True, loops=columns.short_sum_to, work=columns.sum_to
     ),
@@ -161,6 +163,8 @@ ROWS: dict[object, Row] = {
     np.expand_dims: Row(view=np.expand_dims, keeps=True),
     np.squeeze: Row(view=np.squeeze, keeps=True),
     indexing.getitem: Row(view=indexing.getitem.function, selects=True),
+    indexing.scatter: Row(into=kernels.scatter, work=rows.added_rows),
+    embedding.embedding: Row(into=kernels.embedding),
     np.matmul: Row(into=kernels.matmul, any_order=True, loops=works.small_product),
     fused_losses.minus_one_hot: Row(labels=1, into=kernels.minus_one_hot, in_place=(0,)),
     fused_losses.nll: Row(labels=1, into=kernels.nll),
@@ -168,13 +172,23 @@ ROWS: dict[object, Row] = {
         labels=1, into=kernels.cross_entropy, scratch=True, loops=works.cross_entropy
     ),
     convolution_kernels.convolution: Row(
-        work=convolutions.convolution, work_with={activation.relu: convolutions.convolution_and_relu}
+        into=partial(kernels.filled, convolution_kernels.fill_convolution),
+        work=convolutions.convolution,
+        work_with={activation.relu: convolutions.convolution_and_relu},
     ),
     convolution_kernels.biased_convolution: Row(
-        work=convolutions.convolution, work_with={activation.relu: convolutions.convolution_and_relu}
+        into=partial(kernels.filled, convolution_kernels.fill_biased),
+        work=convolutions.convolution,
+        work_with={activation.relu: convolutions.convolution_and_relu},
     ),
-    convolution_kernels.transposed_convolution: Row(work=convolutions.transposed_convolution),
-    convolution_kernels.weights_of_convolution: Row(work=convolutions.weights_of_convolution),
+    convolution_kernels.transposed_convolution: Row(
+        into=partial(kernels.filled, convolution_kernels.fill_transposed),
+        work=convolutions.transposed_convolution,
+    ),
+    convolution_kernels.weights_of_convolution: Row(
+        into=partial(kernels.filled, convolution_kernels.fill_weights),
+        work=convolutions.weights_of_convolution,
+    ),
     batch_norm.column_moments: Row(work=columns.column_moments),
     batch_norm.column_products: Row(work=columns.column_products),
     batch_norm.normalising_columns: Row(loops=columns.normalising_columns),

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
+
+from tinygrad_nn import context
+from tinygrad_nn.engine import trees
+from tinygrad_nn.engine.arguments import names_of
 from tinygrad_nn.engine.node import Node, Source
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import GraphError
 from tinygrad_nn.graph.generators import put_back
 from tinygrad_nn.graph.ir import Call, Data, Graph, Value
-from tinygrad_nn.graph.recorder import Recorder, record
+from tinygrad_nn.graph.recorder import Recorder, tensors
 from tinygrad_nn.primitives import Array, Params, Primitive
 
 Part = tuple[str, tuple[int, ...]]
@@ -24,6 +29,12 @@ class _InOrder(Recorder):
         self.parts: list[Part] = []
         self._due: Primitive | None = None
         self._first = 0
+
+    def give(self, arg: object, name: str) -> None:
+        """Know an argument as an input; it stays what it is, so that the same ops run as when it was timed."""
+        array = arg._data if isinstance(arg, Tensor) else arg
+        if isinstance(array, np.ndarray) and id(array) not in self.index_of:
+            self.know(array, self.add_input(array, name))
 
     def before_op(self, op: Primitive) -> None:
         self._due = op
@@ -77,8 +88,11 @@ def of_eager(
         GraphError: it does something else now than it did when it was timed.
     """
     recorder = _InOrder()
-    with put_back(step, args):
-        record(recorder, step, *args)
+    for arg, name in zip(args, names_of(step, len(args)), strict=True):
+        trees.mapped_by_name(recorder.give, arg, name)
+    with put_back(step, args), context.watching(recorder):
+        result = step(*args)
+    recorder.finish([k for r in tensors(result) if (k := recorder.index_of.get(id(r._data))) is not None])
     if [name for name, _ in recorder.parts] * calls != list(names):
         raise GraphError(
             "times: the step does not do the same each time, or it differentiates gradients\n"

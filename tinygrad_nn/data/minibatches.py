@@ -51,10 +51,12 @@ class Batches:
         """Yield, of each batch of an epoch, the rows of one of `size` ranks; the others are not gathered."""
         order, first = self._pending or (self._draw(), 0)
         self._pending = None
+        part = part_of(self._size, rank, size)
         for k in range(first, len(self)):
             self._taken = k + 1
             start = k * self._size
-            part = part_of(min(self._size, self._stop - start), rank, size)
+            if start + self._size > self._stop:
+                part = part_of(self._stop - start, rank, size)
             rows = slice(start + part.start, start + part.stop)
             yield tuple(array[rows if order is None else order[rows]] for array in self._arrays)
         self._taken = 0
@@ -141,8 +143,9 @@ class Stream(Iterator[Batch]):
 
     def parts(self, rank: int, size: int) -> Iterator[Batch]:
         """Yield, of each batch, the rows of one of `size` ranks; the others are not gathered."""
+        part = part_of(self._size, rank, size)
         while True:
-            rows = self._next_rows()[part_of(self._size, rank, size)]
+            rows = self._next_rows()[part]
             if self._chosen is not None:
                 rows = self._chosen[rows]
             yield tuple(array[rows] for array in self._arrays)

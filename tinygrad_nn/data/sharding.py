@@ -66,7 +66,11 @@ class Shard:
 
     def __iter__(self) -> Iterator[Any]:
         rank, size = self._comm.rank, self._comm.size
-        if isinstance(self._batches, (Batches, Stream)):
+        # Not one of a user's, who may have changed what an iteration gives.
+        if (
+            isinstance(self._batches, (Batches, Stream))
+            and type(self._batches).__module__ == Batches.__module__
+        ):
             return self._batches.parts(rank, size)
         return (tuple(_rows(part, rank, size) for part in batch) for batch in self._compared())
 

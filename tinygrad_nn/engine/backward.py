@@ -90,6 +90,8 @@ def backward(
             tell.after_rules(node)
         if not retain:
             node.saved, node.operands = None, []
+    # What a variable of this function still refers to would be copied as if it were another's.
+    g = r = cotangent
     sums.hand_out(totals, gradients)
     return gradients
 

@@ -24,10 +24,10 @@ from tinygrad_nn.ops.windows import (
 from tinygrad_nn.primitives import Array, Params, Sample, Shape, kernel
 
 
-def _work(*arrays: Array) -> tuple[np.dtype, np.dtype]:
-    """Return the dtype of a result, and the one to compute it in: there are no fast products in half precision."""
+def _work(*arrays: Array) -> np.dtype:
+    """Return the dtype to compute in: there are no fast products in half precision."""
     dtype = np.result_type(*arrays)
-    return dtype, np.promote_types(dtype, np.float32) if dtype.char == "e" else dtype
+    return np.promote_types(dtype, np.float32) if dtype.char == "e" else dtype
 
 
 def _is_depthwise(w_shape: Shape, groups: int) -> bool:
@@ -181,7 +181,7 @@ def _for_weights(rng: np.random.Generator) -> list[Sample]:
 )
 def convolution(x: Array, w: Array, *, window: Window, groups: int) -> Array:
     """Products of weights with what lies under each window."""
-    return _convolve(x, w, None, window, groups)
+    return fill_convolution(x, w, _results(x, w, window), window=window, groups=groups)
 
 
 @kernel(
@@ -197,19 +197,29 @@ def convolution(x: Array, w: Array, *, window: Window, groups: int) -> Array:
 )
 def biased_convolution(x: Array, w: Array, bias: Array, *, window: Window, groups: int) -> Array:
     """The same and a bias, added while the results are in cache."""
-    return _convolve(x, w, bias, window, groups)
+    return fill_biased(x, w, bias, _results(x, w, window, bias), window=window, groups=groups)
 
 
-def _convolve(x: Array, w: Array, bias: Array | None, window: Window, groups: int) -> Array:
-    dtype, work = _work(x, w) if bias is None else _work(x, w, bias)
-    results, channels = window.results(x.shape[1:-1]), w.shape[-1]
-    y = np.empty((len(x), *results, channels), dtype)
+def _results(x: Array, w: Array, window: Window, *bias: Array) -> Array:
+    """Return an array for the results of a convolution."""
+    return np.empty((len(x), *window.results(x.shape[1:-1]), w.shape[-1]), np.result_type(x, w, *bias))
+
+
+def fill_convolution(x: Array, w: Array, y: Array, *, window: Window, groups: int) -> Array:
+    """Fill y with what `convolution` gives."""
+    for _ in _products(x, w, window, groups, _work(x, w), y):
+        pass
+    return y
+
+
+def fill_biased(x: Array, w: Array, bias: Array, y: Array, *, window: Window, groups: int) -> Array:
+    """Fill y with what `biased_convolution` gives."""
+    channels = y.shape[-1]
     # As long as the last axis: with few channels the loops over them alone would be short.
-    row = None if bias is None else np.tile(bias, results[-1])
-    for place in _products(x, w, window, groups, work, y):
-        if row is not None:
-            part = y[place].reshape(-1, max(1, place[-1].stop - place[-1].start) * channels)
-            part += row[: part.shape[1]]
+    row = np.tile(bias, y.shape[-2])
+    for place in _products(x, w, window, groups, _work(x, w, bias), y):
+        part = y[place].reshape(-1, max(1, place[-1].stop - place[-1].start) * channels)
+        part += row[: part.shape[1]]
     return y
 
 
@@ -234,6 +244,12 @@ def _products(x: Array, w: Array, window: Window, groups: int, work: np.dtype, y
 )
 def transposed_convolution(g_: Array, w: Array, *, window: Window, groups: int, space: Shape) -> Array:
     """What convolution has taken from each place of its input, put back there: its adjoint for the input."""
+    x = np.empty((len(g_), *space, w.shape[-2] * groups), np.result_type(g_, w))
+    return fill_transposed(g_, w, x, window=window, groups=groups, space=space)
+
+
+def fill_transposed(g_: Array, w: Array, x: Array, *, window: Window, groups: int, space: Shape) -> Array:
+    """Fill x with what `transposed_convolution` gives."""
     *kernel_size, c, out = w.shape
     o = out // groups
     if max(window.stride) == 1:
@@ -242,9 +258,8 @@ def transposed_convolution(g_: Array, w: Array, *, window: Window, groups: int, 
         exchanged = np.swapaxes(flipped, -1, -3).reshape(*kernel_size, o, groups * c)
         spans = [d * (k - 1) for k, d in zip(window.kernel, window.dilation, strict=True)]
         padding = tuple((n - a, n - b) for n, (a, b) in zip(spans, window.padding, strict=True))
-        return convolution.function(g_, exchanged, window=window._replace(padding=padding), groups=groups)
-    dtype, work = _work(g_, w)
-    x = np.empty((len(g_), *space, c * groups), dtype)
+        return fill_convolution(g_, exchanged, x, window=window._replace(padding=padding), groups=groups)
+    work = _work(g_, w)
     full, size = window.full(space), c * groups * work.itemsize
     for samples, *_ in blocks((len(x),), math.prod(full) * size):
         total = np.zeros((samples.stop - samples.start, *full, c * groups), work)
@@ -281,15 +296,23 @@ def _taken_back(g: Array, w: Array, groups: int, dtype: np.dtype) -> Array:
 )
 def weights_of_convolution(g_: Array, x: Array, *, window: Window, groups: int) -> Array:
     """Products of what lies under each window with what came of it: the adjoint of convolution for the weights."""
-    dtype, work = _work(g_, x)
+    w = np.empty((*window.kernel, x.shape[-1] // groups, g_.shape[-1]), np.result_type(g_, x))
+    return fill_weights(g_, x, w, window=window, groups=groups)
+
+
+def fill_weights(g_: Array, x: Array, w: Array, *, window: Window, groups: int) -> Array:
+    """Fill w with what `weights_of_convolution` gives."""
+    work = _work(g_, x)
     if x.shape[-1] == groups > 1:
-        return _weights_of_channels(g_, x, window, work).astype(dtype, copy=False)
+        w[...] = _weights_of_channels(g_, x, window, work)
+        return w
     k, o = math.prod(window.kernel) * x.shape[-1] // groups, g_.shape[-1] // groups
     g_ = np.ascontiguousarray(g_)
     total = np.zeros((groups, k, o), work)
     for place, cols in _columns(x, window, groups, work, _most(total.nbytes)):
         total += np.matmul(cols.swapaxes(1, 2), _by_groups(g_[place], groups, work))
-    return total.transpose(1, 0, 2).reshape(*window.kernel, -1, groups * o).astype(dtype, copy=False)
+    w.reshape(k, groups, o)[...] = total.transpose(1, 0, 2)
+    return w
 
 
 # Channels that have nothing to do with each other: a product is an element's

@@ -54,6 +54,7 @@ class Adagrad(Optimizer):
     """
 
     rule = adagrad_update
+    elementwise = True
     slots = ("total",)
 
     def __init__(

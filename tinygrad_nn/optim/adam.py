@@ -34,19 +34,21 @@ def adam_update(
     lr, t = float(rate), int(count)
     if weight_decay and not decoupled:
         gradient = gradient + weight_decay * parameter
-    np.subtract(gradient, first, out=scratch)
-    scratch *= 1 - b1
-    first += scratch
-    second *= b2
-    np.multiply(gradient, gradient, out=scratch)
-    scratch *= 1 - b2
-    second += scratch
-    np.sqrt(second, out=scratch)
-    scratch *= 1 / math.sqrt(1 - b2**t)
-    scratch += eps
-    np.divide(first, scratch, out=scratch)
-    scratch *= lr / (1 - b1**t)
-    # Last of all: an interrupt on the way finds the parameter as it was.
+    # `out` by position is the quicker call.
+    np.subtract(gradient, first, scratch)
+    np.multiply(scratch, 1 - b1, scratch)
+    np.add(first, scratch, first)
+    np.multiply(second, b2, second)
+    np.multiply(gradient, gradient, scratch)
+    np.multiply(scratch, 1 - b2, scratch)
+    np.add(second, scratch, second)
+    # m / (sqrt(v) / root + eps) with one product less.
+    root = math.sqrt(1 - b2**t)
+    np.sqrt(second, scratch)
+    np.add(scratch, eps * root, scratch)
+    np.divide(first, scratch, scratch)
+    np.multiply(scratch, lr * root / (1 - b1**t), scratch)
+    # Last of all, and with no call, after which an interrupt comes: it finds the parameter as it was.
     if weight_decay and decoupled:
         parameter *= 1 - lr * weight_decay
     parameter -= scratch
@@ -69,6 +71,7 @@ class Adam(Optimizer):
     """
 
     rule = adam_update
+    elementwise = True
     slots = ("first", "second")
     _decoupled = False
 

@@ -52,6 +52,7 @@ class Lion(Optimizer):
     """
 
     rule = lion_update
+    elementwise = True
     slots = ("first",)
 
     def __init__(

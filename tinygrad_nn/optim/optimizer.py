@@ -11,7 +11,7 @@ that factor, and groups without a rate follow it as it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,6 +25,9 @@ from tinygrad_nn.primitives import Array, Primitive
 from tinygrad_nn.settings import check_number
 from tinygrad_nn.states import check_state
 
+_BLOCK, _LARGE = 2**18, 2**21
+"""Bytes of a block, and of a parameter from which on blocks pay."""
+
 
 class Optimizer:
     """Base of optimizers: holds the parameters, the learning rate, the step count and the state of each parameter.
@@ -34,8 +37,9 @@ class Optimizer:
     `__init__` checks the options and hands them on, as keywords of the rule.
 
     The operands of a rule are `parameter` and `gradient`, and then by name what it needs: any of the slots,
-    `scratch` (an array of the parameter's shape to compute in), `rate` (of this step) and `count` (the number of this
-    step, from 1), the last two as 0-d arrays.
+    `scratch` (an array of the parameter's shape to compute in, with anything in it), `rate` (of this step) and `count`
+    (the number of this step, from 1), the last two as 0-d arrays. A rule that computes every element by itself says
+    `elementwise = True`: then large parameters are updated in blocks that fit into a core's cache.
 
     Attributes:
         parameters: the tensors to update, those of all groups.
@@ -47,6 +51,12 @@ class Optimizer:
 
     rule: Primitive
     slots: tuple[str, ...] = ()
+    elementwise = False
+
+    def __init_subclass__(cls) -> None:
+        # Of another rule it is not known.
+        if "rule" in vars(cls) and "elementwise" not in vars(cls):
+            cls.elementwise = False
 
     def __init__(self, parameters: Parameters, lr: float | Schedule | None, **options: object) -> None:
         who = type(self).__name__
@@ -110,8 +120,13 @@ class Optimizer:
             {slot: array.astype(dtype, copy=False) for slot, array in arrays.items()}
             for dtype, arrays in zip(dtypes, self.state, strict=True)
         ]
+        # One for all is near to the core, where one for each would come from memory.
+        sizes: dict[np.dtype, int] = {}
+        for parameter in self.parameters:
+            sizes[parameter.dtype] = max(parameter._data.size, sizes.get(parameter.dtype, 0))
+        scratch = {dtype: np.empty(size, dtype) for dtype, size in sizes.items()}
         self._operands = [
-            self._rule_operands(np.empty_like(parameter._data), arrays, rate)
+            self._rule_operands(_shaped(scratch[parameter.dtype], parameter._data), arrays, rate)
             for parameter, arrays, rate in zip(self.parameters, state, self._rate_of, strict=True)
         ]
         self.state, self._dtypes = state, dtypes
@@ -170,7 +185,12 @@ class Optimizer:
             leaf = parameter._node
             gradient = leaf.grad if traced else leaf.own_grad
             if gradient is not None:
-                update(parameter._data, gradient, *operands, **options)
+                array = parameter._data
+                if self.elementwise and array.nbytes > _LARGE and not traced:
+                    for part in _blocks(array, gradient, *operands):
+                        update(*part, **options)
+                else:
+                    update(array, gradient, *operands, **options)
                 if traced:
                     leaf.touch()
                 else:
@@ -254,6 +274,22 @@ class Optimizer:
             return ["hint        saved under a schedule: load with one, then optimizer.lr = ..."]
         number = saved.shape == () and saved.dtype == np.float64
         return [f"wrong       lr: {saved}"] if number and not 0 <= saved < math.inf else []
+
+
+def _shaped(memory: Array, like: Array) -> Array:
+    """Return the first part of flat memory with the shape of an array, and its order."""
+    return memory[: like.size].reshape(like.shape, order="F" if like.flags.fnc else "C")
+
+
+def _blocks(*arrays: Array) -> Iterator[Sequence[Array]]:
+    """Yield parts of arrays of one shape, and those without a shape with each; all of it at once if not contiguous."""
+    if not all(array.flags.c_contiguous for array in arrays):
+        yield arrays
+        return
+    size, step = arrays[0].size, _BLOCK // arrays[0].itemsize
+    flat = [array.reshape(-1) if array.ndim else array for array in arrays]
+    for k in range(0, size, step):
+        yield [array[k : k + step] if array.ndim else array for array in flat]
 
 
 def no_gradient(who: str, parameters: int) -> GraphError:

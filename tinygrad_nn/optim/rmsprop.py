@@ -74,6 +74,7 @@ class RMSprop(Optimizer):
     """
 
     rule = rmsprop_update
+    elementwise = True
 
     def __init__(
         self,

@@ -31,12 +31,11 @@ def sgd_update(
         np.multiply(parameter, weight_decay, out=scratch)
         gradient = np.add(scratch, gradient, out=scratch)
     if momentum:
-        velocity *= momentum
-        velocity += gradient
+        np.multiply(velocity, momentum, velocity)
+        np.add(velocity, gradient, velocity)
         if nesterov:
-            step = velocity * momentum
-            step += gradient
-            gradient = step
+            step = np.multiply(velocity, momentum, out=None if weight_decay else scratch)
+            gradient = np.add(step, gradient, step)
         else:
             gradient = velocity
     # `out` by position is the quicker call.
@@ -62,6 +61,7 @@ class SGD(Optimizer):
     """
 
     rule = sgd_update
+    elementwise = True
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol, Self, TypeVar
 import numpy as np
 
 from tinygrad_nn.errors import NonFinite, RankError
-from tinygrad_nn.parallel.communicator import TOLD, Communicator, check_communicator, end_together
+from tinygrad_nn.parallel.communicator import TOLD, Communicator, check_communicator, end_together, is_told
 from tinygrad_nn.primitives import Array
 
 Given = TypeVar("Given")
@@ -98,12 +98,13 @@ class Team:
         return error
 
     def tell(self, error: BaseException) -> None:
-        """Tell the others of an error of this rank alone, at their next meeting."""
-        if not self.failed:
+        """Tell the others of an error of this rank alone, at their next meeting, unless they know already."""
+        if not self.failed and not is_told(error):
             self.known(error)
             if self.stepping is not None:
                 self.stepping.pause(failed=True)
             self.comm.allgather((Failure.of(error), None))
+        self.failed = True
 
     def first(self, work: Callable[[], Given]) -> Given:
         """Let rank 0 do something; return its result everywhere."""

@@ -14,7 +14,7 @@ from tinygrad_nn.context import no_grad
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor
-from tinygrad_nn.errors import ArgumentError, ShapeError
+from tinygrad_nn.errors import ArgumentError, NonFinite, ShapeError
 from tinygrad_nn.nn.reducing import Divisor
 from tinygrad_nn.train.company import Measured
 from tinygrad_nn.train.metrics import Metric, Weights, arrays_of, measured, rows_of
@@ -23,9 +23,6 @@ from tinygrad_nn.train.parts import Batch
 from tinygrad_nn.train.replayed import like_the_first
 from tinygrad_nn.train.run import Run
 from tinygrad_nn.train.together import Training
-
-Gradients = tuple[Tensor, Any, Divisor]
-"""What a step leaves besides gradients: the loss, the predictions, and what the loss was divided by."""
 
 
 class Step:
@@ -42,14 +39,14 @@ class Step:
         if compile:
             self._differentiate, self._update = like_the_first(self._gradients), compiled(self._updated)
 
-    def _gradients(self, inputs: Sequence[Operand], targets: Any, weights: Weights) -> Gradients:
+    def _gradients(self, inputs: Sequence[Operand], targets: Any, weights: Weights) -> tuple[Any, ...]:
+        """Leave the gradients of a batch; return its loss and the predictions."""
         run = self._run
         run.optimizer.zero_grad()
         predictions = run.model(*inputs)
-        value, divisor = run.company.loss(run.loss, predictions, targets, **weights)
-        value = _one_number(value)
+        value = _one_number(run.loss(predictions, targets, **weights))
         value.backward()
-        return value, predictions, divisor
+        return value, predictions
 
     def _updated(self) -> None:
         self._run.optimizer.step()
@@ -63,15 +60,15 @@ class Step:
         run = self._run
         run.whole = False
         inputs, targets, weights = run.parts_of(batch)
-        value, predictions, _ = self._differentiate(inputs, targets, weights)
-        self._check(value, inputs, targets, weights)
+        value, predictions = self._differentiate(inputs, targets, weights)
+        if not math.isfinite(value.item()):
+            raise self._refused(value, inputs, targets, weights)
         self._update()
         run.record(*measured(value, predictions, targets, run.metrics, weights))
 
-    def _check(self, value: Tensor, inputs: Sequence[Operand], targets: Any, weights: Weights) -> None:
-        if not math.isfinite(value.item()):
-            self._run.optimizer.zero_grad()
-            raise not_finite(self._run, inputs, targets, weights, value)
+    def _refused(self, value: Tensor, inputs: Sequence[Operand], targets: Any, weights: Weights) -> NonFinite:
+        self._run.optimizer.zero_grad()
+        return not_finite(self._run, inputs, targets, weights, value)
 
 
 class SharedStep(Step):
@@ -82,6 +79,15 @@ class SharedStep(Step):
         self._names = ["loss", *run.metrics]
         self._looked = False
         super().__init__(run, compile)
+
+    def _gradients(self, inputs: Sequence[Operand], targets: Any, weights: Weights) -> tuple[Any, ...]:
+        """Leave the gradients of these rows; return their loss, the predictions, and what the loss was divided by."""
+        run = self._run
+        run.optimizer.zero_grad()
+        predictions = run.model(*inputs)
+        value, divisor = self._company.loss(run.loss, predictions, targets, **weights)
+        _one_number(value).backward()
+        return value, predictions, divisor
 
     def _updated(self) -> None:
         self._optimizer.update(self._exchange)
@@ -100,7 +106,8 @@ class SharedStep(Step):
             total = 0.0
             # Of rows that all count for nothing the mean is NaN.
             if divisor != 0:
-                self._check(value, inputs, targets, weights)
+                if not math.isfinite(value.item()):
+                    raise self._refused(value, inputs, targets, weights)
                 self._look_at_loss(by, value, predictions, targets, weights)
                 total = numbers["loss"] * (1 if divisor is None else divisor)
             exchange.numbers[:] = [rows, total, *[rows * numbers[name] for name in run.metrics]]

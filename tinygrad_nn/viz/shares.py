@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tinygrad_nn.graph.ir import PHASES
 from tinygrad_nn.graph.times import Parts, Times, duration
 
 HOT = 0.1
@@ -53,7 +54,8 @@ class Shares:
 
     def note(self) -> str:
         """Return what the reader has to know of the shares."""
-        phases = {phase: seconds / self._times.seconds for phase, seconds in self._times.phases.items()}
+        took = self._times.phases
+        phases = {phase: took[phase] / self._times.seconds for phase in PHASES if phase in took}
         phases["between ops"] = max(1 - sum(phases.values()), 0.0)
         said = ", ".join(f"{phase} {percent(share)}" for phase, share in phases.items())
         return f"{duration(self._times.seconds)} a call: {said}; filled from {percent(HOT)} on"

@@ -107,6 +107,23 @@ def test_products_begin_with_nothing_a_bias_or_a_matrix(dtype):
 
 
 @EVERY
+def test_columns_may_have_nothing_to_do_with_each_other(dtype):
+    rng = np.random.default_rng(4)
+    for m, n, batches, k in ((1, 1, 1, 1), (5, 7, 2, 3), (13, 16, 3, 2), (30, 35, 2, 0)):
+        a, b = (
+            numbers(rng, dtype, batches, m, k + 1, n)[:, :, :k],
+            numbers(rng, dtype, batches, k + 1, n)[:, :k],
+        )
+        bias, c = numbers(rng, dtype, n), np.full((m + 2, n), 7, dtype)
+        strides = [(k + 1) * n, n, m * (k + 1) * n]
+        address, channels = c.ctypes.data + c.strides[0], tile.channels_kernel(c.dtype.name)
+        first = (channels, a.ctypes.data, *strides, b.ctypes.data, n, 1, (k + 1) * n, address, n)
+        run(*first, bias.ctypes.data, 0, m, n, k, batches, 1)
+        np.testing.assert_allclose(c[1:-1], np.maximum(bias + np.einsum("bmkn,bkn->mn", a, b), 0), atol=1e-5)
+        assert (c[[0, -1]] == 7).all()
+
+
+@EVERY
 def test_numbers_that_are_none_stay_in_their_rows_and_columns(dtype):
     a, b = np.ones((1, 7, 5), dtype), np.ones((1, 5, 19), dtype)
     a[0, 6, 2], b[0, 1, 18] = np.nan, np.inf
@@ -125,7 +142,7 @@ def output(program, **environment):
 def test_machine_code_of_products_is_found_again():
     program = (
         "from tinygrad_nn.compiler.loops import tile; tile.product_kernel('float32'); "
-        "print(len(tile._compiled_product('float32').stats.cache_hits))"
+        "print(len(tile._compiled(tile._product, 'float32').stats.cache_hits))"
     )
     assert [output(program) for _ in "12"][1] == "1"
 

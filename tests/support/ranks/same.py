@@ -11,7 +11,6 @@ import numpy as np
 import tinygrad_nn as tn
 from tinygrad_nn import nn, optim
 
-FOLDER, ALONE = Path(sys.argv[1]), sys.argv[2:] == ["alone"]
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(203, 20))
 IMAGES = RNG.normal(size=(300, 8, 8, 1))
@@ -53,8 +52,8 @@ def train(comm, make, x, dtype, epochs, compiled):
     return model.state_dict() | {name: np.array(history[name]) for name in history if name != "seconds"}
 
 
-def main():
-    comm = None if ALONE else tn.parallel.world()
+def main(folder, alone):
+    comm = None if alone else tn.parallel.world()
     found = {}
     for compiled in (False, True):
         for dtype in (np.float32, np.float64):
@@ -68,7 +67,8 @@ def main():
         found |= {
             f"cnn float64 {'compiled' if compiled else 'eager'} {key}": value for key, value in cnn.items()
         }
-    np.savez(FOLDER / f"{'alone' if ALONE else comm.rank}.npz", **found)
+    np.savez(folder / f"{'alone' if alone else comm.rank}.npz", **found)
 
 
-main()
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:] == ["alone"])

@@ -68,7 +68,8 @@ def _apart(draft: Draft, task: Task) -> list[Task]:
     alone = [
         call
         for call in (task.call, *map(draft.twins.get, task.makes[1:]))
-        if call is not None and is_elementwise(draft, call) and {*draft.operands(call)} <= {*task.reads}
+        # What it read may be gone, unless the task reads it too.
+        if call is not None and {*draft.operands(call)} <= {*task.reads} and is_elementwise(draft, call)
     ]
     if len(alone) < max(2, len(task.makes)):
         return [task]

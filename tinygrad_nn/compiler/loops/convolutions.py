@@ -71,6 +71,12 @@ def _rows_at_once(whole, oh, sh, deep, line, c, item):
 
 
 @loop
+def _of_channels(c, o, groups):
+    """Tell whether channels have nothing to do with each other, for which the kernel is another one."""
+    return groups > 1 and c == o and c == groups
+
+
+@loop
 def convolution(
     first, last, x, w, bias, out,
     kernel, biased, relu, height, width, c, oh, ow, o, kh, kw, sh, sw, top, left, dh, dw, groups,
@@ -82,10 +88,13 @@ def convolution(
     line = width if whole else line
     band = _rows_at_once(whole, oh, sh, deep, line, c, item)
     room = np.empty(1 if whole else ((band - 1) * sh + deep) * line * c, x.dtype)
-    cg, og, terms, step = c // groups, o // groups, kh * kw * (c // groups), 2 * VECTOR // item
+    each = _of_channels(c, o, groups)
+    cg, og = c // groups, o if each else o // groups
+    terms, step = kh * kw * cg, 2 * VECTOR // item
     columns = max(1, _WEIGHTS // (terms * item) // step) * step if groups == 1 else og
     near = np.empty(terms * columns if columns < og else 1, x.dtype)
-    together = groups == 1 and dw == 1
+    together = each or (groups == 1 and dw == 1)
+    span, apart = (kw, dw * c) if each else (kw * c, 1)
     for q in range(0, og, columns):
         wide, ldb, weights = min(columns, og - q), o, w.ctypes.data + q * item
         if columns < og:
@@ -106,8 +115,8 @@ def convolution(
                     z = bias.ctypes.data + q * item if biased else 0
                     if together:
                         product(
-                            kernel, a, sw * c, 1, dh * line * c, weights, ldb, 1, kw * c * ldb, y, o, z, 0,
-                            ow, wide, kw * c, kh, relu,
+                            kernel, a, sw * c, apart, dh * line * c, weights, ldb, 1, span * ldb, y, o, z, 0,
+                            ow, wide, span, kh, relu,
                         )  # fmt: skip
                         continue
                     for g in range(groups):
@@ -135,10 +144,13 @@ def weights_of_convolution(
     line = width if whole else line
     band = _rows_at_once(whole, oh, sh, deep, line, c, item)
     room = np.empty(1 if whole else ((band - 1) * sh + deep) * line * c, x.dtype)
-    cg, og = c // groups, o // groups
+    each = _of_channels(c, o, groups)
+    parts = 1 if each else groups
+    cg, og = c // groups, o // parts
     wide = -(-og // blocks)
-    # What lies under all places of a row of the kernel side by side, or under one.
-    spans, m = (1, kw * c) if groups == 1 and dw == 1 else (kw, cg)
+    # What lies under all places of a row of the kernel, or under one; rows are channels there, or places.
+    spans, m = (1, kw) if each else (1, kw * c) if groups == 1 and dw == 1 else (kw, cg)
+    apart = dw * c if each else 1
     for n in range(samples):
         for row in range(0, oh, band):
             rows = min(band, oh - row)
@@ -149,14 +161,14 @@ def weights_of_convolution(
                 source = room.ctypes.data
             for piece in range(first, last):
                 i, q = piece // blocks, piece % blocks * wide
-                for g in range(groups):
+                for g in range(parts):
                     b = g_.ctypes.data + ((n * oh + row) * ow * o + g * og + q) * item
                     for j in range(spans):
-                        a = source + ((i * dh * line + j * dw) * c + g * cg) * item
+                        a = source + ((i * dh * line + j * dw) * c + g * cg + (q if each else 0)) * item
                         y = out.ctypes.data + ((i * kw + j) * cg * o + g * og + q) * item
                         start = y if n or row else 0
                         product(
-                            kernel, a, 1, sw * c, sh * line * c, b, o, 1, ow * o, y, o, start, o,
+                            kernel, a, apart, sw * c, sh * line * c, b, o, 1, ow * o, y, o, start, o,
                             m, min(wide, og - q), ow, rows, 0,
                         )  # fmt: skip
     room[0] = 0
@@ -227,43 +239,10 @@ def columns_back(
 
 
 @loop
-def convolution_of_channels(
-    first, last, x, w, bias, out,
-    biased, relu, height, width, c, oh, ow, kh, kw, sh, sw, top, left, dh, dw,
-):  # fmt: skip
-    """Convolve each channel of samples for itself; with a bias and relu if wanted."""
-    deep, line = dh * (kh - 1) + 1, (ow - 1) * sw + dw * (kw - 1) + 1
-    band = _rows_at_once(False, oh, sh, deep, line, c, x.itemsize)
-    room, item = np.empty(((band - 1) * sh + deep) * line * c, x.dtype), x.itemsize
-    for n in range(first, last):
-        for row in range(0, oh, band):
-            rows = min(band, oh - row)
-            sample, high = x.ctypes.data + n * height * width * c * item, (rows - 1) * sh + deep
-            _band(sample, room.ctypes.data, row * sh, high, height, width, c * item, top, left, line)
-            for r in range(rows):
-                y = out[(n * oh + row + r) * ow * c :]
-                for k in range(ow):
-                    to = y[k * c :]
-                    for z in range(c):
-                        to[z] = bias[z] if biased else 0
-                for i in range(kh):
-                    for j in range(kw):
-                        at, tap = ((r * sh + i * dh) * line + j * dw) * c, w[(i * kw + j) * c :]
-                        for k in range(ow):
-                            to, source = y[k * c :], room[at + k * sw * c :]
-                            for z in range(c):
-                                to[z] += source[z] * tap[z]
-                if relu:
-                    for k in range(ow * c):
-                        y[k] = 0 if y[k] < 0 else y[k]
-    room[0] = 0
-
-
-@loop
 def channels_back(
     first, last, g_, w, out, height, width, c, oh, ow, kh, kw, sh, sw, top, left, dh, dw,
 ):  # fmt: skip
-    """Take a convolution of each channel for itself back to its input."""
+    """Take a convolution of each channel for itself, of any stride, back to its input."""
     line, high = (ow - 1) * sw + dw * (kw - 1) + 1, (oh - 1) * sh + dh * (kh - 1) + 1
     room, item = np.empty(high * line * c, g_.dtype), g_.itemsize
     for n in range(first, last):
@@ -278,35 +257,4 @@ def channels_back(
                             to[z] += source[z] * tap[z]
         to = out.ctypes.data + n * height * width * c * item
         _band(room.ctypes.data, to, 0, height, high, line, c * item, -top, -left, width)
-    room[0] = 0
-
-
-@loop
-def weights_of_channels(
-    first, last, g_, x, out, samples, height, width, c, oh, ow, kh, kw, sh, sw, top, left, dh, dw,
-):  # fmt: skip
-    """Make rows of the gradient of weights of a convolution of each channel for itself."""
-    deep, line = dh * (kh - 1) + 1, (ow - 1) * sw + dw * (kw - 1) + 1
-    band = _rows_at_once(False, oh, sh, deep, line, c, x.itemsize)
-    room, item = np.empty(((band - 1) * sh + deep) * line * c, x.dtype), x.itemsize
-    part = np.empty(kw * c, x.dtype)
-    out[first * kw * c : last * kw * c] = 0
-    for n in range(samples):
-        for row in range(0, oh, band):
-            rows = min(band, oh - row)
-            sample, high = x.ctypes.data + n * height * width * c * item, (rows - 1) * sh + deep
-            _band(sample, room.ctypes.data, row * sh, high, height, width, c * item, top, left, line)
-            for i in range(first, last):
-                # Sums of a band apart from the total, so that digits last.
-                part[:] = 0
-                for r in range(rows):
-                    for j in range(kw):
-                        at, sums = ((r * sh + i * dh) * line + j * dw) * c, part[j * c :]
-                        for k in range(ow):
-                            source, g = room[at + k * sw * c :], g_[((n * oh + row + r) * ow + k) * c :]
-                            for z in range(c):
-                                sums[z] += source[z] * g[z]
-                total = out[i * kw * c :]
-                for z in range(kw * c):
-                    total[z] += part[z]
     room[0] = 0

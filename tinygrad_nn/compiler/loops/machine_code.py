@@ -129,7 +129,7 @@ def _clear(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _is_kept(dispatcher: Any) -> bool:
+def _is_kept(dispatcher: object) -> bool:
     return isinstance(getattr(dispatcher, "_cache", None), _Kept)
 
 

@@ -153,7 +153,7 @@ def _repeat(builder, count, begin, steps, body):
     builder.position_at_end(after)
 
 
-def _tile(v, arg, rows, vectors):
+def _tile(v, arg, rows, vectors, each):
     """Make one tile; of rows that it has too many, all are the last one again."""
     builder, zero = v.builder, ir.Constant(_I64, 0)
     cells = [(p, q) for p in range(rows) for q in range(vectors)]
@@ -173,11 +173,13 @@ def _tile(v, arg, rows, vectors):
 
     def batch(a, b):
         def term(a_k, b_k):
-            row = [v.load(b_k, q, MASKED and q == vectors - 1) for q in range(vectors)]
+            row = [v.load(b_k, q, (MASKED or each) and q == vectors - 1) for q in range(vectors)]
             for p in range(rows):
-                x = v.number(builder.add(a_rows[p], a_k))
+                a_p = builder.add(a_rows[p], a_k)
+                x = None if each else v.number(a_p)
                 for q in range(vectors):
-                    builder.store(v.multiply_add(x, row[q], builder.load(sums[p, q])), sums[p, q])
+                    x_q = v.load(a_p, q, q == vectors - 1) if x is None else x
+                    builder.store(v.multiply_add(x_q, row[q], builder.load(sums[p, q])), sums[p, q])
 
         a_rows = row_starts(a, "rs")
         _repeat(builder, arg["k"], [zero, b], [arg["cs"], arg["ldb"]], term)
@@ -198,7 +200,7 @@ def _tile(v, arg, rows, vectors):
                     v.store(builder.load(sums[p, q]), to[p], q, part and q == vectors - 1)
 
 
-def _strip(item, vectors):
+def _strip(item, vectors, each=False):
     """Return a function for compiled code that makes a strip, as wide as a tile and `m` rows high."""
 
     def generate(context, builder, signature, arguments):
@@ -224,7 +226,7 @@ def _strip(item, vectors):
             for size, smaller in zip(sizes, (*sizes[1:], 0), strict=True):
                 fits = builder.icmp_signed(">", even, ir.Constant(_I64, smaller))
                 with builder.if_then(fits):
-                    _tile(v, here, size, vectors)
+                    _tile(v, here, size, vectors, each)
                     builder.store(builder.add(r, ir.Constant(_I64, size)), done)
                     builder.branch(end)
             builder.branch(end)
@@ -328,14 +330,35 @@ def _product(dtype):
     return compiled(error_model="numpy", nogil=True)(machine_product)
 
 
+def _product_of_channels(dtype):
+    """Return the compiled product for one dtype where each column has a matrix A of its own, of one column."""
+    item = dtype.itemsize
+    lanes, strip = VECTOR // item, _strip(item, 1, each=True)
+
+    def machine_product(a, rs, cs, sa, b, ldb, qs, sb, c, ldc, start, lds, m, n, k, batches, relu):
+        for q in range(0, n, lanes):
+            x, y, z, here = a + q * item, b + q * item, c + q * item, start + q * item if start else 0
+            step, last = lds if start else 0, min(lanes, n - q)
+            strip(x, rs, cs, sa, y, ldb, sb, z, ldc, here, step, m, k, batches, relu, last)
+
+    machine_product.__name__ = machine_product.__qualname__ = f"product_of_channels_of_{dtype.name}"
+    return compiled(error_model="numpy", nogil=True)(machine_product)
+
+
 _ARGUMENTS = (types.int64,) * 17
 
 
 @functools.cache
-def _compiled_product(name):
-    dispatcher = _product(np.dtype(name))
+def _compiled(build, name):
+    dispatcher = build(np.dtype(name))
     dispatcher.compile(_ARGUMENTS)
     return dispatcher
+
+
+def _address(build: Function, dtype: str) -> int:
+    result = _compiled(build, dtype).overloads[_ARGUMENTS]
+    address: int = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+    return address
 
 
 def product_kernel(dtype: str) -> int:
@@ -344,9 +367,15 @@ def product_kernel(dtype: str) -> int:
     Numba compiles a function anew into each one that calls it by its name; tiles take a while. An address is no part of
     what is kept on disk, because it is an argument.
     """
-    result = _compiled_product(dtype).overloads[_ARGUMENTS]
-    address: int = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
-    return address
+    return _address(_product, dtype)
+
+
+def channels_kernel(dtype: str) -> int:
+    """Return the address of what `product` does where columns, such as channels, have nothing to do with each other.
+
+    C[p, q] is start + sum over b, t of A[p*rs + t*cs + b*sa + q] * B[b*sb + t*ldb + q] then.
+    """
+    return _address(_product_of_channels, dtype)
 
 
 @in_machine_code
@@ -356,7 +385,7 @@ def product(typing, kernel, a, rs, cs, sa, b, ldb, qs, sb, c, ldc, start, lds, m
     Addresses are integers (`array.ctypes.data`), and may lie anywhere in an array; strides are in elements.
 
     Args:
-        kernel: `product_kernel(dtype)`, which says the dtype of all that lies at the addresses.
+        kernel: `product_kernel(dtype)` or `channels_kernel(dtype)`, which says the dtype of what lies at addresses.
         a, rs, cs, sa: address of A, and how far apart its rows, columns and batches are.
         b, ldb, qs, sb: address of B, and how far apart its rows, columns and batches are. Columns side by side (1) are
             read where they lie, others are copied first: as much time as some twenty rows of a product.

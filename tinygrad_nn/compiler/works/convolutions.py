@@ -41,8 +41,15 @@ def _geometry(x: Shape, y: Shape, window: Window) -> tuple[Shape, Shape]:
     return (*ones, *space, x[-1], *ones, *results, y[-1]), moves
 
 
-def _of_channels(c: int, o: int, groups: int) -> bool:
-    return c == o == groups > 1
+def _of_channels(sizes: Shape, groups: int) -> bool:
+    """Tell whether channels have nothing to do with each other."""
+    return sizes[2] == sizes[5] == groups > 1
+
+
+def _kernel(call: Call, sizes: Shape, groups: int) -> int:
+    from tinygrad_nn.compiler.loops import tile
+
+    return (tile.channels_kernel if _of_channels(sizes, groups) else tile.product_kernel)(call.dtype.name)
 
 
 def convolution(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
@@ -58,16 +65,13 @@ def convolution_and_relu(draft: Draft, call: Call, makes: tuple[int, ...]) -> Wo
 def _convolution(draft: Draft, call: Call, makes: tuple[int, ...], relu: int) -> Work | None:
     if not _fits(draft, call, makes):
         return None
-    from tinygrad_nn.compiler.loops import convolutions, tile
+    from tinygrad_nn.compiler.loops import convolutions
 
     x, w, *bias = reads = draft.operands(call)
     groups, biased = call.params["groups"], len(bias)
     sizes, moves = _geometry(draft.values[x].shape, call.shape, call.params["window"])
     arrays = (*reads, *makes) if bias else (x, w, w, *makes)
-    if _of_channels(sizes[2], sizes[5], groups):
-        settings = (biased, relu, *sizes[:5], *moves)
-        return Work(convolutions.convolution_of_channels, call.shape[0], arrays, settings)
-    kernel = tile.product_kernel(call.dtype.name)
+    kernel = _kernel(call, sizes, groups)
     settings = (kernel, biased, relu, *sizes, *moves, groups)
     return Work(convolutions.convolution, call.shape[0], arrays, settings)
 
@@ -76,16 +80,17 @@ def transposed_convolution(draft: Draft, call: Call, makes: tuple[int, ...]) -> 
     """Go back to the input sample by sample: a convolution where nothing was left out, or by what each place gave."""
     if not _fits(draft, call, makes):
         return None
-    from tinygrad_nn.compiler.loops import convolutions, tile
+    from tinygrad_nn.compiler.loops import convolutions
 
     reads, groups = draft.operands(call), call.params["groups"]
     sizes, moves = _geometry(call.shape, draft.values[reads[0]].shape, call.params["window"])
     arrays, samples = (*reads, *makes), call.shape[0]
-    if _of_channels(sizes[2], sizes[5], groups):
-        return Work(convolutions.channels_back, samples, arrays, (*sizes[:5], *moves))
-    kernel = tile.product_kernel(call.dtype.name)
     kernel_size, stride, others = moves[:2], moves[2:4], moves[4:]
-    if stride == (1, 1) and sizes[2] > _FEW:
+    channels = _of_channels(sizes, groups)
+    if channels and stride != (1, 1):
+        return Work(convolutions.channels_back, samples, arrays, (*sizes[:5], *moves))
+    kernel = _kernel(call, sizes, groups)
+    if stride == (1, 1) and (channels or sizes[2] > _FEW):
         settings = (kernel, *sizes, *kernel_size, *others, groups)
         return Work(convolutions.convolution_back, samples, arrays, settings)
     return Work(convolutions.columns_back, samples, arrays, (kernel, *sizes, *moves, groups))
@@ -101,11 +106,8 @@ def weights_of_convolution(draft: Draft, call: Call, makes: tuple[int, ...]) -> 
     g, x = (draft.values[k].shape for k in reads)
     sizes, moves = _geometry(x, g, call.params["window"])
     arrays, rows = (*reads, *makes), moves[0]
-    if _of_channels(sizes[2], sizes[5], groups):
-        settings = (x[0], *sizes[:5], *moves)
-        return Work(convolutions.weights_of_channels, rows, arrays, settings)
-    kernel = tile.product_kernel(call.dtype.name)
+    kernel = _kernel(call, sizes, groups)
     width = 2 * tile.VECTOR // call.dtype.itemsize
-    blocks = -(-sizes[5] // groups // width)
+    blocks = -(-sizes[5] // (1 if _of_channels(sizes, groups) else groups) // width)
     settings = (kernel, x[0], blocks, *sizes, *moves, groups)
     return Work(convolutions.weights_of_convolution, rows * blocks, arrays, settings)
