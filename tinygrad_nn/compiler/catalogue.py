@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_nn.compiler.kernels import general as kernels
 from tinygrad_nn.compiler.kernels import recurrent as sequences
-from tinygrad_nn.compiler.works import columns, convolutions, elementwise, recurrent, rows, windows
+from tinygrad_nn.compiler.works import columns, convolutions, elementwise, products, recurrent, rows, windows
 from tinygrad_nn.compiler.works import general as works
 from tinygrad_nn.graph.ir import Call
 from tinygrad_nn.ops import (
@@ -64,6 +64,7 @@ class Row:
         loops: writes, for one call, loops of its own, which join others.
         work: finds, for one call, a compiled function that does it alone, because it takes long.
         work_with: the same by an op that it can do too, where nothing else reads the result.
+        divided: finds, for one call and some threads, how they can share it without compiled code.
     """
 
     neutral: tuple[int, ...] = ()
@@ -87,6 +88,7 @@ class Row:
     loops: works.BuildLoops | None = None
     work: works.BuildWork | None = None
     work_with: Mapping[Primitive, works.BuildWork] = field(default_factory=dict)
+    divided: works.BuildDivided | None = None
 
 
 def _transposed(x: Array, axes: tuple[int, ...] | None = None) -> Array:
@@ -165,7 +167,9 @@ ROWS: dict[object, Row] = {
     indexing.getitem: Row(view=indexing.getitem.function, selects=True),
     indexing.scatter: Row(into=kernels.scatter, work=rows.added_rows),
     embedding.embedding: Row(into=kernels.embedding),
-    np.matmul: Row(into=kernels.matmul, any_order=True, loops=works.small_product),
+    np.matmul: Row(
+        into=kernels.matmul, any_order=True, loops=works.small_product, divided=products.divided_product
+    ),
     fused_losses.minus_one_hot: Row(labels=1, into=kernels.minus_one_hot, in_place=(0,)),
     fused_losses.nll: Row(labels=1, into=kernels.nll),
     fused_losses.cross_entropy: Row(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
 import warnings
 from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
@@ -17,6 +19,7 @@ from tinygrad_nn.compiler.memory import place
 from tinygrad_nn.compiler.numpy_backend import Marks, list_tasks, write
 from tinygrad_nn.compiler.passes import PASSES
 from tinygrad_nn.compiler.step import Captured, Output, capture
+from tinygrad_nn.compiler.threads import available, blas, number_of_threads
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.node import Leaf, tick
 from tinygrad_nn.engine.tensor import Tensor, wrap
@@ -32,16 +35,18 @@ KEPT = 64
 """How many programs one step keeps."""
 MANY = 9
 """So many captures for the same shapes are worth a word."""
+_FREE = contextlib.nullcontext()
 
 
-def stages(backend: str) -> tuple[Stage, ...]:
+def stages(backend: str, threads: int) -> tuple[Stage, ...]:
     """Return what is done with a draft, in order, before its text is written."""
     if backend == "numpy":
         return *PASSES, list_tasks, place
     # Only here is Numba imported, which not everybody has.
     from tinygrad_nn.compiler.loops.backend import fuse, join
+    from tinygrad_nn.compiler.loops.sharing import share
 
-    return *PASSES, list_tasks, fuse, place, join
+    return *PASSES, list_tasks, fuse, partial(share, threads=threads), place, join
 
 
 class Program:
@@ -54,9 +59,9 @@ class Program:
         guards: what it takes for granted besides its arguments.
     """
 
-    def __init__(self, captured: Captured, backend: str) -> None:
+    def __init__(self, captured: Captured, backend: str, threads: int | None) -> None:
         draft = captured.draft()
-        for stage in stages(backend):
+        for stage in stages(backend, threads or available()):
             draft = stage(draft)
         self._draft = draft
         self._marked: tuple[Marks, Program] | None = None
@@ -64,6 +69,7 @@ class Program:
         self.nbytes = draft.memory.nbytes
         # Compiled loops give no warnings; NumPy does.
         self._quiet = all(task.call is None for task in draft.tasks)
+        self._blas_threads = threads if backend == "numpy" else 1
         self._result = captured.result
         self.guards = Guards(captured.leaves, captured.pattern, captured.constants, captured.modules)
         self._grads_in = _grads_in(captured, draft)
@@ -78,7 +84,7 @@ class Program:
         if self._quiet:
             results = self._replay(*arrays)
         else:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), self._held_blas():
                 results = self._replay(*arrays)
         for leaf, gradient, shared in self._grads_out:
             leaf.own_grad = gradient.copy() if shared else gradient
@@ -89,6 +95,11 @@ class Program:
         if type(template) is Output and template.tensor:
             return wrap(results[0], None)
         return _filled(template, results)
+
+    def _held_blas(self) -> contextlib.AbstractContextManager[None]:
+        """Let BLAS have no more threads than were asked for; with compiled loops only the one that calls it."""
+        known = blas()
+        return _FREE if known is None or self._blas_threads is None else known.held(self._blas_threads)
 
     def marked(self, marks: Marks) -> Program:
         """Return the same program, whose replay tells `marks` of what it does; made anew only for others than last."""
@@ -149,9 +160,10 @@ def _filled(template: object, results: tuple[Array, ...]) -> object:
 class Compiled(Generic[Result]):
     """A step that is captured on its first call with arguments of some shapes and dtypes, and replayed after that."""
 
-    def __init__(self, step: Callable[..., Result], backend: Backend) -> None:
+    def __init__(self, step: Callable[..., Result], backend: Backend, threads: int | None) -> None:
         self._step = step
         self._backend = backend
+        self._threads = threads
         self._programs: dict[Hashable, list[Program]] = {}
         self._captures: dict[Hashable, int] = {}
         self._lock = context.lock()
@@ -160,10 +172,11 @@ class Compiled(Generic[Result]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel and be copied as the step alone, which is captured again there."""
-        return Compiled, (self._step, self._backend)
+        return Compiled, (self._step, self._backend, self._threads)
 
     def __repr__(self) -> str:
-        return f"<compiled {self.__name__}, backend {self._backend}, {len(self.programs)} captured>"
+        limit = f", threads {self._threads}" if self._threads is not None else ""
+        return f"<compiled {self.__name__}, backend {self._backend}{limit}, {len(self.programs)} captured>"
 
     @property
     def programs(self) -> list[Program]:
@@ -219,7 +232,7 @@ class Compiled(Generic[Result]):
         start = time.perf_counter()
         for leaf in trees.leaves((*args, kwargs)):
             self._refuse_graph(leaf)
-        program = Program(capture(self._step, args, kwargs), _chosen(self._backend))
+        program = Program(capture(self._step, args, kwargs), _chosen(self._backend), self._threads)
         program.seconds = time.perf_counter() - start
         return program
 
@@ -231,7 +244,9 @@ class Compiled(Generic[Result]):
             )
 
 
-def compile(step: Callable[..., Result], backend: Backend = "auto") -> Compiled[Result]:
+def compile(
+    step: Callable[..., Result], backend: Backend = "auto", threads: int | None = None
+) -> Compiled[Result]:
     """Return a function that does what `step` does, faster: captured once, then replayed.
 
     `step` is a training step (forward, `backward()`, optimizer) or a pure function of tensors. Arrays and tensors
@@ -250,6 +265,11 @@ def compile(step: Callable[..., Result], backend: Backend = "auto") -> Compiled[
         step: the function; it runs a few times while it is captured, without side effects on tensors, gradients,
             optimizers and random generators.
         backend: "numpy", or "numba" (extra `jit`) for compiled loops; "auto" takes Numba where it is installed.
+        threads: how many threads a replay uses at most; by default one for each core that the process may use, fewer
+            where OPENBLAS_NUM_THREADS, OMP_NUM_THREADS or NUMBA_NUM_THREADS says so. With Numba, parts of a replay
+            are divided among threads where that turns out to be faster, and results do not depend on what is found;
+            NumPy's BLAS is held to one thread meanwhile, in the whole process. With NumPy alone it is held to this
+            number, or left as it is.
 
     Raises:
         CaptureError: `step` reads the value of a tensor (`bool(t)`, `float(t)`, `.data`), draws random numbers with
@@ -257,7 +277,7 @@ def compile(step: Callable[..., Result], backend: Backend = "auto") -> Compiled[
             uses something that changes from call to call and is neither an argument nor a parameter; or an
             argument is neither an array nor hashable.
         LabelError: on any call, for a label outside of the classes of `cross_entropy`.
-        ValueError: there is no such backend.
+        ValueError: there is no such backend, or `threads` is not a positive integer.
         TypeError: `step` is not a function.
         ImportError: the backend is "numba", which is not installed.
 
@@ -281,8 +301,9 @@ def compile(step: Callable[..., Result], backend: Backend = "auto") -> Compiled[
         raise SettingError(f'compile: backend is "auto", "numpy" or "numba", got {backend!r}')
     if not callable(step):
         raise ArgumentError(f"compile: expected a function, got {type(step).__name__}")
+    count = number_of_threads(threads)
     _chosen(backend)
-    return Compiled(step, backend)
+    return Compiled(step, backend, count)
 
 
 def _chosen(backend: str) -> str:

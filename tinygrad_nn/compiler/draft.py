@@ -6,6 +6,7 @@ A stage is a function from a `Draft` to the same draft. The passes leave fewer c
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,6 +73,24 @@ class Work:
     settings: tuple[float, ...]
     over: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     before: tuple[Work, ...] = ()
+
+
+Range = tuple[int, int]
+"""The first piece, and the one after the last."""
+
+
+@dataclass(slots=True, frozen=True)
+class Divided:
+    """A function of NumPy that does a task in ranges: `run(first, last, arrays to read..., arrays to fill...)`."""
+
+    run: Run
+    ranges: Sequence[Range]
+
+
+def parts(pieces: int, count: int, least: int = 1) -> list[Range]:
+    """Return ranges of about the same length, each from a multiple of `least` on."""
+    ends = sorted({min(-(-pieces * k // count // least) * least, pieces) for k in range(count + 1)})
+    return list(itertools.pairwise(ends))
 
 
 @dataclass(slots=True, eq=False)

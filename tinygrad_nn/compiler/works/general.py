@@ -11,11 +11,12 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tinygrad_nn.compiler.draft import Draft, LoopNames, Loops, Work, is_flat
+from tinygrad_nn.compiler.draft import Divided, Draft, LoopNames, Loops, Work, is_flat
 from tinygrad_nn.graph.ir import Call
 
 BuildLoops = Callable[[Draft, Call, tuple[int, ...]], Loops | None]
 BuildWork = Callable[[Draft, Call, tuple[int, ...]], Work | None]
+BuildDivided = Callable[[Draft, Call, int], Divided | None]
 
 
 def first_of(*builds: BuildWork) -> BuildWork:
