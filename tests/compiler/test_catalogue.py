@@ -151,19 +151,18 @@ WITHOUT_A_ROW = """
 adagrad_update add_along_axis all angle any arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax
 argmin argsort array_equal bessel_i binary_cross_entropy_elements bitwise_and bitwise_count bitwise_or
 bitwise_xor both cbrt ceil cholesky cofactor_change cofactors conjugate convolve copysign cos cosh
-count_nonzero cumlogsumexp cumprod cumsum deg2rad degrees det diagonal digamma einsum embedding
-empty_like erf erfc erfcx erfinv euclidean_norm exp2 fabs first_largest flip float_power floor
-floor_divide fmax fmin fmod gammaln gcd gelu_exact get_written gru_gates heaviside huber_elements hypot
-i0 i1 imag in_place_update in_unit_squares inv invert isclose isfinite isinf isnan isneginf isposinf
-keep_mask lcm ldexp left_shift lion_update log log10 log1p log2 log_ndtr log_sigmoid log_softmax
-logaddexp logaddexp2 logical_not logical_xor logit logsumexp lstm_gates means_of_rows nan_to_num ndtr
-on_diagonal one_hot ones_like over_differences overlap_add p_norm pack_gradients pad part pinv
-places_of_maxima places_of_minima polygamma prod q_and_r rad2deg radians recurrence remainder
-resampled_axis right_shift rint rmsprop_update roll round scale_down scatter searchsorted set_at
-set_divisor set_rows sign sign_and_log_det signbit sin sinc_derivative sine_over_angle
-singular_values_and_vectors sinh sliding_window_view softplus solve spacing spread_axis stack std
-sum_over_ranks take take_along_axis taken_at tan tril triu trunc unpack_gradient used values_and_vectors
-var vecdot xlogy zeros_like
+count_nonzero cumlogsumexp cumprod cumsum deg2rad degrees det diagonal digamma einsum empty_like erf erfc
+erfcx erfinv euclidean_norm exp2 fabs first_largest flip float_power floor floor_divide fmax fmin fmod
+gammaln gcd gelu_exact get_written gru_gates heaviside huber_elements hypot i0 i1 imag in_place_update
+in_unit_squares inv invert isclose isfinite isinf isnan isneginf isposinf lcm ldexp left_shift
+lion_update log log10 log1p log2 log_ndtr log_sigmoid log_softmax logaddexp logaddexp2 logical_not
+logical_xor logit logsumexp lstm_gates nan_to_num ndtr on_diagonal one_hot ones_like over_differences
+overlap_add p_norm pack_gradients pad part pinv places_of_maxima places_of_minima polygamma prod q_and_r
+rad2deg radians recurrence remainder resampled_axis right_shift rint rmsprop_update roll round scale_down
+searchsorted set_at set_divisor set_rows sign sign_and_log_det signbit sin sinc_derivative
+sine_over_angle singular_values_and_vectors sinh sliding_window_view softplus solve spacing spread_axis
+stack std sum_over_ranks take take_along_axis taken_at tan tril triu trunc unpack_gradient used
+values_and_vectors var vecdot xlogy zeros_like
 """
 
 

@@ -176,3 +176,19 @@ def test_a_walk_in_pieces_is_the_walk(kind):
             run(*part, p, np.zeros(0, bool), y, *gates, *settings)
     np.testing.assert_array_equal(pieces, whole)
     assert whole.any()
+
+
+@KINDS
+def test_lengths_that_the_step_holds_are_no_reason_to_leave_a_walk_to_numpy(kind):
+    pytest.importorskip("numba")
+    gates, states = WALKS[kind]
+    n, t, c, h = 3, 4, 2, 5
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, t, c))
+    weights = [rng.normal(size=s) for s in recurrent_walks.shapes((t, n, c, h), gates, states)[1:]]
+    lengths = np.array([4, 0, 2])
+    run = lambda x: getattr(tn, kind)(x, *weights, lengths=lengths, reverse=True)[:1]
+    program = compared(run, (x,), "numba", 1e-12)
+    settings = ", ".join(map(str, (t, n, c, h)))
+    assert f"{kind}_states(0, 1," in program.text
+    assert settings in program.text

@@ -14,7 +14,6 @@ import numpy as np
 
 from tinygrad_nn.compiler.kernels import general as kernels
 from tinygrad_nn.compiler.kernels import recurrent as sequences
-from tinygrad_nn.compiler.kernels import windows as window_kernels
 from tinygrad_nn.compiler.works import columns, convolutions, elementwise, recurrent, rows, windows
 from tinygrad_nn.compiler.works import general as works
 from tinygrad_nn.graph.ir import Call
@@ -24,10 +23,12 @@ from tinygrad_nn.ops import (
     attention,
     batch_norm,
     convolution_kernels,
+    embedding,
     fused_losses,
     indexing,
     normalisation,
     pooling,
+    random,
     reduction,
     shape,
 )
@@ -52,6 +53,7 @@ class Row:
         besides: ops of the same operands and parameters whose results `into` and `work` can fill too, after its own.
         into: makes, for one call, a function that writes its result into an array.
         room: the shape of a further array that this function is given, after the one that it fills.
+        shape_alone: whether `into` needs no operands: the result has all that it takes of them, their shape.
         in_place: the operands that this function may write over.
         scratch: whether that function needs the array of the residual, wanted or not.
         loop: the result of one element in a fused loop: operands by their number, {T} is the type, {w} its width;
@@ -75,6 +77,7 @@ class Row:
     besides: tuple[Primitive, ...] = ()
     into: kernels.Build | None = None
     room: Callable[[Call], Shape] | None = None
+    shape_alone: bool = False
     in_place: tuple[int, ...] = ()
     scratch: bool = False
     loop: str | elementwise.BuildElement = ""
@@ -141,12 +144,13 @@ ROWS: dict[object, Row] = {
     activation.softmax: Row(into=kernels.softmax, in_place=(0,), work=rows.softmax),
     activation.softmax_back: Row(work=rows.softmax_back),
     attention.softmax_of_some: Row(work=rows.softmax_of_some),
+    normalisation.means_of_rows: Row(work=rows.mean),
     normalisation.standardized: Row(work=rows.standardized),
     normalisation.standardized_back: Row(work=rows.standardized_back),
-    np.sum: Row(into=kernels.total, work=columns.column_sums),
-    np.mean: Row(into=kernels.mean, work=columns.column_means),
-    np.max: Row(into=partial(kernels.extreme, np.maximum)),
-    np.min: Row(into=partial(kernels.extreme, np.minimum)),
+    np.sum: Row(into=kernels.total, work=works.first_of(columns.column_sums, rows.total)),
+    np.mean: Row(into=kernels.mean, work=works.first_of(columns.column_means, rows.mean)),
+    np.max: Row(into=partial(kernels.extreme, np.maximum), work=rows.largest),
+    np.min: Row(into=partial(kernels.extreme, np.minimum), work=rows.smallest),
     reduction.sum_to: Row(
         keeps=True, into=kernels.sum_to, sums=True, loops=columns.short_sum_to, work=columns.sum_to
     ),
@@ -159,6 +163,8 @@ ROWS: dict[object, Row] = {
     np.expand_dims: Row(view=np.expand_dims, keeps=True),
     np.squeeze: Row(view=np.squeeze, keeps=True),
     indexing.getitem: Row(view=indexing.getitem.function, selects=True),
+    indexing.scatter: Row(into=kernels.scatter, work=rows.added_rows),
+    embedding.embedding: Row(into=kernels.embedding),
     np.matmul: Row(into=kernels.matmul, any_order=True, loops=works.small_product),
     fused_losses.minus_one_hot: Row(labels=1, into=kernels.minus_one_hot, in_place=(0,)),
     fused_losses.nll: Row(labels=1, into=kernels.nll),
@@ -166,36 +172,42 @@ ROWS: dict[object, Row] = {
         labels=1, into=kernels.cross_entropy, scratch=True, loops=works.cross_entropy
     ),
     convolution_kernels.convolution: Row(
-        into=partial(window_kernels.filled, convolution_kernels.fill_convolution),
+        into=partial(kernels.filled, convolution_kernels.fill_convolution),
         work=convolutions.convolution,
         work_with={activation.relu: convolutions.convolution_and_relu},
     ),
     convolution_kernels.biased_convolution: Row(
-        into=partial(window_kernels.filled, convolution_kernels.fill_biased),
+        into=partial(kernels.filled, convolution_kernels.fill_biased),
         work=convolutions.convolution,
         work_with={activation.relu: convolutions.convolution_and_relu},
     ),
     convolution_kernels.transposed_convolution: Row(
-        into=partial(window_kernels.filled, convolution_kernels.fill_transposed),
+        into=partial(kernels.filled, convolution_kernels.fill_transposed),
         work=convolutions.transposed_convolution,
     ),
     convolution_kernels.weights_of_convolution: Row(
-        into=partial(window_kernels.filled, convolution_kernels.fill_weights),
+        into=partial(kernels.filled, convolution_kernels.fill_weights),
         work=convolutions.weights_of_convolution,
     ),
     batch_norm.column_moments: Row(work=columns.column_moments),
     batch_norm.column_products: Row(work=columns.column_products),
     batch_norm.normalising_columns: Row(loops=columns.normalising_columns),
     batch_norm.running_update: Row(loops=columns.running_update),
-    batch_norm.scaled_columns: Row(loop="({0} - {1[0]}) * {1[1]} + {1[2]}", matrices=(1,)),
+    batch_norm.scaled_columns: Row(
+        loop="({0} - {1[0]}) * {1[1]} + {1[2]}",
+        matrices=(1,),
+        into=partial(kernels.filled, batch_norm.fill_scaled_columns),
+        in_place=(0,),
+    ),
+    random.keep_mask: Row(into=kernels.keep_mask, shape_alone=True),
     pooling.largest: Row(
-        into=partial(window_kernels.filled, pooling.fill_largest),
+        into=partial(kernels.filled, pooling.fill_largest),
         besides=(pooling.first_largest,),
         work=windows.largest,
     ),
-    pooling.put_at: Row(into=partial(window_kernels.filled, pooling.fill_put_at), work=windows.put_at),
-    pooling.averages: Row(into=partial(window_kernels.filled, pooling.fill_averages), work=windows.averages),
-    pooling.spread: Row(into=partial(window_kernels.filled, pooling.fill_spread), work=windows.spread),
+    pooling.put_at: Row(into=partial(kernels.filled, pooling.fill_put_at), work=windows.put_at),
+    pooling.averages: Row(into=partial(kernels.filled, pooling.fill_averages), work=windows.averages),
+    pooling.spread: Row(into=partial(kernels.filled, pooling.fill_spread), work=windows.spread),
     networks.lstm_states: Row(into=sequences.lstm_states, work=partial(recurrent.walk, "lstm_walk", 4)),
     networks.gru_states: Row(into=sequences.gru_states, work=partial(recurrent.walk, "gru_walk", 4)),
     networks.rnn_states: Row(into=sequences.rnn_states, work=partial(recurrent.walk, "rnn_walk", 0)),

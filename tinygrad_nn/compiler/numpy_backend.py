@@ -73,6 +73,8 @@ def task_of(draft: Draft, call: Call, residuals: dict[str, int]) -> Task:
     if row.scratch and not residuals:
         (name,) = op.residuals
         residuals = {name: draft.add(RESIDUAL, call.index, draft.values_of(call)[0], name=name).index}
+    if row.shape_alone and row.into is not None:
+        reads = ()
     fills_all = row.into is not None and op.residuals.keys() <= residuals.keys()
     run = row.into(call, draft.values_of(call)) if row.into is not None and fills_all else None
     room = () if run is None or row.room is None else (draft.scratch(row.room(call), call.dtype),)

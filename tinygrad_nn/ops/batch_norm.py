@@ -124,13 +124,17 @@ def _back_from_scaled(g: Array, x: Array, c: Array) -> Array:
 )
 def scaled_columns(x: Array, c: Array) -> Array:
     """(x - c[0]) * c[1] + c[2] for each row of a matrix, where c has three; and so for each matrix of a stack."""
-    stack, rows = _as_stack(x), _as_stack(c)
-    out = np.empty(stack.shape, np.result_type(x, c))
+    return fill_scaled_columns(x, c, np.empty(x.shape, np.result_type(x, c)))
+
+
+def fill_scaled_columns(x: Array, c: Array, out: Array) -> Array:
+    """Fill and return what `scaled_columns` gives; it may be x itself."""
+    stack, rows, results = _as_stack(x), _as_stack(c), _as_stack(out)
     for i, j in _pieces(*stack.shape):
-        piece = _with_rows(np.subtract, stack[i, j], rows[i, 0], out[i, j])
+        piece = _with_rows(np.subtract, stack[i, j], rows[i, 0], results[i, j])
         _with_rows(np.multiply, piece, rows[i, 1], piece)
         _with_rows(np.add, piece, rows[i, 2], piece)
-    return out.reshape(x.shape)
+    return out
 
 
 @kernel(

@@ -14,7 +14,7 @@ from tinygrad_nn.primitives.operands import supported
 from tinygrad_nn.settings import is_integer
 
 
-def _checked(who: str, ids: Array, count: int, what: str) -> Array:
+def checked_ids(who: str, ids: Array, count: int, what: str) -> Array:
     """Return ids as an array of integers from 0 to count - 1; refuse others."""
     ids = np.asarray(ids)
     if ids.dtype.kind not in "iu":
@@ -66,7 +66,7 @@ def embedding(weight: Array, ids: Array) -> Array:
     """
     if not np.ndim(weight):
         raise ShapeError("embedding: the weight has a row for each id, got shape ()")
-    return np.take(weight, _checked("embedding", ids, len(weight), "rows of the weight"), axis=0)
+    return np.take(weight, checked_ids("embedding", ids, len(weight), "rows of the weight"), axis=0)
 
 
 @kernel(
@@ -91,5 +91,5 @@ def one_hot(ids: Array, num_classes: int, *, dtype: DTypeLike = np.float32) -> A
     """
     if not is_integer(num_classes) or num_classes < 0:
         raise SettingError(f"one_hot: num_classes is an integer from 0, got {num_classes!r}")
-    ids = _checked("one_hot", ids, num_classes, "classes")
+    ids = checked_ids("one_hot", ids, num_classes, "classes")
     return (ids[..., None] == np.arange(num_classes)).astype(supported(dtype, "one_hot: "))

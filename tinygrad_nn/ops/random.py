@@ -46,16 +46,21 @@ def keep_mask(x: Array, *, p: float = 0.5, rng: np.random.Generator) -> Array:
     """
     _check("keep_mask", p, rng)
     x = np.asarray(x)
-    numbers = rng.integers(2**64, size=-(-x.size // _WORDS), dtype=np.uint64)
-    draws = numbers.view(np.uint16)[: x.size]
+    dtype = x.real.dtype if x.dtype.kind in "fc" else np.dtype(np.float64)
+    return fill_keep_mask(np.empty(x.shape, dtype), p=p, rng=rng)
+
+
+def fill_keep_mask(mask: Array, *, p: float = 0.5, rng: np.random.Generator) -> Array:
+    """Fill and return a mask of this shape and dtype."""
+    numbers = rng.integers(2**64, size=-(-mask.size // _WORDS), dtype=np.uint64)
+    draws = numbers.view(np.uint16)[: mask.size]
     whole = int(p * _VALUES)
     rest = p * _VALUES - whole
     kept = draws >= whole
     if rest:
         undecided = np.flatnonzero(draws == whole)
         kept[undecided] = rng.random(len(undecided)) >= rest
-    dtype = x.real.dtype if x.dtype.kind in "fc" else np.dtype(np.float64)
-    return np.multiply(kept.reshape(x.shape), 1 / (1 - p) if p < 1 else 0.0, dtype=dtype)
+    return np.multiply(kept.reshape(mask.shape), 1 / (1 - p) if p < 1 else 0.0, mask, dtype=mask.dtype)
 
 
 def _check(who: str, p: float, rng: object) -> None:

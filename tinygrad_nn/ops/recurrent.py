@@ -113,9 +113,10 @@ def _over_time(
     given = {"x": x, **first, **weights}
     sizes = _sizes(who, gates, {name: np.shape(a) for name, a in given.items() if a is not None}, list(first))
     steps, count, _, width = sizes
-    x, alive = np.swapaxes(x, 0, 1), _alive(who, lengths, steps, count)
+    x, order = np.swapaxes(x, 0, 1), np.arange(steps)
     if reverse:
-        x, alive = np.flip(x, 0), np.flip(alive, 0) if lengths is not None else alive
+        x, order = np.flip(x, 0), order[::-1]
+    alive = _alive(who, lengths, order, count)
     # What is behind the end of a sequence may be anything, NaN too.
     x = walks.where_alive(alive, x)
     no_bias = np.zeros(gates * width, weights["w_hh"].dtype)
@@ -126,8 +127,9 @@ def _over_time(
     return outputs, [y[k, steps] for k in range(len(first))]
 
 
-def _alive(who: str, lengths: Any, steps: int, count: int) -> Any:
-    """Return which samples have which step, (T, N); True where all have all."""
+def _alive(who: str, lengths: Any, order: Array, count: int) -> Any:
+    """Return which samples have which step, (T, N), in this order of steps; True where all have all."""
+    steps = len(order)
     if lengths is None:
         return True
     lengths = operand(lengths)
@@ -147,7 +149,7 @@ def _alive(who: str, lengths: Any, steps: int, count: int) -> Any:
         raise SettingError(
             f"{who}: lengths are from 0 to the {steps} steps of x, got {lengths.tolist()!r:.60}"
         )
-    return np.arange(steps)[:, None] < lengths
+    return order[:, None] < lengths
 
 
 def _sizes(who: str, gates: int, shapes: dict[str, tuple[int, ...]], states: list[str]) -> Sizes:

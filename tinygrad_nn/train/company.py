@@ -91,8 +91,11 @@ class Company:
     def begin_epoch(self) -> None:
         """Called before the first step of an epoch, or the first after a resumption."""
 
-    def end_epoch(self, model: object, epoch: int) -> None:
+    def end_epoch(self, epoch: int) -> None:
         """Called after the last step of an epoch, before the model is validated."""
+
+    def even_out(self) -> None:
+        """Let all models be the same where each has averages of its own."""
 
     def between_epochs(self, stopping: str | None) -> str | None:
         """Raise KeyboardInterrupt if there was a Ctrl-C; return why training is to end, if it is."""

@@ -59,7 +59,7 @@ def fit(
         model: a module, or any function of a batch's inputs.
         loss: a function of predictions and targets that returns a scalar, for example
             `nn.losses.cross_entropy`; where batches have weights, of `sample_weight=` too.
-        optimizer: of the parameters to train.
+        optimizer: of the parameters to train; a `Distributed` one brings its ranks, and then `comm` need not be given.
         data: batches `(x, y)` to iterate over once per epoch: `tn.data.batches(X, y, size=100, rng=0)`. As many
             arrays as the model takes come first, then the targets, then, if there is one more, the weights of the rows,
             `sample_weight` of loss and metrics.
@@ -118,7 +118,7 @@ def _train(run: Run, step: Step, watchers: Sequence[Callback], validation: Itera
                     step(batch)
                     _tell(watchers, "on_step", run)
                     company.check()
-                company.end_epoch(run.model, run.epoch + 1)
+                company.end_epoch(run.epoch + 1)
                 after = (
                     {}
                     if validation is None
@@ -136,6 +136,7 @@ def _train(run: Run, step: Step, watchers: Sequence[Callback], validation: Itera
         run.history.stopped = f"interrupted after batch {run.batch} of epoch {run.epoch + 1}"
         if run.whole:
             _tell(watchers, "on_interrupt", run)
+            company.even_out()
     finally:
         _tell(watchers, "on_end", run)
 

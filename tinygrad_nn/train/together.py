@@ -6,13 +6,14 @@ import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import reduce
+from functools import partial, reduce
 from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
 
 from tinygrad_nn.checkpoint import random_sources
+from tinygrad_nn.context import restoring
 from tinygrad_nn.data.sharding import Shard, begin_as_rank_0
 from tinygrad_nn.errors import ArgumentError, RankError
 from tinygrad_nn.nn.batch_norm import BatchNorm
@@ -39,6 +40,7 @@ class Together(Company):
         self._at_once = False
         self._sources: list[RandomSource] = []
         self._own: list[dict[str, Any]] = []
+        self._running: list[Array] = []
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -118,6 +120,7 @@ class Training(Together):
         for source, random in zip(self._sources, randoms, strict=True):
             set_random_state(source, random)
         self._branch()
+        self._running = _running_averages(model)
         self.optimizer = (
             optimizer if isinstance(optimizer, Distributed) else Distributed(optimizer, self.team)
         )
@@ -151,7 +154,7 @@ class Training(Together):
     def begin_epoch(self) -> None:
         self.team.stepping = self.exchange
 
-    def end_epoch(self, model: object, epoch: int) -> None:
+    def end_epoch(self, epoch: int) -> None:
         digests = self.team.allgather(
             reduce(lambda start, p: zlib.crc32(_bytes(p._data), start), self.optimizer.parameters, 0)
         )
@@ -162,15 +165,16 @@ class Training(Together):
                     f"after epoch {epoch} the weights of rank {rank} are not those of rank 0; before, they were\n"
                     "  hint   what a rank does to them alone, a callback for example; or processors of several kinds"
                 )
-        self._average(model)
+        self.even_out()
 
-    def _average(self, model: object) -> None:
-        """Give all ranks the mean of the running statistics of each."""
-        modules = [m for _, m in model.named_modules()] if isinstance(model, Module) else []
-        running = [x for m in modules if isinstance(m, BatchNorm) for x in (m.running_mean, m.running_var)]
-        if running:
-            for array, several in zip(running, zip(*self.team.allgather(running), strict=True), strict=True):
-                array[...] = np.mean(several, axis=0)
+    def even_out(self) -> None:
+        if self._running:
+            self._average(self.team.allgather(self._running))
+
+    def _average(self, everyone: Sequence[Sequence[Array]]) -> None:
+        """Set the running averages of this rank to the mean of those of all."""
+        for array, several in zip(self._running, zip(*everyone, strict=True), strict=True):
+            array[...] = np.mean(several, axis=0)
 
     def between_epochs(self, stopping: str | None) -> str | None:
         answers = self.team.allgather((stopping, self.interrupts.pending))
@@ -185,18 +189,30 @@ class Training(Together):
         return self._at_once
 
     def save(self, work: Callable[[Mapping[str, Any]], object]) -> None:
-        streams = self.team.allgather(self._own)
-        self.team.first(lambda: work({_STREAMS: streams} if self._sources else {}))
+        running = [array.copy() for array in self._running]
+        own: dict[str, Any] = {"streams": self._own, "running": running}
+        ranks = self.team.allgather(own)
+        # The model is saved with the averages of all ranks, and goes on with its own.
+        with restoring(partial(self._average, [running])):
+            self._average([rank["running"] for rank in ranks])
+            self.team.first(lambda: work({_RANKS: ranks} if self._own or self._running else {}))
 
     def resume(self, kept: Mapping[str, Any]) -> None:
-        streams = kept.get(_STREAMS, [])
-        if len(streams) == self.size:
-            self._own = streams[self.rank]
+        ranks = kept.get(_RANKS, [])
+        if len(ranks) == self.size:
+            self._own = ranks[self.rank]["streams"]
+            self._average([ranks[self.rank]["running"]])
         else:
             self._branch()
 
 
-_STREAMS = "random streams of ranks"
+_RANKS = "what each rank has of its own"
+
+
+def _running_averages(model: object) -> list[Array]:
+    modules = [module for _, module in model.named_modules()] if isinstance(model, Module) else []
+    layers = [module for module in modules if isinstance(module, BatchNorm)]
+    return [array for layer in layers for array in (layer.running_mean, layer.running_var)]
 
 
 def _bytes(array: Array) -> Any:

@@ -47,6 +47,27 @@ def test_an_operand_may_vary_along_leading_axes_and_the_last(axes):
     assert (calls_of(compiled) == ["loops"]) == (axes in [(1,), (2,), (1, 2), (1, 2, 3), (0, 1, 2)][1:])
 
 
+@pytest.mark.parametrize("width", [3, 60, 700])
+@pytest.mark.parametrize("group", [64, 100])
+def test_a_group_of_many_rows_shares_a_column_a_matrix_and_a_number(group, width):
+    x, part, row = (
+        RNG.normal(size=(3, group, width)),
+        RNG.normal(size=(3, 1, width)),
+        RNG.normal(size=(3, 1, 1)),
+    )
+    c, other = RNG.normal(size=(3, 3, width)), RNG.normal(size=(3, group, 1))
+    check_one_loop(lambda x, part, row, c: scaled_columns(x * part, c) + row, x, part, row, c)
+    check_one_loop(lambda x, part, row: x * part + row, x, part, other)
+    bias = tn.tensor(RNG.normal(size=width), requires_grad=True)
+
+    def step(x, part):
+        bias.grad = None
+        ((x + bias) * part).sum().backward()
+
+    tn.compile(step, "numba")(x, part)
+    np.testing.assert_allclose(bias.grad, part.sum((0, 1)) * group, rtol=1e-10, atol=1e-10)
+
+
 def test_what_a_mean_gives_back_is_read_where_it_is():
     x = RNG.normal(size=(3, 4, 5, 6))
 

@@ -7,7 +7,9 @@ import tinygrad_nn as tn
 from tinygrad_nn.compiler.works.rows import _rows_of_mask
 from tinygrad_nn.ops.activation import softmax_back
 from tinygrad_nn.ops.attention import softmax_of_some
-from tinygrad_nn.ops.normalisation import standardized, standardized_back
+from tinygrad_nn.ops.embedding import embedding
+from tinygrad_nn.ops.indexing import HOLE, scatter
+from tinygrad_nn.ops.normalisation import means_of_rows, standardized, standardized_back
 
 EVERY = pytest.mark.parametrize(("dtype", "digits"), [(np.float32, 1e-5), (np.float64, 1e-12)])
 WIDTHS = (1, 3, 16, 37, 130)
@@ -122,3 +124,85 @@ def test_half_precision_views_and_nothing_are_left_to_numpy(backend):
             compiled(y), (tn.softmax(y), softmax_back(y, y), softmax_of_some(y, y > 0)), strict=True
         ):
             np.testing.assert_allclose(found.data, expected, rtol=digits, atol=digits)
+
+
+@EVERY
+@pytest.mark.parametrize("width", [2, 16, 37, 130])
+def test_sums_means_and_extremes_of_rows(dtype, digits, width):
+    pytest.importorskip("numba")
+    x = rows(width, dtype)
+    for f in (np.sum, np.mean, np.max, np.min):
+        check(lambda x, f=f: f(x, axis=-1, keepdims=True), [x], digits)
+        check(lambda x, f=f: f(x, axis=2), [x], digits)
+    check(means_of_rows, [x], digits)
+
+
+def test_other_reductions_are_left_to_numpy():
+    pytest.importorskip("numba")
+    x = np.random.default_rng(0).normal(size=(3, 5000))
+    for y in (x, x[:, 0], x[:, :0], np.arange(6).reshape(2, 3)):
+        check(lambda y: np.sum(y, axis=-1), [y], 1e-12, works=0)
+        check(lambda y: np.sum(y, axis=0), [y], 1e-12, works=0)
+    check(lambda x: np.max(x), [x], 1e-12, works=0)
+
+
+def added(g, ids, shape):
+    return scatter(g, ids, index=(HOLE,), shape=shape)
+
+
+@EVERY
+@pytest.mark.parametrize("ids_dtype", [np.int64, np.uint8, np.int32])
+@pytest.mark.parametrize("shape", [(6, 5), (5, 2, 3), (5,), (7000, 20)])
+def test_rows_are_added_where_integers_say_some_columns_at_a_time(dtype, digits, ids_dtype, shape):
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(0)
+    ids = rng.integers(-5 if np.dtype(ids_dtype).kind == "i" else 0, 5, size=(4, 9)).astype(ids_dtype)
+    g = rng.normal(size=(4, 9, *shape[1:])).astype(dtype)
+    check(lambda g, ids: added(g, ids, shape), [g, ids], digits)
+
+
+def test_many_rows_for_one_place_add_up_in_double_precision():
+    pytest.importorskip("numba")
+    g, ids = np.full((300_000, 2), 0.1, np.float32), np.zeros(300_000, int)
+    total = tn.compile(lambda g, ids: added(g, ids, (1, 2)), "numba")(g, ids)
+    np.testing.assert_allclose(total.data, 300_000 * np.float64(np.float32(0.1)), rtol=1e-7)
+
+
+def test_places_that_are_not_there_are_refused_and_write_nothing(backend):
+    compiled = tn.compile(lambda g, ids: added(g, ids, (3, 2)), backend)
+    compiled(np.ones((2, 2)), np.array([0, 2]))
+    for wrong in ([0, 3], [-4, 0]):
+        with pytest.raises(IndexError):
+            compiled(np.ones((2, 2)), np.array(wrong))
+    np.testing.assert_array_equal(compiled(np.ones((2, 2)), np.array([-1, 2])).data, [[0, 0], [0, 0], [2, 2]])
+
+
+@pytest.mark.parametrize(
+    ("shape", "index", "ids"),
+    [
+        ((10_000, 9), (HOLE,), [[1, 2], [3, 9_999]]),
+        ((3, 4), (slice(None), HOLE), [1, 3, 3]),
+        ((0, 2), (HOLE,), []),
+    ],
+)
+def test_large_tables_other_axes_and_nothing_are_left_to_numpy(shape, index, ids):
+    pytest.importorskip("numba")
+    ids = np.array(ids, int)
+    g = np.ones(shape)[tuple(ids if part is HOLE else part for part in index)]
+    check(lambda g, ids: scatter(g, ids, index=index, shape=shape), [g, ids], 1e-12, works=0)
+
+
+def test_slices_are_written_into_zeros(backend):
+    g = np.arange(6.0).reshape(3, 2)
+    compiled = tn.compile(lambda g: scatter(g, index=(slice(None), slice(1, 3)), shape=(3, 4)), backend)
+    for _ in range(2):
+        np.testing.assert_array_equal(compiled(g).data, np.pad(g, ((0, 0), (1, 1))))
+
+
+def test_ids_of_an_embedding_are_looked_at_on_every_call(backend):
+    compiled = tn.compile(lambda weight, ids: embedding(weight, ids), backend)
+    weight = np.arange(6.0).reshape(3, 2)
+    np.testing.assert_array_equal(compiled(weight, np.array([[2, 0]])).data, weight[[[2, 0]]])
+    for wrong in ([[1, 3]], [[-1, 0]]):
+        with pytest.raises(tn.errors.IndexingError, match="embedding: id"):
+            compiled(weight, np.array(wrong))

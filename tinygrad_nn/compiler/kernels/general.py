@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from tinygrad_nn.compiler.draft import Run
 from tinygrad_nn.engine.failures import label_error
 from tinygrad_nn.graph.ir import Call, Value
+from tinygrad_nn.ops.embedding import checked_ids
 from tinygrad_nn.ops.fused_losses import labels_fit
+from tinygrad_nn.ops.random import fill_keep_mask
 from tinygrad_nn.ops.reduction import BLOCK, count
-from tinygrad_nn.primitives import Array
+from tinygrad_nn.primitives import Array, Function
 
 Build = Callable[[Call, list[Value]], Run | None]
 
@@ -72,6 +75,29 @@ def _stack_times_matrix(a: Array, b: Array, out: Array) -> None:
     if a.flags.c_contiguous and out.flags.c_contiguous:
         a, out = a.reshape(-1, a.shape[-1]), out.reshape(-1, out.shape[-1])
     np.matmul(a, b, out)
+
+
+def embedding(_call: Call, operands: list[Value]) -> Run:
+    """Take rows as the op does, after a look at all ids."""
+    count = operands[0].shape[0]
+
+    def run(weight: Array, ids: Array, out: Array) -> None:
+        np.take(weight, checked_ids("embedding", ids, count, "rows of the weight"), 0, out, "clip")
+
+    return run
+
+
+def scatter(call: Call, operands: list[Value]) -> Run | None:
+    """Write where slices and integers point, each place once."""
+    index = call.params["index"]
+    if len(operands) > 1:
+        return None
+
+    def run(values: Array, out: Array) -> None:
+        out.fill(0)
+        out[index] = values
+
+    return run
 
 
 def sigmoid(_call: Call, operands: list[Value]) -> Run | None:
@@ -265,3 +291,13 @@ def cross_entropy(call: Call, operands: list[Value]) -> Run | None:
             np.divide(out, rows, out)
 
     return run
+
+
+def keep_mask(call: Call, _operands: list[Value]) -> Run:
+    """Draw anew; of the operand there is only its shape in the result."""
+    return partial(fill_keep_mask, **call.params)
+
+
+def filled(fill: Function, call: Call, operands: list[Value]) -> Run | None:
+    """Let the op's own function fill the result of floats."""
+    return partial(fill, **call.params) if operands[0].dtype.kind == "f" else None

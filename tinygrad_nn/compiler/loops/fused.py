@@ -195,6 +195,7 @@ class _Text:
         self._size_text = str if self._size <= _SHORT else names.number
         self._loads: dict[str, dict[str, tuple[int, str]]] = {role: {} for role in _ROLES}
         self._by_row: dict[str, str] = {}
+        self._groups: set[int] = set()
         self._steps: list[str] = []
 
     def add(self, call: Call) -> None:
@@ -222,6 +223,8 @@ class _Text:
         if index in self._inside:
             return f"t{self._names.local(index)}"
         array, size = self._names.array(index), self._size_text
+        if role == "row" or rows:
+            self._groups.add(rows)
         at = {"single": "0", "full": "i", "row": "r", "column": "j"}[role]
         if role == "row" and rows > 1:
             at = f"r // {size(rows)}"
@@ -250,39 +253,50 @@ class _Text:
         starts = [f"{array}_s = {array}[s:]" for array in arrays]
         full = [f"{variable} = {names.array(k)}_s[j]" for variable, (k, _) in self._loads["full"].items()]
         body = [*full, *self._steps, f"{out}_s[j] = {result}"]
-        several = 1 if by_row else max(1, min(rows // 8, _LINE // self._width))
+        # What varies by row stays the same for a group of many rows, or else is read anew in each line.
+        group = max(self._groups, default=0) if len(self._groups) == 1 else 0
+        group = group if group >= _LINES_OF_A_SUM else 0
+        first, last = (f"r * {width}", f"(r + {self._size_text(group)}) * {width}") if group else ("0", size)
+        several = 1 if by_row and not group else max(1, min((group or rows) // 8, _LINE // self._width))
         length = several * self._width
-        line, ahead = str(length), self._reads("single")
+        line, columns = str(length), []
         for variable, (index, column) in self._loads["column"].items():
             if several > 1:
                 long = names.scratch(np.empty(length, self._draft.values[index].dtype))
                 copy = _loop(f"j in range({width})", [f"{long}[k + j] = {column}"])
-                ahead += _loop(f"k in range(0, {line}, {width})", copy)
+                columns += _loop(f"k in range(0, {line}, {width})", copy)
                 column = f"{long}[j]"
             body.insert(0, f"{variable} = {column}")
-        if by_row:
-            by_row.insert(0, f"r = s // {width}")
+        by_line = [f"r = s // {width}", *by_row] if by_row and not group else []
 
         def lines(first: str, last: str) -> list[str]:
-            count = line if self._size % length == 0 else f"min({line}, {size} - s)"
+            count = line if (group or rows) % several == 0 else f"min({line}, {last} - s)"
             inner = _loop(f"j in range({count})", body)
-            return _loop(f"s in range({first}, {last}, {line})", [*by_row, *starts, *inner])
+            return _loop(f"s in range({first}, {last}, {line})", [*by_line, *starts, *inner])
+
+        def by_group(inner: list[str]) -> list[str]:
+            if not group:
+                return [*columns, *inner]
+            return _loop(
+                f"r in range(0, {self._size_text(rows)}, {self._size_text(group)})",
+                [*by_row, *columns, *inner],
+            )
 
         if not sums:
-            return [*ahead, *lines("0", size)]
+            return [*self._reads("single"), *by_group(lines(first, last))]
         total, part = names.scratch(np.empty(length)), names.scratch(np.empty(length, root.dtype))
         each, block = f"j in range({line})", length * _LINES_OF_A_SUM
         body.append(f"{part}[j] += {result}")
         inner = [
             *_loop(each, [f"{part}[j] = 0"]),
-            *lines("b", f"min(b + {block}, {size})"),
+            *lines("b", f"min(b + {block}, {last})"),
             *_loop(each, [f"{total}[j] += {part}[j]"]),
         ]
         outs = [f"{names.array(k)}[j] = {KINDS[root.dtype.name]}({total}[j])" for k in sums]
         return [
-            *ahead,
+            *self._reads("single"),
             *_loop(each, [f"{total}[j] = 0"]),
-            *_loop(f"b in range(0, {size}, {block})", inner),
+            *by_group(_loop(f"b in range({first}, {last}, {block})", inner)),
             *_loop(f"j in range({width}, {line})", [f"{total}[j % {width}] += {total}[j]"]),
             *_loop(f"j in range({width})", outs),
         ]

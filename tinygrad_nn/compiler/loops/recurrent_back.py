@@ -11,9 +11,9 @@ import numpy as np
 from tinygrad_nn.compiler.loops.mathematics import loop, tanh
 from tinygrad_nn.compiler.loops.recurrent import TOGETHER, add_to, address, copy, fill, is_there, places, u8
 
-COLUMNS = 128
+COLUMNS = 64
 """So many columns of the gradients of weights are a piece."""
-_DEPTH = 256
+_DEPTH = 512
 """Over so many rows products sum at once, so that what they read fits into the cache."""
 _FEW = 8
 

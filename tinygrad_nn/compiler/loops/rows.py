@@ -73,6 +73,48 @@ def _divided(y, sums, width):
             row[j] *= factor
 
 
+@_search
+def _find_smallest(y, ends, width):
+    for r in range(y.size // width):
+        row, end = y[r * width : (r + 1) * width], y.dtype.type(np.inf)
+        for j in range(width):
+            end = row[j] if row[j] < end else end
+        ends[r] = end
+
+
+@loop
+def _keep_nan(y, ends, width):
+    for r in range(y.size // width):
+        row, some = y[r * width : (r + 1) * width], False
+        for j in range(width):
+            some |= row[j] != row[j]
+        ends[r] = y.dtype.type(np.nan) if some else ends[r]
+
+
+@loop
+def largest(first, last, x, out, width):
+    """Fill out with the largest of each row from first to last - 1, NaN where there is one."""
+    _find_largest(x[first * width : last * width], out[first:last], width)
+    _keep_nan(x[first * width : last * width], out[first:last], width)
+
+
+@loop
+def smallest(first, last, x, out, width):
+    """Fill out with the smallest of each row from first to last - 1, NaN where there is one."""
+    _find_smallest(x[first * width : last * width], out[first:last], width)
+    _keep_nan(x[first * width : last * width], out[first:last], width)
+
+
+@loop
+def totals(first, last, x, out, width, divisor):
+    """Fill out with the sum of each row from first to last - 1, divided by a number."""
+    for r in range(first, last):
+        row, total = x[r * width : (r + 1) * width], x.dtype.type(0)
+        for j in range(width):
+            total += row[j]
+        out[r] = total / x.dtype.type(divisor)
+
+
 @loop
 def softmax(first, last, x, y, width):
     """Fill rows first to last - 1 of y with the softmax of those of x."""
@@ -174,3 +216,28 @@ def standardized_back(first, last, a, u, s, out, width):
         for j in range(width):
             d = b[j] - total - (zero if along == zero else along * v[j])
             to[j] = zero if d == zero else d * scale
+
+
+@loop
+def added_rows(first, last, values, places, out, count, width, columns):
+    """Fill columns first * columns to last * columns - 1 of a table with the sums of rows for each of its places.
+
+    They are added in double precision.
+    """
+    for piece in range(first, last):
+        start = piece * columns
+        n = min(columns, width - start)
+        totals = np.zeros(count * n)
+        for i in range(places.size):
+            place = np.int64(places[i])
+            if place < 0:
+                place += count
+            if place < 0 or place >= count:
+                raise IndexError("an index is out of bounds of the rows that it chooses")
+            row, total = values[i * width + start : i * width + start + n], totals[place * n : place * n + n]
+            for j in range(n):
+                total[j] += row[j]
+        for r in range(count):
+            row, total = out[r * width + start : r * width + start + n], totals[r * n : r * n + n]
+            for j in range(n):
+                row[j] = total[j]

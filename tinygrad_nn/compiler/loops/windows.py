@@ -1,7 +1,8 @@
 """Compiled code for windows that move over three axes; whoever calls it gives the sizes. Needs Numba (extra `jit`).
 
 Sizes are those of the axes of the array (d, h, w), of the results (od, oh, ow), of the window (kd, kh, kw), its steps
-(sd, sh, sw) and the padding before the array (pd, ph, pw). The channels, which come last, are the vectors.
+(sd, sh, sw) and the padding before the array (pd, ph, pw). The channels, which come last, are the vectors; where they
+are few, a table says where the elements of all windows of a row are, so that loops are long.
 """
 
 from __future__ import annotations
@@ -16,6 +17,22 @@ def _inside(at, step, before, size, kernel):
     """Return the first place of a window that is in the array, and the one after the last."""
     start = at * step - before
     return max(-start, 0), max(min(size - start, kernel), 0)
+
+
+@element
+def _windows(place, step, before, size, count):
+    """Return the first window whose place is in the array, and the one after the last."""
+    return max(-((place - before) // step), 0), min((size - 1 - place + before) // step + 1, count)
+
+
+@element
+def _table(count, channels, step):
+    """Return where each element of so many windows is, from the first on."""
+    at = np.empty(count * channels, np.uint32)
+    for k in range(count):
+        for e in range(channels):
+            at[k * channels + e] = k * step * channels + e
+    return at
 
 
 @loop
@@ -77,6 +94,40 @@ def largest_and_first(
 
 
 @loop
+def narrow_largest_and_first(
+    first, last, x, y, index, channels, d, h, w, od, oh, ow, kd, kh, kw, sd, sh, sw, pd, ph, pw
+):
+    """Do the same with few channels."""
+    at, length = _table(ow, channels, sw), ow * channels
+    tap, firsts = np.empty(length, x.dtype), np.empty(length, np.uint8)
+    for k in range(ow):
+        firsts[k * channels : (k + 1) * channels] = max(pw - k * sw, 0)
+    for row in range(first, last):
+        n, i, j = row // oh // od, row // oh % od, row % oh
+        a0, a1 = _inside(i, sd, pd, d, kd)
+        b0, b1 = _inside(j, sh, ph, h, kh)
+        y[row * length : (row + 1) * length] = -np.inf
+        # The first that is inside, should there be nothing larger than minus infinity.
+        places, number = index[row * length :], np.uint8((a0 * kh + b0) * kw)
+        for e in range(length):
+            places[e] = firsts[e] + number
+        for a in range(a0, a1):
+            for b in range(b0, b1):
+                line = ((n * d + i * sd - pd + a) * h + j * sh - ph + b) * w - pw
+                for c in range(kw):
+                    k0, k1 = _windows(c, sw, pw, w, ow)
+                    start, number = row * length + k0 * channels, np.uint8((a * kh + b) * kw + c)
+                    out, places, under = y[start:], index[start:], x[(line + k0 * sw + c) * channels :]
+                    for e in range((k1 - k0) * channels):
+                        tap[e] = under[at[e]]
+                    for e in range((k1 - k0) * channels):
+                        v, top = tap[e], out[e]
+                        more = (top == top) & (not v <= top)
+                        out[e] = v if more else top
+                        places[e] = number if more else places[e]
+
+
+@loop
 def put_at(first, last, g, index, x, channels, d, h, w, od, oh, ow, kd, kh, kw, sd, sh, sw, pd, ph, pw):
     """Fill samples first to last - 1 with zeros, and add each element of g at its place under its window."""
     size = d * h * w * channels
@@ -107,6 +158,33 @@ def put_at(first, last, g, index, x, channels, d, h, w, od, oh, ow, kd, kh, kw, 
                                 else:
                                     for e in range(channels):
                                         to[e] += given[e] if places[e] == number else 0
+
+
+@loop
+def narrow_put_at(
+    first, last, g, index, x, channels, d, h, w, od, oh, ow, kd, kh, kw, sd, sh, sw, pd, ph, pw
+):
+    """Do the same with few channels."""
+    at, length, size = _table(ow, channels, sw), ow * channels, d * h * w * channels
+    tap = np.empty(length, x.dtype)
+    for n in range(first, last):
+        x[n * size : (n + 1) * size] = 0
+        for i in range(od):
+            a0, a1 = _inside(i, sd, pd, d, kd)
+            for j in range(oh):
+                b0, b1 = _inside(j, sh, ph, h, kh)
+                row = ((n * od + i) * oh + j) * length
+                for a in range(a0, a1):
+                    for b in range(b0, b1):
+                        line = ((n * d + i * sd - pd + a) * h + j * sh - ph + b) * w - pw
+                        for c in range(kw):
+                            k0, k1 = _windows(c, sw, pw, w, ow)
+                            start, number = row + k0 * channels, np.uint8((a * kh + b) * kw + c)
+                            given, places, to = g[start:], index[start:], x[(line + k0 * sw + c) * channels :]
+                            for e in range((k1 - k0) * channels):
+                                tap[e] = given[e] if places[e] == number else 0
+                            for e in range((k1 - k0) * channels):
+                                to[at[e]] += tap[e]
 
 
 @loop

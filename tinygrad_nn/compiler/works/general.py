@@ -17,6 +17,17 @@ from tinygrad_nn.graph.ir import Call
 BuildLoops = Callable[[Draft, Call, tuple[int, ...]], Loops | None]
 BuildWork = Callable[[Draft, Call, tuple[int, ...]], Work | None]
 
+
+def first_of(*builds: BuildWork) -> BuildWork:
+    """Return what takes the first work that fits a call."""
+
+    def build(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
+        found = (build(draft, call, makes) for build in builds)
+        return next((work for work in found if work is not None), None)
+
+    return build
+
+
 KINDS = {"float32": "f4", "float64": "f8"}
 """The dtypes that loops compute in, and how their text calls them."""
 

@@ -25,8 +25,7 @@ def walk(name: str, wide: int, draft: Draft, call: Call, makes: tuple[int, ...])
     p, alive = draft.operands(call)
     if not _fits(draft, call, (*draft.operands(call), *makes)):
         return None
-    from tinygrad_nn.compiler.loops import recurrent
-    from tinygrad_nn.compiler.loops.tile import product_kernel
+    from tinygrad_nn.compiler.loops import recurrent, tile
 
     _, count, _, width = sizes = call.params["sizes"]
     y, *gates = makes
@@ -40,7 +39,7 @@ def walk(name: str, wide: int, draft: Draft, call: Call, makes: tuple[int, ...])
         getattr(recurrent, name),
         -(-count // _PIECE),
         arrays,
-        (product_kernel(call.dtype.name), *kept, _PIECE, *sizes),
+        (tile.product_kernel(call.dtype.name), *kept, _PIECE, *sizes),
     )
 
 
@@ -60,10 +59,10 @@ def walk_back(
     if not _fits(draft, call, (*draft.operands(call), *makes)):
         return None
     from tinygrad_nn.compiler.loops import recurrent_back as loops
-    from tinygrad_nn.compiler.loops.tile import product_kernel
+    from tinygrad_nn.compiler.loops import tile
 
     steps, count, features, width = sizes = call.params["sizes"]
-    kernel = product_kernel(call.dtype.name)
+    kernel = tile.product_kernel(call.dtype.name)
     turned = draft.scratch((gates * width * (width + features),), call.dtype)
     dz = draft.scratch((steps, count, wide * width), call.dtype)
     turn = Work(

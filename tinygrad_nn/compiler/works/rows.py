@@ -1,4 +1,4 @@
-"""Works on the rows of arrays: softmax, normalisation along the last axis, and their gradients."""
+"""Works on the rows of arrays: softmax, normalisation along the last axis, their gradients, sums of chosen rows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from tinygrad_nn.compiler.draft import Draft, Run, Work, is_flat
 from tinygrad_nn.compiler.works.general import KINDS
 from tinygrad_nn.graph.ir import Call
+from tinygrad_nn.ops.indexing import HOLE
 from tinygrad_nn.primitives import Shape
 
 
@@ -29,6 +30,51 @@ def _work(
 
 def _along_rows(call: Call) -> bool:
     return bool(call.shape) and call.params.get("axis", -1) in (-1, len(call.shape) - 1)
+
+
+_LONG = 4096
+"""Longer rows NumPy adds with less of an error."""
+
+
+def _reduction(draft: Draft, run: Run, call: Call, makes: tuple[int, ...], *settings: float) -> Work | None:
+    """Return the work that reduces rows of its operand, if a call does that, and a row is neither long nor nothing."""
+    (x,) = draft.values_of(call)
+    axis, last = call.params.get("axis", -1), len(x.shape) - 1
+    alike = x.dtype == call.dtype and call.dtype.name in KINDS and is_flat(draft, x.index)
+    if call.params.keys() - {"axis", "keepdims"} or axis not in (-1, last, (-1,), (last,)) or not alike:
+        return None
+    if 0 in x.shape or last < 1 or x.shape[-1] > _LONG:
+        return None
+    width = x.shape[-1]
+    return Work(run, math.prod(call.shape), (x.index, *makes), (width, *settings))
+
+
+def total(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
+    """Sum rows."""
+    from tinygrad_nn.compiler.loops import rows
+
+    return _reduction(draft, rows.totals, call, makes, 1)
+
+
+def mean(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
+    """Take the means of rows."""
+    from tinygrad_nn.compiler.loops import rows
+
+    return _reduction(draft, rows.totals, call, makes, *draft.values_of(call)[0].shape[-1:])
+
+
+def largest(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
+    """Find the largest of rows."""
+    from tinygrad_nn.compiler.loops import rows
+
+    return _reduction(draft, rows.largest, call, makes)
+
+
+def smallest(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
+    """Find the smallest of rows."""
+    from tinygrad_nn.compiler.loops import rows
+
+    return _reduction(draft, rows.smallest, call, makes)
 
 
 def softmax(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
@@ -93,3 +139,26 @@ def standardized_back(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work 
     from tinygrad_nn.compiler.loops import rows
 
     return _work(draft, rows.standardized_back, call, (*draft.operands(call), *makes))
+
+
+_FEW, _TOTALS = 8, 1 << 16
+"""So many columns at least are added at once, for which there are so many totals at most."""
+
+
+def added_rows(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
+    """Add rows where integers say, which is the gradient of rows of a table, some columns in each piece."""
+    from tinygrad_nn.compiler.loops import rows
+
+    values, *indices = draft.operands(call)
+    empty = 0 in (*draft.values[values].shape, *call.shape)
+    if len(indices) != 1 or call.params["index"] != (HOLE,) or empty:
+        return None
+    integers, count = draft.values[indices[0]], call.shape[0]
+    width = math.prod(call.shape[1:])
+    columns = min(width, _TOTALS // count)
+    if integers.dtype.kind not in "iu" or columns < min(width, _FEW):
+        return None
+    arrays, dtypes = (values, *indices, *makes), {draft.values[values].dtype, call.dtype}
+    if len(dtypes) > 1 or call.dtype.name not in KINDS or not all(is_flat(draft, k) for k in arrays):
+        return None
+    return Work(rows.added_rows, -(-width // columns), arrays, (count, width, columns))

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _AXES = 3
 """So many axes the compiled functions move over; where there are fewer, others of one element come before."""
 
+_NARROW = 16
+"""Fewer channels are no vectors."""
+
 
 def _sizes(window: Window, space: Shape, channels: int) -> tuple[int, ...]:
     """Return the sizes that the compiled functions take."""
@@ -23,6 +26,11 @@ def _sizes(window: Window, space: Shape, channels: int) -> tuple[int, ...]:
     before = tuple(a for a, _ in window.padding)
     ones = space, window.results(space), window.kernel, window.stride
     return (channels, *(n for sizes in ones for n in ((1,) * rest + sizes)), *(0,) * rest, *before)
+
+
+def _narrow(call: Call) -> str:
+    """Return how the names of functions for few channels begin."""
+    return "narrow_" if call.shape[-1] < _NARROW else ""
 
 
 def _work(
@@ -46,13 +54,13 @@ def _work(
 def largest(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
     """Find the largest elements, and where the first of them are, if that is wanted; a row of results at a time."""
     (x,) = draft.values_of(call)
-    name = "largest" if len(makes) == 1 else "largest_and_first"
+    name = "largest" if len(makes) == 1 else f"{_narrow(call)}largest_and_first"
     return _work(draft, call, makes, name, x.shape[1:-1], call.shape[:-2])
 
 
 def put_at(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
     """Add elements where the index says, a sample at a time."""
-    return _work(draft, call, makes, "put_at", call.shape[1:-1], call.shape[:1])
+    return _work(draft, call, makes, f"{_narrow(call)}put_at", call.shape[1:-1], call.shape[:1])
 
 
 def averages(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
