@@ -50,7 +50,7 @@ LINES = {
     "nn": 1660,
     # Meetings in which failures are told (100), the message of a step (120), ranks of threads (80), what is asked of a
     # communicator and the end of all ranks (50).
-    "parallel": 410,
+    "parallel": 420,
     # 350 was meant. Memory that cannot be written or has another dtype is looked at, rates are saved, schedules are
     # functions that can be pickled. Groups and what they are not (90), three more optimizers (170). Gradients of
     # all ranks (140), and that they are not clipped before (15). Blocks of large parameters, and one scratch (35).
