@@ -40,7 +40,7 @@ LINES = {
     # 1,900 was meant. What a step read is guarded (100), modules among its arguments too (10), machine code on disk
     # is looked at before it runs (30), and replays tell a profiler what each line does (25, and the profiler 180).
     # Networks: what is written into given memory with NumPy alone, and compiled code, for ops that see and read.
-    "compiler": 4900,
+    "compiler": 5250,
     # 1,300 was meant. The work of a layout is bounded, a notebook is shown why there is no picture (40), and rules
     # are told in the names and numbers of the user (50). Shares of the time (65).
     "viz": 1445,
@@ -70,18 +70,18 @@ LINES = {
     # feature (90).
     "interop": 390,
     # Two hundred ops in another library's words (810), one line or some each, and the file (350).
-    "export": 1210,
+    "export": 1230,
     # 850 was meant. What comes from a file is looked at entry by entry, random generators included, whose positions
     # NumPy does not check. Keras's events are among the hints. Locks that a fork waits for (20). Whether a folder
     # is the user's own is looked at before machine code in it is run (30); Ctrl-C may come while a block is entered
     # or left (30); names are made printable in one place (10); boundaries say how sure a model is (10). What others
     # call layers, metrics and optimizers, and files of PyTorch (20). Settings that are numbers (25). Random numbers
     # of ranks (10).
-    "errors context hints files states settings checkpoint plot": 1165,
+    "errors context hints files states settings checkpoint plot": 1170,
 }
 """Lines of code: neither blank, nor a comment, nor part of a docstring."""
 
-ANY = 660
+ANY = 685
 """Uses of `Any` in the whole package. 450 was meant; keywords of ninety of NumPy's functions are 90 of them, what ranks
 give each other and what batches consist of 90. What has a meaning has a name instead: `Tree`, `ArrayOrTensor`, `Mask`,
 `Operands`, `Params`, `Function`."""
