@@ -81,9 +81,8 @@ def test_several_failures_are_told_together():
 
 def test_facts_that_differ_are_refused_by_all():
     errors = outcomes(2, lambda team: team.agree(epochs=3, metrics=["acc"] * team.rank))
-    assert [str(error) for error in errors] == [
-        "the metrics of rank 0 is [], that of rank 1 is ['acc']",
-    ] * 2
+    for error in errors:
+        assert str(error).startswith("ranks differ in metrics: nothing on rank 0, acc on rank 1\n  hint")
 
 
 def test_arrays_of_any_dtype_and_layout_become_those_of_the_first():

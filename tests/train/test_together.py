@@ -581,15 +581,21 @@ def test_ranks_that_do_not_do_the_same_are_refused():
             assert isinstance(error, RankError), error
             assert match in str(error)
 
-    told("the epochs of rank 0 is 1, that of rank 1 is 2", lambda comm: trained(comm, epochs=1 + comm.rank))
+    told("ranks differ in epochs: 1 on rank 0, 2 on rank 1", lambda comm: trained(comm, epochs=1 + comm.rank))
     told(
-        "the callbacks of rank 0 is ['Checkpoint']",
+        "ranks differ in callbacks: Checkpoint on rank 0, nothing on rank 1",
         lambda comm: trained(comm, callbacks=[Checkpoint("x")][comm.rank :]),
     )
-    told("the metrics of rank 0", lambda comm: trained(comm, metrics=["accuracy"][comm.rank :]))
-    told("the model of rank 0", lambda comm: trained(comm, make=[wide, network][comm.rank]))
     told(
-        "the generators of rank 0",
+        "ranks differ in metrics: accuracy on rank 0, nothing on rank 1",
+        lambda comm: trained(comm, metrics=["accuracy"][comm.rank :]),
+    )
+    told(
+        "ranks differ in model: 0.weight float64 (2, 16) on rank 0, 0.weight float32 (2, 16) on rank 1",
+        lambda comm: trained(comm, make=[wide, network][comm.rank]),
+    )
+    told(
+        "ranks differ in generators: nothing on rank 0, Generator on rank 1",
         lambda comm: trained(comm, make=lambda: nn.Sequential(forgetful(), *([nn.Dropout()] * comm.rank))),
     )
     told(

@@ -77,6 +77,24 @@ class Conversions:
     _data: Array
     _node: Node | Leaf | None
 
+    def __dlpack__(self, **settings: Any) -> object:
+        """Hand the memory over to another library, without a copy.
+
+        Raises:
+            BufferError: the tensor requires grad, which the other library would not know.
+        """
+        if self.requires_grad:
+            raise BufferError(
+                "a tensor that requires grad was asked for its memory, which would lose its gradient\n"
+                "  hint   t.detach()"
+            )
+        tell_tracers(self, "from_dlpack(t)")
+        return self._data.__dlpack__(**settings)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Return the CPU, as DLPack numbers it."""
+        return self._data.__dlpack_device__()
+
     @property
     def name(self) -> str | None:
         """How graphs and error messages call it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from tinygrad_nn import context
 from tinygrad_nn.engine.failures import worded
 from tinygrad_nn.engine.tensor import NO_PARAMS, Tensor, apply, compute
 from tinygrad_nn.engine.writing import At
-from tinygrad_nn.errors import GraphError, printable
+from tinygrad_nn.errors import GraphError, SettingError, printable
 from tinygrad_nn.ops import shape as shape_ops
 from tinygrad_nn.primitives import REGISTRY, Function, Operands, Primitive, Record, Shape, kernel
 from tinygrad_nn.primitives.operands import supported
@@ -166,6 +167,22 @@ def _spread(numbers: Operands) -> Shape:
     )
 
 
+def array_namespace(self: Tensor, *, api_version: str | None = None) -> ModuleType:
+    """Return the array API standard's functions for tensors.
+
+    Raises:
+        SettingError: another version of the standard than there is.
+    """
+    # Not every program needs it.
+    from tinygrad_nn.engine import namespace
+
+    if api_version not in (None, namespace.__array_api_version__):
+        raise SettingError(
+            f"there is version {namespace.__array_api_version__} of the array API, got {api_version!r}"
+        )
+    return namespace
+
+
 SPECIAL = {
     "copy": copy,
     "astype": astype,
@@ -200,6 +217,7 @@ for _symbol, _ufunc in UNARY.items():
     setattr(Tensor, f"__{_symbol}__", _unary(primitive_of(_ufunc)))
 for _name, _special in SPECIAL.items():
     setattr(Tensor, _name, _special)
+setattr(Tensor, "__array_namespace__", array_namespace)  # noqa: B010
 setattr(Tensor, "at", property(At, doc="Where to write: t.at[index].set(values) returns a new tensor."))  # noqa: B010
 for _name, _function in PROPERTIES.items():
     setattr(Tensor, _name, property(_function, doc=f"np.{_name} of the tensor."))

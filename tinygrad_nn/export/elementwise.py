@@ -157,6 +157,19 @@ def silu(c: Conversion) -> str:
     return c.op("Mul", c.x(), c.op("Sigmoid", c.x()))
 
 
+def gelu_tanh_slope(c: Conversion) -> str:
+    """p + x p (1 - p) z' for the logistic function p of z, twice what gelu takes the tanh of."""
+    x, scale = c.x(), 2 * math.sqrt(2 / math.pi)
+    square = c.op("Mul", x, x)
+
+    def line(slope: float) -> str:
+        return c.op("Mul", c.op("Add", c.op("Mul", square, c.like(slope)), c.like(1)), c.like(scale))
+
+    p = c.op("Sigmoid", c.op("Mul", x, line(0.044715)))
+    rest = c.op("Mul", c.op("Mul", p, c.op("Sub", c.like(1), p)), c.op("Mul", x, line(3 * 0.044715)))
+    return c.op("Add", p, rest)
+
+
 def log_sigmoid(c: Conversion) -> str:
     return c.op("Neg", c.op("Softplus", c.op("Neg", c.x())))
 

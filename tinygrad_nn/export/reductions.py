@@ -45,6 +45,29 @@ def softmax(kind: str, c: Conversion) -> str:
     return c.op("Exp", logarithm) if kind == "Softmax" else logarithm
 
 
+def softmax_back(c: Conversion) -> str:
+    """Return the gradient of what a softmax was taken of."""
+    a, p = c.all()
+    total = c.op("ReduceSum", c.op("Mul", a, p), c.ints(*_axes_by(c, -1)), keepdims=1)
+    return c.op("Mul", c.op("Sub", a, total), p)
+
+
+def _axes_by(c: Conversion, default: int) -> list[int]:
+    return list(normalize_axis_tuple(c.params.get("axis", default), len(c.shape)))
+
+
+def mean_of_rows(c: Conversion) -> str:
+    return c.op("ReduceMean", c.x(0, c.dtype), c.ints(-1), keepdims=1)
+
+
+def standardized_back(c: Conversion) -> str:
+    """Return the gradient of rows that were normalised to u by a factor s, from that of u."""
+    a, u, s = c.all()
+    mean = c.op("ReduceMean", a, c.ints(-1), keepdims=1)
+    along = c.op("Mul", c.op("ReduceMean", c.op("Mul", a, u), c.ints(-1), keepdims=1), u)
+    return c.op("Mul", c.op("Sub", c.op("Sub", a, mean), along), s)
+
+
 def softmax_of_some(c: Conversion) -> str:
     chosen = c.broadcast(c.x(1, np.dtype(bool)))
     parts = c.op("Softmax", c.op("Where", chosen, c.x(), c.like(-np.inf)), axis=-1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from itertools import zip_longest
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
@@ -116,8 +117,12 @@ class Team:
         for rank, others in enumerate(everyone):
             for name, fact in everyone[0].items():
                 if others[name] != fact:
+                    first, other = _where_they_differ(fact, others[name])
                     raise self.known(
-                        RankError(f"the {name} of rank 0 is {fact}, that of rank {rank} is {others[name]}")
+                        RankError(
+                            f"ranks differ in {name}: {first} on rank 0, {other} on rank {rank}\n"
+                            "  hint   every rank makes the same model and calls with the same arguments"
+                        )
                     )
 
     def broadcast(self, arrays: Iterable[Array]) -> None:
@@ -139,6 +144,14 @@ class Team:
             self.tell(error)
         elif not self.failed:
             self.allgather(None)
+
+
+def _where_they_differ(one: object, other: object) -> tuple[object, object]:
+    """Return the first entries of two lists that differ, or what are no lists as it is."""
+    if not isinstance(one, list) or not isinstance(other, list):
+        return one, other
+    pairs = zip_longest(one, other, fillvalue="nothing")
+    return next(pair for pair in pairs if pair[0] != pair[1])
 
 
 def _joint(failures: Mapping[int, Failure], size: int) -> BaseException:

@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 
 from tinygrad_nn.compiler.loops.mathematics import loop
-from tinygrad_nn.compiler.loops.tile import VECTOR, in_machine_code, product
+from tinygrad_nn.compiler.loops.tile import VECTOR, Vectors, in_machine_code, product
 
 _BAND = 2**18
 """Bytes of rows with a border that are at hand at once."""
@@ -24,7 +24,7 @@ _WEIGHTS = 2**19
 """Bytes of weights that are used for all samples before others are."""
 
 
-_BYTES = ir.PointerType(ir.IntType(8))
+_BYTES, _I64 = ir.PointerType(ir.IntType(8)), ir.IntType(64)
 
 
 @in_machine_code
@@ -44,6 +44,34 @@ def _clear(typing, to, nbytes):
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), generate
+
+
+@in_machine_code
+def _add(typing, to, source, count):
+    """For compiled code: add some numbers, one at least, to others; few numbers are fewer vectors than LLVM's loops."""
+    item = to.dtype.bitwidth // 8
+
+    def generate(context, builder, signature, arguments):
+        *arrays, count = arguments
+        kinds = signature.args[:2]
+        there, here = (
+            builder.ptrtoint(context.make_array(kind)(context, builder, array).data, _I64)
+            for kind, array in zip(kinds, arrays, strict=True)
+        )
+        lanes = ir.Constant(_I64, VECTOR // item)
+        whole = builder.sdiv(builder.sub(count, ir.Constant(_I64, 1)), lanes)
+        v = Vectors(builder, item, builder.sub(count, builder.mul(whole, lanes)))
+
+        def one(at, part):
+            x, y = (builder.add(address, v.times(builder.mul(at, lanes))) for address in (there, here))
+            v.store(builder.fadd(v.load(x, 0, part), v.load(y, 0, part)), x, 0, part)
+
+        with cgutils.for_range(builder, whole) as repeat:
+            one(repeat.index, False)
+        one(whole, True)
+        return context.get_dummy_value()
+
+    return types.void(to, source, types.int64), generate
 
 
 @loop
@@ -226,13 +254,12 @@ def columns_back(
                     turned.ctypes.data + g * og * taps * cg * item, taps * cg, 1, 0,
                     back.ctypes.data, taps * cg, 0, 0, ow, taps * cg, og, 1, 0,
                 )  # fmt: skip
-                for i in range(kh):
-                    for k in range(ow):
-                        for j in range(spans):
+                # Rows of the kernel follow each other: what was just stored is not read again at once.
+                for k in range(ow):
+                    for j in range(spans):
+                        for i in range(kh):
                             to = room[((r * sh + i * dh) * line + k * sw + j * dw) * c + g * cg :]
-                            source = back[(k * taps + i * kw + j) * cg :]
-                            for z in range(length):
-                                to[z] += source[z]
+                            _add(to, back[(k * taps + i * kw + j) * cg :], length)
         to = out.ctypes.data + n * height * width * c * item
         _band(room.ctypes.data, to, 0, height, high, line, c * item, -top, -left, width)
     room[0] = back[0] = turned[0]

@@ -63,8 +63,11 @@ def _access(draft: Draft, index: int, space: Shape) -> Access | None:
         return Access("number", index)
     while not is_flat(draft, source) and source in draft.parents:
         source = draft.parents[source]
-    array, flat = draft.layouts[index], draft.layouts[source]
-    begins = is_flat(draft, source) and array.ctypes.data == flat.ctypes.data and array.dtype == flat.dtype
+    # What no call reads any more has no layout.
+    array, flat = draft.layouts.get(index), draft.layouts.get(source)
+    if array is None or flat is None or not is_flat(draft, source):
+        return None
+    begins = array.ctypes.data == flat.ctypes.data and array.dtype == flat.dtype
     if not begins or value.dtype.name not in (*KINDS, "bool") or draft.fixed_number(value) is not None:
         return None
     source, (*lead, width) = draft.whole(source), space

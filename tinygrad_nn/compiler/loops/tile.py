@@ -78,7 +78,7 @@ _STRIP = (
 )
 
 
-class _Vectors:
+class Vectors:
     """Writes LLVM's instructions on vectors of one kind; the last one of a row may be read and written in part."""
 
     def __init__(self, builder, item, lanes_of_last):
@@ -205,7 +205,7 @@ def _strip(item, vectors, each=False):
 
     def generate(context, builder, signature, arguments):
         arg = dict(zip(_STRIP, arguments, strict=True))
-        v = _Vectors(builder, item, arg["lanes"])
+        v = Vectors(builder, item, arg["lanes"])
         for stride in ("rs", "cs", "sa", "ldb", "sb", "ldc", "lds"):
             arg[stride] = v.times(arg[stride])
         sizes = ROWS[vectors]
@@ -385,7 +385,7 @@ def product(typing, kernel, a, rs, cs, sa, b, ldb, qs, sb, c, ldc, start, lds, m
     Addresses are integers (`array.ctypes.data`), and may lie anywhere in an array; strides are in elements.
 
     Args:
-        kernel: `product_kernel(dtype)` or `channels_kernel(dtype)`, which says the dtype of what lies at addresses.
+        kernel: `product_kernel(dtype)` or `channels_kernel(dtype)`: it says the dtype of what lies at the addresses.
         a, rs, cs, sa: address of A, and how far apart its rows, columns and batches are.
         b, ldb, qs, sb: address of B, and how far apart its rows, columns and batches are. Columns side by side (1) are
             read where they lie, others are copied first: as much time as some twenty rows of a product.

@@ -10,8 +10,8 @@ from tinygrad_nn.compiler.draft import Draft, Work, is_flat
 from tinygrad_nn.compiler.works.general import KINDS
 from tinygrad_nn.graph.ir import Call
 
-_PIECE = 8
-"""So many samples are a piece of a walk."""
+_PIECE = 16
+"""So many samples are a piece of a walk: with fewer, reading the weights takes longer than multiplying by them."""
 
 
 def walk(name: str, wide: int, draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:

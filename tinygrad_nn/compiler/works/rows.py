@@ -8,6 +8,7 @@ from tinygrad_nn.compiler.draft import Draft, Run, Work, is_flat
 from tinygrad_nn.compiler.works.general import KINDS
 from tinygrad_nn.graph.ir import Call
 from tinygrad_nn.ops.indexing import HOLE
+from tinygrad_nn.ops.normalisation import means_of_rows
 from tinygrad_nn.primitives import Shape
 
 
@@ -39,7 +40,8 @@ _LONG = 4096
 def _reduction(draft: Draft, run: Run, call: Call, makes: tuple[int, ...], *settings: float) -> Work | None:
     """Return the work that reduces rows of its operand, if a call does that, and a row is neither long nor nothing."""
     (x,) = draft.values_of(call)
-    axis, last = call.params.get("axis", -1), len(x.shape) - 1
+    # What is called without an axis reduces all that there is, but for ops that only know rows.
+    axis, last = call.params.get("axis", -1 if call.op is means_of_rows else None), len(x.shape) - 1
     alike = x.dtype == call.dtype and call.dtype.name in KINDS and is_flat(draft, x.index)
     if call.params.keys() - {"axis", "keepdims"} or axis not in (-1, last, (-1,), (last,)) or not alike:
         return None
