@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.support import mpi, needs
@@ -45,8 +46,13 @@ def test_two_ranks_print_what_one_process_does():
     alone = run("mnist.py", *quickly)
     done = mpi.run(2, ROOT / "examples" / "mnist.py", *quickly, "--parallel")
     assert done.code == 0, done.err
-    without_times = [re.sub(r" [\d.]+s$", "", out, flags=re.MULTILINE) for out in (alone.stdout, done.out)]
-    assert without_times[0] == without_times[1]
+    numbers = [
+        [float(n) for n in re.findall(r"(?:loss|acc|accuracy) ([\d.]+)", out)]
+        for out in (alone.stdout, done.out)
+    ]
+    assert len(numbers[0]) == 5
+    # An image that lies between two digits may be either.
+    np.testing.assert_allclose(numbers[1], numbers[0], atol=1e-3, rtol=1e-3)
 
 
 @needs.mnist
