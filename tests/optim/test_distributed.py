@@ -116,6 +116,38 @@ def test_a_compiled_step_does_the_same(backend, dtype):
     assert largest_difference(alone(mean_step, dtype), found[0]) < (1e-6 if dtype is np.float32 else 1e-13)
 
 
+@pytest.mark.parametrize(
+    "rows", [lambda x: np.int64(len(x)), lambda x: np.float32(len(x)), lambda x: np.array(len(x))]
+)
+@pytest.mark.parametrize("size", [1, 2])
+def test_rows_are_a_number_of_any_kind(size, rows):
+    def step(model, optimizer, x, y, w, take):
+        optimizer.zero_grad()
+        if len(x):
+            cross_entropy(model(x), y).backward()
+        take(rows=rows(x))
+
+    assert largest_difference(alone(mean_step), together(size, step)[0]) < 1e-14
+
+
+def test_a_compiled_step_takes_numbers_of_numpy_as_rows():
+    def work(comm):
+        model = network()
+        optimizer = Distributed(optim.SGD(model.parameters(), lr=0.5), comm)
+
+        @tn.compile
+        def step(x, y):
+            optimizer.zero_grad()
+            cross_entropy(model(x), y).backward()
+            optimizer.step(rows=np.int64(len(x)))
+
+        step(X, Y)
+        step(X, Y)
+        return len(step.programs)
+
+    assert threads(2, work, timeout=20) == [1, 1]
+
+
 def test_a_compiled_step_takes_a_divisor_that_it_computes():
     def work(comm):
         model = network()

@@ -140,8 +140,8 @@ class Distributed:
         places = tuple([k for k, _ in held])
         gradients = [gradient for _, gradient in held]
         pack, total = pack_gradients, sum_over_ranks
-        if isinstance(rows, (int, float)):
-            (set_rows if traced else set_rows.function)(exchange.mine, rows=rows)
+        if isinstance(rows, (int, float, np.number)):
+            (set_rows if traced else set_rows.function)(exchange.mine, rows=float(rows))
         else:
             array = np.asarray(rows) if not hasattr(rows, "_data") else rows._data
             (set_divisor if traced else set_divisor.function)(exchange.mine, array)
