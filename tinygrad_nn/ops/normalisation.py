@@ -59,7 +59,7 @@ def _without_mean_and(a: Array, u: Array) -> Array:
     lambda g, u, s: standardized_back(g, u, s),
     lambda g, a, u, s: (
         -product(product(g, s), means_of_rows(product(a, u)))
-        - product(a, product(means_of_rows(product(g, u)), s))
+        - product(product(means_of_rows(product(g, u)), s), a)
     ),
     lambda g, a, u: np.sum(product(g, _without_mean_and(a, u)), axis=-1, keepdims=True),
     reference=lambda a, u, s: (a - np.mean(a, -1, keepdims=True) - np.mean(a * u, -1, keepdims=True) * u) * s,
