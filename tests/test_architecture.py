@@ -36,6 +36,7 @@ BUILT_ON = {
     "export": {"primitives", "ops", "graph", "nn"},
     "plot": {"primitives", "engine", "nn"},
     "train": {"primitives", "engine", "nn", "parallel", "optim", "data", "compiler", "checkpoint", "plot"},
+    "sklearn": {"primitives", "ops", "nn", "optim", "data", "train"},
     "testing": {"primitives", "engine", "nn", "viz"},
 }
 """Each room, a file or a folder at the top of the package, and what it is built on besides the ground."""

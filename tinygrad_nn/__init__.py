@@ -47,7 +47,7 @@ from tinygrad_nn.ops.special import erf, erfc, erfcx, erfinv, log_ndtr, logit, n
 from tinygrad_nn.primitives import REGISTRY, kernel, op
 
 if TYPE_CHECKING:
-    from tinygrad_nn import export, interop, plot, testing, train
+    from tinygrad_nn import export, interop, plot, sklearn, testing, train
     from tinygrad_nn.checkpoint import load, save
     from tinygrad_nn.compiler.compiled import compile
     from tinygrad_nn.compiler.profiling import profile
@@ -123,6 +123,7 @@ __all__ = [
     "save",
     "sigmoid",
     "silu",
+    "sklearn",
     "softmax",
     "softplus",
     "solve_triangular",
@@ -144,6 +145,7 @@ _ON_FIRST_USE = {
     "plot": "tinygrad_nn.plot",
     "profile": "tinygrad_nn.compiler.profiling",
     "save": "tinygrad_nn.checkpoint",
+    "sklearn": "tinygrad_nn.sklearn",
     "testing": "tinygrad_nn.testing",
     "train": "tinygrad_nn.train",
 }

@@ -120,6 +120,36 @@ METRICS = {
 """Metrics of Keras, and ours of the same meaning."""
 
 
+ESTIMATORS = {
+    "sigmoid": "logistic",
+    "linear": "identity",
+    "swish": "silu",
+    "lbfgs": "adam",
+    "nesterov": "optimizer=partial(optim.SGD, momentum=0.9, nesterov=True)",
+}
+"""What others call activations and optimizers of estimators, and the name of ours."""
+
+ESTIMATOR_SETTINGS = {
+    "solver": 'optimizer="adam"',
+    "alpha": "optimizer=partial(optim.Adam, weight_decay=1e-4)",
+    "weight_decay": "optimizer=partial(optim.AdamW, weight_decay=0.01)",
+    "momentum": "optimizer=partial(optim.SGD, momentum=0.9)",
+    "nesterovs_momentum": "optimizer=partial(optim.SGD, momentum=0.9, nesterov=True)",
+    "learning_rate": "learning_rate_init=0.001, or one of tn.optim.schedules",
+    "lr": "learning_rate_init=0.001",
+    "epochs": "max_iter=200",
+    "hidden": "hidden_layer_sizes=(100,)",
+    "tol": 'callbacks=[tn.train.EarlyStopping("loss", min_delta=1e-4)]',
+    "n_iter_no_change": 'callbacks=[tn.train.EarlyStopping("loss", patience=10)]',
+    "patience": 'callbacks=[tn.train.EarlyStopping("loss", patience=10)]',
+    "shuffle": "nothing: rows are shuffled always",
+    "warm_start": "partial_fit(X, y), which goes on",
+    "seed": "random_state=0",
+    "class_weight": "fit(X, y, sample_weight=...); a regressor has no classes",
+}
+"""What MLPClassifier and others call settings of estimators, and what to write."""
+
+
 def closest(name: str, names: Iterable[str]) -> str | None:
     """Return which of the names was probably meant, if any."""
     # Needed for an error only, and slow to import.
