@@ -64,7 +64,7 @@ def test_pieces_of_columns_are_parts_of_the_whole():
 
 
 @pytest.mark.parametrize("keepdims", [False, True])
-@pytest.mark.parametrize("axis", [0, 1, (0, 1), (1, 2), (2, 1), -2, (0, 2), (2, 3), None, -1])
+@pytest.mark.parametrize("axis", [0, 1, (0, 1), (1, 2), (2, 1), -2, (0, 2), (2, 3), None, -1, ()])
 def test_sums_and_means_over_any_axes(axis, keepdims):
     x = RNG.normal(size=(3, 4, 5, 6)).astype(np.float32)
 
@@ -73,6 +73,13 @@ def test_sums_and_means_over_any_axes(axis, keepdims):
 
     for got, want in zip(tn.compile(f, "numba")(x), f(tn.tensor(x)), strict=True):
         np.testing.assert_allclose(got.data, want.data, rtol=1e-5, atol=1e-6)
+
+
+def test_a_single_number_is_summed_over_the_axis_that_it_does_not_have():
+    x = RNG.normal(size=(3, 4))
+    for axis in (0, -1):
+        got = tn.compile(lambda x, axis=axis: np.mean(np.sum(np.sum(x), axis=axis), axis=axis), "numba")(x)
+        np.testing.assert_allclose(got.data, x.sum(), rtol=1e-12)
 
 
 def test_a_sum_of_float32_in_float64_and_of_integers_is_that_of_numpy():

@@ -127,6 +127,21 @@ def test_columns_are_summed_by_the_way(shape, dtype):
     np.testing.assert_allclose(got, g.reshape(-1, shape[-1]).sum(0, np.float64), rtol=1e-5, atol=1e-3)
 
 
+@pytest.mark.parametrize(("before", "after"), [((8, 3), (4, 6)), ((4, 6), (8, 3)), ((600, 4), (6, 100, 4))])
+def test_columns_of_a_reshaped_result_are_summed_with_the_length_that_they_have(before, after):
+    x, g = RNG.normal(size=before), RNG.normal(size=after)
+    bias = tn.tensor(RNG.normal(size=before[-1]), requires_grad=True)
+
+    def step(x, g):
+        bias.grad = None
+        (np.tanh((x + bias).reshape(after)) * g).sum().backward()
+
+    step(x, g)
+    expected = np.array(bias.grad)
+    tn.compile(step, "numba")(x, g)
+    np.testing.assert_allclose(bias.grad, expected, rtol=1e-10)
+
+
 def test_sums_of_many_rows_keep_the_digits_of_float32():
     x = np.full((200_000, 3), 0.1, np.float32)
     bias = tn.tensor(np.ones(3, np.float32), requires_grad=True)

@@ -139,7 +139,8 @@ def _fused_loops(draft: Draft, users: dict[int, list[int]], outside: set[int]) -
         if task.call is not None and task.makes and is_column_sum(draft, task.call):
             whole = draft.whole(task.reads[0])
             source = homes.get(whole)
-            if source is not None and source.root.index == whole:
+            # What was reshaped may have columns of another length.
+            if source is not None and source.root.index == whole and source.space[-1:] == task.call.shape:
                 source.sums.append(task.makes[0])
     return list(ends)
 

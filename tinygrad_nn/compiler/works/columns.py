@@ -62,7 +62,13 @@ def column_means(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | Non
 def _column_sums(draft: Draft, call: Call, makes: tuple[int, ...], divisor: int) -> Work | None:
     (x,) = draft.values_of(call)
     axis, rank = call.params.get("axis"), len(x.shape)
-    if axis is None or call.params.keys() - {"axis", "keepdims"} or not _fits(draft, call, makes):
+    # An empty tuple names no axis, and a single number has none that its -1 could mean.
+    if (
+        axis in (None, ())
+        or not rank
+        or call.params.keys() - {"axis", "keepdims"}
+        or not _fits(draft, call, makes)
+    ):
         return None
     from tinygrad_nn.compiler.loops import columns
 
