@@ -159,7 +159,11 @@ def test_without_rows_that_count_on_any_rank_the_loss_is_not_finite():
 @pytest.mark.parametrize(
     ("loss", "problem"),
     [
-        (lambda p, y: ((p - tn.one_hot(y, 2)) ** 2).sum(), "the mean of those of its halves.*\n.*hint"),
+        (lambda p, y: ((p - tn.one_hot(y, 2)) ** 2).sum(), "those of its halves make.*\n.*hint"),
+        # What is divided by rows, and then done something else with.
+        (lambda p, y: cross_entropy(p, y) * len(y), "no mean over rows"),
+        (lambda p, y: cross_entropy(p @ p.T, np.arange(len(y))), "no mean over rows"),
+        (lambda p, y: cross_entropy(p, y, weight=[1.0, 3.0]) * len(y), "no mean over rows"),
         (lambda p, y: ((p - tn.one_hot(y, 2)) ** 2).mean() ** 0.5 * (1 + y.mean()), "no mean over rows"),
         (lambda p, y: cross_entropy(p, y) + mse(p, p.detach(), reduction="sum"), "terms of one kind"),
     ],
@@ -167,6 +171,17 @@ def test_without_rows_that_count_on_any_rank_the_loss_is_not_finite():
 def test_a_loss_that_is_no_mean_over_rows_is_refused(loss, problem):
     with pytest.raises((ArgumentError, RankError), match=f"(?s){problem}"):
         together(2, loss=loss, metrics=None, validation=None)
+
+
+@pytest.mark.parametrize(
+    "loss", [lambda p, y: -(p.log_softmax(axis=1) * tn.one_hot(y, 2)).sum(axis=1).mean(), cross_entropy]
+)
+def test_a_loss_that_is_a_mean_over_rows_may_use_methods_and_half_precision(loss):
+    make = lambda: nn.Sequential(nn.Dense(2, 2, rng=0, dtype=np.float16))
+    data = lambda: batches(X.astype(np.float16), Y, size=50, rng=1)
+    plain = lambda model: optim.SGD(model.parameters(), lr=0.1)
+    _, history = together(2, make=make, data=data, loss=loss, optimizer=plain, validation=None)
+    assert np.isfinite(history["loss"]).all()
 
 
 def test_everything_begins_as_on_rank_0():

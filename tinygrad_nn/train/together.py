@@ -71,10 +71,10 @@ class Together(Company):
         for parts in zip(*everyone, strict=True):
             there = [part for part in parts if part is not None]
             if there:
-                yield _joined(there)
+                yield joined(there)
 
 
-def _joined(parts: Sequence[Measured]) -> tuple[dict[str, float], float]:
+def joined(parts: Sequence[Measured]) -> tuple[dict[str, float], float]:
     """Return loss and metrics of the parts of a batch together."""
     rows = sum(part.rows for part in parts)
     numbers = {
