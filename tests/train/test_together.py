@@ -436,6 +436,25 @@ def test_a_failure_of_one_rank_at_any_event_ends_all(tmp_path, event, action, ra
         tn.load(path, model=wide())
 
 
+@pytest.mark.parametrize("before", [KeyboardInterrupt, OSError])
+def test_ranks_of_an_optimizer_that_have_failed_together_are_told_of_the_next_failure_too(before):
+    def work(comm):
+        model = wide()
+        optimizer = optim.Distributed(optim.SGD(model.parameters(), lr=0.1), comm)
+        for error in (before, KeyError):
+
+            def stumble(error=error):
+                raise error
+
+            callbacks = [At("on_step", 1, stumble, 2)]
+            with contextlib.suppress(*([OSError, RankError] if error is before else [])):
+                trained(make=lambda: model, optimizer=lambda _: optimizer, callbacks=callbacks)
+
+    first, second = failures(2, work)
+    assert isinstance(second, KeyError)
+    assert "rank 1 of 2: Traceback" in str(first)
+
+
 @pytest.mark.parametrize("fails", ["before", "inside"])
 def test_a_failure_around_an_evaluation_by_a_callback_ends_all(fails):
     def work(comm):
@@ -612,6 +631,12 @@ def test_ranks_that_do_not_do_the_same_are_refused():
     told(
         "ranks differ in generators: nothing on rank 0, Generator on rank 1",
         lambda comm: trained(comm, make=lambda: nn.Sequential(forgetful(), *([nn.Dropout()] * comm.rank))),
+    )
+    told(
+        "ranks differ in trained: 0.weight on rank 0, a parameter of none of its layers on rank 1",
+        lambda comm: trained(
+            comm, optimizer=lambda model: optim.SGD([model, wide()][comm.rank].parameters(), lr=0.1)
+        ),
     )
     told(
         "different numbers of batches: 1, 2",
