@@ -159,7 +159,11 @@ def test_without_rows_that_count_on_any_rank_the_loss_is_not_finite():
 @pytest.mark.parametrize(
     ("loss", "problem"),
     [
-        (lambda p, y: ((p - tn.one_hot(y, 2)) ** 2).sum(), "the mean of those of its halves.*\n.*hint"),
+        (lambda p, y: ((p - tn.one_hot(y, 2)) ** 2).sum(), "those of its halves make.*\n.*hint"),
+        # What is divided by rows, and then done something else with.
+        (lambda p, y: cross_entropy(p, y) * len(y), "no mean over rows"),
+        (lambda p, y: cross_entropy(p @ p.T, np.arange(len(y))), "no mean over rows"),
+        (lambda p, y: cross_entropy(p, y, weight=[1.0, 3.0]) * len(y), "no mean over rows"),
         (lambda p, y: ((p - tn.one_hot(y, 2)) ** 2).mean() ** 0.5 * (1 + y.mean()), "no mean over rows"),
         (lambda p, y: cross_entropy(p, y) + mse(p, p.detach(), reduction="sum"), "terms of one kind"),
     ],
@@ -167,6 +171,17 @@ def test_without_rows_that_count_on_any_rank_the_loss_is_not_finite():
 def test_a_loss_that_is_no_mean_over_rows_is_refused(loss, problem):
     with pytest.raises((ArgumentError, RankError), match=f"(?s){problem}"):
         together(2, loss=loss, metrics=None, validation=None)
+
+
+@pytest.mark.parametrize(
+    "loss", [lambda p, y: -(p.log_softmax(axis=1) * tn.one_hot(y, 2)).sum(axis=1).mean(), cross_entropy]
+)
+def test_a_loss_that_is_a_mean_over_rows_may_use_methods_and_half_precision(loss):
+    make = lambda: nn.Sequential(nn.Dense(2, 2, rng=0, dtype=np.float16))
+    data = lambda: batches(X.astype(np.float16), Y, size=50, rng=1)
+    plain = lambda model: optim.SGD(model.parameters(), lr=0.1)
+    _, history = together(2, make=make, data=data, loss=loss, optimizer=plain, validation=None)
+    assert np.isfinite(history["loss"]).all()
 
 
 def test_everything_begins_as_on_rank_0():
@@ -421,6 +436,25 @@ def test_a_failure_of_one_rank_at_any_event_ends_all(tmp_path, event, action, ra
         tn.load(path, model=wide())
 
 
+@pytest.mark.parametrize("before", [KeyboardInterrupt, OSError])
+def test_ranks_of_an_optimizer_that_have_failed_together_are_told_of_the_next_failure_too(before):
+    def work(comm):
+        model = wide()
+        optimizer = optim.Distributed(optim.SGD(model.parameters(), lr=0.1), comm)
+        for error in (before, KeyError):
+
+            def stumble(error=error):
+                raise error
+
+            callbacks = [At("on_step", 1, stumble, 2)]
+            with contextlib.suppress(*([OSError, RankError] if error is before else [])):
+                trained(make=lambda: model, optimizer=lambda _: optimizer, callbacks=callbacks)
+
+    first, second = failures(2, work)
+    assert isinstance(second, KeyError)
+    assert "rank 1 of 2: Traceback" in str(first)
+
+
 @pytest.mark.parametrize("fails", ["before", "inside"])
 def test_a_failure_around_an_evaluation_by_a_callback_ends_all(fails):
     def work(comm):
@@ -597,6 +631,12 @@ def test_ranks_that_do_not_do_the_same_are_refused():
     told(
         "ranks differ in generators: nothing on rank 0, Generator on rank 1",
         lambda comm: trained(comm, make=lambda: nn.Sequential(forgetful(), *([nn.Dropout()] * comm.rank))),
+    )
+    told(
+        "ranks differ in trained: 0.weight on rank 0, a parameter of none of its layers on rank 1",
+        lambda comm: trained(
+            comm, optimizer=lambda model: optim.SGD([model, wide()][comm.rank].parameters(), lr=0.1)
+        ),
     )
     told(
         "different numbers of batches: 1, 2",

@@ -135,6 +135,8 @@ class Team:
                 array[...] = whole.reshape(array.shape)
 
     def __enter__(self) -> Self:
+        # What all were told of before has ended; the next error is news.
+        self.stepping, self.failed = None, False
         return self
 
     def __exit__(

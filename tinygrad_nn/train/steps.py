@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.compiler.compiled import compile as compiled
-from tinygrad_nn.context import no_grad
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.conversions import plain
-from tinygrad_nn.engine.tensor import Operand, Tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
 from tinygrad_nn.errors import ArgumentError, NonFinite, ShapeError
 from tinygrad_nn.nn.reducing import Divisor
 from tinygrad_nn.train.company import Measured
@@ -22,7 +21,7 @@ from tinygrad_nn.train.nonfinite import not_finite
 from tinygrad_nn.train.parts import Batch
 from tinygrad_nn.train.replayed import like_the_first
 from tinygrad_nn.train.run import Run
-from tinygrad_nn.train.together import Training
+from tinygrad_nn.train.together import Training, joined
 
 
 class Step:
@@ -108,7 +107,7 @@ class SharedStep(Step):
             if divisor != 0:
                 if not math.isfinite(value.item()):
                     raise self._refused(value, inputs, targets, weights)
-                self._look_at_loss(by, value, predictions, targets, weights)
+                self._look_at_loss(value, predictions, targets, weights)
                 total = numbers["loss"] * (1 if divisor is None else divisor)
             exchange.numbers[:] = [rows, total, *[rows * numbers[name] for name in run.metrics]]
         else:
@@ -120,11 +119,9 @@ class SharedStep(Step):
         means = [loss / float(exchange.total[0]), *[total / rows for total in others]]
         run.record(dict(zip(self._names, means, strict=True)), rows)
 
-    def _look_at_loss(
-        self, by: Divisor, value: Tensor, predictions: Any, targets: Any, weights: Weights
-    ) -> None:
-        """Refuse a loss of the user's that is no mean over rows, of which it does not tell."""
-        if self._looked or not isinstance(by, str) or by != "unknown":
+    def _look_at_loss(self, value: Tensor, predictions: Any, targets: Any, weights: Weights) -> None:
+        """Refuse a loss of the user's that those of parts of a batch do not make, whatever it is divided by."""
+        if self._looked:
             return
         self._looked = True
         found, truths = arrays_of(predictions), arrays_of(targets)
@@ -132,23 +129,23 @@ class SharedStep(Step):
         whole = [array.shape[:1] for array in trees.leaves(found)]
         if rows < 2 or set(whole) != {(rows,)}:
             return
-        total = 0.0
+        halves = []
         for part in (slice(0, rows // 2), slice(rows // 2, rows)):
-            cut = [trees.mapped(itemgetter(part), x) for x in (found, truths)]
-            shares = {name: plain(weight)[part] for name, weight in weights.items()}
-            with no_grad():
-                total += self._run.loss(*cut, **shares).item() * _weight(part.stop - part.start, shares)
-        number, mean = value.item(), total / _weight(rows, weights)
-        if not math.isclose(number, mean, rel_tol=1e-3, abs_tol=1e-6):
+            guesses = trees.mapped(as_tensor, trees.mapped(itemgetter(part), found))
+            true = trees.mapped(itemgetter(part), truths)
+            shares: Weights = {name: plain(weight)[part] for name, weight in weights.items()}
+            if counts(true, shares):
+                loss, by = self._company.loss(self._run.loss, guesses, true, **shares)
+                halves.append(measured_part(loss, guesses, true, {}, shares, by))
+        number, together = value.item(), joined(halves)[0]["loss"]
+        # Two numbers of float16 that are meant to be the same may be as far apart as that.
+        tolerance = max(1e-3, 4 * float(np.finfo(value.dtype).eps))
+        if not math.isclose(number, together, rel_tol=tolerance, abs_tol=1e-6):
             raise ArgumentError(
-                f"fit: the loss of the first batch is {number:.6g}, the mean of those of its halves {mean:.6g}; what "
+                f"fit: the loss of the first batch is {number:.6g}, and those of its halves make {together:.6g}; what "
                 "is no mean over rows cannot be put together from those of parts of a batch\n"
                 '  hint   .mean(), or a loss of tn.nn.losses with reduction="sum"'
             )
-
-
-def _weight(rows: int, weights: Mapping[str, Operand]) -> float:
-    return float(np.sum([plain(w).sum(dtype=np.float64) for w in weights.values()])) if weights else rows
 
 
 def _one_number(value: Any) -> Tensor:

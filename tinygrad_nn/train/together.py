@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial, reduce
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -42,6 +42,10 @@ class Together(Company):
         self._own: list[dict[str, Any]] = []
         self._running: list[Array] = []
 
+    def __enter__(self) -> Self:
+        self.team.__enter__()
+        return self
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -71,10 +75,10 @@ class Together(Company):
         for parts in zip(*everyone, strict=True):
             there = [part for part in parts if part is not None]
             if there:
-                yield _joined(there)
+                yield joined(there)
 
 
-def _joined(parts: Sequence[Measured]) -> tuple[dict[str, float], float]:
+def joined(parts: Sequence[Measured]) -> tuple[dict[str, float], float]:
     """Return loss and metrics of the parts of a batch together."""
     rows = sum(part.rows for part in parts)
     numbers = {
@@ -110,6 +114,7 @@ class Training(Together):
         self.team.agree(
             **facts,
             model=[f"{name} {array.dtype} {array.shape}" for name, array in state.items()],
+            trained=_trained(model, optimizer),
             generators=[type(source).__name__ for source in self._sources],
         )
         if isinstance(model, Module):
@@ -204,6 +209,15 @@ class Training(Together):
             self._average([ranks[self.rank]["running"]])
         else:
             self._branch()
+
+
+def _trained(model: object, optimizer: AnyOptimizer) -> list[str]:
+    """Return what the parameters of an optimizer are called in a model, which other ones may look like."""
+    named = model.named_parameters() if isinstance(model, Module) else ()
+    names = {id(parameter): name for name, parameter in named}
+    return [
+        names.get(id(parameter), "a parameter of none of its layers") for parameter in optimizer.parameters
+    ]
 
 
 _RANKS = "what each rank has of its own"
