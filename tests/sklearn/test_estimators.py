@@ -111,7 +111,8 @@ def test_the_network_has_the_dtype_of_the_rows(estimator, dtype):
 
 
 def test_columns_of_a_data_frame_give_features_their_names():
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     X, y = iris()
     frame = pandas.DataFrame(X, columns=["a", "b", "c", "d"])
     model = quick().fit(frame, pandas.Series(y))
