@@ -52,19 +52,19 @@ LINES = {
     "nn": 1660,
     # Meetings in which failures are told (100), the message of a step (120), ranks of threads (80), what is asked of a
     # communicator and the end of all ranks (50).
-    "parallel": 420,
+    "parallel": 425,
     # 350 was meant. Memory that cannot be written or has another dtype is looked at, rates are saved, schedules are
     # functions that can be pickled. Groups and what they are not (90), three more optimizers (170). Gradients of
     # all ranks (140), and that they are not clipped before (15). Blocks of large parameters, and one scratch (35).
     "optim": 905,
     # 600 was meant. Texts, and the sequences in them, are 120. Rows are held out (35), and shared out among
     # ranks (85).
-    "data": 855,
+    "data": 870,
     # 700 was meant. Several outputs and targets, and looking at validation data, metrics' names, callbacks' events
     # and saved states before training. Weights of rows, metrics by name, four of them, shares for validation (130),
     # averages of weights (90), steps that are replayed (20). Several ranks: what a training asks of them and the
     # answers of one process (60), those of many (180), their step with what it says of loss and metrics (100).
-    "train": 1430,
+    "train": 1445,
     # 2,200 was meant. Random ops draw the same in each run of a check (10), modules may take integers.
     "testing": 2240,
     # 300 was meant. How images lie is followed through layers, or through an example, up to those that know each
@@ -77,18 +77,17 @@ LINES = {
     # is the user's own is looked at before machine code in it is run (30); Ctrl-C may come while a block is entered
     # or left (30); names are made printable in one place (10); boundaries say how sure a model is (10). What others
     # call layers, metrics and optimizers, and files of PyTorch (20). Settings that are numbers (25). Random numbers
-    # of ranks (10).
-    "errors context hints files states settings checkpoint plot": 1170,
+    # of ranks (10). States, and what has one, have names for their types (15).
+    "errors context hints files states settings checkpoint plot": 1180,
 }
 """Lines of code: neither blank, nor a comment, nor part of a docstring."""
 
-ANY = 685
-"""Uses of `Any` in the whole package. 450 was meant; keywords of ninety of NumPy's functions are 90 of them, what ranks
-give each other and what batches consist of 90. What has a meaning has a name instead: `Tree`, `ArrayOrTensor`, `Mask`,
-`Operands`, `Params`, `Function`."""
+ANY = 480
+"""Uses of `Any` in the whole package. 450 was meant; keywords of ninety of NumPy's functions are 90 of them. What has a
+meaning has a name instead: `Tree`, `ArrayOrTensor`, `Mask`, `Operands`, `Params`, `Function`, `State`, `StateDict`."""
 
-IGNORES = 20
-"""Lines that a type checker is told to ignore, each with its reason."""
+IGNORES = 2
+"""Lines that a type checker is told to ignore: `==` and `!=` of tensors return tensors, as those of arrays do."""
 
 IGNORED = re.compile(r"# (?:type|pyright): ignore.*")
 """The rest of the line too: one that names both checkers is one line."""

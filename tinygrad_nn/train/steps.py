@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from tinygrad_nn.context import no_grad
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor
+from tinygrad_nn.engine.trees import Tree
 from tinygrad_nn.errors import ArgumentError, NonFinite, ShapeError
 from tinygrad_nn.nn.reducing import Divisor
 from tinygrad_nn.train.company import Measured
@@ -39,7 +39,7 @@ class Step:
         if compile:
             self._differentiate, self._update = like_the_first(self._gradients), compiled(self._updated)
 
-    def _gradients(self, inputs: Sequence[Operand], targets: Any, weights: Weights) -> tuple[Any, ...]:
+    def _gradients(self, inputs: Sequence[Tree], targets: Tree, weights: Weights) -> tuple[Tree, ...]:
         """Leave the gradients of a batch; return its loss and the predictions."""
         run = self._run
         run.optimizer.zero_grad()
@@ -66,7 +66,7 @@ class Step:
         self._update()
         run.record(*measured(value, predictions, targets, run.metrics, weights))
 
-    def _refused(self, value: Tensor, inputs: Sequence[Operand], targets: Any, weights: Weights) -> NonFinite:
+    def _refused(self, value: Tensor, inputs: Sequence[Tree], targets: Tree, weights: Weights) -> NonFinite:
         self._run.optimizer.zero_grad()
         return not_finite(self._run, inputs, targets, weights, value)
 
@@ -80,7 +80,7 @@ class SharedStep(Step):
         self._looked = False
         super().__init__(run, compile)
 
-    def _gradients(self, inputs: Sequence[Operand], targets: Any, weights: Weights) -> tuple[Any, ...]:
+    def _gradients(self, inputs: Sequence[Tree], targets: Tree, weights: Weights) -> tuple[Tree, ...]:
         """Leave the gradients of these rows; return their loss, the predictions, and what the loss was divided by."""
         run = self._run
         run.optimizer.zero_grad()
@@ -121,7 +121,7 @@ class SharedStep(Step):
         run.record(dict(zip(self._names, means, strict=True)), rows)
 
     def _look_at_loss(
-        self, by: Divisor, value: Tensor, predictions: Any, targets: Any, weights: Weights
+        self, by: Divisor, value: Tensor, predictions: Tree, targets: Tree, weights: Weights
     ) -> None:
         """Refuse a loss of the user's that is no mean over rows, of which it does not tell."""
         if self._looked or not isinstance(by, str) or by != "unknown":
@@ -151,7 +151,7 @@ def _weight(rows: int, weights: Mapping[str, Operand]) -> float:
     return float(np.sum([plain(w).sum(dtype=np.float64) for w in weights.values()])) if weights else rows
 
 
-def _one_number(value: Any) -> Tensor:
+def _one_number(value: Tree) -> Tensor:
     if not isinstance(value, Tensor) or value.size != 1:
         raise ShapeError(
             f"fit: the loss is a tensor with one element, got {type(value).__name__} of shape {np.shape(value)}\n"
@@ -160,7 +160,7 @@ def _one_number(value: Any) -> Tensor:
     return value
 
 
-def counts(targets: Any, weights: Weights) -> bool:
+def counts(targets: Tree, weights: Weights) -> bool:
     """Tell whether there are rows, and not all weigh nothing, of which there would be no mean."""
     return rows_of("targets", arrays_of(targets)) > 0 and all(
         bool(np.any(plain(weight))) for weight in weights.values()
@@ -168,7 +168,12 @@ def counts(targets: Any, weights: Weights) -> bool:
 
 
 def measured_part(
-    loss: Tensor, predictions: Any, targets: Any, metrics: Mapping[str, Metric], weights: Weights, by: Divisor
+    loss: Tensor,
+    predictions: Tree,
+    targets: Tree,
+    metrics: Mapping[str, Metric],
+    weights: Weights,
+    by: Divisor,
 ) -> Measured:
     """Return what was measured of some rows, and what their loss was divided by."""
     numbers, rows = measured(loss, predictions, targets, metrics, weights)
