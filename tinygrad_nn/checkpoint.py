@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Collection, Mapping
 from types import ModuleType
-from typing import Any, Protocol, TypeGuard
+from typing import Any
 
 import numpy as np
 
@@ -22,16 +22,17 @@ from tinygrad_nn.errors import CheckpointError, DtypeError, SettingError
 from tinygrad_nn.files import StrPath, write_atomically
 from tinygrad_nn.nn.module import Module, flat
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.states import RandomSource, is_random_source, random_state, set_random_state
+from tinygrad_nn.states import (
+    RandomSource,
+    StateDict,
+    Stateful,
+    is_random_source,
+    is_stateful,
+    random_state,
+    set_random_state,
+)
 
 Arrays = dict[str, Array]
-
-
-class Stateful(Protocol):
-    """What can be restored in place: modules, optimizers, batches, callbacks, or a class of one's own."""
-
-    def state_dict(self) -> Mapping[str, Any]: ...
-    def load_state_dict(self, state: Any, /) -> object: ...
 
 
 Restorable = Stateful | RandomSource
@@ -93,9 +94,7 @@ def save(path: StrPath, **parts: object) -> None:
     write_atomically(path, [rest[: _DIGEST.start], digest, rest[_DIGEST.stop :]])
 
 
-def load(
-    path: StrPath, *, allow_nonfinite: bool | Collection[str] = False, **parts: Restorable
-) -> dict[str, Any]:
+def load(path: StrPath, *, allow_nonfinite: bool | Collection[str] = False, **parts: Restorable) -> StateDict:
     """Restore parts that `save` saved, in place, all or none; return the plain data among what was saved.
 
     Args:
@@ -114,7 +113,7 @@ def load(
 
 def restored(
     path: StrPath, blob: bytes, parts: Mapping[str, Restorable], allow_nonfinite: bool | Collection[str]
-) -> dict[str, Any]:
+) -> StateDict:
     """Restore parts as `load` does, from what `read` read; the path is what errors name."""
     restorable, states = _parsed(path, blob)
     returned = [name for name in states if name not in restorable]
@@ -153,12 +152,8 @@ def _safetensors() -> ModuleType:
 # What is in a part
 
 
-def _stateful(part: object) -> TypeGuard[Stateful]:
-    return hasattr(part, "load_state_dict")
-
-
 def _restorable(part: object) -> bool:
-    return is_random_source(part) or _stateful(part)
+    return is_random_source(part) or is_stateful(part)
 
 
 def _state(part: object) -> object:
@@ -167,7 +162,7 @@ def _state(part: object) -> object:
     if isinstance(part, Module):
         randoms = [random_state(source) for source in random_sources(part)]
         return part.state_dict() | ({_RANDOMS: randoms} if randoms else {})
-    return part.state_dict() if _stateful(part) else part
+    return part.state_dict() if is_stateful(part) else part
 
 
 _RANDOMS = "random generators"
@@ -198,7 +193,7 @@ def _put(part: Restorable, state: Any) -> None:
         part.load_state_dict({name: value for name, value in state.items() if name != _RANDOMS})
         for source, random in zip(sources, randoms, strict=True):
             set_random_state(source, random)
-    elif _stateful(part):
+    elif is_stateful(part):
         part.load_state_dict(state)
 
 
@@ -293,7 +288,7 @@ _SHOWN = 10
 # The file
 
 
-def _parsed(path: StrPath, blob: bytes) -> tuple[list[str], dict[str, Any]]:
+def _parsed(path: StrPath, blob: bytes) -> tuple[list[str], StateDict]:
     """Return which parts are to be restored, and the states of all, verified as far as a file can be."""
     codec = _safetensors()
     try:
@@ -367,7 +362,7 @@ def _verified(blob: bytes) -> dict[str, Any]:
     return content
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     result = dict(pairs)
     if len(result) < len(pairs):
         raise CheckpointError("damaged: a name occurs twice in its header")

@@ -39,7 +39,7 @@ class TinygradError(Exception):
     call: tuple[Any, ...] | None = None
     """Where an op failed: (op, operands, parameters, scope), from which a picture of the way there is drawn."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Travel between processes as text: the operands of the call cannot leave theirs."""
         return type(self), self.args
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeGuard
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
@@ -40,6 +40,24 @@ def check_state(
     if problems:
         text = "\n  ".join([f"the state does not fit this {who}; nothing was changed", *problems])
         raise CheckpointError(text)
+
+
+State = Mapping[str, Any]
+"""What `load_state_dict` takes: arrays, and plain data, by name."""
+StateDict = dict[str, Any]
+"""The same as `state_dict` returns it, which belongs to whoever asked."""
+
+
+class Stateful(Protocol):
+    """What can be restored in place: modules, optimizers, batches, callbacks, or a class of one's own."""
+
+    def state_dict(self) -> State: ...
+    def load_state_dict(self, state: Any, /) -> object: ...
+
+
+def is_stateful(thing: object) -> TypeGuard[Stateful]:
+    """Tell whether `thing` can be restored in place."""
+    return hasattr(thing, "load_state_dict")
 
 
 Entry = Callable[[Any], bool]
@@ -105,7 +123,7 @@ def is_random_source(thing: object) -> TypeGuard[RandomSource]:
     return isinstance(thing, RandomSource) and not isinstance(thing, random.SystemRandom)
 
 
-def random_state(source: RandomSource) -> dict[str, Any]:
+def random_state(source: RandomSource) -> StateDict:
     """Return the state of a source of random numbers, as plain data and arrays."""
     if isinstance(source, random.Random):
         version, (*words, position), gauss = source.getstate()
@@ -136,7 +154,7 @@ def set_random_state(source: RandomSource, state: Any) -> None:
         _bits(source).state = state
 
 
-def random_stream(source: RandomSource, number: int) -> dict[str, Any]:
+def random_stream(source: RandomSource, number: int) -> StateDict:
     """Return the state of one of many streams of random numbers, after a draw from a source, on which it depends."""
     if isinstance(source, random.Random):
         return random_state(random.Random(f"{source.getrandbits(64)} {number}"))
@@ -152,7 +170,7 @@ def _bits(source: np.random.Generator | np.random.BitGenerator) -> np.random.Bit
     return source.bit_generator if isinstance(source, np.random.Generator) else source
 
 
-def _misfit(present: Any, state: Any, name: str = "") -> str | None:
+def _misfit(present: object, state: object, name: str = "") -> str | None:
     """Say where a state has another form than the present one; None if it has not."""
     if isinstance(present, Mapping):
         if not isinstance(state, Mapping) or state.keys() != present.keys():

@@ -1,14 +1,21 @@
 """Minibatches: the same rows of several arrays, gathered when asked for; the whole set is never copied."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from tinygrad_nn.errors import CheckpointError, SettingError, ShapeError
 from tinygrad_nn.settings import positive_integer
-from tinygrad_nn.states import check_entries, fits_random, is_count, random_state, set_random_state
+from tinygrad_nn.states import (
+    State,
+    StateDict,
+    check_entries,
+    fits_random,
+    is_count,
+    random_state,
+    set_random_state,
+)
 
 Seed = int | np.random.Generator | np.random.SeedSequence | None
 Batch = tuple[np.ndarray, ...]
@@ -38,7 +45,7 @@ class Batches:
         self._shuffle, self._drop_last = shuffle, drop_last
         self._stop = self._rows - self._rows % self._size if drop_last else self._rows
         self._taken = 0
-        self._drawn_from: Mapping[str, Any] | None = None
+        self._drawn_from: State | None = None
         self._pending: tuple[np.ndarray | None, int] | None = None
 
     def __len__(self) -> int:
@@ -84,16 +91,22 @@ class Batches:
             (array([2, 4, 6]), 7)
         """
         kept, held = _divided(self._rows if self._chosen is None else self._chosen, share)
-        options: dict[str, Any] = {"shuffle": self._shuffle, "drop_last": self._drop_last}
-        rest = Batches(self._arrays, size=self._size, rng=self._rng, chosen=kept, **options)
+        rest = Batches(
+            self._arrays,
+            size=self._size,
+            rng=self._rng,
+            shuffle=self._shuffle,
+            drop_last=self._drop_last,
+            chosen=kept,
+        )
         return rest, tuple(array[held] for array in self._arrays)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """Return where the latest iteration stands: how many batches it gave, in which order, and the generator."""
         state = {"rows": self._rows, "size": self._size, "taken": self._taken}
         return {**state, "drawn_from": self._drawn_from, "now": random_state(self._rng)}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Let the next iteration go on where another one stood when `state_dict` was called.
 
         Raises:
@@ -156,11 +169,11 @@ class Stream(Iterator[Batch]):
         rest = type(self)(self._arrays, size=self._size, rng=self._rng, chosen=kept)
         return rest, tuple(array[held] for array in self._arrays)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """Return the rows that are still to come of the epoch begun, and the generator."""
         return {"rows": self._rows, "order": self._order.copy(), "now": random_state(self._rng)}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Go on where another stream stood when `state_dict` was called.
 
         Raises:

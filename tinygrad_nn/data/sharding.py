@@ -1,18 +1,21 @@
 """The rows of one rank: every rank goes through the same batches, and takes its part of each."""
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Sized
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from tinygrad_nn.data.minibatches import Batches, Stream, part_of
 from tinygrad_nn.errors import ArgumentError, RankError
 from tinygrad_nn.parallel.communicator import Communicator, check_communicator
+from tinygrad_nn.states import State, Stateful, is_stateful
+
+Batch = TypeVar("Batch")
 
 
-def shard(batches: Iterable[Any], comm: Communicator) -> "Shard":
+def shard(batches: Iterable[Iterable[object]], comm: Communicator) -> "Shard":
     """Return, of each batch, the rows of this rank: neighbours, as many for each rank as for the others, or one more.
 
     Every rank gives the same batches, in the same order. Those of this package begin where they stand on rank 0, so
@@ -45,12 +48,12 @@ def shard(batches: Iterable[Any], comm: Communicator) -> "Shard":
     return Shard(batches, comm)
 
 
-def begin_as_rank_0(batches: Any, comm: Communicator) -> None:
+def begin_as_rank_0(batches: object, comm: Communicator) -> None:
     """Let batches that have a state go on where those of rank 0 stand."""
     lengths = comm.allgather(len(batches) if isinstance(batches, Sized) else None)
     if len(set(lengths)) > 1:
         raise RankError(f"the ranks have different numbers of batches: {', '.join(map(str, lengths))}")
-    if hasattr(batches, "load_state_dict"):
+    if is_stateful(batches):
         states = comm.allgather(batches.state_dict() if comm.rank == 0 else None)
         batches.load_state_dict(states[0])
 
@@ -58,13 +61,14 @@ def begin_as_rank_0(batches: Any, comm: Communicator) -> None:
 class Shard:
     """What `shard` returns: `len` is the number of batches, if that is known; each iteration is an epoch."""
 
-    def __init__(self, batches: Iterable[Any], comm: Communicator) -> None:
+    def __init__(self, batches: Iterable[Iterable[object]], comm: Communicator) -> None:
         self._batches, self._comm = batches, comm
 
     def __len__(self) -> int:
-        return len(self._batches)  # type: ignore[arg-type]  # says so itself
+        # Says itself if it has none.
+        return len(cast("Sized", self._batches))
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
         rank, size = self._comm.rank, self._comm.size
         # Not one of a user's, who may have changed what an iteration gives.
         if (
@@ -74,7 +78,7 @@ class Shard:
             return self._batches.parts(rank, size)
         return (tuple(_rows(part, rank, size) for part in batch) for batch in self._compared())
 
-    def _compared(self) -> Iterator[Any]:
+    def _compared(self) -> Iterator[Iterable[object]]:
         batches = iter(self._batches)
         first = list(_each(batches, 1))
         digests = self._comm.allgather(_digest(first))
@@ -86,7 +90,7 @@ class Shard:
         batches = chain(first, batches)
         return batches if isinstance(self._batches, Sized) else self._in_step(batches)
 
-    def _in_step(self, batches: Iterator[Any]) -> Iterator[Any]:
+    def _in_step(self, batches: Iterator[Iterable[object]]) -> Iterator[Iterable[object]]:
         while True:
             batch = next(batches, None)
             there = self._comm.allgather(batch is not None)
@@ -96,17 +100,16 @@ class Shard:
                 return
             yield batch
 
-    def state_dict(self) -> Mapping[str, Any]:
+    def state_dict(self) -> State:
         """Return where the batches stand, if they know it."""
-        state: Mapping[str, Any] = self._batches.state_dict()  # type: ignore[attr-defined]
-        return state
+        return cast("Stateful", self._batches).state_dict()
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Let the batches go on where they stood; the same has to be done on every rank."""
-        self._batches.load_state_dict(state)  # type: ignore[attr-defined]
+        cast("Stateful", self._batches).load_state_dict(state)
 
 
-def _each(batches: Iterator[Any], most: int) -> Iterator[Any]:
+def _each(batches: Iterator[Batch], most: int) -> Iterator[Batch]:
     return (batch for _, batch in zip(range(most), batches, strict=False))
 
 
@@ -123,7 +126,7 @@ def _rows(part: Any, rank: int, size: int) -> Any:
     return array[part_of(len(array), rank, size)]
 
 
-def _digest(thing: Any, start: int = 0) -> int:
+def _digest(thing: object, start: int = 0) -> int:
     """Return a number that tells batches apart."""
     if isinstance(thing, dict):
         thing = [*thing.values()]

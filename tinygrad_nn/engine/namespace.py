@@ -25,9 +25,10 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.tensor import Tensor, as_tensor, tensor
+from tinygrad_nn.engine.trees import Tree
 from tinygrad_nn.errors import ArgumentError, SettingError
 from tinygrad_nn.primitives import Function
-from tinygrad_nn.primitives.operands import supported
+from tinygrad_nn.primitives.operands import Axis, supported
 
 __array_api_version__ = "2024.12"
 
@@ -59,7 +60,7 @@ qr slogdet solve svd svdvals tensordot trace vecdot vector_norm
 _FFT = "fftfreq fftshift ifftshift rfftfreq"
 
 
-def _as_tensors(result: Any) -> Any:
+def _as_tensors(result: Tree) -> Tree:
     """Return what a function of NumPy returned with tensors in place of arrays."""
 
     def leaf(x: object) -> object:
@@ -71,7 +72,7 @@ def _as_tensors(result: Any) -> Any:
 def _on_tensors(function: Function) -> Function:
     """Return a function of NumPy that takes `device` and returns tensors."""
 
-    def call(*args: Any, device: str | None = None, **params: Any) -> Any:
+    def call(*args: object, device: str | None = None, **params: object) -> Tree:
         _check_device(function.__name__, device)
         return _as_tensors(function(*args, **params))
 
@@ -126,10 +127,10 @@ def asarray(
     return tensor(array) if copy else as_tensor(array)
 
 
-def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = None) -> Tensor:
+def from_dlpack(x: object, /, *, device: str | None = None, copy: bool | None = None) -> Tensor:
     """Return a tensor that shares the memory of another library's array, if it may."""
     _check_device("from_dlpack", device)
-    return as_tensor(np.from_dlpack(x, copy=copy))
+    return as_tensor(_numpy.from_dlpack(x, copy=copy))
 
 
 def astype(x: Tensor, dtype: DTypeLike, /, *, copy: bool = True, device: str | None = None) -> Tensor:
@@ -138,17 +139,17 @@ def astype(x: Tensor, dtype: DTypeLike, /, *, copy: bool = True, device: str | N
     return x.astype(supported(dtype, "astype: ")) if copy or x.dtype != dtype else x
 
 
-def std(x: Tensor, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+def std(x: Tensor, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     """Return the standard deviation, its sum divided by the number of elements minus `correction`."""
     return _tensor(_numpy.std(x, axis=axis, ddof=correction, keepdims=keepdims))
 
 
-def var(x: Tensor, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+def var(x: Tensor, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     """Return the variance, its sum divided by the number of elements minus `correction`."""
     return _tensor(_numpy.var(x, axis=axis, ddof=correction, keepdims=keepdims))
 
 
-def _tensor(result: Any) -> Tensor:
+def _tensor(result: Tree) -> Tensor:
     """Return the one tensor of a result."""
     found: Tensor = _as_tensors(result)
     return found
@@ -168,31 +169,31 @@ def sort(x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: bool
     return _tensor(_numpy.flip(ordered, axis) if descending else ordered)
 
 
-def _dtype_of(x: Any) -> Any:
+def _dtype_of(x: Tensor | DTypeLike) -> DTypeLike:
     return x.dtype if isinstance(x, Tensor) else x
 
 
-def result_type(*arrays_and_dtypes: Any) -> np.dtype:
+def result_type(*arrays_and_dtypes: Tensor | ArrayLike | DTypeLike) -> np.dtype:
     """Return the dtype that some have together."""
     return np.result_type(*[x.data if isinstance(x, Tensor) else x for x in arrays_and_dtypes])
 
 
-def can_cast(from_: Any, to: DTypeLike, /) -> bool:
+def can_cast(from_: Tensor | DTypeLike, to: DTypeLike, /) -> bool:
     """Tell whether one dtype can be another without loss."""
     return np.can_cast(_dtype_of(from_), to)
 
 
-def finfo(x: Any, /) -> np.finfo[Any]:
+def finfo(x: Tensor | DTypeLike, /) -> np.finfo[np.floating]:
     """Return the limits of a floating dtype."""
     return np.finfo(_dtype_of(x))
 
 
-def iinfo(x: Any, /) -> np.iinfo[Any]:
+def iinfo(x: Tensor | DTypeLike, /) -> np.iinfo[np.integer]:
     """Return the limits of an integer dtype."""
     return np.iinfo(_dtype_of(x))
 
 
-def isdtype(dtype: DTypeLike, kind: Any) -> bool:
+def isdtype(dtype: DTypeLike, kind: DTypeLike | tuple[DTypeLike, ...]) -> bool:
     """Tell whether a dtype is of a kind, such as "real floating"."""
     return np.isdtype(np.dtype(dtype), kind)
 
@@ -202,7 +203,7 @@ def broadcast_shapes(*shapes: Iterable[int]) -> tuple[int, ...]:
     return np.broadcast_shapes(*[tuple(shape) for shape in shapes])
 
 
-def isin(x1: Any, x2: Any, /, *, invert: bool = False) -> Tensor:
+def isin(x1: Tensor | ArrayLike, x2: Tensor | ArrayLike, /, *, invert: bool = False) -> Tensor:
     """Tell for each element whether it is among others."""
     return _tensor(np.isin(np.asarray(x1), np.asarray(x2), invert=invert))
 

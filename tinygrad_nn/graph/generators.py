@@ -25,6 +25,9 @@ from tinygrad_nn.graph.compare import same
 from tinygrad_nn.primitives import Params
 from tinygrad_nn.states import RandomSource, is_random_source
 
+Places = dict[RandomSource, object]
+"""Generators, and where they are."""
+
 _WITHOUT = {bool, int, float, complex, str, bytes, type(None), np.ndarray, CodeType, ModuleType, Tensor}
 """What holds no generator that running a function would draw from; a tensor has its graph, which has run."""
 _INSTALLED = tuple(
@@ -61,31 +64,31 @@ def put_back(*roots: object) -> Iterator[Callable[[], list[object]]]:
         yield lambda: list(moved(before))
 
 
-def positions(*roots: object) -> dict[Any, Any]:
+def positions(*roots: object) -> Places:
     """Return the generators that `roots` can reach, with where they are."""
     return {generator: _state(generator) for generator in reachable(*roots)}
 
 
-def moved(before: Mapping[Any, Any]) -> dict[Any, Any]:
+def moved(before: Mapping[RandomSource, object]) -> Places:
     """Return those positions that generators are no longer at."""
     return {generator: state for generator, state in before.items() if not same(_state(generator), state)}
 
 
-def at(places: Mapping[Any, Any]) -> Temporarily:
+def at(places: Mapping[RandomSource, object]) -> Temporarily:
     """Put generators at other positions for a while."""
     return Temporarily(
         lambda: (partial(_put, places), partial(_put, {generator: _state(generator) for generator in places}))
     )
 
 
-def _put(places: Mapping[Any, Any]) -> None:
+def _put(places: Mapping[RandomSource, object]) -> None:
     for generator, state in places.items():
         _set_state(generator, state)
 
 
-def reachable(*roots: object) -> list[Any]:
+def reachable(*roots: object) -> list[RandomSource]:
     """Return the generators in what `roots` hold, close over or name in their code."""
-    found: list[Any] = []
+    found: list[RandomSource] = []
     seen: dict[int, object] = {}
     stack: list[Any] = list(roots)
     while stack:
@@ -115,9 +118,9 @@ def _installed(file: str) -> bool:
     return file.startswith(_INSTALLED)
 
 
-def _of_function(function: FunctionType) -> list[Any]:
+def _of_function(function: FunctionType) -> list[object]:
     """Return what a function closes over and, of globals and modules, what its code names."""
-    inside: list[Any] = [function.__defaults__, function.__kwdefaults__, *(function.__closure__ or ())]
+    inside: list[object] = [function.__defaults__, function.__kwdefaults__, *(function.__closure__ or ())]
     if _installed(function.__code__.co_filename):
         return inside
     names = _names(function.__code__)

@@ -13,13 +13,16 @@ from tinygrad_nn.context import Plan, Temporarily
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.node import Later, Leaf, Node, tick
 from tinygrad_nn.engine.tensor import Tensor, wrap
+from tinygrad_nn.engine.trees import Tree
 from tinygrad_nn.engine.watcher import Tracer, Watcher
 from tinygrad_nn.errors import ArgumentError, GraphError, StaleValue
 from tinygrad_nn.graph.generators import at, moved, positions
-from tinygrad_nn.primitives import Primitive
+from tinygrad_nn.primitives import Function, Operands, Params, Primitive, Shape
 
 Inputs = ParamSpec("Inputs")
 Output = TypeVar("Output")
+Described = tuple[Primitive, Shape, object]
+"""The op of a node, and the shape and dtype of its result."""
 
 
 def remat(f: Callable[Inputs, Output]) -> Callable[Inputs, Output]:
@@ -67,7 +70,7 @@ def remat(f: Callable[Inputs, Output]) -> Callable[Inputs, Output]:
 class _Call:
     """One call of a function, which can be run again. It knows what was recorded, and none of the nodes."""
 
-    def __init__(self, f: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    def __init__(self, f: Function, args: Operands, kwargs: Params) -> None:
         self._f = f
         # As they are now: handles of their own on tensors, containers of their own.
         self._args, self._kwargs = trees.mapped(_kept, (args, kwargs))
@@ -122,11 +125,11 @@ class _Call:
         return {k: node.saved for k, node in enumerate(again.nodes) if node.saved is not None}
 
 
-def _kept(x: Any) -> Any:
+def _kept(x: Tree) -> Tree:
     return wrap(x._data, x._node) if type(x) is Tensor else x
 
 
-def _described(node: Node) -> tuple[Primitive, tuple[int, ...], Any]:
+def _described(node: Node) -> Described:
     return node.op, node.shape, node.dtype
 
 
@@ -135,7 +138,7 @@ class _Forgetting(Watcher):
 
     def __init__(self, call: _Call) -> None:
         self._call = call
-        self.recorded: list[Any] = []
+        self.recorded: list[Described] = []
         self.leaves: dict[Leaf, bool] = {}
 
     def on_record(self, node: Node) -> None:
@@ -157,7 +160,7 @@ class _Again(Tracer):
     def on_record(self, node: Node) -> None:
         self.nodes.append(node)
 
-    def on_update(self, update: Primitive, operands: Sequence[Any], params: Any) -> bool:
+    def on_update(self, update: Primitive, operands: Sequence[object], params: Params) -> bool:
         return True
 
     def on_host(self, prepare: Callable[[], None]) -> bool:

@@ -19,9 +19,7 @@ from tinygrad_nn.interop.turns import FEATURES, Turn, of_flattened, of_kind, tur
 from tinygrad_nn.nn.batch_norm import BatchNorm
 from tinygrad_nn.nn.module import Module, flat
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.states import check_state
-
-State = Mapping[str, Any]
+from tinygrad_nn.states import State, StateDict, check_state
 
 
 def load_torch(model: Module, state: State | StrPath, *, example: Operand | None = None) -> None:
@@ -193,7 +191,7 @@ def _hints_about_names(
     return []
 
 
-def _given(state: State | StrPath) -> dict[str, Any]:
+def _given(state: State | StrPath) -> StateDict:
     if isinstance(state, (str, os.PathLike)):
         return _read(state)
     state = _state(state)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -14,6 +12,7 @@ from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.ops.attention import attention
 from tinygrad_nn.ops.shape import expand_dims, swapaxes
+from tinygrad_nn.primitives import ArrayOrTensor
 from tinygrad_nn.settings import positive_integer
 
 
@@ -69,7 +68,7 @@ class MultiheadAttention(Module):
         query: Operand,
         key: Operand | None = None,
         value: Operand | None = None,
-        mask: Any = None,
+        mask: ArrayOrTensor | None = None,
         causal: bool = False,
     ) -> Tensor:
         """Return what each query sees: of itself, of `key`, or of `key` with the values of `value`.

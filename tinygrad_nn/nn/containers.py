@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, overload
 
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
+from tinygrad_nn.engine.trees import Tree
 from tinygrad_nn.errors import ArgumentError, ShapeError
 from tinygrad_nn.nn.module import Module
 
-Layer = Callable[..., Any]
+Layer = Callable[..., Tree]
 """A module, or a plain function of what the layer before it returns."""
 
 
@@ -38,7 +39,7 @@ class Sequential(Module):
     def attributes(self) -> Mapping[Any, object]:
         return dict(enumerate(self.modules)) | {k: v for k, v in vars(self).items() if k != "modules"}
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, x: Tree) -> Tensor:
         y: Tensor = x
         for module in self.modules:
             y = module(y)

@@ -8,12 +8,12 @@ weight 2 counts as if it were there twice, and one of weight 0 as if it were not
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.failures import label_error, module_path, position_of, warn_of_usage
+from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.tensor import Operand, Tensor, apply, as_tensor
 from tinygrad_nn.errors import ArgumentError, DtypeError, LabelError, SettingError, ShapeError
 from tinygrad_nn.nn.reducing import (
@@ -79,18 +79,19 @@ def _expect_logits(who: str, x: Tensor, instead: str) -> None:
         )
 
 
-def _maker(node: Any) -> str:
+def _maker(node: Node) -> str:
     path = module_path(node.scope)
     return f"{node.op.name} in {path}" if path else str(node.op.name)
 
 
 def _expect_log_probabilities(x: Tensor) -> None:
     """Warn of probabilities, refuse other values above 0; looks at the values only of what no log or softmax made."""
-    op = None if x._node is None else x._node.op
+    node = x._node
+    op = None if node is None else node.op
     hint = "\n  hint   nll(log_softmax(logits), labels), or cross_entropy(logits, labels)"
-    if op in _PROBABILITIES:
+    if node is not None and node.op in _PROBABILITIES:
         warn_of_usage(
-            f"nll: {_maker(x._node)} has made these probabilities, and nll takes their logarithms{hint}"
+            f"nll: {_maker(node)} has made these probabilities, and nll takes their logarithms{hint}"
         )
     elif op not in _LOG_PROBABILITIES and x.size:
         largest = plain(x).max()

@@ -58,7 +58,7 @@ class Module(Drawing):
     _given: frozenset[Tensor] = frozenset()
     """Of a copy by `with_parameters`: its new parameters, which may be results."""
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         # NumPy makes a scalar of what is computed from a 0-d array; a buffer stays one.
         if isinstance(value, np.generic) and isinstance(vars(self).get(name), np.ndarray):
             value = np.asarray(value)
@@ -290,7 +290,7 @@ def with_others(module: M, others: Mapping[int, Tensor]) -> M:
     modules = [inner for _, inner in module.named_modules()]
     copies |= {id(inner): object.__new__(type(inner)) for inner in modules}
 
-    def again(x: Any) -> Any:
+    def again(x: trees.Tree) -> trees.Tree:
         if id(x) in copies:
             return copies[id(x)]
         if isinstance(x, (list, dict)):

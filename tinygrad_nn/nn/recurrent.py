@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Never
+from collections.abc import Iterator, Sequence
+from typing import Never
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -14,6 +14,7 @@ from tinygrad_nn.hints import RECURRENT
 from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, orthogonal, zeros
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.ops import recurrent
+from tinygrad_nn.primitives import ArrayOrTensor, Function
 from tinygrad_nn.settings import positive_integer
 
 
@@ -22,7 +23,7 @@ class _Recurrent(Module):
 
     gates: int
     states: tuple[str, ...] = ("h",)
-    run: Callable[..., Any]
+    run: Function
 
     def __init__(
         self,
@@ -85,9 +86,9 @@ class _Recurrent(Module):
         first = (
             [np.zeros(shape, x.dtype)] * len(self.states) if state is None else self._checked(state, shape, x)
         )
-        last: list[list[Any]] = []
-        outputs: list[Any] = []
-        y: Any = x
+        last: list[list[ArrayOrTensor]] = []
+        outputs: list[ArrayOrTensor] = []
+        y: ArrayOrTensor = x
         for k, (layer, ending) in enumerate(places):
             if outputs and layer > places[k - 1][0]:
                 y, outputs = self._side_by_side(outputs), []
@@ -97,11 +98,11 @@ class _Recurrent(Module):
             )
             outputs.append(out)
             last.append(list(end) if isinstance(end, tuple) else [end])
-        stacked: list[Any] = [np.stack(ends) for ends in zip(*last, strict=True)]
+        stacked: list[ArrayOrTensor] = [np.stack(ends) for ends in zip(*last, strict=True)]
         return self._side_by_side(outputs), stacked
 
     @staticmethod
-    def _side_by_side(outputs: list[Any]) -> Any:
+    def _side_by_side(outputs: list[ArrayOrTensor]) -> ArrayOrTensor:
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=-1)
 
     def _check_input(self, x: Tensor) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from tinygrad_nn.ops.arithmetic import product
 from tinygrad_nn.ops.reduction import in_single
 from tinygrad_nn.ops.shape import broadcast_to
 from tinygrad_nn.primitives import Array
+
+Loss = TypeVar("Loss")
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -33,7 +35,7 @@ def note_divisor(divisor: Divisor) -> None:
         noted.append(divisor)
 
 
-def with_divisor(loss: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, Divisor]:
+def with_divisor(loss: Callable[..., Loss], *args: object, **kwargs: object) -> tuple[Loss, Divisor]:
     """Return a loss and what it was divided by, which it takes to put the losses of parts of a batch together.
 
     Raises:

@@ -73,7 +73,7 @@ SUMMING: list[weakref.ref[Any]] = []
 """The optimizers whose step sums gradients over ranks."""
 
 
-def _refuse_those_of_one_rank(parameters: Iterable[Any]) -> None:
+def _refuse_those_of_one_rank(parameters: Iterable[Parameter]) -> None:
     several = {id(p) for p in parameters}
     for known in tuple(SUMMING):
         optimizer = known()

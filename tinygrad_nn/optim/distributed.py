@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,6 +28,13 @@ from tinygrad_nn.parallel.exchange import (
 from tinygrad_nn.parallel.team import Team
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.settings import check_number
+
+
+class Computed(Protocol):
+    """A tensor, which is asked for nothing but its array."""
+
+    @property
+    def _data(self) -> Array: ...
 
 
 class Distributed:
@@ -105,9 +112,9 @@ class Distributed:
     # Made when it is first needed: `fit` has one of its own.
     @cached_property
     def _exchange(self) -> Exchange:
-        return Exchange(self.team, self.parameters)
+        return Exchange(self.team, [p._data for p in self.parameters])
 
-    def step(self, *, rows: Any = None) -> None:
+    def step(self, *, rows: ArrayLike | Computed | None = None) -> None:
         """Sum the gradients over all ranks and update every parameter that has one on any of them.
 
         Every rank has to come here, one without rows too: with `rows=0`, which needs no gradients.
@@ -133,7 +140,7 @@ class Distributed:
             self.complete(self._exchange)
         self.update(self._exchange)
 
-    def send(self, exchange: Exchange, rows: Any, *, summed: bool) -> None:
+    def send(self, exchange: Exchange, rows: ArrayLike | Computed, *, summed: bool) -> None:
         """Sum the message of this step over all ranks."""
         traced = bool(context.current().tracers)
         held = [(k, p._node.grad) for k, p in enumerate(self.parameters) if p._node.grad is not None]

@@ -30,7 +30,7 @@ class Parameter(Protocol):
     def shape(self) -> tuple[int, ...]: ...
 
 
-Parameters = Iterable[Parameter] | Iterable[Mapping[str, Any]]
+Parameters = Iterable[Parameter] | Iterable[Mapping[str, object]]
 """Leaf tensors, or groups `{"parameters": ..., "lr": ...}` of them."""
 
 
@@ -92,7 +92,7 @@ def groups_of(who: str, parameters: Parameters) -> list[Group]:
 _FORM = '{"parameters": [...], "lr": ...}'
 
 
-def _group(who: str, name: str, group: Any) -> Group:
+def _group(who: str, name: str, group: object) -> Group:
     if not isinstance(group, Mapping):
         raise SettingError(f"{who}: {name} is a {type(group).__name__} among groups\n  hint   {_FORM}")
     if unknown := [key for key in group if key not in ("parameters", "lr")]:

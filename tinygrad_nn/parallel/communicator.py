@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 from tinygrad_nn.errors import ArgumentError
+from tinygrad_nn.primitives import Array
+
+Given = TypeVar("Given")
 
 
 class Communicator(Protocol):
@@ -20,9 +24,9 @@ class Communicator(Protocol):
     def rank(self) -> int: ...
     @property
     def size(self) -> int: ...
-    def Allreduce(self, sendbuf: Any, recvbuf: Any, /) -> object: ...
-    def Bcast(self, buf: Any, root: int = 0, /) -> object: ...
-    def allgather(self, sendobj: Any, /) -> list[Any]: ...
+    def Allreduce(self, sendbuf: Array, recvbuf: Array, /) -> object: ...
+    def Bcast(self, buf: Array, root: int = 0, /) -> object: ...
+    def allgather(self, sendobj: Given, /) -> list[Given]: ...
 
 
 _ASKED = ("rank", "size", "Allreduce", "Bcast", "allgather")
@@ -68,21 +72,24 @@ def is_told(error: BaseException) -> bool:
     return any(note.endswith(TOLD) for note in getattr(error, "__notes__", ()))
 
 
-def end_together(comm: Any) -> None:
+def end_together(comm: Communicator) -> None:
     """Let an error that ends this process end all ranks, which would wait for it; those that all know of do that."""
     if comm.size > 1 and hasattr(comm, "Abort") and not isinstance(sys.excepthook, _Hook):
-        sys.excepthook = _Hook(sys.excepthook, comm)
+        sys.excepthook = _Hook(sys.excepthook, comm, comm.Abort)
+
+
+Excepthook = Callable[[type[BaseException], BaseException, TracebackType | None], object]
 
 
 class _Hook:
     """An excepthook: that of before, and then the end of all ranks."""
 
-    def __init__(self, before: Any, comm: Any) -> None:
-        self._before, self._comm = before, comm
+    def __init__(self, before: Excepthook, comm: Communicator, abort: Callable[[int], object]) -> None:
+        self._before, self._comm, self._abort = before, comm, abort
 
     def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         self._before(kind, error, trace)
         if not is_told(error):
             print(f"rank {self._comm.rank} of {self._comm.size} ends all ranks", file=sys.stderr, flush=True)
             sys.stdout.flush()
-            self._comm.Abort(1)
+            self._abort(1)

@@ -9,7 +9,6 @@ sum; numbers of the user; for each parameter how many ranks have a gradient; the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -62,7 +61,7 @@ class Exchange:
 
     Args:
         team: the ranks.
-        parameters: whose gradients are summed; the same everywhere, in shape and order.
+        parameters: the arrays of those whose gradients are summed; the same everywhere, in shape and order.
         numbers: so many numbers of the user's are summed besides.
 
     Attributes:
@@ -70,11 +69,11 @@ class Exchange:
         numbers, sums: the numbers among these.
     """
 
-    def __init__(self, team: Team, parameters: Sequence[Any], numbers: int = 0) -> None:
+    def __init__(self, team: Team, parameters: Sequence[Array], numbers: int = 0) -> None:
         self._team = team
         # float16 counts to 2,048.
         dtype = np.result_type(np.float32, *[p.dtype for p in parameters])
-        sizes = [p._data.size for p in parameters]
+        sizes = [p.size for p in parameters]
         self._flags = slice(_NUMBERS + numbers, _NUMBERS + numbers + len(sizes))
         self.starts: list[int] = [self._flags.stop + sum(sizes[:k]) for k in range(len(sizes))]
         self.mine = np.zeros(self._flags.stop + sum(sizes), dtype)

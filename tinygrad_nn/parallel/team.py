@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from itertools import zip_longest
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -73,11 +73,11 @@ class Team:
             self.stepping.pause()
         return self._heard((None, mine))
 
-    def Allreduce(self, sendbuf: Any, recvbuf: Any, /) -> object:
+    def Allreduce(self, sendbuf: Array, recvbuf: Array, /) -> object:
         """Sum arrays over the ranks."""
         return self.comm.Allreduce(sendbuf, recvbuf)
 
-    def Bcast(self, buf: Any, root: int = 0, /) -> object:
+    def Bcast(self, buf: Array, root: int = 0, /) -> object:
         """Fill an array with that of a rank."""
         return self.comm.Bcast(buf, root)
 
@@ -85,7 +85,7 @@ class Team:
         """Raise what a failed rank has to tell."""
         self._heard((None, None))
 
-    def _heard(self, answer: tuple[Failure | None, Any]) -> list[Any]:
+    def _heard(self, answer: tuple[Failure | None, Given]) -> list[Given]:
         answers = self.comm.allgather(answer)
         failures = {rank: failure for rank, (failure, _) in enumerate(answers) if failure}
         if failures:
@@ -109,7 +109,7 @@ class Team:
 
     def first(self, work: Callable[[], Given]) -> Given:
         """Let rank 0 do something; return its result everywhere."""
-        return self.allgather(work() if self.rank == 0 else None)[0]  # type: ignore[return-value]
+        return self.allgather([work()] if self.rank == 0 else [])[0][0]
 
     def agree(self, **facts: object) -> None:
         """Raise `RankError` everywhere unless plain facts are those of rank 0 everywhere."""

@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from tinygrad_nn.errors import RankError
+from tinygrad_nn.parallel.communicator import Given
+from tinygrad_nn.primitives import Array
 from tinygrad_nn.settings import positive_integer
 
 Result = TypeVar("Result")
@@ -55,31 +57,31 @@ class Ranks:
         self.rank, self.size = rank, len(board.places)
         self._board = board
 
-    def _given(self, mine: Any) -> list[Any]:
+    def _given(self, mine: Given) -> list[Given]:
         self._board.places[self.rank] = mine
         self._board.wait()
-        everyone = list(self._board.places)
+        everyone: list[Given] = list(self._board.places)
         self._board.wait()
         return everyone
 
-    def Allreduce(self, sendbuf: Any, recvbuf: Any, /) -> None:
+    def Allreduce(self, sendbuf: Array, recvbuf: Array, /) -> None:
         """Sum arrays over the ranks, in their order."""
         everyone = self._given(sendbuf.copy())
         recvbuf[...] = everyone[0]
         for other in everyone[1:]:
             np.add(recvbuf, other, out=recvbuf)
 
-    def Bcast(self, buf: Any, root: int = 0, /) -> None:
+    def Bcast(self, buf: Array, root: int = 0, /) -> None:
         """Fill an array with that of a rank."""
         buf[...] = self._given(buf.copy())[root]
 
-    def allgather(self, sendobj: Any, /) -> list[Any]:
+    def allgather(self, sendobj: Given, /) -> list[Given]:
         """Return copies of what the ranks gave, in their order."""
         return [deepcopy(given) for given in self._given(deepcopy(sendobj))]
 
 
 class _Rank(threading.Thread, Generic[Result]):
-    def __init__(self, function: Callable[[Any], Result], comm: Ranks, board: _Board) -> None:
+    def __init__(self, function: Callable[[Ranks], Result], comm: Ranks, board: _Board) -> None:
         super().__init__(daemon=True)
         self._function, self._comm, self._board = function, comm, board
         self.result: Result
@@ -93,7 +95,7 @@ class _Rank(threading.Thread, Generic[Result]):
             self._board.end()
 
 
-def threads(size: int, function: Callable[[Any], Result], *, timeout: float | None = None) -> list[Result]:
+def threads(size: int, function: Callable[[Ranks], Result], *, timeout: float | None = None) -> list[Result]:
     """Call a function in so many threads, each with a communicator; return what they returned, in the order of ranks.
 
     The ranks do what they would do as processes under MPI, one after the other for the most part.

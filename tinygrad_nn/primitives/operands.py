@@ -10,12 +10,12 @@ import numpy as np
 from tinygrad_nn.errors import DtypeError, ShapeError
 
 Array = np.ndarray[tuple[Any, ...], np.dtype[Any]]
+"""An array; in derivative rules, and in functions made of other ops, also a tensor that stands for one."""
 
 ArrayOrTensor: TypeAlias = Any
 """What composites take and return: an array, or a tensor, whose class the rooms below the engine do not know."""
 Mask = Array | bool
 """Which elements count, as `where=` says it."""
-"""An array; in derivative rules, and in functions made of other ops, also a tensor that stands for one."""
 Shape = tuple[int, ...]
 Shapes = tuple[Shape, ...]
 """The shapes of the operands of a call, which a rule may ask for."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from tinygrad_nn.errors import ArgumentError, CaptureError, SettingError
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.primitives import Array, kernel
 from tinygrad_nn.settings import check_number
-from tinygrad_nn.states import are_arrays, check_entries, check_state, is_count
+from tinygrad_nn.states import State, StateDict, are_arrays, check_entries, check_state, is_count
 from tinygrad_nn.train.run import Callback, Run
 
 
@@ -146,11 +145,11 @@ class EMA(Callback):
     def on_step(self, run: Run) -> None:
         self.update()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         averages = {name: average.copy() for name, average in self._averages.items()}
         return {"updates": int(self.updates), "averages": averages}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         check_entries("EMA", state, updates=is_count, averages=are_arrays)
         check_state("EMA", self._averages, state["averages"])
         for name, average in self._averages.items():

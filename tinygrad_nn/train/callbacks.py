@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
-from typing import Any
 
 from tinygrad_nn import checkpoint
 from tinygrad_nn.errors import SettingError
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.states import are_arrays, check_entries, is_count, is_number
+from tinygrad_nn.states import State, StateDict, are_arrays, check_entries, is_count, is_number
 from tinygrad_nn.train.history import Mode, better, number
 from tinygrad_nn.train.run import Callback, Run
 
@@ -66,10 +64,10 @@ class EarlyStopping(Callback):
         if self._best:
             run.model.load_state_dict(self._best)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         return {"least": self._least, "waited": self._waited, "best": self._best}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         check_entries("EarlyStopping", state, least=is_number, waited=is_count, best=are_arrays)
         self._least, self._waited, self._best = state["least"], state["waited"], dict(state["best"])
 
@@ -133,10 +131,10 @@ class ReduceOnPlateau(Callback):
             run.optimizer.lr = max(_constant_rate(run) * self.factor, self.lowest)
             self._waited = 0
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         return {"least": self._least, "waited": self._waited}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         check_entries("ReduceOnPlateau", state, least=is_number, waited=is_count)
         self._least, self._waited = state["least"], state["waited"]
 
@@ -170,7 +168,9 @@ class Checkpoint(Callback):
     rank = 1
     shared = True
 
-    def __init__(self, path: str | os.PathLike[str], *, every: int | None = None, **parts: Any) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, every: int | None = None, **parts: checkpoint.Restorable
+    ) -> None:
         if every is not None and every < 1:
             raise SettingError(f"Checkpoint: every is a number of steps from 1, got {every}")
         self.path, self.every, self._parts = path, every, parts

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
+from tinygrad_nn.engine.tensor import Operand, Tensor
+from tinygrad_nn.engine.trees import Tree
 from tinygrad_nn.nn.reducing import Divisor
 from tinygrad_nn.optim import Distributed, Optimizer
+from tinygrad_nn.states import State
 from tinygrad_nn.train.interrupts import Interrupts
+from tinygrad_nn.train.parts import Batch, Loss
 
 Result = TypeVar("Result")
 AnyOptimizer = Optimizer | Distributed
@@ -58,11 +62,11 @@ class Company:
         """
         return optimizer
 
-    def part(self, batches: Iterable[Any]) -> Iterable[Any]:
+    def part(self, batches: Iterable[Batch]) -> Iterable[Batch]:
         """Return the rows of each batch that are those of this process."""
         return batches
 
-    def loss(self, loss: Callable[..., Any], *args: Any, **weights: Any) -> tuple[Any, Divisor]:
+    def loss(self, loss: Loss, *args: Tree, **weights: Operand) -> tuple[Tensor, Divisor]:
         """Return a loss, and what it is divided by, where somebody wants to know."""
         return loss(*args, **weights), "unknown"
 
@@ -110,9 +114,9 @@ class Company:
         """Tell whether an interrupt reaches all processes at the same place; tell them of it where it does not."""
         return True
 
-    def save(self, work: Callable[[Mapping[str, Any]], object]) -> None:
+    def save(self, work: Callable[[State], object]) -> None:
         """Save a checkpoint, once, with what it has to keep besides."""
         work({})
 
-    def resume(self, kept: Mapping[str, Any]) -> None:
+    def resume(self, kept: State) -> None:
         """Go on from what `save` kept besides."""

@@ -8,11 +8,11 @@ import io
 import math
 import os
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tinygrad_nn import plot
 from tinygrad_nn.errors import SettingError
-from tinygrad_nn.states import check_entries, is_number
+from tinygrad_nn.states import State, StateDict, check_entries, is_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,11 +123,11 @@ class History:
                 file.write(out.getvalue())
         return out.getvalue()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """Return the columns as plain data."""
         return {"history": {name: list(column) for name, column in self.history.items()}}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Replace the columns by those that `state_dict` returned.
 
         Raises:

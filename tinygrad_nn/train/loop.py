@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import chain
 from operator import itemgetter
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from tinygrad_nn.context import no_grad
 from tinygrad_nn.data.minibatches import part_of
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.tensor import Operand
+from tinygrad_nn.engine.trees import Tree
 from tinygrad_nn.errors import ArgumentError, NonFinite, ShapeError
 from tinygrad_nn.nn.module import in_mode
 from tinygrad_nn.optim import Distributed, Optimizer
@@ -27,7 +28,7 @@ from tinygrad_nn.train.run import Callback, Run
 from tinygrad_nn.train.steps import Step, counts, measured_part, step_of
 from tinygrad_nn.train.together import company_of
 
-Data = tuple[Any, ...] | Iterable[Batch]
+Data = tuple[Tree, ...] | Iterable[Batch]
 """Whole arrays `(X, y)` or `(X, y, sample_weight)`, or batches of them."""
 
 ROWS = 1000
@@ -191,7 +192,7 @@ def _evaluated(
     return means.values()
 
 
-def predict(model: Model, *inputs: Operand, comm: Communicator | None = None) -> Any:
+def predict(model: Model, *inputs: Operand, comm: Communicator | None = None) -> Tree:
     """Return what the model makes of arrays, as an array, in evaluation mode and without a graph.
 
     The rows go through the model in slices, so that memory stays bounded. Of a model with several outputs, in a
@@ -218,7 +219,7 @@ def predict(model: Model, *inputs: Operand, comm: Communicator | None = None) ->
     return trees.mapped(lambda _: np.concatenate(next(columns)), pieces[0])
 
 
-def _predicted(model: Model, inputs: list[Any]) -> list[Any]:
+def _predicted(model: Model, inputs: list[Tree]) -> list[Tree]:
     """Return what the model makes of slices of arrays."""
     pieces = []
     with no_grad(), in_mode(model, training=False):
@@ -239,7 +240,7 @@ def _tell(callbacks: Iterable[Callback], event: str, run: Run) -> None:
         getattr(callback, event)(run)
 
 
-def _held_out(data: Iterable[Batch], share: Any) -> tuple[Iterable[Batch], Data]:
+def _held_out(data: Iterable[Batch], share: object) -> tuple[Iterable[Batch], Data]:
     """Return the batches to train on, and the arrays that are kept for validation."""
     if not hasattr(data, "hold_out"):
         raise ArgumentError(
@@ -278,7 +279,7 @@ def _batches_of(who: str, data: Data) -> Iterable[Batch]:
     )
 
 
-def _slices(who: str, data: tuple[Any, ...]) -> Sequence[Batch]:
+def _slices(who: str, data: tuple[Tree, ...]) -> Sequence[Batch]:
     """Return whole arrays, or containers of them, as batches of some rows, none of which is copied."""
     arrays = [arrays_of(part) for part in data]
     return [

@@ -7,7 +7,7 @@ have weights, metrics get them as `sample_weight=`, and return weighted means, a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import SupportsFloat, TypeGuard
 
 import numpy as np
 
@@ -15,14 +15,15 @@ from tinygrad_nn import hints
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
+from tinygrad_nn.engine.trees import Tree
 from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
 from tinygrad_nn.nn import losses
 from tinygrad_nn.nn.reducing import reduced
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.settings import positive_integer
-from tinygrad_nn.states import check_entries, is_number
+from tinygrad_nn.states import State, StateDict, check_entries, is_number
 
-Metric = Callable[..., Any]
+Metric = Callable[..., SupportsFloat]
 Metrics = Mapping[str, Metric | str] | Sequence[Metric | str]
 """Functions, or names of those in `METRICS`, by the names that their columns get, or in a list, by their own."""
 Weights = dict[str, Operand]
@@ -148,7 +149,7 @@ def metrics_by_name(who: str, metrics: object) -> dict[str, Metric]:
         ArgumentError: says which.
     """
     call = f'metrics=["accuracy"], or {{"acc": tn.train.accuracy}}; by name there are {", ".join(METRICS)}'
-    named: Any = metrics or {}
+    named = metrics or {}
     if isinstance(named, (list, tuple)):
         parts = named
         named = {
@@ -185,7 +186,7 @@ def is_array(thing: object) -> TypeGuard[Tensor | np.ndarray]:
     return isinstance(thing, (Tensor, np.ndarray))
 
 
-def arrays_of(values: Any) -> Any:
+def arrays_of(values: Tree) -> Tree:
     """Return the arrays behind what a model or a batch has: one, or several in the containers they come in."""
     if is_array(values) or not any(map(is_array, trees.leaves(values))):
         return plain(values)
@@ -200,7 +201,7 @@ def _one_array(leaf: object) -> Array:
     return plain(leaf)
 
 
-def rows_of(who: str, arrays: Any) -> int:
+def rows_of(who: str, arrays: Tree) -> int:
     """Return how many rows the arrays of a batch have, which is the same for all.
 
     Raises:
@@ -219,7 +220,7 @@ def rows_of(who: str, arrays: Any) -> int:
 
 
 def measured(
-    loss: Tensor, predictions: Any, targets: Any, metrics: Mapping[str, Metric], weights: Weights
+    loss: Tensor, predictions: Tree, targets: Tree, metrics: Mapping[str, Metric], weights: Weights
 ) -> tuple[dict[str, float], float]:
     """Return loss and metrics of a batch, and how often it counts: as often as it has rows, or as its rows weigh."""
     targets = arrays_of(targets)
@@ -249,10 +250,10 @@ class Means:
     def values(self) -> dict[str, float]:
         return {name: total / self.rows for name, total in self._totals.items()}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         return {"rows": self.rows, "totals": dict(self._totals)}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         check_entries("Means", state, rows=lambda rows: is_number(rows) and rows >= 0, totals=_are_numbers)
         self.rows, self._totals = state["rows"], dict(state["totals"])
 

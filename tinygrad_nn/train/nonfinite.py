@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -34,7 +33,8 @@ def not_finite(
 def _sources(run: Run, inputs: Sequence[Operand], targets: Operand, weights: Weights) -> list[str]:
     if not all(np.any(plain(weight)) for weight in weights.values()):
         return ["all rows of this batch have the sample weight 0, and so no mean"]
-    parts: dict[str, Any] = {f"input {k}": x for k, x in enumerate(inputs)} | {"targets": targets, **weights}
+    parts: dict[str, Operand] = {f"input {k}": x for k, x in enumerate(inputs)}
+    parts |= {"targets": targets, **weights}
     if isinstance(run.model, Module):
         parts |= {f"parameter {name}": value for name, value in run.model.named_parameters()}
     arrays = [(name, array) for name, part in parts.items() for array in trees.leaves(arrays_of(part))]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.engine.trees import Tree
 from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.nn.module import Module
+from tinygrad_nn.primitives import Function
 from tinygrad_nn.primitives.signature import parameters_of
 from tinygrad_nn.train.metrics import Metric, Weights
 
-Model = Callable[..., Any]
+Model = Callable[..., Tree]
 Loss = Callable[..., Tensor]
-Batch = Sequence[Any]
+Batch = Sequence[Tree]
 """What the model is called with, then the targets, and then, if there is one more, the weights of the rows."""
 
 
@@ -25,7 +26,7 @@ class Reader:
         self._who, self._takes = who, _most_arguments(model)
         self._weighed = {"the loss": loss} | {f"the metric {name!r}": f for name, f in metrics.items()}
 
-    def __call__(self, batch: Batch) -> tuple[Sequence[Any], Any, Weights]:
+    def __call__(self, batch: Batch) -> tuple[Sequence[Tree], Tree, Weights]:
         """Return the model's arguments, the targets, and `sample_weight` as a keyword where the batch has it.
 
         Raises:
@@ -60,6 +61,6 @@ def _most_arguments(model: Model) -> float:
     return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
-def _takes_weights(function: Callable[..., Any]) -> bool:
+def _takes_weights(function: Function) -> bool:
     parameters = parameters_of(function)
     return parameters is None or any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)

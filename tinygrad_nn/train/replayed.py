@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def like_the_first(step: Callable[..., Result]) -> Callable[..., Result]:
     replay = compiled(step)
     first: list[object] = []
 
-    def either(*args: Any) -> Result:
+    def either(*args: object) -> Result:
         shapes = [np.shape(x) for x in trees.leaves(args)]
         if not first:
             first.append(shapes)

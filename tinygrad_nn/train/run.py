@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 from tinygrad_nn import hints
+from tinygrad_nn.checkpoint import Restorable
 from tinygrad_nn.errors import ArgumentError, SettingError
 from tinygrad_nn.optim import Distributed, Optimizer
 from tinygrad_nn.settings import is_integer
-from tinygrad_nn.states import check_entries, is_count, is_number
+from tinygrad_nn.states import State, StateDict, check_entries, is_count, is_number, is_stateful
 from tinygrad_nn.train.company import Company
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.metrics import Means, Metrics, is_array, metrics_by_name
@@ -32,7 +33,7 @@ class Callback:
     shared = False
     """Whether all processes that train together have to have it, because they meet in it."""
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
         events = [name for name in vars(Callback) if name.startswith("on_")]
         for name in dir(cls):
@@ -58,11 +59,11 @@ class Callback:
     def on_end(self, run: Run) -> None:
         """Called once at the end, also after Ctrl-C or an error."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """Return what a checkpoint has to keep."""
         return {}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Restore what `state_dict` returned."""
 
 
@@ -173,7 +174,7 @@ class Run:
         self._batches_here, self._since = 0, time.perf_counter()
         batches = iter(self.company.part(self.data))
         # The others resume where their state says.
-        if not hasattr(self.data, "load_state_dict"):
+        if not is_stateful(self.data):
             batches = itertools.islice(batches, self.batch, None)
         if self.steps is not None:
             batches = itertools.islice(batches, self.steps - self.batch)
@@ -195,14 +196,14 @@ class Run:
         self.history.append({**self.means(), **after, "seconds": seconds})
         self.epoch, self.batch, self._before, self._means = self.epoch + 1, 0, 0.0, Means()
 
-    def parts(self) -> dict[str, Any]:
+    def parts(self) -> dict[str, Restorable]:
         """Return what a checkpoint consists of, by name."""
         stateful = {"model": self.model, "optimizer": self.optimizer, "data": self.data, "run": self}
         remembering = [callback for callback in self.callbacks if callback.state_dict()]
         stateful |= {f"{type(callback).__name__}{k}": callback for k, callback in enumerate(remembering)}
-        return {name: part for name, part in stateful.items() if hasattr(part, "load_state_dict")}
+        return {name: part for name, part in stateful.items() if is_stateful(part)}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """Return how far this run has come, as plain data."""
         return {
             "epoch": self.epoch,
@@ -213,7 +214,7 @@ class Run:
             "history": self.history.state_dict(),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Go on from what `state_dict` returned.
 
         Raises:

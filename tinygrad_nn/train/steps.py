@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.compiler.compiled import compile as compiled
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.conversions import plain
-from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
+from tinygrad_nn.engine.tensor import Tensor, as_tensor
+from tinygrad_nn.engine.trees import Tree
 from tinygrad_nn.errors import ArgumentError, NonFinite, ShapeError
 from tinygrad_nn.nn.reducing import Divisor
 from tinygrad_nn.train.company import Measured
@@ -38,7 +38,7 @@ class Step:
         if compile:
             self._differentiate, self._update = like_the_first(self._gradients), compiled(self._updated)
 
-    def _gradients(self, inputs: Sequence[Operand], targets: Any, weights: Weights) -> tuple[Any, ...]:
+    def _gradients(self, inputs: Sequence[Tree], targets: Tree, weights: Weights) -> tuple[Tree, ...]:
         """Leave the gradients of a batch; return its loss and the predictions."""
         run = self._run
         run.optimizer.zero_grad()
@@ -65,7 +65,7 @@ class Step:
         self._update()
         run.record(*measured(value, predictions, targets, run.metrics, weights))
 
-    def _refused(self, value: Tensor, inputs: Sequence[Operand], targets: Any, weights: Weights) -> NonFinite:
+    def _refused(self, value: Tensor, inputs: Sequence[Tree], targets: Tree, weights: Weights) -> NonFinite:
         self._run.optimizer.zero_grad()
         return not_finite(self._run, inputs, targets, weights, value)
 
@@ -79,7 +79,7 @@ class SharedStep(Step):
         self._looked = False
         super().__init__(run, compile)
 
-    def _gradients(self, inputs: Sequence[Operand], targets: Any, weights: Weights) -> tuple[Any, ...]:
+    def _gradients(self, inputs: Sequence[Tree], targets: Tree, weights: Weights) -> tuple[Tree, ...]:
         """Leave the gradients of these rows; return their loss, the predictions, and what the loss was divided by."""
         run = self._run
         run.optimizer.zero_grad()
@@ -119,7 +119,7 @@ class SharedStep(Step):
         means = [loss / float(exchange.total[0]), *[total / rows for total in others]]
         run.record(dict(zip(self._names, means, strict=True)), rows)
 
-    def _look_at_loss(self, value: Tensor, predictions: Any, targets: Any, weights: Weights) -> None:
+    def _look_at_loss(self, value: Tensor, predictions: Tree, targets: Tree, weights: Weights) -> None:
         """Refuse a loss of the user's that those of parts of a batch do not make, whatever it is divided by."""
         if self._looked:
             return
@@ -148,7 +148,7 @@ class SharedStep(Step):
             )
 
 
-def _one_number(value: Any) -> Tensor:
+def _one_number(value: Tree) -> Tensor:
     if not isinstance(value, Tensor) or value.size != 1:
         raise ShapeError(
             f"fit: the loss is a tensor with one element, got {type(value).__name__} of shape {np.shape(value)}\n"
@@ -157,7 +157,7 @@ def _one_number(value: Any) -> Tensor:
     return value
 
 
-def counts(targets: Any, weights: Weights) -> bool:
+def counts(targets: Tree, weights: Weights) -> bool:
     """Tell whether there are rows, and not all weigh nothing, of which there would be no mean."""
     return rows_of("targets", arrays_of(targets)) > 0 and all(
         bool(np.any(plain(weight))) for weight in weights.values()
@@ -165,7 +165,12 @@ def counts(targets: Any, weights: Weights) -> bool:
 
 
 def measured_part(
-    loss: Tensor, predictions: Any, targets: Any, metrics: Mapping[str, Metric], weights: Weights, by: Divisor
+    loss: Tensor,
+    predictions: Tree,
+    targets: Tree,
+    metrics: Mapping[str, Metric],
+    weights: Weights,
+    by: Divisor,
 ) -> Measured:
     """Return what was measured of some rows, and what their loss was divided by."""
     numbers, rows = measured(loss, predictions, targets, metrics, weights)

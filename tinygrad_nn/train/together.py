@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial, reduce
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 
 from tinygrad_nn.checkpoint import random_sources
 from tinygrad_nn.context import restoring
 from tinygrad_nn.data.sharding import Shard, begin_as_rank_0
+from tinygrad_nn.engine.tensor import Operand, Tensor
+from tinygrad_nn.engine.trees import Tree
 from tinygrad_nn.errors import ArgumentError, RankError
 from tinygrad_nn.nn.batch_norm import BatchNorm
 from tinygrad_nn.nn.module import Module
@@ -24,8 +26,9 @@ from tinygrad_nn.parallel.communicator import Communicator
 from tinygrad_nn.parallel.exchange import Exchange
 from tinygrad_nn.parallel.team import Team
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.states import RandomSource, random_state, random_stream, set_random_state
+from tinygrad_nn.states import RandomSource, State, StateDict, random_state, random_stream, set_random_state
 from tinygrad_nn.train.company import AnyOptimizer, Company, Measured
+from tinygrad_nn.train.parts import Batch, Loss
 
 Result = TypeVar("Result")
 
@@ -39,7 +42,7 @@ class Together(Company):
         self.rank, self.size = team.rank, team.size
         self._at_once = False
         self._sources: list[RandomSource] = []
-        self._own: list[dict[str, Any]] = []
+        self._own: list[StateDict] = []
         self._running: list[Array] = []
 
     def __enter__(self) -> Self:
@@ -51,10 +54,10 @@ class Together(Company):
     ) -> None:
         self.team.__exit__(kind, error, trace)
 
-    def part(self, batches: Iterable[Any]) -> Iterable[Any]:
+    def part(self, batches: Iterable[Batch]) -> Iterable[Batch]:
         return Shard(batches, self.team)
 
-    def loss(self, loss: Callable[..., Any], *args: Any, **weights: Any) -> tuple[Any, Divisor]:
+    def loss(self, loss: Loss, *args: Tree, **weights: Operand) -> tuple[Tensor, Divisor]:
         # Where nothing of this rank counts, as may be, the mean is 0 / 0.
         with np.errstate(divide="ignore", invalid="ignore"):
             return with_divisor(loss, *args, **weights)
@@ -129,7 +132,7 @@ class Training(Together):
         self.optimizer = (
             optimizer if isinstance(optimizer, Distributed) else Distributed(optimizer, self.team)
         )
-        self.exchange = Exchange(self.team, self.optimizer.parameters, numbers)
+        self.exchange = Exchange(self.team, [p._data for p in self.optimizer.parameters], numbers)
         return self.optimizer
 
     def _branch(self) -> None:
@@ -193,16 +196,16 @@ class Training(Together):
             self.team.tell(stop)
         return self._at_once
 
-    def save(self, work: Callable[[Mapping[str, Any]], object]) -> None:
+    def save(self, work: Callable[[State], object]) -> None:
         running = [array.copy() for array in self._running]
-        own: dict[str, Any] = {"streams": self._own, "running": running}
+        own: StateDict = {"streams": self._own, "running": running}
         ranks = self.team.allgather(own)
         # The model is saved with the averages of all ranks, and goes on with its own.
         with restoring(partial(self._average, [running])):
             self._average([rank["running"] for rank in ranks])
             self.team.first(lambda: work({_RANKS: ranks} if self._own or self._running else {}))
 
-    def resume(self, kept: Mapping[str, Any]) -> None:
+    def resume(self, kept: State) -> None:
         ranks = kept.get(_RANKS, [])
         if len(ranks) == self.size:
             self._own = ranks[self.rank]["streams"]
@@ -229,8 +232,8 @@ def _running_averages(model: object) -> list[Array]:
     return [array for layer in layers for array in (layer.running_mean, layer.running_var)]
 
 
-def _bytes(array: Array) -> Any:
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+def _bytes(array: Array) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def company_of(optimizer: AnyOptimizer | None, comm: Communicator | None) -> Company:
