@@ -52,6 +52,15 @@ def test_exp_overflows_to_infinity_and_is_exact_to_subnormal_numbers(dtype):
 
 
 @EVERY
+def test_expm1_is_right_to_two_units_up_to_the_largest_number_that_there_is(dtype):
+    _, _, high = KINDS[dtype]
+    x = np.append(points(dtype, -25, high - 1), np.nextafter(np.log(np.finfo(dtype).max), dtype(0)))
+    assert errors_in_last_place(over("expm1_", x), np.expm1(x.astype(np.longdouble)), dtype).max() < 2
+    x = np.array([high, np.inf, -1e6, -np.inf, np.nan, 0], dtype)
+    np.testing.assert_array_equal(over("expm1_", x), [np.inf, np.inf, -1, -1, np.nan, 0])
+
+
+@EVERY
 def test_tanh_is_right_to_three_units_and_odd(dtype):
     x = points(dtype, -25, 25)
     found = over("tanh", x)

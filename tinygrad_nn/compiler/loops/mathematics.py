@@ -69,8 +69,13 @@ def expm1_4(x):
     x = f4(89) if x > f4(89) else f4(-20) if x < f4(-20) else x
     p, n = _reduced4(x)
     half = n >> 1
-    s, t = _to_f4(i4((half + 127) << 23)), _to_f4(i4((n - half + 127) << 23))
-    return p * s * t + (s * t - f4(1))
+    s, t, u = (
+        _to_f4(i4((half + 127) << 23)),
+        _to_f4(i4((n - half + 127) << 23)),
+        _to_f4(i4((half - n + 127) << 23)),
+    )
+    # The last doubling comes last: before it, nothing overflows that is finite in the end.
+    return (p * s + (s - u)) * t
 
 
 @element
@@ -129,8 +134,8 @@ def expm1_8(x):
     x = 710.0 if x > 710.0 else -40.0 if x < -40.0 else x
     p, n = _reduced8(x)
     half = n >> 1
-    s, t = _to_f8((half + 1023) << 52), _to_f8((n - half + 1023) << 52)
-    return p * s * t + (s * t - 1.0)
+    s, t, u = _to_f8((half + 1023) << 52), _to_f8((n - half + 1023) << 52), _to_f8((half - n + 1023) << 52)
+    return (p * s + (s - u)) * t
 
 
 @element
