@@ -51,8 +51,8 @@ LINES = {
     # sequences and weights of classes and rows (150). Copies with other parameters (60).
     "nn": 1660,
     # Meetings in which failures are told (100), the message of a step (120), ranks of threads (80), what is asked of a
-    # communicator and the end of all ranks (50).
-    "parallel": 420,
+    # communicator and the end of all ranks (50). What is no number of rows, and no network, is refused (15).
+    "parallel": 440,
     # 350 was meant. Memory that cannot be written or has another dtype is looked at, rates are saved, schedules are
     # functions that can be pickled. Groups and what they are not (90), three more optimizers (170). Gradients of
     # all ranks (140), and that they are not clipped before (15). Blocks of large parameters, and one scratch (35).
