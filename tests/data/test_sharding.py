@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn.data import Batches, batches, batches_forever, batches_with_replacement, shard
-from tinygrad_nn.errors import ArgumentError, RankError
+from tinygrad_nn.errors import ArgumentError, RankError, ShapeError
 from tinygrad_nn.parallel import threads
 
 ROWS = np.arange(23)
@@ -149,3 +149,14 @@ def test_what_cannot_be_shared_out_is_refused():
             shard(batches(ROWS, size=6, rng=0), 2)
 
     threads(1, work)
+
+
+@pytest.mark.parametrize("arrays", [(np.ones((4, 2)), np.ones(4)), [np.ones((4, 2))] * 3, {"x": np.ones(4)}])
+def test_what_is_no_batch_is_refused_and_not_taken_for_rows(arrays):
+    with pytest.raises(ArgumentError, match=r"(?s)a batch is a tuple of arrays.*\n.*tn.data.batches\(X, y"):
+        threads(2, lambda comm: list(shard(arrays, comm)), timeout=10)
+
+
+def test_a_number_in_a_batch_has_no_rows():
+    with pytest.raises(ShapeError, match="what a batch consists of has rows, got 3"):
+        threads(2, lambda comm: list(shard([(ROWS, 3)], comm)), timeout=10)

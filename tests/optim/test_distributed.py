@@ -223,6 +223,35 @@ def test_without_any_row_or_gradient_the_step_is_refused_everywhere():
         threads(2, lambda comm: one_step(comm, lambda rank, a, b: None, lambda rank: 1))
 
 
+def test_a_rank_with_rows_and_without_any_gradient_is_refused():
+    def backward(rank, a, b):
+        if not rank:
+            a.sum().backward()
+
+    with pytest.raises(GraphError, match="none of the 2 parameters has a gradient"):
+        threads(2, lambda comm: one_step(comm, backward, lambda rank: 1), timeout=10)
+    found = threads(2, lambda comm: one_step(comm, backward, lambda rank: 1 - rank), timeout=10)
+    assert found == [([0.25, 0.25], [1.0, 1.0])] * 2
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("rows", [-1, np.nan, np.inf, np.array(-1.0), np.ones(3), "3", None])
+def test_rows_that_are_no_number_from_0_are_refused(rows, compiled):
+    def work(comm):
+        w = tn.tensor(np.zeros(2), requires_grad=True)
+        optimizer = Distributed(optim.SGD([w], lr=1.0), comm)
+
+        def step():
+            w.sum().backward()
+            optimizer.step(rows=rows)
+
+        with pytest.raises(ArgumentError, match="rows"):
+            (tn.compile(step) if compiled else step)()
+        assert not w.data.any()
+
+    threads(1, work)
+
+
 def test_clipping_sees_the_summed_gradients():
     def backward(rank, a, b):
         (a * np.array([6.0, 0.0] if rank else [0.0, 8.0])).sum().backward()

@@ -90,6 +90,22 @@ def test_half_a_network_is_refused(capsys):
     assert "--latency and --bandwidth go together" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "wrong", ["--ranks 0", "--step 0", "--parameters -3", "--latency 30 --bandwidth 0", "--bytes nan"]
+)
+def test_no_positive_number_is_refused_by_its_option(wrong, capsys):
+    with pytest.raises(SystemExit):
+        main(wrong.split())
+    assert f"argument {wrong.split()[-2]}:" in capsys.readouterr().err
+
+
+def test_the_command_of_one_rank_says_how_to_start_more(capsys, monkeypatch):
+    monkeypatch.setattr("tinygrad_nn.parallel.__main__.world", lambda: threads(1, lambda comm: comm)[0])
+    with pytest.raises(SystemExit):
+        main([])
+    assert "hint   mpiexec -n 2 python -m tinygrad_nn.parallel" in capsys.readouterr().err
+
+
 @needs.mpi
 def test_the_command_measures_between_ranks():
     done = mpi.run(2, "-m", "tinygrad_nn.parallel", "--ranks", "2", "1024")

@@ -1,5 +1,8 @@
 """Ranks that are threads do what ranks of MPI do."""
 
+import signal
+import threading
+
 import numpy as np
 import pytest
 
@@ -53,6 +56,34 @@ def test_nobody_waits_longer_than_told():
 
     with pytest.raises(RankError, match="did not come in time"):
         threads(2, work, timeout=0.05)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="Windows")
+def test_ctrl_c_ends_the_ranks_where_they_next_meet():
+    ended, begun = threading.Semaphore(0), threading.Event()
+
+    def work(comm):
+        try:
+            while True:
+                comm.allgather(None)
+                begun.set()
+        except RankError:
+            ended.release()
+            raise
+
+    def interrupt():
+        begun.wait(20)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            threads(2, work)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    # Not by join(): interrupted, it may take a thread that runs for one that has ended.
+    assert all(ended.acquire(timeout=20) for _ in range(2))
 
 
 def test_there_is_at_least_one_rank():

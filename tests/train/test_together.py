@@ -713,6 +713,18 @@ def test_a_distributed_optimizer_brings_its_ranks_and_clips(given):
     assert all((first[name] == second[name]).all() for name in first)
 
 
+def test_after_training_gradients_of_ones_own_can_be_clipped():
+    def work(comm):
+        model, seen = wide(), []
+        # Who has the run has its optimizer.
+        fitted(model, comm, callbacks=[seen.append])
+        cross_entropy(model(X), Y).backward()
+        return optim.clip_grad_norm(model.parameters(), 1.0)
+
+    first, second = threads(2, work, timeout=20)
+    assert first == second > 0
+
+
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_evaluate_and_predict_are_of_all_rows_on_every_rank(size):
     model = wide()

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from tinygrad_nn.data.minibatches import Batches, Stream, part_of
-from tinygrad_nn.errors import ArgumentError, RankError
+from tinygrad_nn.errors import ArgumentError, RankError, ShapeError
 from tinygrad_nn.parallel.communicator import Communicator, check_communicator
 from tinygrad_nn.states import State, Stateful, is_stateful
 
@@ -30,6 +30,8 @@ def shard(batches: Iterable[Iterable[object]], comm: Communicator) -> "Shard":
     Raises:
         ArgumentError: `batches` cannot be iterated over, or are shared out already; `comm` is no communicator.
         RankError: the ranks have other batches than rank 0, or other numbers of them.
+
+    Iterated over, it raises `ArgumentError` and `ShapeError` for batches that are no tuples of arrays with rows.
 
     Example:
         >>> import tinygrad_nn as tn
@@ -76,7 +78,7 @@ class Shard:
             and type(self._batches).__module__ == Batches.__module__
         ):
             return self._batches.parts(rank, size)
-        return (tuple(_rows(part, rank, size) for part in batch) for batch in self._compared())
+        return (_part(batch, rank, size) for batch in self._compared())
 
     def _compared(self) -> Iterator[Iterable[object]]:
         batches = iter(self._batches)
@@ -113,6 +115,16 @@ def _each(batches: Iterator[Batch], most: int) -> Iterator[Batch]:
     return (batch for _, batch in zip(range(most), batches, strict=False))
 
 
+def _part(batch: Any, rank: int, size: int) -> tuple[Any, ...]:
+    """Return the rows of a rank of a batch; refuse one array, of which a loop would take the rows for arrays."""
+    if not isinstance(batch, (list, tuple)):
+        raise ArgumentError(
+            f"shard: a batch is a tuple of arrays, got {type(batch).__name__} {batch!r:.60}\n"
+            "  hint   tn.data.batches(X, y, size=100, rng=0) of whole arrays; (x,) of one array"
+        )
+    return tuple(_rows(part, rank, size) for part in batch)
+
+
 def _rows(part: Any, rank: int, size: int) -> Any:
     """Return the rows of a rank of an array, or of those in containers."""
     if part is None:
@@ -123,6 +135,8 @@ def _rows(part: Any, rank: int, size: int) -> Any:
         inner = [_rows(inner, rank, size) for inner in part]
         return type(part)(*inner) if hasattr(part, "_fields") else type(part)(inner)
     array = part if hasattr(part, "shape") else np.asarray(part)
+    if not array.shape:
+        raise ShapeError(f"shard: what a batch consists of has rows, got {part!r:.60}")
     return array[part_of(len(array), rank, size)]
 
 

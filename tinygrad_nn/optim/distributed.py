@@ -29,6 +29,8 @@ from tinygrad_nn.parallel.team import Team
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.settings import check_number
 
+_ROWS = "  hint   optimizer.step(rows=len(x))"
+
 
 class Computed(Protocol):
     """A tensor, which is asked for nothing but its array."""
@@ -92,7 +94,9 @@ class Distributed:
         self.optimizer, self.clip, self.summed = optimizer, clip, reduction == "sum"
         self.team = comm if isinstance(comm, Team) else Team("Distributed", comm)
         self._begin_as_rank_0()
-        SUMMING.append(weakref.ref(self, SUMMING.remove))
+        # Nobody comes between the gradients and the step of `fit`, and after it there is one rank again.
+        if self.team is not comm:
+            SUMMING.append(weakref.ref(self, SUMMING.remove))
 
     def _begin_as_rank_0(self) -> None:
         state = self.optimizer.state_dict()
@@ -124,14 +128,14 @@ class Distributed:
                 number, an array or a tensor. With `reduction="sum"` it is left out.
 
         Raises:
-            ArgumentError: no `rows` of a mean, or `rows` of a sum.
-            GraphError: no rank has a gradient.
+            ArgumentError: no `rows` of a mean, or `rows` of a sum; or they are no finite number from 0.
+            GraphError: no rank has a gradient, or this one has rows that count and none.
             NonFinite: no rank has a row.
             RankError: ranks are not at the same step, where this can be told.
         """
         if (rows is None) is not self.summed:
             raise ArgumentError(
-                "Distributed.step: a mean loss counts as often as it has rows\n  hint   optimizer.step(rows=len(x))"
+                f"Distributed.step: a mean loss counts as often as it has rows\n{_ROWS}"
                 if rows is None
                 else "Distributed.step: rows= is for losses that are means, and these are sums"
             )
@@ -151,7 +155,12 @@ class Distributed:
             (set_rows if traced else set_rows.function)(exchange.mine, rows=float(rows))
         else:
             array = np.asarray(rows) if not hasattr(rows, "_data") else rows._data
+            if array.size != 1 or array.dtype.kind not in "fiu":
+                raise ArgumentError(f"Distributed.step: rows is one number, got {rows!r:.60}\n{_ROWS}")
             (set_divisor if traced else set_divisor.function)(exchange.mine, array)
+        # Sums of a rank without rows have none either.
+        if not (held or summed or traced) and exchange.mine[0]:
+            raise no_gradient("Distributed.step", len(self.parameters))
         if traced:
             pack(exchange.mine, *gradients, exchange=exchange, places=places, summed=summed)
             total(exchange.total, exchange.mine, exchange=exchange, places=places)

@@ -8,11 +8,12 @@ sum; numbers of the user; for each parameter how many ranks have a gradient; the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from tinygrad_nn.errors import NonFinite, RankError
+from tinygrad_nn.errors import ArgumentError, NonFinite, RankError
 from tinygrad_nn.parallel.team import Team
 from tinygrad_nn.primitives import Array, kernel
 
@@ -22,13 +23,20 @@ _STEPPING, _FAILED, _INTERRUPTED, _SUMMED, _NUMBERS = 1, 2, 3, 4, 5
 @kernel(None, None, writes=(0,), differentiable=False, method=False)
 def set_divisor(mine: Array, divisor: Array) -> None:
     """Set the divisor of this rank to a computed one."""
-    mine[0] = divisor
+    mine[0] = _counting(divisor.item())
 
 
 @kernel(None, writes=(0,), differentiable=False, method=False)
 def set_rows(mine: Array, *, rows: float) -> None:
     """Set the divisor of this rank to a number."""
-    mine[0] = rows
+    mine[0] = _counting(rows)
+
+
+def _counting(rows: float) -> float:
+    """Return how often a rank counts; refuse what would make the sum of all NaN, or take away from others."""
+    if not 0 <= rows < math.inf:
+        raise ArgumentError(f"rows of a rank, or the sum of their weights, are a number from 0, got {rows}")
+    return rows
 
 
 @kernel(None, variadic=True, writes=(0,), differentiable=False, method=False)

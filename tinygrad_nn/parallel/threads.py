@@ -108,6 +108,7 @@ def threads(size: int, function: Callable[[Ranks], Result], *, timeout: float | 
     Raises:
         SettingError: `size` is no positive integer.
         RankError: a rank waited for another one in vain; an error of a rank itself comes before that.
+        KeyboardInterrupt: Ctrl-C; the ranks end where they next meet.
 
     Example:
         >>> threads(3, lambda comm: (comm.rank, comm.allgather(comm.rank ** 2)))
@@ -115,10 +116,17 @@ def threads(size: int, function: Callable[[Ranks], Result], *, timeout: float | 
     """
     board = _Board(positive_integer("threads", "size", size), timeout)
     ranks = [_Rank(function, Ranks(rank, board), board) for rank in range(size)]
-    for rank in ranks:
-        rank.start()
-    for rank in ranks:
-        rank.join()
+    try:
+        for rank in ranks:
+            rank.start()
+        for rank in ranks:
+            # Not once and for all: a signal that comes just before it would be seen after it.
+            while rank.is_alive():
+                rank.join(0.1)
+    except BaseException:
+        # Ctrl-C, which comes here alone: without it they would go on, and nobody would have what they return.
+        board.end()
+        raise
     errors = [rank.error for rank in ranks if rank.error is not None]
     for error in sorted(errors, key=lambda error: isinstance(error, Missed)):
         raise error
