@@ -12,6 +12,7 @@ from examples.shakespeare import GPT
 from tinygrad_nn import errors, nn, optim
 from tinygrad_nn.export.rules import RULES
 from tinygrad_nn.export.spellings import SPELLINGS
+from tinygrad_nn.ops import arithmetic
 
 RNG = np.random.default_rng(0)
 STEPS = 20
@@ -273,6 +274,28 @@ def test_what_the_rules_repeat_is_computed_once():
     text = tn.export.numpy(step, points(2, 3))
     assert len(re.findall(r"^    [^#\n]*np.exp\(", text, re.MULTILINE)) == 1
     assert "* 1" not in text
+
+
+def test_an_array_with_infinities_is_there_in_bytes():
+    table = np.array([0.5, np.inf, np.nan])
+    text = tn.export.numpy(lambda x: x + table, np.zeros((1, 3)))
+    np.testing.assert_array_equal(ran(text)["forward"](np.ones((1, 3)))[0], table + 1)
+
+
+def test_a_model_is_left_in_its_mode_and_its_weights_as_they_were():
+    model = nn.Sequential(nn.Dense(2, 2, rng=0), nn.Dropout(0.5, rng=0))
+    before = model[0].weight.data.copy()
+    assert "rng" not in tn.export.numpy(model.train(), X)
+    step = step_of(model, optim.SGD(model.parameters(), lr=0.1))
+    assert "rng" in tn.export.numpy(step, (X, np.zeros(2, int)))
+    assert all(module.training for _, module in model.named_modules())
+    np.testing.assert_array_equal(model[0].weight.data, before)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_zero_beside_an_infinity_is_not_kept():
+    forward = ran(tn.export.numpy(arithmetic.product, (np.zeros(1), np.zeros(1))))["forward"]
+    assert np.isnan(forward(np.zeros(1), np.full(1, np.inf)))
 
 
 def test_every_rule_in_words_is_of_an_op_that_has_as_many():

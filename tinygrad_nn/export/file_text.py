@@ -83,10 +83,8 @@ class FileText:
         whole = "\n\n\n".join([*helpers, *schedules, function, *(["\n".join(data)] if data else [])])
         standard = [f"import {module}\n" for module in ("base64", "math") if f"{module}." in whole]
         imports = "".join([*standard, "\n" if standard else "", "import numpy as np"])
-        what = "a step of its training" if trains else "what it computes"
-        return (
-            f'"""{self.title}: {what}, in NumPy alone. Written by tinygrad_nn."""\n\n{imports}\n\n\n{whole}\n'
-        )
+        what = "One step of training" if trains else f"What {self.title} computes"
+        return f'"""{what}, in NumPy alone. Written by tinygrad_nn."""\n\n{imports}\n\n\n{whole}\n'
 
     def _function(self, name: str) -> str:
         inputs = [self.names[self.lines.sources[k]] for k in self.lines.graph.inputs]
@@ -208,7 +206,7 @@ class FileText:
         kind = f"np.{array.dtype.name}"
         if array.size and not array.any():
             return f"np.zeros({array.shape}, {kind})"
-        if array.size <= _SMALL:
+        if array.size <= _SMALL and np.isfinite(array).all():
             return f"np.array({array.tolist() if array.dtype.kind != 'f' else _rows(array)}, {kind})"
         self.used[plain.unpacked] = None
         text = base64.b64encode(array.tobytes()).decode()
@@ -226,7 +224,9 @@ def _is_stretched(shape: Shape, full: Shape) -> bool:
 
 
 def _rows(array: Array) -> str:
-    """Return the elements with as many digits as tell them apart."""
+    """Return the elements with as many digits as tell them apart, each row of a matrix in a line of its own."""
+    if array.ndim == 2 and len(array) > 1:
+        return "[\n" + "".join(f"    {_rows(row)},\n" for row in array) + "]"
     return f"[{', '.join(map(_rows, array))}]" if array.ndim else str(array[()])
 
 
@@ -256,7 +256,7 @@ def _module(call: Call) -> str:
 
 def _wrapped(statement: str) -> str:
     """Return a statement in lines of bearable length."""
-    if len(statement) <= _WIDTH or '"""' in statement:
+    if max(map(len, statement.splitlines())) <= _WIDTH or '"""' in statement:
         return statement
     head, _, rest = statement.partition("(")
     inside = rest.removesuffix(")")
