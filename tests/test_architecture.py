@@ -33,7 +33,8 @@ BUILT_ON = {
     "data": {"parallel"},
     "checkpoint": {"primitives", "engine", "nn"},
     "interop": {"primitives", "ops", "engine", "nn"},
-    "export": {"primitives", "ops", "graph", "nn"},
+    # The file of a step has a row for each update too, keyed by the kernel that the optimizers run.
+    "export": {"primitives", "ops", "engine", "graph", "optim", "nn"},
     "plot": {"primitives", "engine", "nn"},
     "train": {"primitives", "engine", "nn", "parallel", "optim", "data", "compiler", "checkpoint", "plot"},
     "sklearn": {"primitives", "ops", "nn", "optim", "data", "train"},
