@@ -124,7 +124,7 @@ def softmax(call: Call, operands: list[Value]) -> Run | None:
     if operands[0].dtype.kind != "f" or call.dtype.char == "e" or not math.prod(call.shape):
         return None
     axis = call.params.get("axis", -1)
-    rows = np.empty_like(np.sum(np.empty(call.shape, call.dtype), axis=axis, keepdims=True))
+    rows = np.empty_like(np.sum(np.zeros(call.shape, call.dtype), axis=axis, keepdims=True))
 
     def run(x: Array, out: Array) -> None:
         _largest(x, axis, None, rows, True)
