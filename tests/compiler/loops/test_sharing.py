@@ -1,6 +1,5 @@
 """Which tasks are divided, that results do not depend on it, and that the better number of threads is taken."""
 
-import itertools
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -44,7 +43,7 @@ def test_divided_products_are_those_of_numpy(small_products, a, b, threads):
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=a), rng.normal(size=b)
     step = tn.compile(np.matmul, "numba", threads)
-    for _ in range(3 * sharing._TRIALS):
+    for _ in range(sharing._WARM + 3 * sharing._BLOCK):
         np.testing.assert_allclose(step(tn.tensor(a), tn.tensor(b)).data, a @ b, rtol=1e-12)
     (one,) = shared(step)
     assert all(len(ranges) > 1 for ranges in one._ranges.values())
@@ -79,7 +78,7 @@ def shares(threads):
 def test_works_give_the_same_bits_with_any_number_of_threads():
     x = np.random.default_rng(0).normal(size=(101, 6)).astype(np.float32)
     steps = [shares(threads) for threads in (1, 2, 3)]
-    for _ in range(3 * sharing._TRIALS + 1):
+    for _ in range(sharing._WARM + 3 * sharing._BLOCK + 1):
         first, *others = (step(x).data for step in steps)
         for other in others:
             np.testing.assert_array_equal(other, first)
@@ -99,17 +98,24 @@ def test_a_step_is_called_in_several_threads_and_several_steps_are():
     ("cost", "best"), [({1: 4, 2: 2, 4: 1}, 4), ({1: 4, 2: 3, 4: 3}, 2), ({1: 1, 2: 1, 4: 2}, 1)]
 )
 def test_the_number_of_threads_is_chosen_that_takes_the_least_time(monkeypatch, cost, best):
-    ticks = itertools.accumulate(itertools.chain.from_iterable((0, cost[k]) for k in itertools.cycle(cost)))
-    monkeypatch.setattr(sharing, "perf_counter", lambda: next(ticks))
-    used = []
-    monkeypatch.setattr(POOL, "share", lambda run, ranges, arguments, threads: used.append(threads))
+    now, used = [0], []
+
+    def share(run, ranges, arguments, threads):
+        # Threads that have just slept are late.
+        late = 100 if threads not in used[-1:] else 0
+        now[0] += cost[threads] + late
+        used.append(threads)
+
+    monkeypatch.setattr(sharing, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(POOL, "share", share)
     work = sharing.SharedTask(lambda first, last: None, {k: [(0, 1)] for k in cost})
-    for _ in range(sharing._AGAIN + 1):
+    for _ in range(sharing._WARM + sharing._AGAIN + 1):
         work()
-    trials = sharing._TRIALS * len(cost)
-    assert used[:trials] == list(cost) * sharing._TRIALS
-    assert set(used[trials : sharing._AGAIN]) == {best}
-    assert used[sharing._AGAIN] == 1
+    begin, end = sharing._WARM, sharing._WARM + sharing._BLOCK * len(cost)
+    assert used[:begin] == [1] * begin
+    assert used[begin:end] == [k for k in cost for _ in range(sharing._BLOCK)]
+    assert set(used[end : begin + sharing._AGAIN]) == {best}
+    assert used[begin + sharing._AGAIN] == 1
 
 
 @needs_blas
@@ -117,5 +123,5 @@ def test_what_numpy_does_in_a_helper_raises_no_warning(small_products):
     step = tn.compile(np.matmul, "numba", 2)
     step(*[tn.tensor(np.ones((64, 64), np.float32))] * 2)
     x = tn.tensor(np.full((64, 64), 1e38, np.float32))
-    for _ in range(sharing._TRIALS * 2):
+    for _ in range(sharing._WARM + sharing._BLOCK * 2):
         assert np.isposinf(step(x, x).data).all()

@@ -60,6 +60,8 @@ class _Helper:
         self._mutex, self._busy, self._sleep = threading.Lock(), threading.Lock(), threading.Lock()
         self._sleep.acquire()
         self._asleep = False
+        # Its machine code is there before the thread needs it, while nobody waits.
+        wait_while(self._called, 1, 0, 0)
         self._thread = threading.Thread(target=self._live, name="tinygrad_nn helper", daemon=True)
         self._thread.start()
 
@@ -153,6 +155,11 @@ class Pool:
             while self._open and len(self._helpers) < count:
                 self._helpers.append(_Helper())
         return self._helpers[:count]
+
+    def prepare(self, threads: int) -> None:
+        """Have helpers for so many threads, because one that has just begun is late."""
+        with self._lock:
+            self._some(threads - 1)
 
     def close(self) -> None:
         """End all helpers; from then on everyone works alone."""

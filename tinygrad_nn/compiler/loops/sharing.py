@@ -17,7 +17,12 @@ from tinygrad_nn.compiler.loops.pool import POOL
 
 _EACH = 4
 """Ranges for each thread, so that one that is late has less to do."""
-_TRIALS = 5
+_TRIALS = 7
+_BLOCK = _TRIALS + 1
+"""A number is tried so often, one call after the other, because threads that have just slept are late: the first of
+these does not count."""
+_WARM = 10
+"""So many calls are made before, while the machine gets to know the step."""
 _AGAIN = 1000
 """After so many calls it is tried anew, because the machine may have other things to do by then."""
 _BETTER = 0.95
@@ -37,22 +42,23 @@ class Shared:
         self._ranges = ranges
         self._choices = tuple(ranges)
         self._times: dict[int, list[float]] = {}
-        self._calls = 0
+        self._calls = -_WARM
         self.threads = self._choices[0]
 
     def share(self, arguments: Sequence[object]) -> None:
         """Do all pieces."""
         calls, choices = self._calls, self._choices
-        self._calls = (calls + 1) % _AGAIN
-        if calls >= _TRIALS * len(choices):
+        self._calls = calls + 1 if calls + 1 < _AGAIN else 0
+        if not 0 <= calls < _BLOCK * len(choices):
             POOL.share(self._run, self._ranges[self.threads], arguments, self.threads)
             return
         # All works of a replay try the same number in the same replay, so that each meets threads as they will be.
-        threads = choices[calls % len(choices)]
+        threads = choices[calls // _BLOCK]
         start = perf_counter()
         POOL.share(self._run, self._ranges[threads], arguments, threads)
-        self._times.setdefault(threads, []).append(perf_counter() - start)
-        if calls == _TRIALS * len(choices) - 1:
+        if calls % _BLOCK:
+            self._times.setdefault(threads, []).append(perf_counter() - start)
+        if calls == _BLOCK * len(choices) - 1:
             self.threads = self._best()
             self._times.clear()
 
@@ -82,6 +88,7 @@ class SharedTask(Shared):
 
 def share(draft: Draft, threads: int) -> Draft:
     """Divide works, and what the catalogue knows how to divide, among some threads."""
+    POOL.prepare(threads)
     choices = [2**k for k in range(threads.bit_length()) if 2**k < threads] + [threads]
     for task in draft.tasks:
         if threads == 1 or task.loops is not None:
