@@ -277,6 +277,40 @@ def test_a_gradient_from_plain_numpy_is_refused():
         tn.compile(step)(*problem())
 
 
+@pytest.mark.parametrize("shape", [(3,), ()])
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_an_update_by_what_plain_numpy_makes_of_a_gradient_is_refused_and_by_tensors_repeated(backend, shape):
+    if backend == "numba":
+        pytest.importorskip("numba")
+    w = tn.tensor(np.ones(shape), requires_grad=True)
+
+    def step(x, change):
+        w.grad = None
+        (w * x).sum().backward()
+        with tn.no_grad():
+            w.__isub__(change(w.grad))
+
+    refused = {
+        "an array": lambda g: 0.1 * g,
+        "a number": lambda g: float(np.abs(g).max()),
+        "a choice": lambda g: np.where(g > 2.5, 1.0, 0.5),
+    }
+    for change in refused.values():
+        with pytest.raises(errors.CaptureError, match=r"differed(.|\n)*tn.as_tensor\(w.grad\)"):
+            tn.compile(step, backend)(np.full(shape, 2.0), change)
+    np.testing.assert_array_equal(w.data, 1)
+    compiled, expected = tn.compile(step, backend), w.data.copy()
+    for k in (1.0, 2.0, 3.0):
+        compiled(np.full(shape, k), _half)
+        expected -= 0.5 * k
+        np.testing.assert_array_equal(w.data, expected)
+        np.testing.assert_array_equal(w.grad, k)
+
+
+def _half(gradient):
+    return 0.5 * tn.as_tensor(gradient)
+
+
 def test_an_argument_that_requires_grad_is_refused():
     with pytest.raises(errors.CaptureError, match="requires grad"):
         tn.compile(lambda x: x * 2)(tn.tensor([1.0], requires_grad=True))

@@ -77,10 +77,16 @@ class Output:
 
 
 class StepRecorder(Recorder):
-    """A recorder that knows which leaves a step makes, which tensors stand for plain arrays, which modules it saw."""
+    """A recorder that knows which leaves a step makes, which tensors stand for plain arrays, which modules it saw.
 
-    def __init__(self, find: Callable[[Leaf], Array | None]) -> None:
+    Args:
+        find: returns the gradient that the run finds in a leaf.
+        beside: what is added to gradients that the run makes, so that what plain NumPy makes of them shows.
+    """
+
+    def __init__(self, find: Callable[[Leaf], Array | None], beside: int) -> None:
         super().__init__(find)
+        self._beside = beside
         self.new_leaves: set[Leaf] = set()
         self.modules: list[object] = []
         self.restored: str
@@ -90,6 +96,19 @@ class StepRecorder(Recorder):
 
     def on_leaf(self, leaf: Leaf) -> None:
         self.new_leaves.add(leaf)
+
+    def on_gradient_left(self, leaf: Leaf, gradient: Array | None) -> None:
+        k = self.index_of.get(id(gradient))
+        # What was found in a leaf and put back is not what the run makes.
+        if (
+            gradient is not None
+            and k is not None
+            and self.graph.values[k].kind in ("op", "input")
+            and self._beside
+        ):
+            gradient = np.asarray(gradient + self._beside)
+            self.know(gradient, k)
+        super().on_gradient_left(leaf, gradient)
 
     def on_freeze(self, leaf: Leaf) -> None:
         if leaf not in self.new_leaves:
@@ -153,15 +172,16 @@ def capture(step: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
             pass
         else:
             zeros = {leaf: np.zeros_like(leaf.data) for leaf in without.asked}
-            with_all = run(lambda leaf: zeros.get(leaf) if find(leaf) is None else find(leaf))
+            with_all = run(lambda leaf: zeros.get(leaf) if find(leaf) is None else find(leaf), beside=1)
             if _difference(without, with_all) is None:
                 return without
-        first, second = run(find), run(find)
+        first, second = run(find), run(find, beside=1)
     problem = _difference(first, second)
     if problem is not None:
         raise CaptureError(
             f"{problem}\n"
-            "  hint   what changes from call to call is an argument of the step, or a random op of this library"
+            "  hint   what changes from call to call is an argument of the step, or a random op of this library; "
+            "what is computed from a gradient begins with tn.as_tensor(w.grad)"
         )
     first.pattern = {leaf: find(leaf) is not None for leaf in first.asked}
     return first
@@ -173,9 +193,10 @@ def _run(
     kwargs: Mapping[str, Any],
     moved: Callable[[], list[object]],
     find: Callable[[Leaf], Array | None],
+    beside: int = 0,
 ) -> Captured:
-    """Run the step, which finds in leaves the gradients that `find` gives it."""
-    recorder = StepRecorder(find)
+    """Run the step, which finds in leaves the gradients that `find` gives it, and its own with something added."""
+    recorder = StepRecorder(find, beside)
 
     @functools.wraps(step)
     def call(*given: Any) -> Any:

@@ -63,6 +63,22 @@ def test_pieces_of_columns_are_parts_of_the_whole():
     np.testing.assert_allclose(parts[chunk:channels], whole[chunk:channels], rtol=1e-12)
 
 
+@pytest.mark.parametrize("channels", [19, 31, 32, 64, 300])
+def test_results_are_the_same_to_the_bit_for_any_number_of_threads(channels):
+    x = RNG.normal(size=(3000, channels)).astype(np.float32)
+    weight = np.ones(channels, np.float32)
+
+    def f(x):
+        return tn.grad(lambda x: (tn.batch_norm(x, weight, weight) ** 3).sum())(x), np.mean(x, axis=0)
+
+    expected = [y.data for y in tn.compile(f, "numba", threads=1)(x)]
+    compiled = tn.compile(f, "numba", threads=3)
+    # It tries each number of threads some times.
+    for _ in range(3):
+        for got, want in zip(compiled(x), expected, strict=True):
+            np.testing.assert_array_equal(got.data, want)
+
+
 @pytest.mark.parametrize("keepdims", [False, True])
 @pytest.mark.parametrize("axis", [0, 1, (0, 1), (1, 2), (2, 1), -2, (0, 2), (2, 3), None, -1, ()])
 def test_sums_and_means_over_any_axes(axis, keepdims):

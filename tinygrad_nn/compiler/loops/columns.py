@@ -14,12 +14,14 @@ _LINE = 256
 """Shorter rows are taken several at once, so that loops over them are long enough for vectors."""
 _BLOCK = 8192
 """So many elements are added up before they become double precision."""
+UNDIVIDED = 32
+"""Shorter rows are one piece, and of longer ones sums do not depend on the pieces that a range has."""
 
 
 @element
 def _several(rows, channels, width):
-    """Return how many rows to take at once: more than one where they are whole."""
-    return max(1, min(rows, _LINE // width)) if width == channels else 1
+    """Return how many rows to take at once: more than one where they are short, and so never divided."""
+    return max(1, min(rows, _LINE // width)) if width == channels < UNDIVIDED else 1
 
 
 @element
@@ -64,7 +66,7 @@ def _add_moments(x, lines, step, length, shift, mean, rest, squares, first, seco
 def _moments(x, out, rows, channels, width):
     several = _several(rows, channels, width)
     length, step = several * width, several * channels
-    lines, block = _lines(rows, several, length)
+    lines, block = _lines(rows, several, several * channels)
     mean, rest, squares = np.empty(length, x.dtype), np.empty(length, x.dtype), np.empty(length, x.dtype)
     shift, first, second = np.empty(length), np.zeros(length), np.zeros(length)
     for j in range(length):
@@ -119,7 +121,7 @@ def _add_products(a, b, lines, step, length, row, products, sums, first, second)
 def _products(a, b, c, out, rows, channels, width):
     several = _several(rows, channels, width)
     length, step = several * width, several * channels
-    lines, block = _lines(rows, several, length)
+    lines, block = _lines(rows, several, several * channels)
     row, products, sums = np.empty(length, a.dtype), np.empty(length, a.dtype), np.empty(length, a.dtype)
     first, second = np.zeros(length), np.zeros(length)
     for j in range(length):
@@ -165,7 +167,7 @@ def _add_sums(x, lines, step, length, sums, total):
 def _sums(x, out, rows, channels, width, divisor):
     several = _several(rows, channels, width)
     length, step = several * width, several * channels
-    lines, block = _lines(rows, several, length)
+    lines, block = _lines(rows, several, several * channels)
     sums, total = np.empty(length, x.dtype), np.zeros(length)
     for k in range(0, lines, block):
         _add_sums(x[k * step :], min(block, lines - k), step, length, sums, total)

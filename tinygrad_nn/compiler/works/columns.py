@@ -23,7 +23,9 @@ def _fits(draft: Draft, call: Call, makes: tuple[int, ...]) -> bool:
 
 def _work(run: Run, arrays: tuple[int, ...], stack: int, rows: int, channels: int, *settings: float) -> Work:
     """Return the work on a stack of matrices, cut along matrices, or along columns where there is only one."""
-    columns, chunk = stack * channels, channels if stack > 1 else _CHUNK
+    from tinygrad_nn.compiler.loops.columns import UNDIVIDED
+
+    columns, chunk = stack * channels, channels if stack > 1 or channels < UNDIVIDED else _CHUNK
     return Work(run, -(-columns // chunk), arrays, (rows, channels, chunk, columns, *settings))
 
 
