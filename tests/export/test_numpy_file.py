@@ -12,7 +12,7 @@ from examples.shakespeare import GPT
 from tinygrad_nn import errors, nn, optim
 from tinygrad_nn.export.rules import RULES
 from tinygrad_nn.export.spellings import SPELLINGS
-from tinygrad_nn.ops import arithmetic
+from tinygrad_nn.ops import arithmetic, pooling
 
 RNG = np.random.default_rng(0)
 STEPS = 20
@@ -72,6 +72,18 @@ def test_an_op_is_spelled_as_what_it_computes(op):
     for mine, theirs in zip(expected, results if len(expected) > 1 else [results], strict=True):
         assert mine.shape == np.shape(theirs)
         np.testing.assert_allclose(theirs, mine, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "op", [op for op in SPELLINGS if op is not pooling.first_largest], ids=lambda op: op.name
+)
+def test_an_op_keeps_the_dtype_that_it_has_here(op):
+    function, arrays = all_calls(op)
+    arrays = tuple(x.astype(np.float32) if x.dtype == np.float64 else x for x in arrays)
+    results = ran(tn.export.numpy(function, arrays, dynamic=False))["forward"](*arrays)
+    mine = function(*map(tn.as_tensor, arrays))
+    theirs = results if len(mine) > 1 else [results]
+    assert [y.dtype for y in mine] == [np.asarray(y).dtype for y in theirs]
 
 
 # The examples: files that run alone
