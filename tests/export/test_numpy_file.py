@@ -384,3 +384,39 @@ def test_what_cannot_be_written_says_why(name):
     call, error, message = WRONG[name]
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_step_may_train_two_models_in_turn():
+    maker, judge = nn.Dense(2, 2, rng=0), nn.Dense(2, 1, rng=1)
+    first = optim.Adam(judge.parameters(), lr=optim.schedules.cosine(0.1, 10))
+    second = optim.Adam(maker.parameters(), lr=0.01)
+
+    def step(x):
+        first.zero_grad()
+        wrong = (judge(maker(x).detach()) ** 2).mean()
+        wrong.backward()
+        first.step()
+        second.zero_grad()
+        right = ((judge(maker(x)) - 1) ** 2).mean()
+        right.backward()
+        second.step()
+        return wrong, right
+
+    text = tn.export.numpy(step, X)
+    assert "global steps, steps_2" in text
+    assert re.findall(r"^    # (Backward|Update|Forward)", text, re.MULTILINE) == [
+        "Backward",
+        "Update",
+        "Forward",
+        "Backward",
+        "Update",
+    ]
+    exported, x = ran(text)["step"], points(7, 2)
+    for _ in range(STEPS):
+        np.testing.assert_allclose(exported(x), [loss.item() for loss in step(x)], rtol=1e-6, atol=1e-6)
+
+
+def test_gradients_alone_change_nothing():
+    text = tn.export.numpy(tn.grad(lambda x: np.sum(np.sin(x) ** 2)), np.ones(3), dynamic=False)
+    assert "# Update" not in text
+    np.testing.assert_allclose(ran(text)["step"](np.arange(3.0)), np.sin(2 * np.arange(3.0)))

@@ -37,7 +37,7 @@ _HELPERS: dict[str, Callable[..., object]] = {
 _RESERVED = ("np", "math", "base64", "n", "g", "forward", "step", *_HELPERS)
 
 _PHASES = {
-    "forward": "",
+    "forward": "Forward again, with what has changed.",
     "backward": "Backward: d_name says how the loss changes with name, from the last value to the first.\n"
     "# In the rules, g is the gradient of a result y, which was made of x, or of a and b.",
     "update": "Update: each parameter moves against its gradient.",
@@ -66,6 +66,7 @@ class FileText:
         self.generators: dict[int, tuple[str, np.random.Generator]] = {}
         self.body: list[str] = []
         self.statements: dict[Line, str] = {}
+        self.changes = any(line.op in UPDATES for line in lines.lines)
         self._phase, self._end = "forward", ""
         self._part: Part = "", ""
 
@@ -88,7 +89,7 @@ class FileText:
         whole = "\n\n\n".join([*helpers, *schedules, function, *(["\n".join(data)] if data else [])])
         standard = [f"import {module}\n" for module in ("base64", "math") if f"{module}." in whole]
         imports = "".join([*standard, "\n" if standard else "", "import numpy as np"])
-        what = "One step of training" if trains else f"What {self.title} computes"
+        what = "One step of training" if self.changes else f"What {self.title} computes"
         return f'"""{what}, in NumPy alone. Written by tinygrad_nn."""\n\n{imports}\n\n\n{whole}\n'
 
     def _function(self, name: str) -> str:
@@ -107,6 +108,7 @@ class FileText:
         given = [self.lines.sources[k] for k in self.lines.graph.inputs]
         shapes = [f"{x} {setting(v.shape)} {v.dtype}" for x, v in zip(inputs, given, strict=True)]
         what = "Change the arrays below by one step of training; return the loss."
+        what = what if self.changes else "Return what the function computes; gradients are written out."
         return (
             f'"""{what if name == "step" else "Return what the model computes."}\n\n{"; ".join(shapes)}.\n"""'
         )
@@ -153,21 +155,24 @@ class FileText:
 
     def _begin(self, phase: str, part: Part) -> None:
         """Say which phase and which part begin, if they do."""
-        if phase != self._phase:
+        if phase != self._phase and (phase != "update" or self.changes):
             self.body += ["", f"# {_PHASES[phase]}"]
         if part != self._part and (any(part) or phase == "forward"):
-            module, said = part
-            both = f"# {module}: {said}" if module and said else f"# {module or said}"
-            shown = [both] if len(both) <= _WIDTH else [f"# {module}:", f"# {textwrap.shorten(said, _WIDTH)}"]
-            if module == self._part[0] and said:
-                shown = [f"# {textwrap.shorten(said, _WIDTH)}"]
-            self.body += [*([""] if self.body else []), *(shown if any(part) else [])]
+            self.body += [*([""] if self.body else []), *self._shown(*part)]
         self._phase, self._part = phase, part
+
+    def _shown(self, module: str, said: str) -> list[str]:
+        """Return the comment at the head of a part; a module is not named twice in a row."""
+        short = textwrap.shorten(said, _WIDTH)
+        if not module or (said and module == self._part[0]):
+            return [f"# {short}"] if said else []
+        if len(module) + len(short) > _WIDTH:
+            return [f"# {module}:", f"# {short}"]
+        return [f"# {module}: {short}" if said else f"# {module}"]
 
     def _phase_of(self, line: Line) -> str:
         """Return the phase; averages that a layer keeps are part of its forward pass."""
-        forward = [other.call.index for other in self.lines.lines if other.phase == "forward"]
-        return "forward" if forward and line.call.index < forward[-1] else line.phase
+        return "forward" if line.op in UPDATES and line.op.operand_names[0] != "parameter" else line.phase
 
     def _part_of(self, line: Line) -> Part:
         """Return the module that a line belongs to; or through which, and which line of it, a gradient goes back."""
