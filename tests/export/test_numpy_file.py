@@ -12,7 +12,7 @@ from examples.shakespeare import GPT
 from tinygrad_nn import errors, nn, optim
 from tinygrad_nn.export.rules import RULES
 from tinygrad_nn.export.spellings import SPELLINGS
-from tinygrad_nn.ops import arithmetic
+from tinygrad_nn.ops import arithmetic, pooling
 
 RNG = np.random.default_rng(0)
 STEPS = 20
@@ -72,6 +72,18 @@ def test_an_op_is_spelled_as_what_it_computes(op):
     for mine, theirs in zip(expected, results if len(expected) > 1 else [results], strict=True):
         assert mine.shape == np.shape(theirs)
         np.testing.assert_allclose(theirs, mine, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "op", [op for op in SPELLINGS if op is not pooling.first_largest], ids=lambda op: op.name
+)
+def test_an_op_keeps_the_dtype_that_it_has_here(op):
+    function, arrays = all_calls(op)
+    arrays = tuple(x.astype(np.float32) if x.dtype == np.float64 else x for x in arrays)
+    results = ran(tn.export.numpy(function, arrays, dynamic=False))["forward"](*arrays)
+    mine = function(*map(tn.as_tensor, arrays))
+    theirs = results if len(mine) > 1 else [results]
+    assert [y.dtype for y in mine] == [np.asarray(y).dtype for y in theirs]
 
 
 # The examples: files that run alone
@@ -372,3 +384,39 @@ def test_what_cannot_be_written_says_why(name):
     call, error, message = WRONG[name]
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_step_may_train_two_models_in_turn():
+    maker, judge = nn.Dense(2, 2, rng=0), nn.Dense(2, 1, rng=1)
+    first = optim.Adam(judge.parameters(), lr=optim.schedules.cosine(0.1, 10))
+    second = optim.Adam(maker.parameters(), lr=0.01)
+
+    def step(x):
+        first.zero_grad()
+        wrong = (judge(maker(x).detach()) ** 2).mean()
+        wrong.backward()
+        first.step()
+        second.zero_grad()
+        right = ((judge(maker(x)) - 1) ** 2).mean()
+        right.backward()
+        second.step()
+        return wrong, right
+
+    text = tn.export.numpy(step, X)
+    assert "global steps, steps_2" in text
+    assert re.findall(r"^    # (Backward|Update|Forward)", text, re.MULTILINE) == [
+        "Backward",
+        "Update",
+        "Forward",
+        "Backward",
+        "Update",
+    ]
+    exported, x = ran(text)["step"], points(7, 2)
+    for _ in range(STEPS):
+        np.testing.assert_allclose(exported(x), [loss.item() for loss in step(x)], rtol=1e-6, atol=1e-6)
+
+
+def test_gradients_alone_change_nothing():
+    text = tn.export.numpy(tn.grad(lambda x: np.sum(np.sin(x) ** 2)), np.ones(3), dynamic=False)
+    assert "# Update" not in text
+    np.testing.assert_allclose(ran(text)["step"](np.arange(3.0)), np.sin(2 * np.arange(3.0)))

@@ -67,7 +67,7 @@ LINES = {
     "interop": 390,
     # Two hundred ops in another library's words (810), one line or some each, and the file (350). Files of NumPy
     # alone (1,500): a graph as lines (280), their names (180) and words (430), and the functions that are copied (270).
-    "export": 2790,
+    "export": 2820,
     # Fifteen settings, listed by both estimators, as scikit-learn wants it, and handed on (110); networks, optimizers
     # and callbacks are looked at before training (120); weights, classes and what partial_fit may not change (100).
     "sklearn": 540,

@@ -37,11 +37,15 @@ _HELPERS: dict[str, Callable[..., object]] = {
 _RESERVED = ("np", "math", "base64", "n", "g", "forward", "step", *_HELPERS)
 
 _PHASES = {
-    "forward": "",
+    "forward": "Forward again, with what has changed.",
     "backward": "Backward: d_name says how the loss changes with name, from the last value to the first.\n"
     "# In the rules, g is the gradient of a result y, which was made of x, or of a and b.",
     "update": "Update: each parameter moves against its gradient.",
 }
+
+
+Part = tuple[str, str]
+"""A module, and a line of it."""
 
 
 class FileText:
@@ -62,7 +66,9 @@ class FileText:
         self.generators: dict[int, tuple[str, np.random.Generator]] = {}
         self.body: list[str] = []
         self.statements: dict[Line, str] = {}
-        self._phase, self._part, self._end = "forward", "", ""
+        self.changes = any(line.op in UPDATES for line in lines.lines)
+        self._phase, self._end = "forward", ""
+        self._part: Part = "", ""
 
     def text(self) -> str:
         """Return the file."""
@@ -71,7 +77,7 @@ class FileText:
         waiting = list(self.rates)
         for line in self.lines.lines:
             while waiting and line.call.index >= waiting[0].due:
-                self._begin("update", "")
+                self._begin("update", ("", ""))
                 self.body += waiting.pop(0).lines()
             self._write(line)
         results = [self._source(x).text for x in self.lines.outputs]
@@ -83,7 +89,7 @@ class FileText:
         whole = "\n\n\n".join([*helpers, *schedules, function, *(["\n".join(data)] if data else [])])
         standard = [f"import {module}\n" for module in ("base64", "math") if f"{module}." in whole]
         imports = "".join([*standard, "\n" if standard else "", "import numpy as np"])
-        what = "One step of training" if trains else f"What {self.title} computes"
+        what = "One step of training" if self.changes else f"What {self.title} computes"
         return f'"""{what}, in NumPy alone. Written by tinygrad_nn."""\n\n{imports}\n\n\n{whole}\n'
 
     def _function(self, name: str) -> str:
@@ -102,6 +108,7 @@ class FileText:
         given = [self.lines.sources[k] for k in self.lines.graph.inputs]
         shapes = [f"{x} {setting(v.shape)} {v.dtype}" for x, v in zip(inputs, given, strict=True)]
         what = "Change the arrays below by one step of training; return the loss."
+        what = what if self.changes else "Return what the function computes; gradients are written out."
         return (
             f'"""{what if name == "step" else "Return what the model computes."}\n\n{"; ".join(shapes)}.\n"""'
         )
@@ -146,36 +153,41 @@ class FileText:
 
     # Comments
 
-    def _begin(self, phase: str, part: str) -> None:
+    def _begin(self, phase: str, part: Part) -> None:
         """Say which phase and which part begin, if they do."""
-        if phase != self._phase:
+        if phase != self._phase and (phase != "update" or self.changes):
             self.body += ["", f"# {_PHASES[phase]}"]
-        if part != self._part and (part or phase == "forward"):
-            self.body += [*([""] if self.body else []), *([f"# {part}"] if part else [])]
+        if part != self._part and (any(part) or phase == "forward"):
+            self.body += [*([""] if self.body else []), *self._shown(*part)]
         self._phase, self._part = phase, part
+
+    def _shown(self, module: str, said: str) -> list[str]:
+        """Return the comment at the head of a part; a module is not named twice in a row."""
+        short = textwrap.shorten(said, _WIDTH)
+        if not module or (said and module == self._part[0]):
+            return [f"# {short}"] if said else []
+        if len(module) + len(short) > _WIDTH:
+            return [f"# {module}:", f"# {short}"]
+        return [f"# {module}: {short}" if said else f"# {module}"]
 
     def _phase_of(self, line: Line) -> str:
         """Return the phase; averages that a layer keeps are part of its forward pass."""
-        forward = [other.call.index for other in self.lines.lines if other.phase == "forward"]
-        return "forward" if forward and line.call.index < forward[-1] else line.phase
+        return "forward" if line.op in UPDATES and line.op.operand_names[0] != "parameter" else line.phase
 
-    def _part_of(self, line: Line) -> str:
-        """Return the module that a line belongs to, or whose derivative it is part of."""
+    def _part_of(self, line: Line) -> Part:
+        """Return the module that a line belongs to; or through which, and which line of it, a gradient goes back."""
         call = line.call
         if line.phase == "update":
-            return self._part if self._phase_of(line) == "forward" else ""
+            return self._part if self._phase_of(line) == "forward" else ("", "")
         if call.of is None:
-            return _module(call) or self._end
+            return _module(call) or self._end, ""
         of = self.lines.graph.values[call.of]
         assert isinstance(of, Call)
-        module = f"Back through {_module(of)}" if _module(of) else "Back from the result"
         whole = self.lines.sources.get(of.index)
         while isinstance(whole, Line) and whole.inline and whole.users:
             whole = whole.users[0]
         said = self.statements.get(whole, "") if isinstance(whole, Line) else ""
-        if len(module) + len(said) < _WIDTH:
-            return f"{module}: {said}" if said else module
-        return f"{module}:\n# {said if len(said) < _WIDTH else said[: _WIDTH - 4] + ' ...'}"
+        return f"Back through {_module(of)}" if _module(of) else "Back from the result", said
 
     def _comment(self, line: Line) -> list[str]:
         """Return the rule by which a gradient is computed."""
@@ -207,7 +219,7 @@ class FileText:
         if array.size and not array.any():
             return f"np.zeros({array.shape}, {kind})"
         if array.size <= _SMALL and np.isfinite(array).all():
-            return f"np.array({array.tolist() if array.dtype.kind != 'f' else _rows(array)}, {kind})"
+            return f"np.array({_rows(array)}, {kind})"
         self.used[plain.unpacked] = None
         text = base64.b64encode(array.tobytes()).decode()
         pieces = "\n".join(textwrap.wrap(text, _WIDTH)) if len(text) > _WIDTH else text
@@ -259,21 +271,29 @@ def _wrapped(statement: str) -> str:
     if max(map(len, statement.splitlines())) <= _WIDTH or '"""' in statement:
         return statement
     head, _, rest = statement.partition("(")
-    inside = rest.removesuffix(")")
-    if rest.endswith(")") and _balanced(inside):
-        lines = textwrap.wrap(inside, _WIDTH - 4, break_long_words=False, break_on_hyphens=False)
-        return "\n".join([f"{head}(", *[f"    {line}" for line in lines[:-1]], f"    {lines[-1]},", ")"])
-    return statement
+    parts = _arguments(rest.removesuffix(")")) if rest.endswith(")") else []
+    if not parts:
+        return statement
+    lines = [""]
+    for part in parts:
+        if lines[-1] and len(lines[-1]) + len(part) > _WIDTH - 8:
+            lines.append("")
+        lines[-1] += f" {part}," if lines[-1] else f"{part},"
+    return "\n".join([f"{head}(", *[f"    {line}" for line in lines], ")"])
 
 
-def _balanced(text: str) -> bool:
-    """Tell whether every bracket that closes in a text was opened in it."""
-    depth = 0
+def _arguments(text: str) -> list[str]:
+    """Return what stands between the brackets of a call, argument by argument; nothing if it is no single call."""
+    depth, parts = 0, [""]
     for character in text:
         depth += (character in "([{") - (character in ")]}")
         if depth < 0:
-            return False
-    return True
+            return []
+        if character == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
 
 
 def _with_those_that_they_call(helpers: Iterable[Callable[..., object]]) -> list[Callable[..., object]]:

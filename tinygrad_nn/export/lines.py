@@ -268,11 +268,15 @@ class Lines:
 
     def _reshaped(self, line: Line, first: Source) -> Source:
         """Return a reshape without those before it, or a product of rows as the product of all."""
+        nearest = first
         while isinstance(first, Line) and first.op is _RESHAPE and "order" not in first.params:
             first = first.operands[0]
+            if _said(first.shape) == _said(line.shape):
+                return first
         if _said(first.shape) == _said(line.shape):
             return first
-        line.operands = [first]
+        # Rows of what is nearest say more than another shape of what is far.
+        line.operands = [nearest if is_rows(line) else first]
         if isinstance(first, Line) and first.op is _MATMUL and len(line.shape) > 2:
             a, b = first.operands
             if isinstance(a, Line) and is_rows(a):

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_nn.context import Scope
 from tinygrad_nn.export.conversion import op_of
-from tinygrad_nn.export.lines import Claim, Given, Line, Lines, Source, is_affine
+from tinygrad_nn.export.lines import Claim, Given, Line, Lines, Source, is_affine, is_rows
 from tinygrad_nn.ops import activation, arithmetic, attention, convolution_kernels, indexing, normalisation
 from tinygrad_nn.primitives import Primitive
 
@@ -162,15 +162,14 @@ class Names:
         """Return the name of a value; for one without, that of what it shows."""
         if source in self._of or isinstance(source, Given):
             return self._of[source]
-        return (
-            f"{self._gradient_of(source.operands[0])}_{_SHOWN[source.op]}"
-            if source.op in _SHOWN
-            else _word(source)
-        )
+        if source.op not in _SHOWN:
+            return _word(source)
+        shown = "rows" if is_rows(source) else _SHOWN[source.op]
+        return f"{self._gradient_of(source.operands[0])}_{shown}"
 
 
 _SHOWN = {
-    op_of(np.reshape): "rows",
+    op_of(np.reshape): "reshaped",
     op_of(np.transpose): "T",
     op_of(np.swapaxes): "turned",
     indexing.getitem: "part",

@@ -40,7 +40,7 @@ _NUMPY = (
     "exp log sqrt sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh exp2 expm1 "
     "log1p log2 log10 cbrt reciprocal fabs sign floor ceil rint trunc deg2rad radians rad2deg degrees "
     "maximum minimum fmax fmin fmod hypot arctan2 logaddexp logaddexp2 copysign heaviside ldexp "
-    "float_power where isnan isinf isfinite logical_and logical_or logical_xor logical_not square vecdot "
+    "where isnan isinf isfinite logical_and logical_or logical_xor logical_not square vecdot "
     "take take_along_axis tril triu flip roll pad diagonal expand_dims squeeze broadcast_to round clip "
     "nan_to_num convolve cumsum cumprod zeros_like ones_like argsort"
 )
@@ -256,7 +256,7 @@ def _one_minus_erf(c: Wording) -> Text:
 
 
 def _ndtr(c: Wording) -> Text:
-    scaled = Text(f"{c.x().within(TIMES)} / np.sqrt(2)")
+    scaled = Text(f"{c.x().within(TIMES)} / math.sqrt(2)")
     return Text(f"(1 + {c.help(plain.erf, scaled).text}) / 2", TIMES)
 
 
@@ -287,12 +287,19 @@ def _set_at(c: Wording) -> Text:
     return c.help(plain_updates.with_values, c.x(), _place(c, 2), c.x(1))
 
 
+def _float_power(c: Wording) -> Text:
+    """Spell a power that NumPy computes in double precision."""
+    power = c.call("np.float_power", *c.all())
+    return power if c.line.dtype == np.float64 else c.call(f"{power.text}.astype", c.line.dtype)
+
+
 def _linear_algebra(name: str) -> Spelling:
     return lambda c: c.call(f"np.linalg.{name}", *c.all(), **c.params)
 
 
 _OTHERS: dict[object, Spelling] = {
     arithmetic.product: _product,
+    np.float_power: _float_power,
     np.negative: _negative,
     np.absolute: _absolute,
     np.transpose: _transposed,
