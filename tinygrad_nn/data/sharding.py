@@ -72,7 +72,7 @@ class Shard:
             and type(self._batches).__module__ == Batches.__module__
         ):
             return self._batches.parts(rank, size)
-        return (tuple(_rows(part, rank, size) for part in batch) for batch in self._compared())
+        return (_part(batch, rank, size) for batch in self._compared())
 
     def _compared(self) -> Iterator[Any]:
         batches = iter(self._batches)
@@ -110,6 +110,13 @@ def _each(batches: Iterator[Any], most: int) -> Iterator[Any]:
     return (batch for _, batch in zip(range(most), batches, strict=False))
 
 
+def _part(batch: Iterable[object], rank: int, size: int) -> object:
+    """Return the part of a rank of a batch, whose arrays may be by name."""
+    if isinstance(batch, Mapping):
+        return {name: _rows(part, rank, size) for name, part in batch.items()}
+    return tuple(_rows(part, rank, size) for part in batch)
+
+
 def _rows(part: Any, rank: int, size: int) -> Any:
     """Return the rows of a rank of an array, or of those in containers."""
     if part is None:
@@ -125,7 +132,7 @@ def _rows(part: Any, rank: int, size: int) -> Any:
 
 def _digest(thing: Any, start: int = 0) -> int:
     """Return a number that tells batches apart."""
-    if isinstance(thing, dict):
+    if isinstance(thing, Mapping):
         thing = [*thing.values()]
     if isinstance(thing, (list, tuple)):
         for part in thing:
