@@ -69,8 +69,8 @@ LINES = {
     # 2,200 was meant. Random ops draw the same in each run of a check (10), modules may take integers.
     "testing": 2240,
     # 300 was meant. How images lie is followed through layers, or through an example, up to those that know each
-    # feature (90).
-    "interop": 390,
+    # feature (90). Files of Keras (135), and how its layers lie (125).
+    "interop": 650,
     # Two hundred ops in another library's words (810), one line or some each, and the file (350).
     "export": 1230,
     # 850 was meant. What comes from a file is looked at entry by entry, random generators included, whose positions
@@ -83,10 +83,10 @@ LINES = {
 }
 """Lines of code: neither blank, nor a comment, nor part of a docstring."""
 
-ANY = 685
+ANY = 690
 """Uses of `Any` in the whole package. 450 was meant; keywords of ninety of NumPy's functions are 90 of them, what ranks
-give each other and what batches consist of 90. What has a meaning has a name instead: `Tree`, `ArrayOrTensor`, `Mask`,
-`Operands`, `Params`, `Function`."""
+give each other and what batches consist of 90, what h5py opens 5. What has a meaning has a name
+instead: `Tree`, `ArrayOrTensor`, `Mask`, `Operands`, `Params`, `Function`."""
 
 IGNORES = 20
 """Lines that a type checker is told to ignore, each with its reason."""
