@@ -597,12 +597,6 @@ def test_deeply_nested_data_are_refused(tmp_path, depth):
     refused(path)
 
 
-def test_without_safetensors_the_extra_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "safetensors.numpy", None)
-    with pytest.raises(ImportError, match=r"pip install 'tinygrad_nn\[io\]'"):
-        tn.save(tmp_path / "x", model=network())
-
-
 class Kept:
     """A part with a state of its own making."""
 

@@ -12,10 +12,10 @@ import json
 import math
 import os
 from collections.abc import Collection, Mapping
-from types import ModuleType
 from typing import Any, NamedTuple, Protocol, TypeGuard
 
 import numpy as np
+import safetensors.numpy as codec
 
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import CheckpointError, DtypeError, SettingError
@@ -78,7 +78,6 @@ def save(path: StrPath, **parts: object) -> None:
         ...     tn.load(f"{folder}/model.safetensors", model=tn.nn.Dense(2, 3))
         {'epoch': 3}
     """
-    codec = _safetensors()
     if reserved := _RESERVED & parts.keys():
         raise SettingError(f"save: no part can be called {', '.join(sorted(reserved))}")
     arrays: Arrays = {}
@@ -197,16 +196,6 @@ def _restore(
 
 _RESERVED = {"__metadata__", "allow_nonfinite"}
 """Names that no part can have: safetensors' own, and what `load` would take for its option."""
-
-
-def _safetensors() -> ModuleType:
-    try:
-        import safetensors.numpy
-    except ImportError as error:
-        raise ImportError(
-            "checkpoints need the package safetensors\n  hint   pip install 'tinygrad_nn[io]'"
-        ) from error
-    return safetensors.numpy
 
 
 # What is in a part
@@ -371,7 +360,6 @@ class _Content(NamedTuple):
 
 def _parsed(path: StrPath, blob: bytes) -> _Content:
     """Return what is in a checkpoint, verified as far as a file can be."""
-    codec = _safetensors()
     try:
         content = _verified(blob)
         arrays = codec.load(blob)

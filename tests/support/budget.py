@@ -42,8 +42,8 @@ LINES = {
     # Networks: what is written into given memory with NumPy alone, and compiled code, for ops that see and read.
     "compiler": 5250,
     # 1,300 was meant. The work of a layout is bounded, a notebook is shown why there is no picture (40), and rules
-    # are told in the names and numbers of the user (50). Shares of the time (65).
-    "viz": 1445,
+    # are told in the names and numbers of the user (50). Shares of the time (65). Text without graphviz (5).
+    "viz": 1450,
     # 700 was meant. Models are printed however deep they are nested, frozen parameters stay parameters (10).
     # Layers: Dropout (20), Identity and Residual (20), BatchNorm and GroupNorm (80), LayerNorm and RMSNorm (50),
     # Embedding (30), MultiheadAttention (80), those over one to three axes (270), recurrent ones (150). Losses take
