@@ -236,6 +236,68 @@ def test_whatever_is_changed_in_a_checkpoint_only_a_checkpoint_error_comes_of_it
     assert outcomes["refused"] > 75
 
 
+def test_whatever_is_changed_in_an_architecture_a_model_or_a_checkpoint_error_comes_of_it():
+    outcomes = hostile.attack_models(300, seed=1)
+    assert set(outcomes) <= {"built", "refused", "of other classes"}
+    assert outcomes["of other classes"] == 0
+    assert outcomes["built"] > 10
+    assert outcomes["refused"] > 150
+
+
+def entry(kind, **arguments):
+    return {"class": kind, "arguments": arguments}
+
+
+@pytest.mark.parametrize(
+    ("modules", "message"),
+    [
+        ([entry("Module")], "KeyError"),
+        ([entry("os.system", command="true")], "KeyError"),
+        ([entry("__import__", name="os")], "KeyError"),
+        ([entry(["Dense"])], "TypeError"),
+        ([], "IndexError"),
+        ([entry("Dense", in_features=2, out_features=3, init="eval")], "Dense takes no 'init'"),
+        ([entry("Dense", in_features=2, out_features=3, dtype="object")], "Dense of dtype 'object'"),
+        ([entry("Dense", in_features=2, out_features=3, dtype="(9999999,)f4")], "Dense of dtype"),
+        ([entry("Dense", in_features=2)], "TypeError"),
+        ([entry("Dense", in_features=2, out_features=4)], "larger arrays than the file"),
+        ([entry("Dense", in_features=2, out_features=2)], r"shape +weight: \(2, 3\), expected \(2, 2\)"),
+        ([entry("Dense", in_features=10**9, out_features=10**9)], "larger arrays than the file"),
+        (
+            [entry("Conv1d", in_channels=10**9, out_channels=10**9, kernel_size=1, groups=10**9)],
+            "larger arrays",
+        ),
+        ([entry("LSTM", input_size=1, hidden_size=1, num_layers=10**12)], "larger arrays than the file"),
+        ([entry("LayerNorm", features=10**10)], "larger arrays than the file"),
+        ([entry("BatchNorm", features=10**10)], "larger arrays than the file"),
+        ([entry("GroupNorm", groups=1, features=10**10)], "larger arrays than the file"),
+        ([entry("RMSNorm", features=4)] * 1000, "larger arrays than the file"),
+        ([entry("Residual", module={"module": 0})], "IndexError"),
+        ([entry("Tanh"), entry("Residual", module={"module": -1})], "the number -1"),
+        ([entry("Residual", module={"function": 0})], "KeyError"),
+        ([entry("Sequential", modules=3)], "Sequential takes several, not 3"),
+        ([entry("Sequential", modules=["print"])], "ArgumentError"),
+        ([entry("Tanh", self=3)], "Tanh takes no 'self'"),
+        ([entry("Dropout", p=0.5, rng={"generator": 7})], "IndexError"),
+    ],
+)
+def test_hostile_architectures_are_refused_quickly(tmp_path, modules, message):
+    path = tmp_path / "hostile.safetensors"
+    tn.save(path, model=nn.Dense(2, 3))
+    header, version, content, data = hostile.opened(path.read_bytes())
+    content["model"]["architecture"]["modules"] = modules
+    path.write_bytes(hostile.sealed(header, version, json.dumps(content), data))
+    tracemalloc.start()
+    start = time.perf_counter()
+    with pytest.raises(CheckpointError, match=message):
+        tn.load_model(path)
+    seconds, (_, peak) = time.perf_counter() - start, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2_000_000
+    # A hang, not a slow machine.
+    assert seconds < 5
+
+
 @pytest.mark.parametrize("taken", [0, 1, 4, 7, 10, 13])
 def test_the_order_of_batches_goes_on_where_it_was(tmp_path, taken):
     path = tmp_path / "data.safetensors"
@@ -533,12 +595,6 @@ def test_deeply_nested_data_are_refused(tmp_path, depth):
     nested = f'{{"model":{{"restored":true,"state":{{"a":{"[" * depth + "]" * depth}}}}}}}'
     path.write_bytes(forged("", nested))
     refused(path)
-
-
-def test_without_safetensors_the_extra_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "safetensors.numpy", None)
-    with pytest.raises(ImportError, match=r"pip install 'tinygrad_nn\[io\]'"):
-        tn.save(tmp_path / "x", model=network())
 
 
 class Kept:

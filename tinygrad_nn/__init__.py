@@ -48,7 +48,7 @@ from tinygrad_nn.primitives import REGISTRY, kernel, op
 
 if TYPE_CHECKING:
     from tinygrad_nn import export, interop, plot, sklearn, testing, train
-    from tinygrad_nn.checkpoint import load, save
+    from tinygrad_nn.checkpoint import load, load_model, save
     from tinygrad_nn.compiler.compiled import compile
     from tinygrad_nn.compiler.profiling import profile
 
@@ -97,6 +97,7 @@ __all__ = [
     "layer_norm",
     "leaky_relu",
     "load",
+    "load_model",
     "log_ndtr",
     "log_sigmoid",
     "log_softmax",
@@ -142,6 +143,7 @@ _ON_FIRST_USE = {
     "export": "tinygrad_nn.export",
     "interop": "tinygrad_nn.interop",
     "load": "tinygrad_nn.checkpoint",
+    "load_model": "tinygrad_nn.checkpoint",
     "plot": "tinygrad_nn.plot",
     "profile": "tinygrad_nn.compiler.profiling",
     "save": "tinygrad_nn.checkpoint",

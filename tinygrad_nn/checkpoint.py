@@ -12,14 +12,15 @@ import json
 import math
 import os
 from collections.abc import Collection, Mapping
-from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import safetensors.numpy as codec
 
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import CheckpointError, DtypeError, SettingError
 from tinygrad_nn.files import StrPath, write_atomically
+from tinygrad_nn.nn.architecture import built, described
 from tinygrad_nn.nn.module import Module, flat
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.states import (
@@ -62,7 +63,8 @@ def save(path: StrPath, **parts: object) -> None:
 
     A part is a random generator of NumPy or Python, anything with `state_dict` and `load_state_dict`, or plain
     data (arrays, numbers, strings, None, lists and dicts of them). The random generators among the attributes of a
-    module, and in lists, tuples and dicts there, are saved with it.
+    module, and in lists, tuples and dicts there, are saved with it. With a model of the layers of `tn.nn` goes how it
+    is built, for `load_model`.
 
     Raises:
         OSError: the file cannot be written; the old one, if any, is as it was.
@@ -77,12 +79,11 @@ def save(path: StrPath, **parts: object) -> None:
         ...     tn.load(f"{folder}/model.safetensors", model=tn.nn.Dense(2, 3))
         {'epoch': 3}
     """
-    codec = _safetensors()
     if reserved := _RESERVED & parts.keys():
         raise SettingError(f"save: no part can be called {', '.join(sorted(reserved))}")
     arrays: Arrays = {}
     content = {
-        name: {"restored": _restorable(part), "state": _encode(_state(part), name, arrays)}
+        name: {"restored": _restorable(part), "state": _encode(_state(part), name, arrays), **_built_as(part)}
         for name, part in parts.items()
     }
     note = f"{_VERSION} {_BLANK.decode()} {json.dumps(content)}"
@@ -111,11 +112,68 @@ def load(path: StrPath, *, allow_nonfinite: bool | Collection[str] = False, **pa
     return restored(path, read(path), parts, allow_nonfinite)
 
 
+def load_model(path: StrPath, *, allow_nonfinite: bool = False) -> Module:
+    """Return the model that `save(path, model=model)` saved, built anew of the layers of `tn.nn`.
+
+    Weights, generators of random numbers, what is frozen, the mode of training or evaluation, and which modules are the
+    same one come back. Nothing in the file is executed: it names layers and plain arguments.
+
+    Args:
+        path: of the checkpoint.
+        allow_nonfinite: load arrays that are NaN or infinite, too.
+
+    Raises:
+        CheckpointError: there is no model in the file, or one that it does not tell how to build, as it has parts that
+            are no layers of `tn.nn`, which are listed; or the file is damaged, or was not written by `save`.
+        OSError: there is no such file, or it cannot be read.
+
+    Example:
+        >>> import tempfile, tinygrad_nn as tn
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tn.save(f"{folder}/model.safetensors", model=tn.nn.Sequential(tn.nn.Dense(2, 3), tn.nn.Tanh()))
+        ...     tn.load_model(f"{folder}/model.safetensors")
+        Sequential(
+          0: Dense(2 -> 3)
+          1: Tanh()
+        )
+    """
+    content = _parsed(path, read(path))
+    try:
+        model = _empty_model(content)
+    except CheckpointError as error:
+        raise CheckpointError(f"{os.fspath(path)}: {error}") from error.__cause__
+    except Exception as error:
+        # Whatever layers find wrong with it.
+        raise _damaged(path, error) from error
+    alone = _Content([_MODEL], {_MODEL: content.states[_MODEL]}, {})
+    _restore(path, alone, {_MODEL: model}, allow_nonfinite)
+    return model
+
+
+def _empty_model(content: _Content) -> Module:
+    """Return the model of a checkpoint without its weights."""
+    if _MODEL not in content.states:
+        present = ", ".join(content.states) or "nothing"
+        raise CheckpointError(
+            f"there is no {_MODEL} in it; there is {present}\n  hint   tn.save(path, model=model) saves one"
+        )
+    if _MODEL not in content.architectures:
+        raise CheckpointError("the model in it was saved without telling how it is built")
+    arrays = [a for a in content.states[_MODEL].values() if isinstance(a, np.ndarray)]
+    return built(content.architectures[_MODEL], sum(a.nbytes for a in arrays))
+
+
 def restored(
     path: StrPath, blob: bytes, parts: Mapping[str, Restorable], allow_nonfinite: bool | Collection[str]
 ) -> StateDict:
     """Restore parts as `load` does, from what `read` read; the path is what errors name."""
-    restorable, states = _parsed(path, blob)
+    return _restore(path, _parsed(path, blob), parts, allow_nonfinite)
+
+
+def _restore(
+    path: StrPath, content: _Content, parts: Mapping[str, Restorable], allow_nonfinite: bool | Collection[str]
+) -> dict[str, Any]:
+    restorable, states, _ = content
     returned = [name for name in states if name not in restorable]
     try:
         allowed = () if allow_nonfinite is False else states if allow_nonfinite is True else allow_nonfinite
@@ -139,16 +197,6 @@ _RESERVED = {"__metadata__", "allow_nonfinite"}
 """Names that no part can have: safetensors' own, and what `load` would take for its option."""
 
 
-def _safetensors() -> ModuleType:
-    try:
-        import safetensors.numpy
-    except ImportError as error:
-        raise ImportError(
-            "checkpoints need the package safetensors\n  hint   pip install 'tinygrad_nn[io]'"
-        ) from error
-    return safetensors.numpy
-
-
 # What is in a part
 
 
@@ -164,6 +212,15 @@ def _state(part: object) -> object:
         return part.state_dict() | ({_RANDOMS: randoms} if randoms else {})
     return part.state_dict() if is_stateful(part) else part
 
+
+def _built_as(part: object) -> dict[str, object]:
+    """Return how a part is built, if it is a module."""
+    return {_ARCHITECTURE: described(part)} if isinstance(part, Module) else {}
+
+
+_ARCHITECTURE = "architecture"
+_MODEL = "model"
+"""The part that `load_model` loads."""
 
 _RANDOMS = "random generators"
 
@@ -288,22 +345,34 @@ _SHOWN = 10
 # The file
 
 
-def _parsed(path: StrPath, blob: bytes) -> tuple[list[str], StateDict]:
-    """Return which parts are to be restored, and the states of all, verified as far as a file can be."""
-    codec = _safetensors()
+class _Content(NamedTuple):
+    """What is in a checkpoint: which parts are to be restored, the states of all, and how models are built."""
+
+    restorable: list[str]
+    states: StateDict
+    architectures: dict[str, StateDict]
+
+
+def _parsed(path: StrPath, blob: bytes) -> _Content:
+    """Return what is in a checkpoint, verified as far as a file can be."""
     try:
         content = _verified(blob)
         arrays = codec.load(blob)
         states = {name: _decode(entry["state"], arrays) for name, entry in content.items()}
         if arrays:
             raise CheckpointError(f"damaged: nothing in it refers to {', '.join(map(repr, arrays)):.200}")
-        return [name for name, entry in content.items() if entry["restored"]], states
+        restorable = [name for name, entry in content.items() if entry["restored"]]
+        told = {name: entry[_ARCHITECTURE] for name, entry in content.items() if _ARCHITECTURE in entry}
+        return _Content(restorable, states, told)
     except CheckpointError as error:
         raise CheckpointError(f"{os.fspath(path)}: {error}") from None
     except Exception as error:
         # Whatever a parser finds wrong with it.
-        what = f"{type(error).__name__}: {str(error)[:200]}"
-        raise CheckpointError(f"{os.fspath(path)}: damaged ({what})") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: StrPath, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{os.fspath(path)}: damaged ({type(error).__name__}: {str(error)[:200]})")
 
 
 def read(path: StrPath) -> bytes:
@@ -357,7 +426,7 @@ def _verified(blob: bytes) -> dict[str, Any]:
     note: str = header["__metadata__"][_KEY].split(" ", 2)[2]
     content: dict[str, Any] = json.loads(note, object_pairs_hook=_unique)
     for name, entry in content.items():
-        if entry.keys() != {"restored", "state"} or not isinstance(entry["restored"], bool):
+        if entry.keys() - {_ARCHITECTURE} != {"restored", "state"} or not isinstance(entry["restored"], bool):
             raise CheckpointError(f"damaged: the part {name} has no state")
     return content
 

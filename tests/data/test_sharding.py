@@ -101,6 +101,18 @@ def test_containers_of_arrays_are_cut_row_by_row():
     assert [a + b for a, b in zip(first, second, strict=True)] == [ROWS.tolist()] * 3
 
 
+def test_batches_by_name_are_cut_row_by_row():
+    def work(comm):
+        return [
+            {name: x.tolist() for name, x in batch.items()}
+            for batch in shard([{"x": ROWS, "y": -ROWS}], comm)
+        ]
+
+    (first,), (second,) = threads(2, work, timeout=10)
+    assert first["x"] + second["x"] == ROWS.tolist()
+    assert first["y"] + second["y"] == (-ROWS).tolist()
+
+
 @pytest.mark.parametrize("sized", [True, False])
 def test_other_batches_on_a_rank_are_refused_by_all(sized):
     def make(rank):

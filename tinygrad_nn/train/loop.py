@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from functools import partial
 from itertools import chain
 from operator import itemgetter
 from typing import TextIO
@@ -22,14 +23,14 @@ from tinygrad_nn.parallel.communicator import Communicator
 from tinygrad_nn.train.company import Company, Measured
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.metrics import Means, Metric, Metrics, arrays_of, is_array, metrics_by_name, rows_of
-from tinygrad_nn.train.parts import Batch, Loss, Model, Reader
+from tinygrad_nn.train.parts import Batch, Keys, Loss, Model, Reader, by_keys
 from tinygrad_nn.train.progress import Progress
 from tinygrad_nn.train.run import Callback, Run
 from tinygrad_nn.train.steps import Step, counts, measured_part, step_of
 from tinygrad_nn.train.together import company_of
 
-Data = tuple[Tree, ...] | Iterable[Batch]
-"""Whole arrays `(X, y)` or `(X, y, sample_weight)`, or batches of them."""
+Data = tuple[Tree, ...] | Mapping[str, object] | Iterable[Batch]
+"""Whole arrays `(X, y)` or `(X, y, sample_weight)`, or batches of them; with keys, the same by name."""
 
 ROWS = 1000
 """Rows that `evaluate` and `predict` give to the model at once when they are handed whole arrays."""
@@ -47,6 +48,7 @@ def fit(
     metrics: Metrics | None = None,
     callbacks: Iterable[Callback | Callable[[Run], object]] = (),
     progress: bool | TextIO = True,
+    keys: Keys = None,
     compile: bool = False,  # noqa: A002  the word of tn.compile
     comm: Communicator | None = None,
 ) -> History:
@@ -72,6 +74,8 @@ def fit(
             those in `METRICS`, `["accuracy", "top5"]`. Names of other columns are refused.
         callbacks: `EarlyStopping`, `Checkpoint` and others, or functions of the run to call after every
             epoch.
+        keys: the names of the arrays, in this order, where batches are dicts, as those of Hugging Face's `datasets`:
+            ("x", "y"). Of validation data too.
         progress: report to `sys.stdout`, to another stream, or not at all.
         compile: replay steps instead of running them op by op, as `tn.compile` does, for batches of the shapes of the
             first one; others, such as a smaller last batch, run op by op. Callbacks and history see the same.
@@ -95,20 +99,32 @@ def fit(
         if isinstance(validation, (int, float, np.number)):
             data, validation = _held_out(data, validation)
         run = Run(
-            model, loss, optimizer, data, epochs=epochs, steps=steps, metrics=metrics, callbacks=callbacks
+            model,
+            loss,
+            optimizer,
+            data,
+            epochs=epochs,
+            steps=steps,
+            metrics=metrics,
+            callbacks=callbacks,
+            keys=keys,
         )
+        validated = None
         if validation is not None:
-            validation = _again_and_again(validation)
+            batches, names = _again_and_again(validation, keys), _keys_of(validation, keys)
+            validated = partial(_evaluated, company, model, loss, batches, run.metrics, names)
         run.join(company, compiled=compile, validated=validation is not None)
         watchers = list(run.callbacks)
         # A program without a console has no standard output.
         if company.rank == 0 and progress is not False and not (progress is True and sys.stdout is None):
             watchers.append(Progress(sys.stdout if progress is True else progress))
-        _train(run, step_of(run, compile), watchers, validation)
+        _train(run, step_of(run, compile), watchers, validated)
     return run.history
 
 
-def _train(run: Run, step: Step, watchers: Sequence[Callback], validation: Iterable[Batch] | None) -> None:
+def _train(
+    run: Run, step: Step, watchers: Sequence[Callback], validated: Callable[[], Mapping[str, float]] | None
+) -> None:
     company = run.company
     try:
         _tell(watchers, "on_start", run)
@@ -120,12 +136,7 @@ def _train(run: Run, step: Step, watchers: Sequence[Callback], validation: Itera
                     _tell(watchers, "on_step", run)
                     company.check()
                 company.end_epoch(run.epoch + 1)
-                after = (
-                    {}
-                    if validation is None
-                    else _evaluated(company, run.model, run.loss, validation, run.metrics)
-                )
-                run.finish_epoch(after)
+                run.finish_epoch(validated() if validated else {})
                 _tell(watchers, "on_epoch", run)
                 if why := company.between_epochs(run.stopping):
                     run.stop(why)
@@ -148,6 +159,7 @@ def evaluate(
     data: Data,
     *,
     metrics: Metrics | None = None,
+    keys: Keys = None,
     comm: Communicator | None = None,
 ) -> dict[str, float]:
     """Return the mean loss and the metrics over all rows, in evaluation mode and without a graph.
@@ -157,6 +169,7 @@ def evaluate(
         loss: a function of predictions and targets that returns the mean over the rows.
         data: arrays `(X, y)` or `(X, y, sample_weight)`, or batches of them.
         metrics: functions of predictions and targets by name, or names, as for `fit`.
+        keys: the names of the arrays, where they are in dicts, as for `fit`.
         comm: ranks that have the same data; each looks at its rows, and all get the means over all.
 
     Raises:
@@ -167,13 +180,19 @@ def evaluate(
     """
     with company_of(None, comm) as company:
         named = metrics_by_name("evaluate", metrics)
-        return _evaluated(company, model, loss, _batches_of("evaluate", data), named)
+        batches = _batches_of("evaluate", data, keys)
+        return _evaluated(company, model, loss, batches, named, _keys_of(data, keys))
 
 
 def _evaluated(
-    company: Company, model: Model, loss: Loss, batches: Iterable[Batch], metrics: Mapping[str, Metric]
+    company: Company,
+    model: Model,
+    loss: Loss,
+    batches: Iterable[Batch],
+    metrics: Mapping[str, Metric],
+    keys: Keys,
 ) -> dict[str, float]:
-    parts_of = Reader("evaluate", model, loss, metrics)
+    parts_of = Reader("evaluate", model, loss, metrics, keys)
     found: list[Measured | None] = []
     with no_grad(), in_mode(model, training=False):
         for batch in company.part(batches):
@@ -251,28 +270,35 @@ def _held_out(data: Iterable[Batch], share: object) -> tuple[Iterable[Batch], Da
     return rest
 
 
-def _again_and_again(validation: Data) -> Iterable[Batch]:
+def _again_and_again(validation: Data, keys: Keys) -> Iterable[Batch]:
     """Return the batches of validation data, which are iterated over after every epoch."""
     if isinstance(validation, Iterator):
         raise ArgumentError(
             f"fit: validation is looked at after every epoch, and a {type(validation).__name__} can be iterated over "
             "only once, or never ends\n  hint   validation=list(batches), or arrays (X, y)"
         )
-    batches = _batches_of("fit: validation", validation)
+    batches = _batches_of("fit: validation", validation, keys)
     if isinstance(batches, Sized) and not len(batches):
         raise ShapeError("fit: the validation data have no rows")
     return batches
 
 
-def _batches_of(who: str, data: Data) -> Iterable[Batch]:
+def _keys_of(data: Data, keys: Keys) -> Keys:
+    """Return the names of the arrays in batches of data, of which whole arrays have none."""
+    return None if isinstance(data, (tuple, Mapping)) else keys
+
+
+def _batches_of(who: str, data: Data, keys: Keys) -> Iterable[Batch]:
     """Return the batches of a data set, cutting whole arrays into slices; refuse what would be neither."""
+    if isinstance(data, Mapping):
+        return _slices(who, tuple(by_keys(who, data, keys)))
     if isinstance(data, (list, tuple)):
-        batches = [part for part in data if isinstance(part, (list, tuple)) and len(part) > 1]
+        batches = [part for part in data if isinstance(part, (list, tuple, Mapping)) and len(part) > 1]
         if len(data) > 1 and (isinstance(data, tuple) or is_array(data[0])):
             return _slices(who, tuple(data))
         if isinstance(data, list) and len(batches) == len(data):
             return data
-    elif isinstance(data, Iterable) and not is_array(data) and not isinstance(data, (Mapping, str)):
+    elif isinstance(data, Iterable) and not is_array(data) and not isinstance(data, str):
         return data
     raise ArgumentError(
         f"{who}: expected arrays (X, y), the targets last, or batches of them, got {type(data).__name__} {data!r:.60}"

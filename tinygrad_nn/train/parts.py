@@ -15,24 +15,40 @@ from tinygrad_nn.train.metrics import Metric, Weights
 
 Model = Callable[..., Tree]
 Loss = Callable[..., Tensor]
-Batch = Sequence[Tree]
+Arrays = Sequence[Tree]
 """What the model is called with, then the targets, and then, if there is one more, the weights of the rows."""
+Batch = Arrays | Mapping[str, object]
+"""The arrays in this order, or by name."""
+Keys = Sequence[str] | None
+"""Where batches have their arrays by name, which these are, in the order of a batch."""
 
 
 class Reader:
-    """Tells the parts of batches from each other, by how many arrays the model takes."""
+    """Tells the parts of batches from each other, by how many arrays the model takes.
 
-    def __init__(self, who: str, model: Model, loss: Loss, metrics: Mapping[str, Metric]) -> None:
-        self._who, self._takes = who, _most_arguments(model)
+    Raises:
+        ArgumentError: `keys` are no names, the last of them that of the targets.
+    """
+
+    def __init__(self, who: str, model: Model, loss: Loss, metrics: Mapping[str, Metric], keys: Keys) -> None:
+        if keys is not None and not _are_names(keys):
+            raise ArgumentError(
+                f'{who}: keys are the names of the arrays of a batch, got {keys!r:.60}\n  hint   keys=("x", "y")'
+            )
+        self._who, self._takes, self._keys = who, _most_arguments(model), keys
         self._weighed = {"the loss": loss} | {f"the metric {name!r}": f for name, f in metrics.items()}
 
     def __call__(self, batch: Batch) -> tuple[Sequence[Tree], Tree, Weights]:
         """Return the model's arguments, the targets, and `sample_weight` as a keyword where the batch has it.
 
         Raises:
-            ArgumentError: it has, and the loss or a metric does not take it; there are more arrays than that.
+            ArgumentError: it has, and the loss or a metric does not take it; there are more arrays than that; arrays
+                by name, and no keys that tell which to take, or the other way round.
         """
-        *inputs, last = batch
+        arrays = batch
+        if self._keys is not None or isinstance(arrays, Mapping):
+            arrays = by_keys(self._who, batch, self._keys)
+        *inputs, last = arrays
         if len(inputs) <= self._takes:
             return inputs, last, {}
         if len(inputs) > self._takes + 1:
@@ -51,6 +67,33 @@ class Reader:
         self._weighed = {}
         *inputs, targets = inputs
         return inputs, targets, {} if last is None else {"sample_weight": last}
+
+
+def _are_names(keys: object) -> bool:
+    return isinstance(keys, (list, tuple)) and len(keys) > 1 and all(isinstance(key, str) for key in keys)
+
+
+def by_keys(who: str, batch: object, keys: Keys) -> Arrays:
+    """Return the arrays of a batch that has them by name.
+
+    Raises:
+        ArgumentError: it has none of such a name, or no names; there are no keys.
+    """
+    if keys is None:
+        names = ", ".join(f'"{name}"' for name in batch) if isinstance(batch, Mapping) else ""
+        raise ArgumentError(
+            f"{who}: a batch has arrays by name; say which the model takes, and then the targets\n"
+            f"  hint   keys=({names})"
+        )
+    if not isinstance(batch, Mapping):
+        raise ArgumentError(
+            f"{who}: keys={keys!r} are of batches with arrays by name, got a {type(batch).__name__}"
+        )
+    if missing := [key for key in keys if key not in batch]:
+        raise ArgumentError(
+            f"{who}: a batch has no {', '.join(map(repr, missing))}; it has {', '.join(map(repr, batch))}"
+        )
+    return [batch[key] for key in keys]
 
 
 def _most_arguments(model: Model) -> float:

@@ -16,7 +16,7 @@ from tinygrad_nn.states import State, StateDict, check_entries, is_count, is_num
 from tinygrad_nn.train.company import Company
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.metrics import Means, Metrics, is_array, metrics_by_name
-from tinygrad_nn.train.parts import Batch, Loss, Model, Reader
+from tinygrad_nn.train.parts import Batch, Keys, Loss, Model, Reader
 
 
 class Callback:
@@ -99,15 +99,16 @@ class Run:
         steps: int | None,
         metrics: Metrics | None,
         callbacks: Iterable[Callback | Callable[[Run], object]],
+        keys: Keys,
     ) -> None:
         # An iterator gives them once.
         callbacks = list(callbacks) if isinstance(callbacks, Iterable) else callbacks
         _check_roles(model, loss, optimizer, epochs, callbacks)
         self.metrics = metrics_by_name("fit", metrics)
-        self.parts_of = Reader("fit", model, loss, self.metrics)
+        self.parts_of = Reader("fit", model, loss, self.metrics, keys)
         if (
             is_array(data)
-            or isinstance(data, tuple)
+            or isinstance(data, (tuple, Mapping))
             or (isinstance(data, list) and data and is_array(data[0]))
         ):
             raise ArgumentError(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import graphviz
+from typing import TYPE_CHECKING
 
 from tinygrad_nn.viz.module_calls import Frame
 from tinygrad_nn.viz.options import Options
 from tinygrad_nn.viz.scene import Item, Scene, crossed
 from tinygrad_nn.viz.theme import DARK, KINDS, LIGHT, LINE, font, width
+
+if TYPE_CHECKING:
+    import graphviz
 
 _SHAPES = {
     "box": {"shape": "box"},
@@ -44,11 +46,15 @@ def extent(item: Item) -> tuple[float, float]:
 
 def escaped(text: str) -> str:
     """Return a text as Graphviz has to be given it, which reads backslashes and HTML's entities in all labels."""
+    import graphviz
+
     return str(graphviz.escape(text.replace("&", "&amp;")))
 
 
 def digraph(scene: Scene, options: Options, caption: str = "") -> graphviz.Digraph:
     """Return the picture as a `graphviz.Digraph`; the same graph gives the same text in every process."""
+    import graphviz
+
     colours = DARK if options.theme == "dark" else LIGHT
     face = {"fontname": "Helvetica,Arial,sans-serif"}
     graph = graphviz.Digraph(
