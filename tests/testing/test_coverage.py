@@ -28,6 +28,7 @@ NO_DERIVATIVE = {
     "enable_grad": "switches recording",
     "kernel": "declares an op, which is then checked",
     "load": "reads a file",
+    "load_model": "reads a file",
     "no_grad": "switches recording",
     "op": "declares an op, which is then checked",
     "profile": "measures",

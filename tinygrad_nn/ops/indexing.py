@@ -305,9 +305,10 @@ def _conditions(condlist: Any) -> list[Array]:
 
 @composite(
     np.select,
+    # Conditions that choose something, whatever is drawn: an operand that nothing is taken of is refused by the checks.
     samples=cases(
-        [[mask((3, 4))[0], mask((4,))[0]], [(3, 4), (3, 1)], {}, {"default": 2.5}],
-        [[mask((3,))[0]], [(3,)], (), {}, [mask((2, 3))[0]], [(3,)]],
+        [[np.tri(3, 4) > 0, np.arange(4) > 1], [(3, 4), (3, 1)], {}, {"default": 2.5}],
+        [[np.arange(3) > 1], [(3,)], (), {}, [np.tri(2, 3) > 0], [(3,)]],
     ),
     settings=("condlist",),
 )
