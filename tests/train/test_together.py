@@ -15,6 +15,7 @@ from tinygrad_nn.nn.losses import cross_entropy, mse
 from tinygrad_nn.parallel import threads
 from tinygrad_nn.train import EMA, Callback, Checkpoint, EarlyStopping, accuracy, evaluate, fit, predict
 
+
 @pytest.fixture(autouse=True)
 def replays_by_numpy(monkeypatch):
     """Compiled steps without loops to compile for each case; tests/optim/test_distributed.py has those of Numba."""

@@ -168,7 +168,11 @@ ROWS: dict[object, Row] = {
     indexing.scatter: Row(into=kernels.scatter, work=rows.added_rows),
     embedding.embedding: Row(into=kernels.embedding),
     np.matmul: Row(
-        into=kernels.matmul, any_order=True, loops=works.small_product, divided=products.divided_product
+        into=kernels.matmul,
+        any_order=True,
+        loops=works.small_product,
+        work=products.tiled_product,
+        divided=products.divided_product,
     ),
     fused_losses.minus_one_hot: Row(labels=1, into=kernels.minus_one_hot, in_place=(0,)),
     fused_losses.nll: Row(labels=1, into=kernels.nll),
