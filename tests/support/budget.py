@@ -32,10 +32,10 @@ LINES = {
     # 500 was meant. Random generators that a function can reach are found and put back (95), calls are run again
     # instead of saved (130), parts are timed (50).
     "graph": 805,
-    # 1,900 was meant. For networks, besides: convolutions, products and tiles (620), windows (240), columns (250), rows (280),
-    # recurrent walks, with NumPy and compiled (650), threads (280), waiting and cache (170). For everyone: what a step
-    # read is guarded, modules among its arguments too (110), ops write into given memory with NumPy alone (190), a
-    # profiler (280) is told what each line of a replay does (25).
+    # 1,900 was meant. For networks, besides: convolutions, products, tiles (620), windows (240), columns (250), rows
+    # (280), recurrent walks, with NumPy and compiled (650), threads (280), waiting and cache (170). For everyone:
+    # what a step read is guarded, modules among its arguments too (110), ops write into given memory with NumPy alone
+    # (190), a profiler (280) is told what each line of a replay does (25).
     "compiler": 5280,
     # 1,300 was meant. The work of a layout is bounded, a notebook is shown why there is no picture (40), rules
     # are told in the names and numbers of the user (50), shares of the time are drawn (65).
