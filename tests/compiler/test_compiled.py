@@ -30,9 +30,10 @@ SMALL = Workload("small", (6, 5, 4, 3), 16, "tanh", "adam", 0.01)
 def test_twenty_steps_equal_the_eager_ones(workload, backend):
     x, labels = workload.batch_of_data()
     eager, compiled = our_step(workload), tn.compile(our_step(workload), backend=backend)
-    rtol = 1e-10 if workload.dtype == "float64" else 2e-3
+    # Losses that have become small differ as much where an input does in its last bit.
+    rtol, atol = (1e-10, 0) if workload.dtype == "float64" else (2e-3, 1e-3)
     for _ in range(20):
-        np.testing.assert_allclose(compiled(x, labels).item(), eager(x, labels).item(), rtol=rtol)
+        np.testing.assert_allclose(compiled(x, labels).item(), eager(x, labels).item(), rtol=rtol, atol=atol)
 
 
 OPTIMIZERS = {
