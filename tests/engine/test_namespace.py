@@ -75,7 +75,7 @@ def test_a_name_of_linear_algebra_is_there(name):
     assert callable(getattr(xp.linalg, name))
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", [name for name in CALLS if hasattr(np, name)])
 def test_a_function_gives_tensors_of_what_numpy_gives(name):
     call = CALLS[name]
     mine = plain(call(getattr(xp, name)))

@@ -231,6 +231,8 @@ def column_moments(c: Conversion) -> str:
 
 
 def column_products(c: Conversion) -> str:
+    if not c.shapes[0][-2]:
+        return c.broadcast(c.like(0))
     a, b, row = c.all()
     product = c.op("Mul", a, c.op("Sub", b, row))
     sums = [c.op("ReduceSum", part, c.ints(-2), keepdims=1) for part in (product, a)]

@@ -19,8 +19,8 @@ _linear = partial(op, linear=True)
 
 
 def reshaped(x: Array, shape: Any, order: Any = "C") -> Array:
-    """np.reshape by position: before NumPy 2.1 the keyword was newshape."""
-    return np.reshape(x, shape, order)
+    """np.reshape with its shape by position: before NumPy 2.1 the keyword was newshape."""
+    return np.reshape(x, shape, order=order)
 
 
 def _new_shape(a: object, shape: object = None, order: str = "C", **other: object) -> Sample:
