@@ -310,6 +310,9 @@ def _chosen(backend: str) -> str:
     if backend == "numpy":
         return backend
     try:
+        # Of a module of ours that another thread has begun to import, it would not be known yet that it cannot be.
+        import numba  # noqa: F401
+
         import tinygrad_nn.compiler.loops.backend  # noqa: F401
     except ImportError:
         if backend == "auto":
