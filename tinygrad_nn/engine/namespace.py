@@ -131,7 +131,8 @@ def asarray(
 def from_dlpack(x: object, /, *, device: str | None = None, copy: bool | None = None) -> Tensor:
     """Return a tensor that shares the memory of another library's array, if it may."""
     _check_device("from_dlpack", device)
-    return as_tensor(_numpy.from_dlpack(x, copy=copy))
+    # NumPy takes `copy` since 2.1.
+    return as_tensor(_numpy.from_dlpack(x) if copy is None else _numpy.from_dlpack(x, copy=copy))
 
 
 def astype(x: Tensor, dtype: DTypeLike, /, *, copy: bool = True, device: str | None = None) -> Tensor:
