@@ -10,6 +10,7 @@ import pytest
 import tinygrad_nn as tn
 from examples.shakespeare import GPT
 from tinygrad_nn import errors, nn, optim
+from tinygrad_nn.engine.tensor import apply
 from tinygrad_nn.export.rules import RULES
 from tinygrad_nn.export.spellings import SPELLINGS
 from tinygrad_nn.ops import arithmetic, pooling
@@ -28,9 +29,6 @@ def ran(text):
 # Every op of the table
 
 
-LISTS = {"concatenate": np.concatenate, "stack": np.stack}
-
-
 def calls(op):
     """Return the op's own samples."""
     rng = np.random.default_rng(0)
@@ -42,21 +40,13 @@ def calls(op):
     return [(tuple(rng.uniform(*interval, (3, 4)) for interval in limits), {})]
 
 
-def called(op, operands, params):
-    if op.name in LISTS:
-        return LISTS[op.name](list(operands), **params)
-    if op.name == "einsum":
-        return np.einsum(params["subscripts"], *operands)
-    return op(*operands, **params)
-
-
 def all_calls(op):
     """Return one function that makes all calls, and its arguments."""
 
     def function(*arrays):
         rest = iter(arrays)
         return tuple(
-            called(op, [next(rest) if isinstance(x, np.ndarray) else x for x in operands], params)
+            apply(op, [next(rest) if isinstance(x, np.ndarray) else x for x in operands], params)
             for operands, params in calls(op)
         )
 

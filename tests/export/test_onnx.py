@@ -6,6 +6,7 @@ import pytest
 import tinygrad_nn as tn
 from examples.shakespeare import GPT
 from tinygrad_nn import errors, nn
+from tinygrad_nn.engine.tensor import apply
 from tinygrad_nn.primitives import REGISTRY, Primitive
 
 pytest.importorskip("onnx", reason="extra onnx")
@@ -36,7 +37,6 @@ NOT_THERE = {
 FIXED = ("set_at", "get_written")
 """Their indices have to be constant: ONNX does not say which of two values for one place stays."""
 
-LISTS = {"concatenate": np.concatenate, "stack": np.stack}
 SEQUENCES = ("lstm_states", "gru_states", "rnn_states")
 """Parts of layers, which are checked as such."""
 
@@ -85,12 +85,7 @@ def all_calls(op):
         rest, results = iter(arrays), []
         for operands, params in calls(op):
             filled = [next(rest) if is_given(x) else x for x in operands]
-            if op.name in LISTS:
-                results.append(LISTS[op.name](filled, **params))
-            elif op.name == "einsum":
-                results.append(np.einsum(params["subscripts"], *filled))
-            else:
-                results.append(op(*filled, **params))
+            results.append(apply(op, filled, params))
         return tuple(results)
 
     return function, tuple(x for operands, _ in calls(op) for x in operands if is_given(x))

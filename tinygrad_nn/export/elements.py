@@ -65,7 +65,9 @@ def stack(c: Conversion) -> str:
 def flip(c: Conversion) -> str:
     name = c.x()
     for axis in reductions.axes_of(c):
-        name = c.sliced(name, -1, -_LARGE, axis, -1)
+        # Before 1.21, onnx took an axis without entries for one of one entry when it is walked backwards.
+        if c.shape[axis]:
+            name = c.sliced(name, -1, -_LARGE, axis, -1)
     return c.op("Identity", name)
 
 
