@@ -1,5 +1,6 @@
 """Models and steps written as files of NumPy alone compute the same."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import tinygrad_nn as tn
 from examples.shakespeare import GPT
 from tinygrad_nn import errors, nn, optim
 from tinygrad_nn.engine.tensor import apply
+from tinygrad_nn.export import plain, plain_updates
 from tinygrad_nn.export.rules import RULES
 from tinygrad_nn.export.spellings import SPELLINGS
 from tinygrad_nn.ops import arithmetic, pooling
@@ -19,10 +21,24 @@ RNG = np.random.default_rng(0)
 STEPS = 20
 
 
+HELPERS = {
+    name: helper
+    for module in (plain, plain_updates)
+    for name, helper in vars(module).items()
+    if inspect.isfunction(helper)
+}
+
+
 def ran(text):
-    """Return what a file defines; it is run as one of its own."""
+    """Return what a file defines; it is run as one of its own.
+
+    What it has copied is then taken from where it was copied, so that coverage tells which of that ever ran.
+    """
     space = {}
     exec(compile(text, "exported", "exec"), space)
+    for name in HELPERS.keys() & space.keys():
+        assert inspect.getsource(HELPERS[name]) in text
+        space[name] = HELPERS[name]
     return space
 
 
