@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support.steps import training_step
 from tinygrad_nn import nn, optim, train
 from tinygrad_nn.errors import SettingError, ShapeError
 
@@ -128,14 +129,7 @@ def test_a_compiled_training_step_is_the_eager_one(kind, backend):
     for compiled in (False, True):
         model = Last(kind(3, 5, 2, True, rng=0, dtype=np.float64))
         optimizer = optim.Adam(model.parameters(), lr=0.01)
-
-        def step(x, y, model=model, optimizer=optimizer):
-            optimizer.zero_grad()
-            loss = nn.losses.cross_entropy(model(x), y)
-            loss.backward()
-            optimizer.step()
-            return loss
-
+        step = training_step(model, optimizer)
         run = tn.compile(step, backend) if compiled else step
         labels = np.array([0, 1, 1, 0])
         losses.append([run(X.astype(np.float64), labels).item() for _ in range(6)])
