@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from tinygrad_nn.errors import ExportError
 from tinygrad_nn.graph.ir import Call, Graph, Value, call_text, path
-from tinygrad_nn.primitives import REGISTRY, Array, Params, Primitive, Shape
+from tinygrad_nn.primitives import Array, Params, Primitive, Shape
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -23,13 +23,6 @@ Setting = float | str | Sequence[int]
 """What ONNX calls an attribute."""
 
 _IR_VERSION = 10
-
-
-def op_of(key: object) -> Primitive:
-    """Return the op that stands for a function of NumPy; an op itself as it is."""
-    record = REGISTRY.get(key, key)
-    assert isinstance(record, Primitive)
-    return record
 
 
 @dataclass(slots=True, eq=False)

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from tinygrad_nn.export import elements, elementwise, reductions, sequences, windowed
-from tinygrad_nn.export.conversion import Converter, op_of
+from tinygrad_nn.export.conversion import Converter
 from tinygrad_nn.ops import (
     activation,
     arithmetic,
@@ -38,6 +38,7 @@ from tinygrad_nn.ops import (
 )
 from tinygrad_nn.ops import attention as attention_ops
 from tinygrad_nn.primitives import Primitive
+from tinygrad_nn.primitives.primitive import primitive_of
 
 _SAME = {
     np.add: "Add",
@@ -234,7 +235,7 @@ _OTHERS: dict[object, Converter] = {
 
 
 CONVERTERS: dict[Primitive, Converter] = {
-    op_of(key): converter
+    primitive_of(key): converter
     for key, converter in (
         *((key, elementwise.plain(kind)) for key, kind in _SAME.items()),
         *((key, elementwise.logical(kind)) for key, kind in _LOGICAL.items()),

@@ -13,7 +13,6 @@ import numpy as np
 
 from tinygrad_nn.errors import ExportError
 from tinygrad_nn.export import plain, plain_updates
-from tinygrad_nn.export.conversion import op_of
 from tinygrad_nn.export.lines import Given, Line, Lines, Source, gradients, is_affine, is_literal, settle
 from tinygrad_nn.export.naming import Names
 from tinygrad_nn.export.rates import rates
@@ -23,6 +22,7 @@ from tinygrad_nn.export.updates import REBINDING, UPDATES
 from tinygrad_nn.export.wording import Text, Wording, number, setting
 from tinygrad_nn.graph.ir import Call, title
 from tinygrad_nn.primitives import Array, Shape
+from tinygrad_nn.primitives.primitive import primitive_of
 
 _WIDTH = 100
 _SMALL = 48
@@ -226,7 +226,7 @@ class FileText:
         return f'unpacked({kind}, {array.shape}, """\n{pieces}\n""")'
 
 
-_ADD = op_of(np.add)
+_ADD = primitive_of(np.add)
 
 
 def _is_stretched(shape: Shape, full: Shape) -> bool:

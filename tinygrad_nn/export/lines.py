@@ -13,10 +13,10 @@ from typing import TypeGuard, TypeVar, cast
 import numpy as np
 
 from tinygrad_nn.errors import ExportError
-from tinygrad_nn.export.conversion import op_of
 from tinygrad_nn.graph.ir import Call, Graph, Value
 from tinygrad_nn.ops import arithmetic, linalg, reduction, shape
 from tinygrad_nn.primitives import Params, Primitive, Shape
+from tinygrad_nn.primitives.primitive import primitive_of
 
 T = TypeVar("T")
 
@@ -113,18 +113,18 @@ class Line:
 
 Source = Line | Given
 
-_ADD, _MULTIPLY, _DIVIDE, _MATMUL = (op_of(f) for f in (np.add, np.multiply, np.divide, np.matmul))
-_RESHAPE, _SWAP, _TRANSPOSE = op_of(np.reshape), op_of(np.swapaxes), op_of(np.transpose)
+_ADD, _MULTIPLY, _DIVIDE, _MATMUL = (primitive_of(f) for f in (np.add, np.multiply, np.divide, np.matmul))
+_RESHAPE, _SWAP, _TRANSPOSE = primitive_of(np.reshape), primitive_of(np.swapaxes), primitive_of(np.transpose)
 _NEUTRAL = {
     _MULTIPLY: 1,
     _DIVIDE: 1,
     arithmetic.product: 1,
-    op_of(np.power): 1,
+    primitive_of(np.power): 1,
     _ADD: 0,
-    op_of(np.subtract): 0,
+    primitive_of(np.subtract): 0,
 }
-_SAME = {op_of(np.positive), op_of(np.conjugate), linalg.used}
-_SAME_IF_SHAPED = {_RESHAPE, reduction.sum_to, op_of(np.broadcast_to)}
+_SAME = {primitive_of(np.positive), primitive_of(np.conjugate), linalg.used}
+_SAME_IF_SHAPED = {_RESHAPE, reduction.sum_to, primitive_of(np.broadcast_to)}
 
 
 def is_literal(source: Source) -> TypeGuard[Given]:

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tinygrad_nn.context import Scope
-from tinygrad_nn.export.conversion import op_of
 from tinygrad_nn.export.lines import Claim, Given, Line, Lines, Source, is_affine, is_rows
 from tinygrad_nn.ops import activation, arithmetic, attention, convolution_kernels, indexing, normalisation
 from tinygrad_nn.primitives import Primitive
+from tinygrad_nn.primitives.primitive import primitive_of
 
 _MODULES = {
     "Dense": "z",
@@ -38,7 +38,7 @@ _MODULES = {
 """What comes out of a layer."""
 
 _OPS: dict[Primitive, str] = {
-    op_of(key): word
+    primitive_of(key): word
     for key, word in {
         np.matmul: "z",
         np.add: "sum",
@@ -169,9 +169,9 @@ class Names:
 
 
 _SHOWN = {
-    op_of(np.reshape): "reshaped",
-    op_of(np.transpose): "T",
-    op_of(np.swapaxes): "turned",
+    primitive_of(np.reshape): "reshaped",
+    primitive_of(np.transpose): "T",
+    primitive_of(np.swapaxes): "turned",
     indexing.getitem: "part",
 }
 """What to call the gradient of what shows elements of another array."""
@@ -197,10 +197,10 @@ def _word(source: Source) -> str:
 
 
 _HEADS: dict[Primitive, str] = {
-    op_of(np.swapaxes): "heads",
-    op_of(np.reshape): "joined",
-    op_of(np.multiply): "scaled",
-    op_of(np.matmul): "scores",
+    primitive_of(np.swapaxes): "heads",
+    primitive_of(np.reshape): "joined",
+    primitive_of(np.multiply): "scaled",
+    primitive_of(np.matmul): "scores",
 }
 """What comes out of an op in an attention of several heads."""
 

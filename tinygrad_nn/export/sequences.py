@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tinygrad_nn.export.conversion import Conversion, Setting, op_of
+from tinygrad_nn.export.conversion import Conversion, Setting
 from tinygrad_nn.graph.ir import Call, Value
+from tinygrad_nn.primitives.primitive import primitive_of
 
 
 def _sources(c: Conversion) -> list[Value]:
     """Return what has been put side by side as the one operand of a recurrent op."""
     joined = c.values[0]
-    if not isinstance(joined, Call) or joined.op is not op_of(np.concatenate):
+    if not isinstance(joined, Call) or joined.op is not primitive_of(np.concatenate):
         raise c.refused("has weights that are not operands of one call: nn.LSTM, or tn.lstm, has them")
     values = c.writer.graph.values
     parts = [values[k] for k in joined.operands]
-    flat = (op_of(np.reshape),)
+    flat = (primitive_of(np.reshape),)
     return [
         values[part.operands[0]] if isinstance(part, Call) and part.op in flat else part for part in parts
     ]
@@ -68,7 +69,7 @@ def _lengths(c: Conversion) -> str:
     alive = c.values[1]
     if not alive.shape:
         return ""
-    if not isinstance(alive, Call) or alive.op is not op_of(np.less):
+    if not isinstance(alive, Call) or alive.op is not primitive_of(np.less):
         raise c.refused("that goes backwards over sequences of several lengths has no operator there")
     return c.op(
         "Cast", _named(c, c.writer.graph.values[alive.operands[1]]), to=c.writer.dtype(np.dtype(np.int32))

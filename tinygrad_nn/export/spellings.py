@@ -10,7 +10,6 @@ from collections.abc import Callable
 import numpy as np
 
 from tinygrad_nn.export import plain, plain_updates
-from tinygrad_nn.export.conversion import op_of
 from tinygrad_nn.export.lines import Line, Size, is_rows
 from tinygrad_nn.export.wording import ATOM, COMPARED, PLUS, POWER, SIGN, TIMES, Text, Wording, setting
 from tinygrad_nn.ops import (
@@ -33,6 +32,7 @@ from tinygrad_nn.ops import (
 )
 from tinygrad_nn.ops.windows import Window
 from tinygrad_nn.primitives import Primitive
+from tinygrad_nn.primitives.primitive import primitive_of
 
 Spelling = Callable[[Wording], Text]
 
@@ -348,7 +348,7 @@ _OTHERS: dict[object, Spelling] = {
 }
 
 SPELLINGS: dict[Primitive, Spelling] = {
-    op_of(key): spelling
+    primitive_of(key): spelling
     for key, spelling in (
         *((getattr(np, name), _numpy(name)) for name in _NUMPY.split()),
         *((getattr(np, name), _method(name)) for name in _METHODS),
@@ -364,4 +364,4 @@ def is_view(line: Line) -> bool:
     """Tell whether a line shows elements of another array."""
     if line.op is indexing.getitem:
         return len(line.operands) == 1
-    return line.op in (op_of(np.transpose), op_of(np.swapaxes)) or is_rows(line)
+    return line.op in (primitive_of(np.transpose), primitive_of(np.swapaxes)) or is_rows(line)
