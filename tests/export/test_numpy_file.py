@@ -333,7 +333,7 @@ WRONG = {
     "an op without a spelling": (
         lambda: tn.export.numpy(Spectrum(), X),
         errors.ExportError,
-        r"singular_values_and_vectors has no spelling in NumPy\n  in     %1 = singular_.*\(x\)\n  of     Spectrum",
+        r"singular_values_and_vectors has no spelling in NumPy\n  in     %1 = singular_.*\(x\) .*\n  of     Spectrum",
     ),
     "what depends on the batch": (
         lambda: tn.export.numpy(lambda x: np.tanh(x) if len(x) > 2 else np.exp(x), X),

@@ -76,6 +76,16 @@ def identifier(text: str) -> str:
     return f"_{text}" if text[0].isdigit() else text
 
 
+def free(wish: str, taken: set[str]) -> str:
+    """Return a name that is not taken, as near to the wish as can be; then it is."""
+    name, k = wish, 1
+    while name in taken:
+        k += 1
+        name = f"{wish}_{k}"
+    taken.add(name)
+    return name
+
+
 def scope_key(scope: Scope) -> str:
     """Return the dotted path of a module, below the one that was called first."""
     return ".".join(call.key() for call in scope.chain()[1:])
@@ -101,12 +111,7 @@ class Names:
 
     def free(self, wish: str) -> str:
         """Return a name that is not taken, as near to the wish as can be."""
-        name, k = wish, 1
-        while name in self._taken:
-            k += 1
-            name = f"{wish}_{k}"
-        self._taken.add(name)
-        return name
+        return free(wish, self._taken)
 
     def _given(self, lines: Lines) -> None:
         sources = [x for x in lines.sources.values() if isinstance(x, Given)]

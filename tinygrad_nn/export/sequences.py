@@ -24,12 +24,6 @@ def _sources(c: Conversion) -> list[Value]:
     ]
 
 
-def _named(c: Conversion, value: Value) -> str:
-    """Return the name of any value of the graph."""
-    names = c.writer.names
-    return names[value.index] if value.index in names else c.writer.given(value, value.dtype)
-
-
 def _gates(c: Conversion, name: str, order: Sequence[int], axis: int) -> str:
     """Return gates side by side in another order."""
     width = c.params["sizes"][3]
@@ -47,10 +41,10 @@ def recurrent(
         c.op("Unsqueeze", c.op("Transpose", _gates(c, _matrix(c, w, n), order, 1), perm=[1, 0]), c.ints(0))
         for w, n in ((w_ih, features), (w_hh, width))
     ]
-    both = [_gates(c, c.flat(_named(c, b)), order, 0) for b in biases]
+    both = [_gates(c, c.flat(c.writer.named(b)), order, 0) for b in biases]
     bias = c.op("Unsqueeze", c.op("Concat", *both, axis=0), c.ints(0))
-    starts = [c.op("Reshape", _named(c, h), c.ints(1, -1, width)) for h in first]
-    sequence = c.op("Reshape", _named(c, x), c.ints(steps, -1, features))
+    starts = [c.op("Reshape", c.writer.named(h), c.ints(1, -1, width)) for h in first]
+    sequence = c.op("Reshape", c.writer.named(x), c.ints(steps, -1, features))
     y, *last = c.ops(
         kind, 1 + states, sequence, *turned, bias, _lengths(c), *starts, hidden_size=width, **settings
     )
@@ -61,7 +55,7 @@ def recurrent(
 
 
 def _matrix(c: Conversion, value: Value, rows: int) -> str:
-    return c.op("Reshape", _named(c, value), c.ints(rows, -1))
+    return c.op("Reshape", c.writer.named(value), c.ints(rows, -1))
 
 
 def _lengths(c: Conversion) -> str:
@@ -72,5 +66,7 @@ def _lengths(c: Conversion) -> str:
     if not isinstance(alive, Call) or alive.op is not primitive_of(np.less):
         raise c.refused("that goes backwards over sequences of several lengths has no operator there")
     return c.op(
-        "Cast", _named(c, c.writer.graph.values[alive.operands[1]]), to=c.writer.dtype(np.dtype(np.int32))
+        "Cast",
+        c.writer.named(c.writer.graph.values[alive.operands[1]]),
+        to=c.writer.dtype(np.dtype(np.int32)),
     )

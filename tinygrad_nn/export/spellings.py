@@ -10,8 +10,9 @@ from collections.abc import Callable
 import numpy as np
 
 from tinygrad_nn.export import plain, plain_updates
-from tinygrad_nn.export.lines import Line, Size, is_rows
-from tinygrad_nn.export.wording import ATOM, COMPARED, PLUS, POWER, SIGN, TIMES, Text, Wording, setting
+from tinygrad_nn.export.expressions import ATOM, COMPARED, PLUS, POWER, SIGN, TIMES, Size, Text
+from tinygrad_nn.export.lines import Line, is_rows
+from tinygrad_nn.export.wording import Wording, setting
 from tinygrad_nn.ops import (
     activation,
     arithmetic,

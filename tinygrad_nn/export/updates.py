@@ -8,9 +8,10 @@ import numpy as np
 
 from tinygrad_nn.engine.operators import in_place_update
 from tinygrad_nn.export import plain_updates
+from tinygrad_nn.export.expressions import PLUS, Text
 from tinygrad_nn.export.lines import Line
 from tinygrad_nn.export.spellings import Spelling
-from tinygrad_nn.export.wording import PLUS, Text, Wording
+from tinygrad_nn.export.wording import Wording
 from tinygrad_nn.ops import batch_norm
 from tinygrad_nn.optim import adagrad, adam, clipping, lion, rmsprop, sgd
 from tinygrad_nn.primitives import Primitive
