@@ -16,7 +16,7 @@ from tests.support.budget import code_lines
 
 PACKAGE = Path(__file__).parents[1] / "tinygrad_nn"
 
-GROUND = ("errors", "context", "hints", "files", "states", "settings")
+GROUND = ("errors", "context", "hints", "files", "states", "settings", "languages")
 """Rooms that everyone may import, and that import nothing of ours but errors."""
 
 BUILT_ON = {
@@ -42,7 +42,17 @@ BUILT_ON = {
 }
 """Each room, a file or a folder at the top of the package, and what it is built on besides the ground."""
 
-WITHOUT_TENSORS = {"primitives", "ops", "graph.ir", "data", "optim", "files", "states", "settings"}
+WITHOUT_TENSORS = {
+    "primitives",
+    "ops",
+    "graph.ir",
+    "data",
+    "optim",
+    "files",
+    "states",
+    "settings",
+    "languages",
+}
 """Rules, arrays and graphs as data never name the tensor."""
 
 

@@ -1,0 +1,41 @@
+"""Sentences are found in every language that is promised, with the same names and numbers in them."""
+
+from importlib import import_module
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+import tinygrad_nn
+from tinygrad_nn.errors import SettingError
+from tinygrad_nn.languages import LANGUAGES, checked_language, phrase
+
+PACKAGE = Path(tinygrad_nn.__file__).parent
+TABLES = sorted(
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if "\nPHRASES" in path.read_text(encoding="utf-8")
+)
+"""Modules that have sentences in a table, which is called PHRASES everywhere."""
+
+
+def fields(text):
+    return sorted({field for _, field, _, _ in Formatter().parse(text) if field is not None})
+
+
+@pytest.mark.parametrize("module", TABLES)
+def test_every_sentence_is_there_in_every_language_with_the_same_fields(module):
+    for name, texts in import_module(module).PHRASES.items():
+        assert set(texts) == set(LANGUAGES), name
+        assert len({tuple(fields(text)) for text in texts.values()}) == 1, name
+
+
+def test_a_sentence_has_its_fields_filled_in():
+    phrases = {"rate": {"en": "a rate of {rate}", "ja": "学習率は{rate}"}}
+    assert [phrase(phrases, "rate", lang, rate=0.1) for lang in LANGUAGES] == ["a rate of 0.1", "学習率は0.1"]
+
+
+def test_a_language_without_sentences_is_refused():
+    assert checked_language("explain", "ja") == "ja"
+    with pytest.raises(SettingError, match="explain: lang is one of 'en', 'ja', got 'de'"):
+        checked_language("explain", "de")
