@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 Setting = float | str | Sequence[int]
 """What ONNX calls an attribute."""
 
+LARGE = 2**62
+"""Beyond the end of any axis."""
+
 _IR_VERSION = 10
 
 
@@ -297,6 +300,10 @@ class Conversion:
     def sliced(self, name: str, first: int, last: int, axis: int, step: int = 1) -> str:
         """Return a part of a value along an axis."""
         return self.op("Slice", name, self.ints(first), self.ints(last), self.ints(axis), self.ints(step))
+
+    def backwards(self, name: str, axis: int) -> str:
+        """Return a value with the elements of an axis from the last one to the first."""
+        return self.sliced(name, -1, -LARGE, axis, -1)
 
     def numbers(self, function: Callable[..., Array], shape: Shape) -> Array:
         """Return which element of an array each element of function(array) is."""
