@@ -310,7 +310,7 @@ def _draw_operands(
     if op.samples is None:
         choices = SHAPES[len(op.rules)]
         operands = draw_values(op, choices[which % len(choices)], rng, at_kink)
-        return operands if _takes_floats(op) else tuple(x.astype(np.int64) for x in operands), {}
+        return operands if takes_floats(op) else tuple(x.astype(np.int64) for x in operands), {}
     samples = op.samples(rng)
     operands, params = samples[which % len(samples)]
     operands = tuple(np.array(x) if isinstance(x, (np.ndarray, np.generic)) else x for x in operands)
@@ -319,7 +319,8 @@ def _draw_operands(
     return operands, params
 
 
-def _takes_floats(op: Primitive) -> bool:
+def takes_floats(op: Record) -> bool:
+    """Tell whether an op is one of real numbers; others are of integers and bools."""
     return not isinstance(op.key, np.ufunc) or any(set(t.split("->")[0]) & set("fd") for t in op.key.types)
 
 
