@@ -63,3 +63,10 @@ def test_wrong_calls_are_explained(call, error, text):
 def test_a_wrong_product_says_which_dimensions_are_wrong(left, right, text):
     with pytest.raises(ShapeError, match=text):
         tn.tensor(np.ones(left), name="measured") @ np.ones(right)
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 2), (3, 2, 2)])
+@pytest.mark.parametrize("product", [lambda t: t @ 2.0, lambda t: 2 @ t], ids=["right", "left"])
+def test_a_product_with_a_number_says_how_that_is_written(shape, product):
+    with pytest.raises(ShapeError, match=r"matmul(.|\n)*hint   a 0-d operand is multiplied with \*"):
+        product(tn.tensor(np.ones(shape)))

@@ -54,7 +54,10 @@ def _binary(op: Primitive) -> tuple[Callable[..., Tensor], ...]:
         a, m = self._data, self._node
         if type(other) is Tensor and other._data.dtype is a.dtype:
             b, n = other._data, other._node
-            needs = (m is not None and m.requires_grad) + 2 * (n is not None and n.requires_grad)
+            # Bits that are put together without arithmetic of bools, which takes longer.
+            needs = 1 if m is not None and m.requires_grad else 0
+            if n is not None and n.requires_grad:
+                needs += 2
             links = [a if m is None else m, b if n is None else n]
             return compute(op, [a, b], links, needs, NO_PARAMS, (self, other))
         if type(other) is float:

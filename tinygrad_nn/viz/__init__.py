@@ -19,7 +19,6 @@ from tinygrad_nn.errors import GraphError
 from tinygrad_nn.graph.builder import captured, from_error
 from tinygrad_nn.graph.generators import put_back
 from tinygrad_nn.graph.recorder import Recorder, record, tensors
-from tinygrad_nn.graph.times import Times
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.primitives.operands import as_array
 
@@ -28,6 +27,7 @@ __all__ = ["DrawOptions", "Picture", "draw"]
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from tinygrad_nn.graph.times import Times
     from tinygrad_nn.viz.options import DrawOptions
     from tinygrad_nn.viz.picture import Picture
 else:
@@ -65,6 +65,7 @@ def draw(
         %1 = multiply(x, x)   ()
         %2 = add(%1, 3)       ()
     """
+    from tinygrad_nn.graph.times import Times
     from tinygrad_nn.viz.options import settings
     from tinygrad_nn.viz.picture import Picture
 
