@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Never, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from tinygrad_nn import context
 from tinygrad_nn.engine.node import Leaf, Node
 from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
-from tinygrad_nn.hints import METHODS, no_attribute
+from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.primitives import Array, Shape
 from tinygrad_nn.primitives.operands import as_array
 
@@ -43,7 +43,7 @@ def tell_of_number(tensor: Any, how: str) -> None:
             watcher.on_number(tensor, how)
 
 
-class Conversions:
+class Conversions(Signposts):
     """The part of Tensor that reads its array and its node and makes no new tensors."""
 
     __slots__ = ("_data", "_node")
@@ -69,10 +69,6 @@ class Conversions:
                 )
             tell_tracers(self, "np.asarray(t)")
             return np.array(self._data, dtype=dtype, copy=copy)
-
-        def __getattr__(self, name: str) -> Never:
-            """Say what to write instead of a method of PyTorch; only asked for what does not exist."""
-            raise no_attribute("'Tensor' object", name, METHODS)
 
     _data: Array
     _node: Node | Leaf | None

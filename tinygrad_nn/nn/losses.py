@@ -8,12 +8,14 @@ weight 2 counts as if it were there twice, and one of weight 0 as if it were not
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, apply, as_tensor
 from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
+from tinygrad_nn.hints.lookups import face
 from tinygrad_nn.nn.reducing import (
     Reduction,
     check_reduction,
@@ -348,3 +350,7 @@ def kl_divergence(
     targets = class_probabilities("kl_divergence", logits, targets, normalized=True)
     terms = xlogy(targets, targets) - product(targets, log_softmax(logits))
     return reduced("kl_divergence", terms.sum(axis=-1), reduction, sample_weight)
+
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = face(globals())

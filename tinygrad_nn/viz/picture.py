@@ -27,6 +27,8 @@ from tinygrad_nn.engine.node import Source
 from tinygrad_nn.errors import RendererNotFound, SettingError
 from tinygrad_nn.graph.ir import Graph
 from tinygrad_nn.graph.times import Times
+from tinygrad_nn.hints.calls import answered
+from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.viz import dot, export, page, render, svg
 from tinygrad_nn.viz.facts import Facts, gather, outline, walkthrough
 from tinygrad_nn.viz.options import Options
@@ -39,7 +41,7 @@ _BINARY = (".png", ".pdf")
 _INSTALL = 'For a picture: pip install "tinygrad_nn[viz]", or install Graphviz.'
 
 
-class Picture:
+class Picture(Signposts):
     """A graph with the values it had when it was drawn; printing it shows one line an op.
 
     Options of all functions that draw:
@@ -121,6 +123,7 @@ class Picture:
             return f"A computation of {ops} with one parameter."
         return f"A computation of {ops} with {len(parameters)} parameters of {count:,} numbers."
 
+    @answered
     def html(self, path: str | Path | None = None, *, steps: bool = True) -> str:
         """Return the interactive page: one file that needs no network; write it to `path` if one is given.
 
@@ -146,6 +149,7 @@ class Picture:
         data = export.as_dict(self.graph, self.facts, self.scene, self.options.title)
         return json.dumps(data, indent=1) + "\n"
 
+    @answered
     def render(self, path: str | Path) -> Path:
         """Write the picture in the format of the suffix: svg, html, dot, txt, mmd, json, png or pdf.
 
