@@ -20,6 +20,8 @@ from tinygrad_nn.viz.theme import DARK, LEGEND, LIGHT, css
 
 # Boxes on the most detailed level: beyond that, laying them out takes long, and nobody reads them.
 _MOST = 1000
+# The script in parts, in the order in which they run: what is told of a step, the picture, what starts it all.
+_SCRIPTS = ("page.js", "view.js", "controls.js")
 
 
 def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
@@ -58,7 +60,7 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
         "level": distances.index(min(distances)),
         "theme": options.theme,
     }
-    style, script = _style(), _asset("page.js")
+    style, script = _style(), "\n".join(map(_asset, _SCRIPTS))
     allowed = f"style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:"
     fields = {
         "POLICY": f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'",
