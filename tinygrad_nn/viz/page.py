@@ -13,6 +13,7 @@ from importlib.resources import files
 from tinygrad_nn.graph.ir import Graph
 from tinygrad_nn.viz import export, svg
 from tinygrad_nn.viz.facts import Facts
+from tinygrad_nn.viz.layout import layout
 from tinygrad_nn.viz.module_calls import ModuleCalls
 from tinygrad_nn.viz.options import Options
 from tinygrad_nn.viz.scene import Scene, build
@@ -30,7 +31,7 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
     scenes = levels(graph, facts, options)
     drawings, descriptions = [], []
     for k, (name, scene) in enumerate(scenes):
-        positions = svg.layout(scene, options)
+        positions = layout(scene, options, (1000.0, 800.0))
         box = f"-14 -14 {positions.width + 28:.0f} {positions.height + 28:.0f}"
         modules = [item for item in scene.items.values() if item.kind == "module"]
         drawings.append(
