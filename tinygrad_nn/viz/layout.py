@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from tinygrad_nn.viz import render
 from tinygrad_nn.viz.dot import digraph
-from tinygrad_nn.viz.options import Options
+from tinygrad_nn.viz.options import Direction, Options
 from tinygrad_nn.viz.scene import Scene
 
 Point = tuple[float, float]
@@ -80,16 +80,14 @@ def strip(scene: Scene, options: Options) -> Layout:
     return positions
 
 
-def layout(scene: Scene, options: Options, room: Point) -> Layout:
-    """Return where the boxes and arrows of a scene are, in as many rows as make it largest in a room."""
-    long = strip(scene, options)
-    if options.direction == "TB":
+def fitted(long: Layout, direction: Direction, room: Point) -> Layout:
+    """Return a strip in as many rows as make it largest in a room, but no larger than it is."""
+    if direction == "TB":
         return _fitted(long.turned(), (room[1], room[0]), _DOWN).turned()
     return _fitted(long, room, _ACROSS)
 
 
 def _fitted(long: Layout, room: Point, pads: _Pads) -> Layout:
-    """Return a strip in as many rows as make it largest in a room, but no larger than it is."""
     scales = [
         min(1.0, room[0] / (long.width / n), room[1] / (n * (long.height + 3 * _AWAY)))
         for n in range(1, 1 + max(len(long.boxes) // 3, 1))
