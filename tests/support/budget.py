@@ -39,7 +39,9 @@ LINES = {
     "compiler": 5280,
     # 1,300 was meant. The work of a layout is bounded, a notebook is shown why there is no picture (40), rules
     # are told in the names and numbers of the user (50), shares of the time are drawn (65).
-    "viz": 1450,
+    # Long pictures in rows (220), PNG and PDF of our own SVG (25), modules that open and close in the page (120), small
+    # pictures of arrays (80).
+    "viz": 1950,
     # 700 was meant. Layers: those over one to three axes (270), recurrent ones (150), BatchNorm and GroupNorm (80),
     # MultiheadAttention (80), LayerNorm and RMSNorm (50), Embedding (30), Dropout (20), Identity and Residual (20).
     # Losses take sequences and weights of classes and rows (150). Copies have other parameters (60), models are
