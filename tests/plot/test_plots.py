@@ -39,7 +39,10 @@ def after_backward():
     return model
 
 
+SLOPES = np.linspace(-1, 2, 12).reshape(1, 4, 3)
+
 PLOTS = {
+    "agreement": lambda **o: tn.plot.agreement([(2 * SLOPES, SLOPES, SLOPES != 0)], **o),
     "history": lambda **o: RECORD.plot(**o),
     "decision_boundary": lambda **o: tn.plot.decision_boundary(network(), X, Y, resolution=20, **o),
     "scatter": lambda **o: tn.plot.scatter(X, Y, **o),
@@ -351,3 +354,32 @@ def test_errors_are_what_a_confusion_matrix_paints():
     saturation = canvas.max(axis=-1) - canvas.min(axis=-1)
     assert (np.diag(saturation) < 0.01).all()
     assert saturation[1, 0] > saturation[0, 1] > 0.1
+
+
+def test_gradients_that_agree_lie_on_the_diagonal_and_wrong_ones_do_not():
+    wrong = SLOPES > 1
+    ax = tn.plot.agreement([(np.where(wrong, 3, 1) * SLOPES, SLOPES, wrong), (SLOPES, SLOPES, SLOPES > 9)])
+    assert legend_of(ax) == ["input 0, right: 8", "input 0, wrong: 4", "input 1, right: 12"]
+    right, false, other = (dots.get_offsets() for dots in ax.collections)
+    assert (right[:, 0] == right[:, 1]).all()
+    assert (other[:, 0] == other[:, 1]).all()
+    np.testing.assert_allclose(false[:, 1], 3 * false[:, 0])
+
+
+def test_gradients_of_very_different_sizes_are_drawn_on_logarithmic_axes():
+    sizes = np.logspace(-4, 4, 9)
+    ax = tn.plot.agreement([(-sizes, sizes, sizes > 0)])
+    assert ax.get_xscale() == ax.get_yscale() == "symlog"
+    ax.figure.draw_without_rendering()
+    assert tn.plot.agreement([]).get_xscale() == "linear"
+
+
+def test_a_check_is_drawn_from_its_report_passed_or_failed():
+    slope = lambda x: 2 * x
+    passed = tn.testing.gradcheck((lambda x: (x * x).sum(), slope), np.arange(3.0))
+    assert legend_of(passed.plot()) == ["right: 3"]
+    _, ax = plt.subplots()
+    with pytest.raises(tn.testing.GradientMismatch) as failure:
+        tn.testing.gradcheck((lambda x: (x * x).sum(), lambda x: -slope(x)), np.arange(3.0))
+    assert failure.value.report.plot(ax=ax) is ax
+    assert legend_of(ax) == ["right: 1", "wrong: 2"]

@@ -6,6 +6,7 @@ shows anything by itself.
 
 from tinygrad_nn.plot.canvas import COLORS
 from tinygrad_nn.plot.classes import confusion, decision_boundary, scatter
+from tinygrad_nn.plot.gradients import agreement
 from tinygrad_nn.plot.learning import HistoryLike, activations, gradient_flow, history
 from tinygrad_nn.plot.pictures import images, weights
 
@@ -13,6 +14,7 @@ __all__ = [
     "COLORS",
     "HistoryLike",
     "activations",
+    "agreement",
     "confusion",
     "decision_boundary",
     "gradient_flow",

@@ -10,6 +10,7 @@ from tinygrad_nn.engine.tensor import Tensor, as_tensor
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.testing.battery.calls import NARROWER, UNDEFINED, OpCall, is_kernel
 from tinygrad_nn.testing.battery.failing import fail, reproduction_of
+from tinygrad_nn.testing.comparison import cases_of, words_for
 from tinygrad_nn.testing.numerical import (
     along,
     away_from_zero,
@@ -65,7 +66,9 @@ def jacobian(call: OpCall) -> bool:
     if verdict.wrong:
         row, column = verdict.place
         where = [f"flat entry {row} of the result {call.result.shape}", _entry(call, column)]
-        raise mismatch(f"{call.op.name}, first order", verdict, where, reproduction_of(call))
+        cases = cases_of(verdict.compared, call.xs, call.plain, call.result.shape)
+        words = words_for(cases, "operand", call.wanted)
+        raise mismatch(f"{call.op.name}, first order", verdict, where, [*words, *reproduction_of(call)])
     _convention(call, rule)
     return True
 
