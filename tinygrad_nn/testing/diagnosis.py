@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -168,7 +169,9 @@ def _constant(case: Case) -> str | None:
     # Of one number there is always a ratio.
     if not found or np.count_nonzero(np.abs(case.numerical) > case.tolerance) < 2:
         return None
-    return f"{found:.6g} times the derivative everywhere: a constant factor is missing, or too many"
+    share = Fraction(found).limit_denominator(12)
+    number = str(share) if _is(found, float(share)) else f"{found:.6g}"
+    return f"{number} times the derivative everywhere: a constant factor is missing, or too many"
 
 
 def _exchanged(case: Case) -> str | None:
