@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn import context
+from tinygrad_nn.engine.failures import warn_of_usage
 from tinygrad_nn.engine.node import Leaf, Node
 from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
 from tinygrad_nn.hints.lookups import Signposts
@@ -60,10 +61,14 @@ class Conversions(Signposts):
 
         def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
             if self.requires_grad:
+                number = (
+                    "" if self.ndim else "a number: loss.item(), as in losses.append(loss.item())\n         "
+                )
                 raise NoGradientRule(
                     "NumPy asked for the plain array of a tensor that requires grad, which would lose its gradient\n"
-                    "  hint   np.stack([t1, t2]) instead of np.array([t1, t2]); f(t), or np.stack([f(x) for x in t]),\n"
-                    "         instead of np.vectorize(f)(t); X @ t, np.dot(X, t), np.concatenate([...]);\n"
+                    f"  hint   {number}np.stack([t1, t2]) instead of np.array([t1, t2]);\n"
+                    "         f(t), or np.stack([f(x) for x in t]), instead of np.vectorize(f)(t);\n"
+                    "         X @ t, np.dot(X, t), np.concatenate([...]);\n"
                     "         tn.logsumexp(t), tn.softmax(t) instead of SciPy's, whose ufuncs take tensors\n"
                     "         without gradient: t.data, t.detach()"
                 )
@@ -128,6 +133,12 @@ class Conversions(Signposts):
     @property
     def grad(self) -> Array | None:
         """The gradient that `backward` found, an array of this tensor's shape and dtype, or None."""
+        if type(self._node) is Node:
+            warn_of_usage(
+                f".grad of the result of {self._node.op.name} is None: backward() leaves gradients in leaves alone\n"
+                "  hint   tn.gradients(loss, t) for this one\n"
+                "         a parameter stays a leaf with `with tn.no_grad(): w -= ...` in place of w = w - ..."
+            )
         return self._node.grad if isinstance(self._node, Leaf) else None
 
     @grad.setter
