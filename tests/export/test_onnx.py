@@ -5,8 +5,8 @@ import pytest
 
 import tinygrad_nn as tn
 from examples.shakespeare import GPT
+from tests.support.op_calls import calls_of, in_one_function
 from tinygrad_nn import errors, nn
-from tinygrad_nn.engine.tensor import apply
 from tinygrad_nn.primitives import REGISTRY, Primitive
 
 pytest.importorskip("onnx", reason="extra onnx")
@@ -64,31 +64,16 @@ def single(x):
     return x.astype(np.float32) if isinstance(x, np.ndarray) and x.dtype == np.float64 else x
 
 
-def calls(op):
-    """Return the op's own samples, in float32."""
-    rng = np.random.default_rng(0)
-    if op.samples is not None:
-        return [(tuple(map(single, operands)), params) for operands, params in op.samples(rng)]
-    domain = op.domain or (-3.0, 3.0)
-    each = domain if isinstance(domain[0], tuple) else (domain,) * len(op.rules)
-    limits = [(max(low, -3.0), min(high, 3.0)) for low, high in each]
-    return [(tuple(single(rng.uniform(*interval, (3, 4))) for interval in limits), {})]
-
-
 def all_calls(op):
-    """Return one function that makes all calls, and its arguments."""
+    """Return one function that makes all calls of an op's own samples, in float32, and its arguments."""
 
-    def is_given(x):
+    def is_input(x):
         return isinstance(x, np.ndarray) and (op.name not in FIXED or x.dtype.kind == "f")
 
-    def function(*arrays):
-        rest, results = iter(arrays), []
-        for operands, params in calls(op):
-            filled = [next(rest) if is_given(x) else x for x in operands]
-            results.append(apply(op, filled, params))
-        return tuple(results)
-
-    return function, tuple(x for operands, _ in calls(op) for x in operands if is_given(x))
+    calls = [
+        (tuple(map(single, operands)), params) for operands, params in calls_of(op, np.random.default_rng(0))
+    ]
+    return in_one_function(op, calls, is_input)
 
 
 @pytest.mark.parametrize("name", OPS)
