@@ -17,7 +17,9 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if "```python" in PAGES[page] and page not in TUTORIALS])
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "```python" in PAGES[page] and page not in TUTORIALS]
+)
 def test_the_python_of_a_page_runs_and_prints_the_text_under_it(page):
     everything, blocks = "", 0
     for kind, text, printed, _ in run(page):
