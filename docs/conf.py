@@ -61,7 +61,7 @@ def _whole_names() -> dict[str, str]:
     rooms = sorted(
         {page.stem for page in pages if page.stem.split(".")[0] in _ROOMS}, key=lambda room: room.count(".")
     )
-    for room in ("", *rooms):
+    for room in ("errors", "", *rooms):
         module = f"tinygrad_nn.{room}".removesuffix(".")
         for name in import_module(module).__all__:
             # A short word is an argument, more often than not.
@@ -90,7 +90,7 @@ class _Name(XRefRole):
     ) -> tuple[str, str]:
         """Return what is shown, and the whole name of what it leads to."""
         refnode["refdomain"], refnode["reftype"] = "py", "obj"
-        first, dot, rest = target.removesuffix("()").partition(".")
+        first, dot, rest = target.partition("(")[0].partition(".")
         if dot or first not in _ROOMS:
             return title, _WHOLE.get(first, first) + dot + rest
         # A single word that is a room's name too, such as data, is an argument there.

@@ -33,7 +33,8 @@ def entries():
 
 def text():
     """Return the inventory in the format of Sphinx: four lines, then the entries compressed."""
-    head = "# Sphinx inventory version 2\n# Project: NumPy\n# Version: \n# The remainder of this file is compressed using zlib.\n"
+    head = "# Sphinx inventory version 2\n# Project: NumPy\n# Version: \n"
+    head += "# The remainder of this file is compressed using zlib.\n"
     return head.encode() + zlib.compress(("\n".join(entries()) + "\n").encode(), 9)
 
 
