@@ -38,7 +38,7 @@ BUILT_ON = {
     "plot": {"primitives", "engine", "nn"},
     "train": {"primitives", "engine", "nn", "parallel", "optim", "data", "compiler", "checkpoint", "plot"},
     "sklearn": {"primitives", "ops", "nn", "optim", "data", "train"},
-    "testing": {"primitives", "engine", "nn", "viz"},
+    "testing": {"primitives", "engine", "nn", "viz", "plot"},
 }
 """Each room, a file or a folder at the top of the package, and what it is built on besides the ground."""
 

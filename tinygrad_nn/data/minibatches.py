@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from tinygrad_nn.data.columns import Column, Stored, column
 from tinygrad_nn.errors import CheckpointError, SettingError, ShapeError
+from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.settings import positive_integer
 from tinygrad_nn.states import (
     State,
@@ -22,7 +23,7 @@ Seed = int | np.random.Generator | np.random.SeedSequence | None
 Batch = tuple[np.ndarray, ...]
 
 
-class Batches:
+class Batches(Signposts):
     """What `batches` returns: `len` is the number of batches in an epoch, each iteration is a new epoch."""
 
     def __init__(

@@ -16,7 +16,10 @@ from tinygrad_nn.context import DEFAULT, SCOPE, STATE, Plan, Scope, Temporarily,
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
+from tinygrad_nn.engine.trees import flat
 from tinygrad_nn.errors import DtypeError, SettingError, ShapeError, printable
+from tinygrad_nn.hints.calls import answered, is_from_within, wrong_call
+from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.nn.drawing import Drawing
 from tinygrad_nn.nn.summary import TRIED_WITH, Row, Summary, counted_parameters, spell_shape
 from tinygrad_nn.primitives import Array
@@ -36,7 +39,7 @@ class _HasForward(Protocol[Inputs, Output]):
     def forward(self, *args: Inputs.args, **kwargs: Inputs.kwargs) -> Output: ...
 
 
-class Module(Drawing):
+class Module(Signposts, Drawing):
     """Base of layers and models: define `forward`, and assign tensors, arrays and modules as attributes.
 
     A Tensor made with requires_grad=True is a parameter, an ndarray is a buffer, a Module is a child; lists, tuples and
@@ -76,8 +79,13 @@ class Module(Drawing):
         try:
             SCOPE.set(_new_scope(Scope, (self, previous)))
             return self.forward(*args, **kwargs)
+        except TypeError as error:
+            if is_from_within(error):
+                raise
+            failure = wrong_call(type(self).forward, (self, *args), kwargs, error)
         finally:
             SCOPE.set(previous)
+        raise failure from None
 
     def attributes(self) -> Mapping[Any, object]:
         """Return what is looked through for parameters, buffers and children: all attributes, by name."""
@@ -193,6 +201,7 @@ class Module(Drawing):
         """Return copies of all parameters, other tensors and buffers by their dotted names."""
         return {name: plain(value).copy() for name, value in self._named_values()}
 
+    @answered
     def load_state_dict(self, state: Mapping[str, Operand]) -> None:
         """Copy arrays into the parameters and buffers of the same names; all of them, or none.
 
@@ -220,6 +229,7 @@ class Module(Drawing):
         """Switch this module and all inside to evaluation behaviour; return the module."""
         return self.train(False)
 
+    @answered
     def summary(
         self, input_shape: tuple[int, ...] | None = None, *, dtype: DTypeLike = np.float32
     ) -> Summary:
@@ -308,22 +318,6 @@ def with_others(module: M, others: Mapping[int, Tensor]) -> M:
         vars(copies[id(inner)]).update(attributes, _given=inner._given | given)
     twin: M = copies[id(module)]
     return twin
-
-
-def flat(items: Mapping[Any, object]) -> Iterator[tuple[str, object]]:
-    """Yield the values of a mapping, those of lists, tuples and dicts in it one by one under dotted names."""
-    stack = [(str(key), value) for key, value in reversed(list(items.items()))]
-    inside: set[int] = set()
-    while stack:
-        name, value = stack.pop()
-        if isinstance(value, (list, tuple, dict)):
-            if id(value) in inside:
-                continue
-            inside.add(id(value))
-            inner = value.items() if isinstance(value, dict) else enumerate(value)
-            stack.extend(reversed([(f"{name}.{key}", item) for key, item in inner]))
-        else:
-            yield name, value
 
 
 _REAL = "fiub"

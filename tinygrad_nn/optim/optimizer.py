@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from tinygrad_nn import context
 from tinygrad_nn.engine.node import Leaf, tick
 from tinygrad_nn.errors import BadRule, GraphError, SettingError
+from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.optim.groups import Parameters, check_rate, groups_of
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array, Primitive
@@ -29,7 +30,7 @@ _BLOCK, _LARGE = 2**18, 2**21
 """Bytes of a block, and of a parameter from which on blocks pay."""
 
 
-class Optimizer:
+class Optimizer(Signposts):
     """Base of optimizers: holds the parameters, the learning rate, the step count and the state of each parameter.
 
     A subclass says what is its own in three places. `rule` is a kernel that updates one parameter in place.

@@ -11,8 +11,10 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from tinygrad_nn.errors import SettingError
+from tinygrad_nn.hints.lookups import face
 
 Schedule = Callable[[int], float]
 
@@ -120,3 +122,7 @@ def warmup(schedule: Schedule, steps: int) -> Schedule:
 
 def _warmup(schedule: Schedule, steps: int, step: int) -> float:
     return schedule(0) * (step + 1) / steps if step < steps else schedule(step - steps)
+
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = face(globals())

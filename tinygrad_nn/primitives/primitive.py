@@ -229,8 +229,8 @@ class Primitive(Record):
 
 
 def primitive_of(key: object) -> Primitive:
-    """Return the op that is registered under a NumPy function or a name."""
-    record = REGISTRY[key]
+    """Return the op that is registered under a NumPy function or a name; an op itself as it is."""
+    record = key if isinstance(key, Primitive) else REGISTRY[key]
     if not isinstance(record, Primitive):
         raise TypeError(f"{record!r} is made of other ops and has no rule of its own")
     return record

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tinygrad_nn import plot
 from tinygrad_nn.errors import SettingError
+from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.states import State, StateDict, check_entries, is_number
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def better(name: str, mode: Mode | None = None) -> Mode:
     return mode or ("min" if name.endswith(("loss", "error", "mae", "mse")) else "max")
 
 
-class History:
+class History(Signposts):
     """The columns that training recorded: `h["val_loss"]` is a list with one number per epoch.
 
     Columns are those of the progress lines (`loss`, metrics, `val_` ones) and `seconds`. `stopped` says in

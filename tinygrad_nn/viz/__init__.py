@@ -19,7 +19,7 @@ from tinygrad_nn.errors import GraphError
 from tinygrad_nn.graph.builder import captured, from_error
 from tinygrad_nn.graph.generators import put_back
 from tinygrad_nn.graph.recorder import Recorder, record, tensors
-from tinygrad_nn.graph.times import Times
+from tinygrad_nn.hints.lookups import face
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.primitives.operands import as_array
 
@@ -28,18 +28,9 @@ __all__ = ["DrawOptions", "Picture", "draw"]
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from tinygrad_nn.graph.times import Times
     from tinygrad_nn.viz.options import DrawOptions
     from tinygrad_nn.viz.picture import Picture
-else:
-
-    def __getattr__(name: str) -> type:
-        """Load what draws when something is drawn: most programs never do."""
-        if name not in __all__:
-            raise AttributeError(f"module 'tinygrad_nn.viz' has no attribute {name!r}")
-        from tinygrad_nn.viz.options import DrawOptions
-        from tinygrad_nn.viz.picture import Picture
-
-        return {"Picture": Picture, "DrawOptions": DrawOptions}[name]
 
 
 def draw(
@@ -65,6 +56,7 @@ def draw(
         %1 = multiply(x, x)   ()
         %2 = add(%1, 3)       ()
     """
+    from tinygrad_nn.graph.times import Times
     from tinygrad_nn.viz.options import settings
     from tinygrad_nn.viz.picture import Picture
 
@@ -144,3 +136,8 @@ def explain(self: Tensor) -> str:
 
 for owner, name, method in ((Tensor, "graph", graph), (Module, "graph", graph), (Tensor, "explain", explain)):
     setattr(owner, name, method)
+
+if not TYPE_CHECKING:
+    # Most programs never draw.
+    _LATER = {"Picture": "tinygrad_nn.viz.picture", "DrawOptions": "tinygrad_nn.viz.options"}
+    __getattr__, __dir__ = face(globals(), later=_LATER)

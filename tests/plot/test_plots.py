@@ -8,7 +8,7 @@ import pytest
 import tinygrad_nn as tn
 from tinygrad_nn import nn
 from tinygrad_nn.data import moons
-from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.errors import LabelError, ShapeError
 from tinygrad_nn.nn.losses import cross_entropy
 from tinygrad_nn.train import History
 
@@ -39,7 +39,10 @@ def after_backward():
     return model
 
 
+SLOPES = np.linspace(-1, 2, 12).reshape(1, 4, 3)
+
 PLOTS = {
+    "agreement": lambda **o: tn.plot.agreement([(2 * SLOPES, SLOPES, SLOPES != 0)], **o),
     "history": lambda **o: RECORD.plot(**o),
     "decision_boundary": lambda **o: tn.plot.decision_boundary(network(), X, Y, resolution=20, **o),
     "scatter": lambda **o: tn.plot.scatter(X, Y, **o),
@@ -53,6 +56,10 @@ PLOTS = {
 
 def texts(ax):
     return [text.get_text() for text in ax.texts]
+
+
+def legend_of(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
 @pytest.mark.parametrize("name", PLOTS)
@@ -70,6 +77,7 @@ def test_every_plot_draws_on_the_axes_it_is_given_and_shows_nothing(name, monkey
 def test_history_pairs_training_and_validation_and_marks_the_best_epoch():
     ax = RECORD.plot("loss", "val_loss")
     loss, best, val_loss, val_best = ax.lines
+    assert len(ax.figure.axes) == 1
     assert loss.get_color() == val_loss.get_color()
     assert (loss.get_linestyle(), val_loss.get_linestyle()) == ("-", "--")
     assert best.get_xydata().tolist() == [[2, 2.0]]
@@ -78,9 +86,23 @@ def test_history_pairs_training_and_validation_and_marks_the_best_epoch():
         History().plot()
 
 
-def test_metrics_have_an_axis_of_their_own():
+def test_metrics_have_a_panel_of_their_own():
     ax = RECORD.plot()
     assert [axes.get_ylabel() for axes in ax.figure.axes] == ["loss", "acc"]
+    assert [legend_of(axes) for axes in ax.figure.axes] == [["loss", "val_loss"], ["acc"]]
+
+
+@pytest.mark.parametrize("kind", ["of a grid", "by hand"])
+def test_both_panels_of_a_history_stand_in_the_space_of_the_axes_given(kind):
+    figure = plt.figure()
+    ax = figure.add_subplot(2, 2, 2) if kind == "of a grid" else figure.add_axes((0.5, 0.5, 0.4, 0.4))
+    figure.add_subplot(2, 2, 3)
+    space = ax.get_position()
+    assert RECORD.plot(ax=ax) is ax
+    figure.draw_without_rendering()
+    left, right = ax.get_position(), figure.axes[-1].get_position()
+    assert space.x0 <= left.x0 < left.x1 < right.x0 < right.x1 <= space.x1 + 1e-9
+    assert (left.y0, left.y1) == (right.y0, right.y1) == (space.y0, space.y1)
 
 
 def test_the_boundary_is_where_the_model_says():
@@ -134,9 +156,7 @@ def test_integers_are_classes():
         np.testing.assert_array_equal(classes, np.digitize(ACROSS, [0.0, 1.0]))
         assert (strength == 1).all()
     np.testing.assert_array_equal(regions(lambda x: x[:, 0] > 0)[0], ACROSS > 0)
-    np.testing.assert_array_equal(
-        regions(lambda x: np.where(x[:, 0] > 0, 1, -1))[0], np.where(ACROSS > 0, 1, -1)
-    )
+    np.testing.assert_array_equal(regions(lambda x: np.where(x[:, 0] > 0, 1, -1))[0], ACROSS > 0)
 
 
 def test_predictions_that_are_not_finite_are_drawn_without_confidence():
@@ -196,7 +216,7 @@ def test_the_confusion_matrix_counts_and_says_how_many_are_right():
     ax = tn.plot.confusion([0, 0, 1, 2], [0, 1, 1, 1], classes=["a", "b", "c"])
     written = {tuple(map(round, text.get_position())): text.get_text() for text in ax.texts}
     assert written == {(0, 0): "1", (1, 0): "1", (1, 1): "1", (1, 2): "1"}
-    assert ax.get_title() == "2 of 4 right"
+    assert ax.get_title() == "2 of 4 right, 2 wrong"
     with pytest.raises(ShapeError):
         tn.plot.confusion([0], [0, 1])
 
@@ -241,3 +261,125 @@ def test_before_backward_the_gradient_flow_says_that_there_are_no_gradients():
     assert texts(ax) == ["no grad"] * 4
     assert ax.get_legend() is None
     assert ax.figure.legends == []
+
+
+def test_gradients_are_dots_where_they_are_and_no_bars_from_anywhere():
+    model = after_backward()
+    ax = tn.plot.gradient_flow(model)
+    assert not ax.patches
+    dots = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
+    sizes = [np.abs(p.grad) for p in model.parameters()]
+    np.testing.assert_allclose(dots, [f(size) for size in sizes for f in (np.mean, np.max)])
+    model[0].weight.grad[0, 0] = np.inf
+    assert texts(tn.plot.gradient_flow(model)) == ["not finite"]
+
+
+NAMES = np.array(["cat", "dog"])
+LABELS = {
+    "integers": Y,
+    "a list": Y.tolist(),
+    "floats": Y.astype(float),
+    "one-hot": np.eye(2)[Y],
+    "one-hot tensor": tn.one_hot(Y, 2),
+    "a column": Y[:, None],
+    "booleans": Y.astype(bool),
+    "names": NAMES[Y],
+    "names in a list": NAMES[Y].tolist(),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_are_drawn_however_they_are_written(kind):
+    labels = LABELS[kind]
+    expected = ["cat", "dog"] if kind.startswith("names") else ["class 0", "class 1"]
+    ax = tn.plot.scatter(X, labels)
+    assert legend_of(ax) == expected
+    np.testing.assert_array_equal(ax.collections[0].get_offsets(), X[Y == 0])
+    assert legend_of(tn.plot.decision_boundary(network(), X, labels, resolution=10))[:2] == expected
+    first = "cat" if kind.startswith("names") else "0"
+    wrong = [*LABELS[kind][1:], LABELS[kind][0]] if isinstance(labels, list) else None
+    shown = tn.plot.images(np.zeros((60, 2, 2)), labels=labels, predictions=wrong)
+    assert texts(shown)[int(np.argmin(Y))].startswith(first)
+    table = tn.plot.confusion(labels, labels)
+    assert table.get_title() == "60 of 60 right, 0 wrong"
+    assert [label.get_text() for label in table.get_xticklabels()] == [
+        first,
+        "dog" if first == "cat" else "1",
+    ]
+
+
+def test_scores_and_numbers_are_predictions_of_labels_that_are_names():
+    scores = np.eye(2)[1 - Y] * 3.0
+    assert tn.plot.confusion(NAMES[Y], scores).get_title() == "0 of 60 right, 60 wrong"
+    assert (
+        tn.plot.confusion(NAMES[Y], Y, classes=["cat", "dog", "fox"]).get_title() == "60 of 60 right, 0 wrong"
+    )
+    ax = tn.plot.images(np.zeros((60, 4)), labels=Y, predictions=scores)
+    assert set(texts(ax)) == {"0, not 1", "1, not 0"}
+    assert legend_of(tn.plot.scatter(X, Y, classes=["a", "b"])) == ["a", "b"]
+    said = tn.plot.decision_boundary(lambda x: NAMES[(x[:, 0] > 0).astype(int)], X, NAMES[Y], resolution=10)
+    assert legend_of(said) == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        (np.ones((60, 3)), ShapeError, r"labels of shape \(60, 3\) are not one-hot"),
+        (np.full(60, 0.5), LabelError, "labels are integers, got 0.5"),
+        (np.zeros((60, 1, 1)), ShapeError, r"labels have shape \(60, 1, 1\), expected \(N,\)"),
+        (Y[:-1], ShapeError, "60 points, but 59 labels"),
+    ],
+)
+def test_what_are_no_labels_is_refused(labels, error, message):
+    for draw in (tn.plot.scatter, lambda *a: tn.plot.decision_boundary(network(), *a)):
+        with pytest.raises(error, match=message):
+            draw(X, labels)
+    with pytest.raises(LabelError, match="there is no class 1 among a"):
+        tn.plot.scatter(X, Y, classes=["a"])
+    assert plt.get_fignums() == []
+
+
+def test_the_legend_of_a_boundary_names_classes_and_shades():
+    ax = tn.plot.decision_boundary(network(), X, Y, resolution=10)
+    assert legend_of(ax) == ["class 0", "class 1", "50% sure", "75% sure", "100% sure"]
+    three = lambda x: np.stack([x[:, 0], x[:, 1], 0 * x[:, 0]], axis=1)
+    expected = ["class 0", "class 1", "class 2", "33% sure", "67% sure", "100% sure"]
+    assert legend_of(tn.plot.decision_boundary(three, X, resolution=30)) == expected
+    assert legend_of(tn.plot.decision_boundary(lambda x: x[:, 0] > 0, X, Y, resolution=10)) == expected[:2]
+
+
+def test_errors_are_what_a_confusion_matrix_paints():
+    ax = tn.plot.confusion([0] * 90 + [1] * 10 + [0], [0] * 90 + [1] * 9 + [0, 1])
+    canvas = np.asarray(ax.images[0].get_array())
+    saturation = canvas.max(axis=-1) - canvas.min(axis=-1)
+    assert (np.diag(saturation) < 0.01).all()
+    assert saturation[1, 0] > saturation[0, 1] > 0.1
+
+
+def test_gradients_that_agree_lie_on_the_diagonal_and_wrong_ones_do_not():
+    wrong = SLOPES > 1
+    ax = tn.plot.agreement([(np.where(wrong, 3, 1) * SLOPES, SLOPES, wrong), (SLOPES, SLOPES, SLOPES > 9)])
+    assert legend_of(ax) == ["input 0, right: 8", "input 0, wrong: 4", "input 1, right: 12"]
+    right, false, other = (dots.get_offsets() for dots in ax.collections)
+    assert (right[:, 0] == right[:, 1]).all()
+    assert (other[:, 0] == other[:, 1]).all()
+    np.testing.assert_allclose(false[:, 1], 3 * false[:, 0])
+
+
+def test_gradients_of_very_different_sizes_are_drawn_on_logarithmic_axes():
+    sizes = np.logspace(-4, 4, 9)
+    ax = tn.plot.agreement([(-sizes, sizes, sizes > 0)])
+    assert ax.get_xscale() == ax.get_yscale() == "symlog"
+    ax.figure.draw_without_rendering()
+    assert tn.plot.agreement([]).get_xscale() == "linear"
+
+
+def test_a_check_is_drawn_from_its_report_passed_or_failed():
+    slope = lambda x: 2 * x
+    passed = tn.testing.gradcheck((lambda x: (x * x).sum(), slope), np.arange(3.0))
+    assert legend_of(passed.plot()) == ["right: 3"]
+    _, ax = plt.subplots()
+    with pytest.raises(tn.testing.GradientMismatch) as failure:
+        tn.testing.gradcheck((lambda x: (x * x).sum(), lambda x: -slope(x)), np.arange(3.0))
+    assert failure.value.report.plot(ax=ax) is ax
+    assert legend_of(ax) == ["right: 1", "wrong: 2"]
