@@ -35,6 +35,16 @@ class OpReport:
     kinks: int = 0
     checks: Counter[str] = field(default_factory=Counter)
 
+    def told(self) -> str:
+        """Return in a few words what was looked at."""
+        if self.kind == "update":
+            return "an update: check_optimizer is for these"
+        return f"{self.kind}, {self.examples} examples"
+
+    def __repr__(self) -> str:
+        checks = f", {len(self.checks)} checks" if self.checks else ""
+        return f"<{self.name}: {self.told()}{checks}>"
+
     def add(self, checks: Iterable[str], verdict: Verdict | GradcheckReport | None) -> None:
         """Count one example: the checks that applied to it, and what the first derivative showed."""
         self.examples += 1

@@ -58,6 +58,14 @@ class GradcheckReport:
     largest_error: float
     nonzero: bool
 
+    def __repr__(self) -> str:
+        order = "" if self.order == 1 else f" to order {self.order}"
+        left = [(self.kinks, "on a kink"), (self.inconclusive, "inconclusive")]
+        notes = "".join(f", {count} {what}" for count, what in left if count)
+        zero = "" if self.nonzero else ", all of them zero"
+        looked = f"{self.entries} entries by {self.method}{zero}{notes}"
+        return f"<gradcheck{order} passed: {looked}, largest error {self.largest_error:.1g}>"
+
 
 class Subject(Protocol):
     """Something with a derivative: its value, its gradients by rules, and its value on complex arrays."""
