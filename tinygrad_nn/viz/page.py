@@ -13,6 +13,7 @@ from importlib.resources import files
 from tinygrad_nn.graph.ir import Graph
 from tinygrad_nn.viz import export, svg
 from tinygrad_nn.viz.facts import Facts
+from tinygrad_nn.viz.layout import layout
 from tinygrad_nn.viz.module_calls import ModuleCalls
 from tinygrad_nn.viz.options import Options
 from tinygrad_nn.viz.scene import Scene, build
@@ -20,6 +21,8 @@ from tinygrad_nn.viz.theme import DARK, LEGEND, LIGHT, css
 
 # Boxes on the most detailed level: beyond that, laying them out takes long, and nobody reads them.
 _MOST = 1000
+# The script in parts, in the order in which they run: what is told of a step, the picture, what starts it all.
+_SCRIPTS = ("page.js", "view.js", "controls.js")
 
 
 def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
@@ -28,7 +31,7 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
     scenes = levels(graph, facts, options)
     drawings, descriptions = [], []
     for k, (name, scene) in enumerate(scenes):
-        positions = svg.layout(scene, options)
+        positions = layout(scene, options, (1000.0, 800.0))
         box = f"-14 -14 {positions.width + 28:.0f} {positions.height + 28:.0f}"
         modules = [item for item in scene.items.values() if item.kind == "module"]
         drawings.append(
@@ -58,7 +61,7 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
         "level": distances.index(min(distances)),
         "theme": options.theme,
     }
-    style, script = _style(), _asset("page.js")
+    style, script = _style(), "\n".join(map(_asset, _SCRIPTS))
     allowed = f"style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:"
     fields = {
         "POLICY": f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'",
