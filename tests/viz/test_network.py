@@ -243,6 +243,25 @@ def test_steps_and_examples_that_are_not_there_are_refused(tmp_path):
         view.render(tmp_path / "x.gif")
 
 
+def test_pictures_for_slides_and_papers_are_the_same_picture(tmp_path):
+    pytest.importorskip("resvg_py")
+    pytest.importorskip("cairosvg")
+    view = viz.neurons(mlp(), X, LABELS, CROSS_ENTROPY)
+    starts = {
+        ".png": b"\x89PNG",
+        ".pdf": b"%PDF",
+        ".svg": b"<svg",
+        ".html": b"<!doctype html>",
+        ".txt": b"x  ",
+    }
+    for suffix, start in starts.items():
+        path = view.render(tmp_path / f"view{suffix}", step=5)
+        assert path.read_bytes().startswith(start)
+    width, height = np.frombuffer((tmp_path / "view.png").read_bytes()[16:24], ">u4")
+    svg = ET.parse(tmp_path / "view.svg").getroot()
+    assert (width, height) == (2 * int(svg.attrib["width"]), 2 * int(svg.attrib["height"]))
+
+
 @pytest.mark.parametrize("theme", ["auto", "light", "dark"])
 def test_every_step_is_a_picture_of_its_own_that_names_no_address(theme):
     view = viz.neurons(mlp(), X, LABELS, CROSS_ENTROPY, theme=theme, title="<Small> & mine")

@@ -42,7 +42,6 @@ def _fills(head: str, theme: str) -> list[str]:
     colours, common = _COLOURS[theme], LIGHT if theme == "light" else DARK
     lines = [
         f"{head}.fill{{fill:none;stroke:{common['edge']}}}",
-        f"{head}.index{{paint-order:stroke;stroke:{common['ground']};stroke-width:3px}}",
     ]
     for sign in ("pos", "neg"):
         line = colours[f"{sign}-line"]
@@ -52,9 +51,9 @@ def _fills(head: str, theme: str) -> list[str]:
     return lines
 
 
-def svg(sheet: Sheet, prefix: str, step: int, example: int, summary: str) -> str:
+def svg(sheet: Sheet, theme: Theme, prefix: str, step: int, example: int, summary: str) -> str:
     """Return a step of the walk as one SVG file with title, legend and notes."""
-    title, theme = sheet.choices.title, sheet.choices.theme
+    title = sheet.choices.title
     left, top, wide, high = frame(sheet)
     below, room, end = _legend(sheet, step, left, top + high + 18, max(wide, 420.0))
     for note in sheet.notes():

@@ -8,12 +8,15 @@ from pathlib import Path
 
 from tinygrad_nn.errors import SettingError
 from tinygrad_nn.settings import is_integer
+from tinygrad_nn.viz import render
 from tinygrad_nn.viz.network import drawing
 from tinygrad_nn.viz.network.layers import Column
 from tinygrad_nn.viz.network.options import Choices
 from tinygrad_nn.viz.network.page import page
 from tinygrad_nn.viz.network.sheet import Sheet
 from tinygrad_nn.viz.network.walk import Walk
+from tinygrad_nn.viz.options import Theme
+from tinygrad_nn.viz.picture import ZOOM
 
 
 class Neurons:
@@ -62,9 +65,16 @@ class Neurons:
             SettingError: there is no such step or example.
         """
         self._check(step, example)
+        return self._svg(step, example, self._choices.theme)
+
+    def _svg(self, step: int, example: int, theme: Theme) -> str:
         prefix = "u" + hashlib.sha256(f"{self.text()} {step} {example}".encode()).hexdigest()[:8]
-        summary = self.summary(example)
-        return drawing.svg(self._sheet, prefix, step, example, summary)
+        return drawing.svg(self._sheet, theme, prefix, step, example, self.summary(example))
+
+    def _still(self, step: int, example: int) -> str:
+        """Return the picture as SVG in one theme, for what follows no reader's system."""
+        theme: Theme = "light" if self._choices.theme == "auto" else self._choices.theme
+        return self._svg(step, example, theme)
 
     def html(self, path: str | Path | None = None) -> str:
         """Return the interactive page: one file that needs no network; write it to `path` if one is given."""
@@ -82,18 +92,22 @@ class Neurons:
 
         Raises:
             SettingError: another suffix, or there is no such step or example.
+            RendererNotFound: what makes this format of SVG is not installed; says how to install it.
         """
         self._check(step, example)
         target = Path(path)
-        writers: dict[str, Callable[[], str]] = {
+        writers: dict[str, Callable[[], str | bytes]] = {
             ".svg": lambda: self.svg(step, example),
             ".html": self.html,
             ".txt": lambda: self.text() + "\n",
+            ".png": lambda: render.png(self._still(step, example), ZOOM),
+            ".pdf": lambda: render.pdf(self._still(step, example)),
         }
         suffix = target.suffix.lower()
         if suffix not in writers:
             raise SettingError(f"the suffix of {str(path)!r} is none of {' '.join(writers)}")
-        target.write_text(writers[suffix](), encoding="utf-8")
+        content = writers[suffix]()
+        target.write_bytes(content if isinstance(content, bytes) else content.encode())
         return target
 
     def _check(self, step: int, example: int) -> None:
