@@ -11,7 +11,7 @@ from html import escape
 from importlib.resources import files
 
 from tinygrad_nn.graph.ir import Graph
-from tinygrad_nn.viz import export, svg
+from tinygrad_nn.viz import export, svg, whatif
 from tinygrad_nn.viz.facts import Facts
 from tinygrad_nn.viz.layout import layout
 from tinygrad_nn.viz.module_calls import ModuleCalls
@@ -23,6 +23,7 @@ from tinygrad_nn.viz.theme import DARK, LEGEND, LIGHT, css
 _MOST = 1000
 # The script in parts, in the order in which they run: what is told of a step, the picture, what starts it all.
 _SCRIPTS = ("page.js", "view.js", "controls.js")
+_WHATIF = ("numbers.js", "words.js", "whatif.js")
 
 
 def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
@@ -61,7 +62,13 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
         "level": distances.index(min(distances)),
         "theme": options.theme,
     }
-    style, script = _style(), "\n".join(map(_asset, _SCRIPTS))
+    style, scripts = _style(), list(_SCRIPTS)
+    trial = whatif.program(graph, facts)
+    if trial is not None:
+        data["whatif"] = trial
+        style += "\n" + _asset("whatif.css")
+        scripts += _WHATIF
+    script = "\n".join(map(_asset, scripts))
     allowed = f"style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:"
     fields = {
         "POLICY": f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'",
