@@ -22,6 +22,7 @@ function nextHit() {
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
   by("theme").textContent = theme === "dark" ? "Light" : "Dark";
+  if (chosen !== null) choose(chosen);
 }
 
 function setLarge(large) {
@@ -221,8 +222,13 @@ function remember() {
 
 const asked = () => Number(/^#step=(\d+)$/.exec(location.hash)?.[1] || 0);
 addEventListener("hashchange", () => { pause(); goto(asked()); });
-addEventListener("beforeprint", () => svg.setAttribute("viewBox", home.join(" ")));
-addEventListener("afterprint", () => setView(view));
+let theme = "";
+addEventListener("beforeprint", () => {
+  theme = document.documentElement.dataset.theme;
+  setTheme("light");
+  svg.setAttribute("viewBox", home.join(" "));
+});
+addEventListener("afterprint", () => { setTheme(theme); setView(view); });
 
 document.querySelectorAll("#outline button").forEach((entry, k) => { entry.tabIndex = k ? -1 : 0; });
 data.levels[data.level].closed.forEach(unit => closed.add(unit));

@@ -44,7 +44,7 @@ function room() {
 function best([wide, high]) {
   const [first, ...others] = Object.keys(data.strips).map(direction => {
     const long = stripOf(direction);
-    return { direction, long, ...fitting(long, direction === "TB" ? [high, wide] : [wide, high], 1.2) };
+    return { direction, long, ...fitting(long, direction === "TB" ? [high, wide] : [wide, high], 1.1) };
   });
   return others.reduce((one, other) => (other.scale > WORTH * one.scale ? other : one), first);
 }
@@ -110,8 +110,9 @@ function aside(path) {
 function setView(box) {
   view = box;
   svg.setAttribute("viewBox", box.map(x => x.toFixed(2)).join(" "));
-  const all = box[0] <= home[0] + 1 && box[1] <= home[1] + 1 && box[0] + box[2] >= home[0] + home[2] - 1 && box[1] + box[3] >= home[1] + home[3] - 1;
-  by("map").toggleAttribute("hidden", all);
+  // Where nearly all is in the window, the map would only stand in the way.
+  const within = k => Math.min(box[k] + box[k + 2], home[k] + home[k + 2]) - Math.max(box[k], home[k]) > 0.85 * home[k + 2];
+  by("map").toggleAttribute("hidden", within(0) && within(1));
   const [x, y, w, h] = box, frame = by("window");
   Object.entries({ x, y, width: w, height: h }).forEach(([key, value]) => frame.setAttribute(key, value.toFixed(1)));
 }
@@ -163,7 +164,7 @@ function reveal(id) {
 // The map of the whole graph, with the window on it
 
 function drawMap(boxes) {
-  const map = by("map"), [x, y, w, h] = home, large = Math.min(170 / w, 130 / h);
+  const map = by("map"), [x, y, w, h] = home, side = Math.min(170, 0.24 * by("canvas").clientWidth), large = Math.min(side / w, side / h);
   map.setAttribute("viewBox", home.join(" "));
   map.style.cssText = `width:${(w * large).toFixed(0)}px;height:${(h * large).toFixed(0)}px`;
   by("places").setAttribute("d", Object.values(boxes).map(([a, b, c, d]) => `M${spot([a - c / 2, b - d / 2])}h${c.toFixed(1)}v${d.toFixed(1)}h${(-c).toFixed(1)}z`).join(""));
