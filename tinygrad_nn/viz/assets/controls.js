@@ -25,9 +25,9 @@ function setTheme(theme) {
   if (chosen !== null) choose(chosen);
 }
 
-function setLarge(large) {
-  document.documentElement.classList.toggle("large", large);
-  by("large").setAttribute("aria-pressed", String(large));
+function setLarge(wanted) {
+  document.documentElement.classList.toggle("large", wanted);
+  by("large").setAttribute("aria-pressed", String(wanted));
   resized();
 }
 
@@ -156,7 +156,7 @@ const clicks = {
   smaller: () => zoom(0.8), larger: () => zoom(1.25), fit: fitAgain, first: () => goto(0), back: () => goto(step - 1), play,
   next: () => goto(step + 1), last: () => goto(data.steps.length), full: fullScreen,
   theme: () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"),
-  large: () => setLarge(!document.documentElement.classList.contains("large")),
+  large: () => setLarge(!large()),
   more: () => unfold("more", "menu"),
   keys: () => { unfold("more", "menu", false); unfold("keys", "help"); },
   "save-svg": saveSvg, "save-png": savePng,
