@@ -39,11 +39,12 @@ LINES = {
     "compiler": 5280,
     # 1,300 was meant. The work of a layout is bounded, a notebook is shown why there is no picture (40), rules
     # are told in the names and numbers of the user (50), shares of the time are drawn (65).
-    # Long pictures in rows (220), PNG and PDF of our own SVG (25).
+    # Long pictures in rows (220), PNG and PDF of our own SVG (25), modules that open and close in the page (120), small
+    # pictures of arrays (80).
     # The view of neurons (1,220): a graph as layers (235), their derivatives (95), what is shown of them and where
     # (160), as SVG and images (230), painted step by step (75), a page with its numbers (165), options (115), and
     # sentences in two languages (145). Small graphs as programs for the page's script, to try other numbers (155).
-    "viz": 3085,
+    "viz": 3335,
     # 700 was meant. Layers: those over one to three axes (270), recurrent ones (150), BatchNorm and GroupNorm (80),
     # MultiheadAttention (80), LayerNorm and RMSNorm (50), Embedding (30), Dropout (20), Identity and Residual (20).
     # Losses take sequences and weights of classes and rows (150). Copies have other parameters (60), models are

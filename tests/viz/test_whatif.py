@@ -131,7 +131,7 @@ def test_every_word_computes_what_its_op_computes_forward_and_back(window, tmp_p
     programs = [program(total.graph()) for _, _, total in cases]
     assert [case[0] for case, found in zip(cases, programs, strict=True) if "missing" in found] == []
     results = page.run(
-        "return arguments[0].map(one => { const done = run(one, one.leaves);"
+        "return arguments[0].map(one => { const done = arithmetic.run(one, one.leaves);"
         " return [done.values[one.output][0], done.gradients]; })",
         json.loads(json.dumps(programs)),
     )
@@ -165,7 +165,7 @@ def test_the_words_of_the_script_are_those_of_the_table():
     assert set(REGISTRY) >= whatif.MAPS | whatif.FOLDS | whatif.ROWS | whatif.PICKS
 
 
-TEXTS = "return [...document.querySelectorAll('.level:not([hidden]) text.{}')].map(text => text.textContent)"
+TEXTS = "return [...document.querySelectorAll('.node:not([hidden]) text.{}')].map(text => text.textContent)"
 SET = (
     "choose(data.values.findIndex(value => value.name === arguments[0]));"
     "const field = document.querySelectorAll('.whatif input[type=number]')[arguments[2] || 0];"
@@ -209,7 +209,7 @@ def test_sliders_drag_and_keys_that_are_typed_are_no_commands(window, tmp_path):
     page.run(
         "const field = document.querySelector('.whatif input[type=number]'); field.focus(); field.select();"
     )
-    view = "return document.querySelector('.level:not([hidden])').getAttribute('viewBox')"
+    view = "return document.querySelector('svg.level').getAttribute('viewBox')"
     zoomed = page.run(view)
     page.press("-", "1", ".", "5")
     assert "-1.5" in page.run(TEXTS.format("value"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from html import escape
 
-from tinygrad_nn.viz.layout import Box, Layout, Point, layout
+from tinygrad_nn.viz.layout import Box, Layout, Point, fitted, strip
 from tinygrad_nn.viz.options import Options
 from tinygrad_nn.viz.scene import Item, Scene
 from tinygrad_nn.viz.theme import KINDS, LINE, css, font, width
@@ -77,10 +77,10 @@ def _sample(kind: str, x: float, y: float) -> str:
     return f'<g class="{kind}" transform="translate({x + 13:.1f} {y})">{_shape(kind, 26, 15)}</g>'
 
 
-def swatch(kind: str, text: str) -> str:
+def swatch(kind: str, text: str, *, shown: bool) -> str:
     """Return an entry of the legend as HTML."""
-    sample = f'<svg viewBox="-1 -1 28 18" aria-hidden="true">{_sample(kind, 0, 8)}</svg>'
-    return f'<li data-kind="{kind}">{sample} {escape(text)}</li>'
+    sample = f'<svg class="drawn" viewBox="-1 -1 28 18" aria-hidden="true">{_sample(kind, 0, 8)}</svg>'
+    return f'<li data-kind="{kind}"{"" if shown else " hidden"}>{sample} {escape(text)}</li>'
 
 
 def _legend(scene: Scene, top: float, room: float) -> tuple[list[str], float, float]:
@@ -100,7 +100,7 @@ def _legend(scene: Scene, top: float, room: float) -> tuple[list[str], float, fl
 
 def svg(scene: Scene, options: Options, prefix: str, summary: str) -> str:
     """Return a picture as one SVG file with title, legend and notes; ids begin with `prefix`."""
-    positions = layout(scene, options, _ROOM)
+    positions = fitted(strip(scene, options), options.direction, _ROOM)
     room = max(positions.width, 460.0)
     head = 30.0 if options.title else 0.0
     below, widest, end = _legend(scene, positions.height + 28, room)
@@ -129,8 +129,8 @@ def drawing(scene: Scene, positions: Layout, prefix: str) -> str:
     lines = ["<defs>"]
     for name in ("", "gradient"):
         lines.append(
-            f'<marker id="{prefix}tip{name}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="6.5" '
-            f'markerHeight="6.5" orient="auto"><path class="tip {name}" d="M0 1L10 5L0 9z"/></marker>'
+            f'<marker id="{prefix}tip{name}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" '
+            f'markerUnits="userSpaceOnUse" orient="auto"><path class="tip {name}" d="M0 1L10 5L0 9z"/></marker>'
         )
     lines.append("</defs>")
     titles = []
@@ -151,6 +151,11 @@ def drawing(scene: Scene, positions: Layout, prefix: str) -> str:
     return "\n".join(lines)
 
 
+def heading(text: str) -> float:
+    """Return how wide the title of a frame is."""
+    return width(text, LINE, 1.08) + 8
+
+
 def _frame(title: str, row: int, part: Box) -> tuple[str, str]:
     """Return a part of a frame, and its title, on a plate that keeps arrows from running through it."""
     x0, y0, x1, y1 = part
@@ -158,6 +163,6 @@ def _frame(title: str, row: int, part: Box) -> tuple[str, str]:
     frame = (
         f'<rect class="group" x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}" rx="8"/>'
     )
-    at, wide = f'x="{x0 + 6:.1f}" y="{y0 + 4:.1f}"', width(text, LINE, 1.08) + 8
+    at, wide = f'x="{x0 + 6:.1f}" y="{y0 + 4:.1f}"', heading(text)
     plate = f'<rect class="plate" {at} width="{wide:.1f}" height="15" rx="3"/>'
     return frame, f'{plate}<text x="{x0 + 10:.1f}" y="{y0 + 15:.1f}">{escape(text)}</text>'

@@ -1,8 +1,7 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const by = id => document.getElementById(id);
-const svgs = [...document.querySelectorAll(".level")];
-let level = -1, step = 0, chosen = null, timer = 0, view = null, home = null, hits = [], hit = -1;
+let level = -1, step = 0, chosen = null, timer = 0, hits = [], hit = -1;
 
 function element(tag, text, className) {
   const made = document.createElement(tag);
@@ -14,7 +13,7 @@ function element(tag, text, className) {
 // Details of a value, or of the values that a folded module stands for
 
 function row(table, head, content, className) {
-  if (content === undefined || content === "") return;
+  if (content === undefined || content === "" || content.length === 0) return;
   const line = table.insertRow();
   const th = element("th", head);
   th.scope = "row";
@@ -42,9 +41,10 @@ function valueDetails(index) {
   row(table, "Dtype", value.dtype);
   row(table, "Module", value.module);
   row(table, "Phase", value.phase && value.phase + (value.of ? `, gradient of ${value.of}` : ""));
-  row(table, "Value", value.value);
+  row(table, "Value", value.value && [value.value, ...looks(data.looks[index])]);
   row(table, "Alert", value.alert, "alert-text");
   row(table, "Gradient", value.gradient || (data.steps.some(s => s.arrivals.length) ? "no gradient" : ""), "grad");
+  row(table, "", looks(data.gradient_looks[index]));
   const users = data.values.flatMap((other, k) => (other.operands || []).includes(index) ? [k] : []);
   for (const [operand, rule, place] of value.rules || [])
     row(table, `Rule for ${operand}`, [element("pre", rule, "rule"), element("span", place, "from")]);
@@ -55,7 +55,6 @@ function valueDetails(index) {
 }
 
 function choose(index, show) {
-  const levelNow = data.levels[level];
   chosen = index;
   document.querySelectorAll(".chosen").forEach(node => node.classList.remove("chosen"));
   const close = element("button", "Overview");
@@ -63,35 +62,27 @@ function choose(index, show) {
   close.id = "close";
   close.title = "Back to the overview (Esc)";
   close.addEventListener("click", overview);
-  let parts, id;
-  if (typeof index === "string") {
-    if (!levelNow.items[index]) return overview();
-    id = index;
-    const open = element("button", "Open");
-    open.type = "button";
-    open.id = "open";
-    open.addEventListener("click", () => {
-      const inside = levelNow.items[id];
-      const finer = data.levels.findIndex((other, k) => k > level && !other.items[other.place[inside[0]]]);
-      showLevel(finer < 0 ? data.levels.length - 1 : finer);
-      choose(inside[0], true);
-    });
-    const table = element("table");
-    const [title, ...rest] = levelNow.titles[id];
-    row(table, "Folded", rest.join(" · "));
-    row(table, "Inside", levelNow.items[id].map(linkTo));
-    parts = [element("h2", title), ...(level + 1 < data.levels.length ? [open] : []), table];
-  } else {
-    id = levelNow.place[index];
-    parts = valueDetails(index);
-  }
+  const parts = typeof index === "string" ? moduleDetails(index) : valueDetails(index);
+  const id = typeof index === "string" ? index : at(index);
   by("node").replaceChildren(close, ...parts);
   by("node").hidden = false;
   by("overview").hidden = true;
-  by("details").scrollTop = 0;
   const node = item(id);
   if (node) node.classList.add("chosen");
   if (show) reveal(id);
+}
+
+function moduleDetails(id) {
+  const { lines: [title, ...lines], values } = data.folded[id], table = element("table");
+  row(table, "Module", lines.join(" · "));
+  const most = 30, rest = values.length - most;
+  row(table, "Inside", [...values.slice(0, most).map(linkTo), ...(rest > 0 ? [`and ${rest} more`] : [])]);
+  if (!data.units[id]) return [element("h2", title), table];
+  const shut = closed.has(id), change = element("button", shut ? "Open" : "Close");
+  change.type = "button";
+  change.id = "open";
+  change.addEventListener("click", () => toggle(id, !shut));
+  return [element("h2", title), change, table];
 }
 
 function overview() {
@@ -104,42 +95,47 @@ function overview() {
 // The step player: step 0 shows the whole graph, step k the k-th op, forward and then backward
 
 function paint() {
-  const { place, links } = data.levels[level];
-  const svg = svgs[level];
-  const reached = new Set(), graded = new Map(), flows = new Set();
-  const folded = data.levels[level].items;
-  data.values.forEach((value, k) => { if (!value.call && !folded[place[k]]) reached.add(place[k]); });
+  const reached = new Set(), graded = new Map(), flows = new Set(), folds = id => id in data.folded;
+  data.values.forEach((value, k) => { if (data.place[k] && !value.call && !folds(at(k))) reached.add(at(k)); });
   data.steps.slice(0, step).forEach(one => {
-    reached.add(place[one.value]);
+    reached.add(at(one.value));
     one.arrivals.forEach(a => {
-      graded.set(place[a.to], a.total);
-      flows.add(`${place[one.value]} ${place[a.to]}`);
+      graded.set(at(a.to), a.total);
+      flows.add(`${at(one.value)} ${at(a.to)}`);
     });
   });
   const now = step ? data.steps[step - 1] : null;
-  const active = now && place[now.value];
+  const active = now && at(now.value);
   const backward = now !== null && now.arrivals.length > 0;
   svg.classList.toggle("stepping", step > 0);
   svg.querySelectorAll(".node").forEach(node => {
     const id = node.id.slice(svg.id.length);
     node.classList.toggle("later", !reached.has(id));
     node.classList.toggle("now", id === active);
-    node.classList.toggle("graded", graded.has(id) || (backward && id === place[data.outputs[0]]));
-    const label = node.querySelector("text.gradient");
-    if (label) {
-      label.dataset.final ??= label.textContent;
-      const sum = graded.get(id);
-      label.textContent = step && sum && !sum.includes("·") ? `grad ${sum}` : label.dataset.final;
-    }
+    node.classList.toggle("graded", graded.has(id) || (backward && id === at(data.outputs[0])));
+    const sum = graded.get(id);
+    write(node, step && sum && !sum.includes("·") ? `grad ${sum}` : "");
   });
-  links.forEach(([tail, head, kind], k) => {
-    const edge = item(`e${k}`);
+  data.links.forEach(([from, to, kind], k) => {
+    const edge = item(`e${k}`), [tail, head] = [from, to].map(standsFor);
     const used = kind ? backward && tail === active : now !== null && !backward && head === active;
     edge.classList.toggle("now", used);
     edge.classList.toggle("on", kind !== "" && flows.has(`${tail} ${head}`));
     edge.classList.toggle("later", kind === "" && !(reached.has(tail) && reached.has(head)));
   });
   if (active) reveal(active);
+}
+
+// Write a gradient on a box, in its one or two lines; nothing brings back what stood there
+function write(node, text) {
+  const lines = [...node.querySelectorAll("text.gradient")], middle = text.length / 2;
+  if (!lines.length) return;
+  const cuts = [...text.matchAll(/, /g)].map(match => match.index + 1).sort((a, b) => Math.abs(a - middle) - Math.abs(b - middle));
+  const parts = lines.length > 1 && cuts.length ? [text.slice(0, cuts[0]), text.slice(cuts[0] + 1)] : [text];
+  lines.forEach((line, k) => {
+    line.dataset.final ??= line.textContent;
+    line.textContent = text ? parts[k] || "" : line.dataset.final;
+  });
 }
 
 function arrivals(now) {
@@ -169,19 +165,12 @@ function goto(next) {
   const now = step ? data.steps[step - 1] : null;
   by("outline").hidden = step > 0;
   by("count").textContent = `${step} / ${data.steps.length}`;
+  remember();
   if (now) {
     const phase = element("span", now.phase, `phase ${now.phase}`);
     by("caption").replaceChildren(phase, now.caption);
-    const value = data.values[now.value];
     if (now.arrivals.length) by("arrivals").replaceChildren(...arrivals(now));
-    else {
-      const table = element("table");
-      row(table, "Shape", value.shape.length ? `(${value.shape.join(", ")})` : "() scalar");
-      row(table, "Value", value.value);
-      row(table, "Alert", value.alert, "alert-text");
-      row(table, "Module", value.module);
-      by("arrivals").replaceChildren(table);
-    }
+    else by("arrivals").replaceChildren();
     choose(now.value);
   } else {
     const backward = data.steps.some(one => one.arrivals.length);
@@ -204,5 +193,5 @@ function play() {
   if (timer) return pause();
   if (step >= data.steps.length) goto(0);
   by("play").textContent = "Pause";
-  timer = setInterval(() => goto(step + 1), 1400);
+  timer = setInterval(() => goto(step + 1), 1400 / Number(by("speed").value));
 }

@@ -1,6 +1,7 @@
 // What if: the numbers of a leaf are changed in its panel, and the graph follows. Needs words.js and numbers.js.
 
-const trial = data.whatif;
+(() => {
+const trial = data.whatif, { run, zeros, mean, spread, norm } = arithmetic;
 
 function described(numbers, shape) {
   if (numbers.length <= 4) {
@@ -23,10 +24,22 @@ function gradientLabel(numbers, shape) {
   return numbers.length <= 4 ? `grad ${described(numbers, shape)}` : `grad norm ${number(norm(numbers))}`;
 }
 
+// An array as looks.js draws it
+function seen(numbers, shape) {
+  const columns = shape.length > 1 ? numbers.length / shape[0] : numbers.length, finite = numbers.filter(Number.isFinite);
+  if (numbers.length <= 4 || columns > 24 || !finite.length) return undefined;
+  const most = Math.max(...finite.map(Math.abs)), low = Math.min(...finite), high = Math.max(...finite), bars = zeros(24);
+  finite.forEach(x => { bars[Math.min(Math.floor(24 * (x - low) / (high - low || 1)), 23)] += 1; });
+  const text = shares => shares.map(x => (Number.isFinite(x) ? LEVELS[Math.floor(Math.min(Math.max(x * 63.99, 0), 63))] : " ")).join("");
+  const cells = text(numbers.map(x => 0.5 + 0.5 * x / (most || 1)));
+  return { cells, columns, ends: [number(-most), number(most)], bars: text(bars.map(x => x / Math.max(...bars))), span: [number(low), number(high)] };
+}
+
 function tryOut() {
   const { words, leaves, movable } = trial;
   const captured = run(trial, leaves), tried = structuredClone(leaves);
   const told = data.values.map(({ value, gradient, alert }) => ({ value, gradient, alert })), steps = structuredClone(data.steps);
+  const looked = { values: { ...data.looks }, gradients: { ...data.gradient_looks } };
   let now = captured;
 
   const same = (a, b) => a === b || (a && b && a.every((x, n) => Object.is(x, b[n])));
@@ -49,7 +62,9 @@ function tryOut() {
       Object.assign(value, told[k]);
       if (moved(k)) Object.assign(value, { value: described(now.values[k], value.shape), alert: "" });
       if (turned(k)) value.gradient = described(now.gradients[k], value.shape);
-      svgs.forEach((svg, n) => label(by(`v${n}-n${k}`), k));
+      if (data.place[k] === `n${k}`) label(item(data.place[k]), k);
+      data.looks[k] = moved(k) ? seen(now.values[k], value.shape) : looked.values[k];
+      data.gradient_looks[k] = turned(k) ? seen(now.gradients[k], value.shape) : looked.gradients[k];
     });
     data.steps.forEach((one, n) => {
       const arrivals = now.arrived[one.value], before = captured.arrived[one.value];
@@ -62,35 +77,35 @@ function tryOut() {
           arrival[key] = same(arrivals[j][key], before[j][key]) ? steps[n].arrivals[j][key] : described(arrivals[j][key], data.values[arrival.to].shape);
       });
     });
-    [...by("outline").children].forEach((line, n) => { line.firstElementChild.lastChild.textContent = data.steps[n].caption; });
+    [...by("outline").children].forEach((entry, n) => { entry.firstElementChild.lastChild.textContent = data.steps[n].caption; });
     const changed = movable.filter(moved);
     names.textContent = changed.length ? words.changed.replace("{names}", changed.map(k => data.values[k].name).join(", ")) : "";
-    bar.hidden = !changed.length;
+    bar.toggleAttribute("hidden", !changed.length);
     paint();
   }
 
   // A number with more digits than the box has room for is drawn closer.
-  function write(text, said, node) {
-    text.textContent = said;
+  function squeeze(text, node) {
     text.removeAttribute("textLength");
     const shape = node.querySelector(".shape"), room = shape.getBBox().width * (shape.tagName === "ellipse" ? 0.8 : 1) - 8;
-    if (room > 0 && text.getComputedTextLength() > room) {
-      text.setAttribute("textLength", room.toFixed(1));
-      text.setAttribute("lengthAdjust", "spacingAndGlyphs");
-    }
+    if (room <= 0 || text.getComputedTextLength() <= room) return;
+    text.setAttribute("textLength", room.toFixed(1));
+    text.setAttribute("lengthAdjust", "spacingAndGlyphs");
   }
 
   function label(node, k) {
-    const value = node?.querySelector("text.value"), gradient = node?.querySelector("text.gradient");
+    const value = node.querySelector("text.value"), lines = [...node.querySelectorAll("text.gradient")];
     if (value) {
       value.dataset.captured ??= value.textContent;
-      write(value, moved(k) ? data.values[k].value : value.dataset.captured, node);
+      value.textContent = moved(k) ? data.values[k].value : value.dataset.captured;
+      squeeze(value, node);
     }
-    if (gradient) {
-      gradient.dataset.captured ??= gradient.dataset.final ?? gradient.textContent;
-      gradient.dataset.final = turned(k) ? gradientLabel(now.gradients[k], data.values[k].shape) : gradient.dataset.captured;
-      write(gradient, gradient.dataset.final, node);
-    }
+    lines.forEach(line => { line.dataset.captured ??= line.dataset.final ?? line.textContent; });
+    if (turned(k)) write(node, gradientLabel(now.gradients[k], data.values[k].shape));
+    lines.forEach(line => {
+      line.dataset.final = line.textContent = turned(k) ? line.textContent : line.dataset.captured;
+      squeeze(line, node);
+    });
   }
 
   function refresh() {
@@ -152,3 +167,4 @@ function tryOut() {
 
 if (trial && trial.missing) by("notes").after(element("p", trial.words.missing.replace("{names}", trial.missing.join(", "))));
 else if (trial) tryOut();
+})();

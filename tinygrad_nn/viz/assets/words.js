@@ -1,6 +1,7 @@
 // What if: numbers of the graph are changed, and values and gradients follow. The words of the programs that
 // whatif.py writes: a function, and for each operand its derivative, from the cotangent g, the result y and the operands.
 
+const arithmetic = (() => {
 const plain = g => g;
 const erf = x => {
   // Its series near zero, its continued fraction far away.
@@ -177,3 +178,6 @@ function run(program, leaves) {
   }
   return { values, gradients, arrived };
 }
+
+return { run, zeros, mean, spread, norm };
+})();
