@@ -124,8 +124,11 @@ def graph(self: Tensor | Module, *inputs: object, **options: Unpack[DrawOptions]
     return draw(self, *inputs, **options)
 
 
-def explain(self: Tensor) -> str:
+def explain(self: Tensor, lang: str = "en") -> str:
     """Return how this tensor was computed, and how its gradient flows back, with numbers and shapes.
+
+    Args:
+        lang: "en" or "ja".
 
     Example:
         >>> import tinygrad_nn as tn
@@ -134,12 +137,12 @@ def explain(self: Tensor) -> str:
         forward
           x                     ()   3
           %1 = multiply(x, x)   ()   9
-        backward, from the gradient 1 of %1
-          %1   multiply: the gradient reaches x as g * x = 1 * 3 = 3, and x as g * x = 1 * 3 = 3
+        backward, from the gradient 1 of %1; g is the gradient of an op's own result y
+          %1   multiply: x gets g · x = 1 · 3 = 3, and x gets g · x = 1 · 3 = 3
               x (): 3
               x (): 3  +  3  =  6
     """
-    return draw(self).explain()
+    return draw(self).explain(lang)
 
 
 for owner, name, method in ((Tensor, "graph", graph), (Module, "graph", graph), (Tensor, "explain", explain)):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from tinygrad_nn.graph.ir import Call, Graph, Value, call_text, path
-from tinygrad_nn.viz.facts import Fact, Facts, letters, rule_sources, spelled
+from tinygrad_nn.graph.ir import Call, Graph, call_text, path
+from tinygrad_nn.languages import Language
+from tinygrad_nn.viz.captions import rules
+from tinygrad_nn.viz.facts import Fact, Facts
 from tinygrad_nn.viz.module_calls import Frame
 from tinygrad_nn.viz.options import Options
 from tinygrad_nn.viz.scene import Scene
@@ -23,7 +25,7 @@ _DASHED = ("constant", "state", "backward", "update")
 _SHOWN_AS = str.maketrans({"#": "#35;", "&": "#amp;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "`": "#96;"})
 
 
-def details(graph: Graph, facts: Facts) -> list[dict[str, object]]:
+def details(graph: Graph, facts: Facts, lang: Language = "en") -> list[dict[str, object]]:
     """Return what is known about every value, empty entries left out."""
     labels = graph.labels()
     entries = []
@@ -41,32 +43,20 @@ def details(graph: Graph, facts: Facts) -> list[dict[str, object]]:
             "value": facts.values.get(value.index, Fact()).text,
             "alert": facts.alert(value.index),
             "gradient": gradient.text + (f" ({gradient.alert})" if gradient.alert else ""),
-            "rules": _rules(value, labels),
+            "rules": rules(graph, value, labels, lang),
             "of": "" if value.of is None else labels[value.of],
         }
         entries.append({key: part for key, part in entry.items() if part not in ("", []) or key == "shape"})
     return entries
 
 
-def _rules(value: Value, labels: list[str]) -> list[list[str]]:
-    """Return for each operand with a rule what it is called, its rule in the user's names, and where that stands."""
-    if not isinstance(value, Call):
-        return []
-    sources = rule_sources(value.op)
-    if value.op.variadic:
-        return [list(source) for source in sources]
-    who = {name: labels[k] for name, k in zip(value.op.operand_names, value.operands, strict=True)}
-    names = letters(value, labels)
-    return [[who[name], spelled(text, names), place] for name, text, place in sources]
-
-
-def steps(facts: Facts) -> list[dict[str, object]]:
+def steps(facts: Facts, lang: Language = "en") -> list[dict[str, object]]:
     """Return the steps forward and backward, with the gradients that arrive."""
     return [
         {
             "phase": step.phase,
             "value": step.index,
-            "caption": step.caption,
+            "caption": step.caption(lang),
             "arrivals": [
                 {
                     "to": arrival.operand,

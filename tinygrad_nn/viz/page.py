@@ -11,6 +11,7 @@ from html import escape
 from importlib.resources import files
 
 from tinygrad_nn.graph.ir import Graph
+from tinygrad_nn.languages import Language
 from tinygrad_nn.viz import export, svg
 from tinygrad_nn.viz.facts import Facts
 from tinygrad_nn.viz.module_calls import ModuleCalls
@@ -22,7 +23,7 @@ from tinygrad_nn.viz.theme import DARK, LEGEND, LIGHT, css
 _MOST = 1000
 
 
-def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
+def page(graph: Graph, facts: Facts, options: Options, summary: str, lang: Language) -> str:
     """Return the whole page; it loads nothing, and its policy forbids that it could."""
     title = options.title or "Computation graph"
     scenes = levels(graph, facts, options)
@@ -52,8 +53,8 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
     data = {
         "summary": summary,
         "outputs": list(graph.outputs),
-        "values": export.details(graph, facts),
-        "steps": export.steps(facts),
+        "values": export.details(graph, facts, lang),
+        "steps": export.steps(facts, lang),
         "levels": descriptions,
         "level": distances.index(min(distances)),
         "theme": options.theme,

@@ -13,7 +13,8 @@ import numpy as np
 
 from tinygrad_nn.errors import printable
 from tinygrad_nn.graph.ir import Call, Graph, Value, setting_text
-from tinygrad_nn.viz.facts import Facts, number
+from tinygrad_nn.viz.entries import number
+from tinygrad_nn.viz.facts import Facts
 from tinygrad_nn.viz.module_calls import Frame, ModuleCalls
 from tinygrad_nn.viz.options import Options
 from tinygrad_nn.viz.shares import HOT, Shares
