@@ -70,7 +70,7 @@ def test_of_matrices_the_largest_entry_is_told_as_its_sum_of_products():
 
 def test_the_gradient_of_cross_entropy_is_softmax_minus_one_hot():
     text = loss().explain()
-    assert "cross_entropy: %5 gets (softmax(%5) − one-hot(labels)) · g / 8\n" in text
+    assert "cross_entropy: %5 gets (softmax(%5) − one-hot(Y)) · g / 8\n" in text
     assert "− 1) · 1 / 8 = −0.1121" in text
     (p,) = named(p=np.full((2, 2), 0.5))
     assert "nll: %1 gets −g · one-hot(labels)" in nn.losses.nll(np.log(p), [0, 1]).explain()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tinygrad_nn.engine.failures import users_frame
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import GraphError
 from tinygrad_nn.graph.builder import captured, from_error
@@ -65,6 +66,7 @@ def draw(
         %1 = multiply(x, x)   ()
         %2 = add(%1, 3)       ()
     """
+    from tinygrad_nn.viz.naming import name_values
     from tinygrad_nn.viz.options import settings
     from tinygrad_nn.viz.picture import Picture
 
@@ -75,6 +77,7 @@ def draw(
                 "draw: a tensor has been computed already, so it takes no inputs\n  hint   draw(t)"
             )
         builder = captured(target, names=chosen.names)
+        name_values(builder, users_frame()[0])
         return Picture(builder.graph, chosen, builder.nodes, target._node)
     if isinstance(target, BaseException):
         return Picture(from_error(target), chosen, {}, None)
@@ -97,6 +100,7 @@ def draw(
         if not results:
             raise GraphError(f"draw: {name} returned {type(result).__name__}, and no tensor to draw")
         recorder.rename(chosen.names or {})
+        name_values(recorder, users_frame()[0])
         root = results[0]._node if len(results) == 1 else None
         return Picture(recorder.graph, chosen, recorder.nodes, root)
 

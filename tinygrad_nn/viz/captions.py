@@ -34,21 +34,27 @@ PHRASES: Phrases = {
     },
     "of spread": {"en": "{formula}, spread over {shape}", "ja": "{formula} を {shape} に広げたもの"},
     "spread": {"en": "{words}, spread over {shape}", "ja": "{shape} に広げて{words}"},
+    "gradient of": {"en": "{g} is the gradient of {who}", "ja": "{g} は {who} の勾配"},
+    "and result": {"en": "{words}, y is {who}", "ja": "{words}、y は {who}"},
     "gradient": {"en": "gradient", "ja": "勾配"},
     "by rule": {"en": "what the rule at {place} says", "ja": "{place} の規則による値"},
 }
 
-_WHOLE, _SIDE = 36, 4
+_WHOLE, _SIDE = 36, 3
 """Entries of a gradient that is shown whole, and of a larger one along each of its last two axes."""
 
 
 @dataclass(slots=True)
 class Entry:
-    """One entry of a gradient: where it is, what it is, and how it comes about."""
+    """One entry of a gradient: where it is, what it is, and the calculation that it comes of, if there is one."""
 
     index: tuple[int, ...]
     text: str
     calculation: str
+
+    def line(self) -> str:
+        """Return the calculation and its result."""
+        return f"{self.calculation} = {self.text}" if self.calculation else self.text
 
 
 class Handing:
@@ -62,7 +68,7 @@ class Handing:
     """
 
     def __init__(self, value: Call, labels: Sequence[str], occasion: Occasion, added: Array) -> None:
-        self._value, self._labels, self._occasion = value, labels, occasion
+        self._value, self.labels, self._occasion = value, labels, occasion
         self._shape = np.shape(occasion.operands[occasion.place])
         self.name = labels[value.operands[occasion.place]]
         self.plain = _plain(occasion.formula.tree)
@@ -72,6 +78,10 @@ class Handing:
         self._largest = tuple(map(int, largest))
         if added.size:
             self._kept.setdefault(self._largest, added[self._largest])
+
+    def letters(self) -> set[str]:
+        """Return the names that the formula has."""
+        return set() if self._occasion.tree is None else names(self._occasion.tree)
 
     def words(self, lang: Language) -> str:
         """Return what the operand gets, where that is the gradient itself: unchanged, summed, spread."""
@@ -86,14 +96,14 @@ class Handing:
     def sentence(self, lang: Language) -> str:
         """Return what the operand gets: a formula, and the calculation where there is one number only."""
         axes, spread = self._broadcast()
-        called_so = letters(self._value, self._occasion.place, self._labels, lang)
+        called_so = letters(self._value, self._occasion.place, self.labels, lang)
         formula = formula_text(self._occasion, called_so, lang)
         if axes:
             formula = phrase(PHRASES, "of summed", lang, formula=formula, axes=axes)
         elif spread:
             formula = phrase(PHRASES, "of spread", lang, formula=formula, shape=self._shape)
         if self.single:
-            formula += "".join(f" = {entry.calculation}" for entry in self.entries(lang))
+            formula += "".join(f" = {entry.line()}" for entry in self.entries(lang))
         return phrase(PHRASES, "one", lang, who=self.name, formula=formula)
 
     def _broadcast(self) -> tuple[str, bool]:
@@ -109,7 +119,7 @@ class Handing:
     def largest(self, lang: Language) -> Entry | None:
         """Return the largest entry of a gradient that has several, where something is calculated."""
         found = [] if self.single else self._told(lang, [self._largest])
-        return next((entry for entry in found if entry.calculation != entry.text), None)
+        return next((entry for entry in found if entry.calculation), None)
 
     def entries(self, lang: Language) -> list[Entry]:
         """Return entries of the gradient with their calculations: all of a small one, some of a larger one."""
@@ -131,7 +141,7 @@ class Handing:
     def _entry(self, tree: ast.expr, index: tuple[int, ...], lang: Language) -> Entry:
         result = figure(number(self._kept[index]))[0]
         calculation = Numbers(self._occasion, index, lang).calculation(tree, self._shape)
-        return Entry(index, result, result if calculation == result else f"{calculation} = {result}")
+        return Entry(index, result, "" if calculation == result else calculation)
 
 
 def _plain(tree: ast.expr | None) -> str:
@@ -161,6 +171,22 @@ def caption(value: Call, handings: Sequence[Handing], lang: Language) -> str:
         lang,
         op=printable(value.op.name),
         parts=phrase(PHRASES, "and", lang).join(parts),
+    )
+
+
+def legend(value: Call, handings: Sequence[Handing], lang: Language) -> str:
+    """Return what the letters g and y stand for, where the formulas of a step have them."""
+    told = [handing for handing in handings if not handing.plain]
+    used = set().union(*(handing.letters() for handing in told))
+    if "g" not in used:
+        return ""
+    written = letters(value, 0, handings[0].labels, lang)
+    who = handings[0].labels[value.index]
+    words = phrase(PHRASES, "gradient of", lang, g=written["g"], who=who)
+    return (
+        phrase(PHRASES, "and result", lang, words=words, who=who)
+        if "y" in used and written["y"] == "y"
+        else words
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tinygrad_nn.graph.ir import Call, Graph, call_text, path
+from tinygrad_nn.graph.ir import Call, Graph, call_text, path, told_operands
 from tinygrad_nn.languages import Language
 from tinygrad_nn.viz.captions import rules
 from tinygrad_nn.viz.facts import Fact, Facts
+from tinygrad_nn.viz.lines import file_names, place
 from tinygrad_nn.viz.module_calls import Frame
 from tinygrad_nn.viz.options import Options
 from tinygrad_nn.viz.scene import Scene
@@ -27,9 +28,14 @@ _SHOWN_AS = str.maketrans({"#": "#35;", "&": "#amp;", '"': "#quot;", "<": "#lt;"
 
 def details(graph: Graph, facts: Facts, lang: Language = "en") -> list[dict[str, object]]:
     """Return what is known about every value, empty entries left out."""
-    labels = graph.labels()
-    entries = []
+    labels, files = graph.labels(), file_names(graph)
+    told = {k for call in graph.ops for k in told_operands(call)}
+    entries: list[dict[str, object]] = []
     for value in graph.values:
+        if value.kind == "state" and value.index not in told:
+            # The others keep their places.
+            entries.append({"shape": []})
+            continue
         gradient = facts.gradients.get(value.index, Fact())
         entry: dict[str, object] = {
             "name": labels[value.index],
@@ -39,7 +45,8 @@ def details(graph: Graph, facts: Facts, lang: Language = "en") -> list[dict[str,
             "shape": list(value.shape),
             "dtype": str(value.dtype),
             "module": path(value.scope),
-            "operands": list(value.operands) if isinstance(value, Call) else [],
+            "line": place(value, files),
+            "operands": told_operands(value) if isinstance(value, Call) else [],
             "value": facts.values.get(value.index, Fact()).text,
             "alert": facts.alert(value.index),
             "gradient": gradient.text + (f" ({gradient.alert})" if gradient.alert else ""),

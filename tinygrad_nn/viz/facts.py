@@ -17,7 +17,7 @@ from tinygrad_nn.graph.ir import Call, Data, Graph, call_text
 from tinygrad_nn.graph.times import Times
 from tinygrad_nn.languages import Language
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.viz.captions import Handing, caption
+from tinygrad_nn.viz.captions import Handing, caption, legend
 from tinygrad_nn.viz.entries import Occasion, number
 
 # Elements that an array may have to be shown whole.
@@ -64,6 +64,12 @@ class WalkStep:
     def index(self) -> int:
         """The value that is made, or whose gradient is handed on."""
         return self.call.index
+
+    def legend(self, lang: Language) -> str:
+        """Return what the letters of its formulas stand for."""
+        return (
+            legend(self.call, [arrival.handing for arrival in self.arrivals], lang) if self.arrivals else ""
+        )
 
     def caption(self, lang: Language = "en") -> str:
         """Return what the step says."""

@@ -7,6 +7,7 @@ import numpy as np
 from tinygrad_nn.graph.ir import Call, Graph
 from tinygrad_nn.languages import Language, Phrases, phrase
 from tinygrad_nn.viz.facts import Facts, assignment
+from tinygrad_nn.viz.lines import file_names, place, text_of
 
 PHRASES: Phrases = {
     "forward": {"en": "forward", "ja": "順伝播"},
@@ -21,12 +22,13 @@ PHRASES: Phrases = {
 
 def walkthrough(graph: Graph, facts: Facts, lang: Language) -> str:
     """Return the computation as text: values forward, then gradients backward, with numbers and shapes."""
-    labels = graph.labels()
+    labels, files = graph.labels(), file_names(graph)
     rows = []
     for value in graph.values:
         if value.index in facts.values and isinstance(value.data, np.ndarray | None):
             line = assignment(value, labels) if isinstance(value, Call) else labels[value.index]
-            parts = (facts.values[value.index].text, facts.alert(value.index))
+            source = f"{place(value, files)}: {text_of(value.line)}" if value.line is not None else ""
+            parts = (facts.values[value.index].text, facts.alert(value.index), source)
             rows.append((line, str(value.shape), "   ".join(filter(None, parts))))
     widths = [max((len(row[k]) for row in rows), default=0) for k in (0, 1)]
     lines = [
@@ -44,7 +46,5 @@ def walkthrough(graph: Graph, facts: Facts, lang: Language) -> str:
             lines.append(f"      {name} {graph.values[arrival.operand].shape}: {terms}{arrival.total.text}")
             if largest := arrival.handing.largest(lang):
                 at = f"{name}[{', '.join(map(str, largest.index))}]"
-                lines.append(
-                    "        " + phrase(PHRASES, "entry", lang, at=at, calculation=largest.calculation)
-                )
+                lines.append("        " + phrase(PHRASES, "entry", lang, at=at, calculation=largest.line()))
     return "\n".join([*lines, *(phrase(PHRASES, "note", lang, note=note) for note in facts.notes)])
