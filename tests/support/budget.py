@@ -43,7 +43,9 @@ LINES = {
     # are told in the names and numbers of the user (50), shares of the time are drawn (65). Rules are mathematics: read
     # from their source (140), written with signs and words in two languages (190), computed entry by entry (230), and
     # told (230). Values are called as the user's variables are (65), and have the user's line beside them (75).
-    "viz": 2420,
+    # Long pictures in rows (220), PNG and PDF of our own SVG (25), modules that open and close in the page (120), small
+    # pictures of arrays (80).
+    "viz": 3000,
     # 700 was meant. Layers: those over one to three axes (270), recurrent ones (150), BatchNorm and GroupNorm (80),
     # MultiheadAttention (80), LayerNorm and RMSNorm (50), Embedding (30), Dropout (20), Identity and Residual (20).
     # Losses take sequences and weights of classes and rows (150). Copies have other parameters (60), models are

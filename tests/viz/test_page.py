@@ -55,11 +55,11 @@ def test_stepping_by_keyboard_shows_every_op_forward_and_backward(window, tmp_pa
     for _ in picture.facts.steps:
         page.press("ArrowRight")
         captions.append(page.run("return document.getElementById('caption').textContent"))
-        shown.append(page.run("return document.querySelector('.level:not([hidden]) .node.now').id"))
+        shown.append(page.run("return document.querySelector('.node.now').id"))
     assert captions == [step.phase + step.caption() for step in picture.facts.steps]
     ops = [f"n{value.index}" for value in picture.graph.ops]
     assert [name.partition("-")[2] for name in shown] == ops + ops[::-1]
-    assert page.run("return document.querySelectorAll('.level:not([hidden]) .edge.gradient.on').length") == 9
+    assert page.run("return document.querySelectorAll('.level .edge.gradient.on').length") == 9
     page.press("Home")
     assert page.run("return document.getElementById('count').textContent") == "0 / 12"
     page.press("End")
@@ -71,7 +71,7 @@ def test_stepping_by_keyboard_shows_every_op_forward_and_backward(window, tmp_pa
 def test_panels_show_statistics_gradient_rule_source_and_module(window, tmp_path):
     picture = mlp()
     page = opened(window, picture, tmp_path / "mlp.html")
-    page.run(f"document.querySelector('.level:not([hidden]) [id$=n{picture.graph.ops[1].index}]').focus()")
+    page.run(f"document.querySelector('[id$=n{picture.graph.ops[1].index}]').focus()")
     page.press("Enter")
     text = page.run("return document.getElementById('node').innerText")
     assert "Sequential / 0: Dense" in text
@@ -79,7 +79,7 @@ def test_panels_show_statistics_gradient_rule_source_and_module(window, tmp_path
     assert "float32" in text
     assert len(re.findall(r"mean \S+ · std \S+ · min \S+ · max \S+", text)) == 2
     assert page.run("return document.querySelector('#node .rule').textContent") == "g"
-    page.press("ArrowRight", "ArrowRight", "ArrowRight")
+    page.press("Escape", "ArrowRight", "ArrowRight", "ArrowRight")
     assert page.run("return document.querySelector('#node .rule').textContent") == "g where %2 > 0, else 0"
     page.press("Escape")
     assert page.run("return document.getElementById('node').hidden")
@@ -93,20 +93,14 @@ def test_gradients_that_accumulate_are_shown_as_old_and_new(window, tmp_path):
         "return [...document.querySelectorAll('#arrivals tbody tr:first-child td')].map(c => c.innerText)"
     )
     assert row == ["a", "4", "+ -3", "= 1"]
-    assert (
-        page.run("return document.querySelector('.level:not([hidden]) [id$=n0] .gradient').textContent")
-        == "grad 1"
-    )
+    assert page.run("return document.querySelector('[id$=n0] .gradient').textContent") == "grad 1"
     page.press("ArrowLeft")
-    assert (
-        page.run("return document.querySelector('.level:not([hidden]) [id$=n0] .gradient').textContent")
-        == "grad 4"
-    )
+    assert page.run("return document.querySelector('[id$=n0] .gradient').textContent") == "grad 4"
 
 
 def test_keys_change_detail_zoom_and_theme_and_find_nodes(window, tmp_path):
     page = opened(window, mlp(), tmp_path / "mlp.html")
-    count = "return document.querySelectorAll('.level:not([hidden]) .node').length"
+    count = "return document.querySelectorAll('.node:not([hidden])').length"
     assert page.run(count) == 12
     page.press("d")
     assert page.run(count) == 4
@@ -115,29 +109,63 @@ def test_keys_change_detail_zoom_and_theme_and_find_nodes(window, tmp_path):
     assert page.run("return document.getElementById('hits').textContent") == "1 of 1"
     assert "relu" in page.run("return document.querySelector('.chosen').textContent")
     page.press("Escape")
-    before = page.run("return document.querySelector('.level:not([hidden])').getAttribute('viewBox')")
+    before = page.run("return document.querySelector('.level').getAttribute('viewBox')")
     page.press("+")
-    assert page.run("return document.querySelector('.level:not([hidden])').getAttribute('viewBox')") != before
+    assert page.run("return document.querySelector('.level').getAttribute('viewBox')") != before
     page.press("f", "t")
     assert page.run("return document.documentElement.dataset.theme") == "dark"
     assert page.console() == []
 
 
-def test_a_folded_run_of_blocks_opens(window, tmp_path):
-    model = nn.Sequential(*[nn.Sequential(nn.Dense(6, 6, rng=k), nn.Tanh()) for k in range(40)])
-    page = opened(window, model.graph(np.ones((2, 6), np.float32)), tmp_path / "blocks.html")
-    page.run("document.querySelector('.level:not([hidden]) .node.module').focus()")
+NODES = "return document.querySelectorAll('.node:not([hidden])').length"
+
+
+MODULES = (
+    "return [...document.querySelectorAll('.node.module:not([hidden])')]"
+    ".map(node => node.querySelector('text').textContent)"
+)
+
+
+def module(title):
+    """Return the script that finds the box of a closed module."""
+    return f"[...document.querySelectorAll('.node.module:not([hidden])')].find(n=>n.textContent.startsWith({title!r}))"
+
+
+def blocks(count, **options):
+    model = nn.Sequential(*[nn.Sequential(nn.Dense(6, 6, rng=k), nn.Tanh()) for k in range(count)])
+    return model.graph(np.ones((2, 6), np.float32), **options)
+
+
+def test_a_folded_run_of_blocks_opens_and_closes_one_by_one(window, tmp_path):
+    page = opened(window, blocks(40), tmp_path / "blocks.html")
+    assert page.run(MODULES) == ["1: Sequential … 39: Sequential"]
+    page.run("document.querySelector('.node.module:not([hidden])').focus()")
     page.press("Enter")
     assert "39 more of the same" in page.run("return document.getElementById('node').innerText")
+    assert page.run(MODULES) == [f"{k}: Sequential" for k in range(1, 40)]
+    before = page.run(NODES)
+    # Two of them, by keyboard and by its button.
+    page.run(f"{module('7: Sequential')}.focus()")
+    page.press("Enter")
+    page.run(f"choose({module('39: Sequential')}.id.slice(2))")
     page.run("document.getElementById('open').click()")
-    assert page.run("return document.querySelectorAll('.level:not([hidden]) .node').length") == 201
-    assert page.run("return document.querySelectorAll('.level:not([hidden]) .node.module').length") == 0
+    assert "7: Sequential" not in page.run(MODULES)
+    assert "39: Sequential" not in page.run(MODULES)
+    assert page.run("return document.getElementById('detail').value") == "-1"
+    # Its parts are closed: Dense and Tanh.
+    assert page.run(NODES) == before + 2
+    page.run("document.getElementById('open').click()")
+    assert "39: Sequential" in page.run(MODULES)
+    page.run("showLevel(data.levels.length - 1)")
+    assert page.run(NODES) == 201
+    assert page.run(MODULES) == []
+    assert page.console() == []
 
 
 def test_no_label_is_wider_than_its_shape(window, tmp_path):
     page = opened(window, mlp(), tmp_path / "mlp.html")
     overflow = page.run(
-        "return [...document.querySelectorAll('.level:not([hidden]) .node')].filter(node => {"
+        "return [...document.querySelectorAll('.node:not([hidden])')].filter(node => {"
         " const box = node.querySelector('.shape').getBBox();"
         " return [...node.querySelectorAll('text')].some(text => {"
         "  const inner = text.getBBox();"

@@ -1,7 +1,9 @@
 """Formats: DOT, SVG, PNG and PDF, with and without Graphviz, the same in every process."""
 
 import json
+import re
 import shutil
+import struct
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -10,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import graphviz
+import matplotlib.image
 import numpy as np
 import pytest
 
@@ -73,8 +76,6 @@ def test_without_dot_the_extra_draws_the_svg(no_dot, tmp_path):
     x = tn.tensor(2.0, requires_grad=True, name="x")
     path = (x * x + 3).graph().render(tmp_path / "g.svg")
     assert all(text in path.read_text() for text in (">x<", ">%1 ×<", ">%2 = · + 3<"))
-    with pytest.raises(RendererNotFound, match="apt install graphviz"):
-        (x * x).graph().render(tmp_path / "g.png")
 
 
 def test_threads_may_draw_at_the_same_time(no_dot):
@@ -102,12 +103,30 @@ def test_without_any_renderer_text_is_shown_and_render_names_both_remedies(no_do
         assert picture.render(tmp_path / f"g.{suffix}").stat().st_size
 
 
-@pytest.mark.parametrize("suffix", ["png", "pdf"])
-def test_with_dot_there_are_png_and_pdf(suffix, tmp_path):
-    if shutil.which("dot") is None:
-        pytest.skip("the program dot is not installed: apt install graphviz")
-    head = loss().graph().render(tmp_path / f"g.{suffix}").read_bytes()[:4]
-    assert head == {"png": b"\x89PNG", "pdf": b"%PDF"}[suffix]
+@pytest.mark.parametrize("theme", ["auto", "light", "dark"])
+def test_a_png_and_a_pdf_are_the_svg(theme, tmp_path):
+    picture = loss().graph(title="A & B", theme=theme)
+    width, height = map(int, re.search(r'width="(\d+)" height="(\d+)"', picture.svg()).groups())
+    image = picture.render(tmp_path / "g.png").read_bytes()
+    assert image.startswith(b"\x89PNG")
+    assert struct.unpack(">II", image[16:24]) == (2 * width, 2 * height)
+    # The corner has the colour of the ground of the theme.
+    pixels = matplotlib.image.imread(tmp_path / "g.png")
+    assert pixels[3, 3, :3].mean().round() == (0 if theme == "dark" else 1)
+    page = picture.render(tmp_path / "g.pdf").read_bytes()
+    assert page.startswith(b"%PDF")
+    box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+)", page)
+    assert [round(float(side)) for side in box.groups()] == [round(0.75 * width), round(0.75 * height)]
+
+
+@pytest.mark.parametrize(("package", "suffix"), [("resvg_py", "png"), ("cairosvg", "pdf")])
+def test_without_their_package_png_and_pdf_name_the_extra_and_write_nothing(
+    package, suffix, monkeypatch, tmp_path
+):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(RendererNotFound, match=r'hint   pip install "tinygrad_nn\[viz\]"'):
+        loss().graph().render(tmp_path / f"g.{suffix}")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_suffix_lists_the_known_ones(tmp_path):

@@ -60,7 +60,7 @@ def digraph(scene: Scene, options: Options, caption: str = "") -> graphviz.Digra
     graph = graphviz.Digraph(
         "graph", graph_attr=face, node_attr=face | {"margin": "0.06,0.03"}, edge_attr=face
     )
-    layout = {"rankdir": options.direction, "nodesep": "0.3", "ranksep": "0.42"}
+    layout = {"rankdir": options.direction, "nodesep": "0.25", "ranksep": "0.36"}
     layout |= next(settings for least, settings in _PATIENCE if crossed(scene) > least)
     below = {"fontcolor": colours["muted"], "fontsize": str(LINE), "labelloc": "b", "labeljust": "l"}
     graph.attr(bgcolor=colours["ground"], **layout, **below)

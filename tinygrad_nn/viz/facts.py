@@ -19,6 +19,7 @@ from tinygrad_nn.languages import Language
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.viz.captions import Handing, caption, legend
 from tinygrad_nn.viz.entries import Occasion, number
+from tinygrad_nn.viz.looks import Look, look
 
 # Elements that an array may have to be shown whole.
 _SMALL = 4
@@ -86,6 +87,7 @@ class Facts:
         steps: the walk through the computation, forward, then backward.
         notes: what the reader has to know of it.
         times: how long its parts took, where that was measured.
+        looks, gradient_looks: small pictures of the larger ones, by the index of the value.
     """
 
     values: dict[int, Fact] = field(default_factory=dict)
@@ -94,6 +96,8 @@ class Facts:
     steps: list[WalkStep] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     times: Times | None = None
+    looks: dict[int, Look] = field(default_factory=dict)
+    gradient_looks: dict[int, Look] = field(default_factory=dict)
 
     def alert(self, index: int) -> str:
         """Return what is not finite in a value, and whether that starts there."""
@@ -149,6 +153,7 @@ def gather(graph: Graph, nodes: Mapping[Source, int], root: Source | None) -> Fa
     with np.errstate(all="ignore"):
         arrays = graph.evaluate()
     facts.values = {k: describe(array) for k, array in enumerate(arrays) if array is not None}
+    facts.looks = _looks(graph, {k: np.asarray(array) for k, array in enumerate(arrays) if array is not None})
     alerted = {k for k, fact in facts.values.items() if fact.alert}
     facts.origins = alerted - {call.index for call in graph.ops if not alerted.isdisjoint(call.operands)}
     # There may be nothing to differentiate, or the graph has its backward pass already.
@@ -178,6 +183,15 @@ def _differentiate(
         return
     facts.steps += follower.steps
     facts.gradients = {nodes[node]: fact for node, fact in follower.facts.items()}
+    facts.gradient_looks = _looks(graph, {nodes[node]: total for node, total in follower.totals.items()})
+
+
+def _looks(graph: Graph, arrays: Mapping[int, Array]) -> dict[int, Look]:
+    """Return what arrays look like; those that come from outside may hold images."""
+    looks = {
+        k: look(a, images=not isinstance(graph.values[k], Call)) for k, a in arrays.items() if a is not None
+    }
+    return {k: seen for k, seen in looks.items() if seen is not None}
 
 
 class _Follower(Watcher):

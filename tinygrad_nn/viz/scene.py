@@ -22,6 +22,8 @@ from tinygrad_nn.viz.theme import LEGEND
 
 # Characters of a call that go into the title of a box, and below it.
 _SHORT, _LONG = 8, 32
+# Characters of values and gradients that stand in one line.
+_ONE_LINE = 20
 _SYMBOLS = {
     "add": "+",
     "subtract": "−",
@@ -66,11 +68,21 @@ class Item:
             ("alert", self.alert),
             ("time", self.time),
         )
-        return [*zip(roles, self.lines, strict=True), *(row for row in more if row[1])]
+        lines = [(role, line) for role, text in more if text for line in halved(text)]
+        return [*zip(roles, self.lines, strict=True), *lines]
 
     def texts(self) -> list[str]:
         """Return all its lines."""
         return [text for _, text in self.rows()]
+
+
+def halved(text: str) -> list[str]:
+    """Return a text with several numbers in two lines if it is long, so that its box is not wide."""
+    places = [k + 1 for k in range(len(text)) if text.startswith(", ", k)]
+    if len(text) <= _ONE_LINE or not places:
+        return [text] if text else []
+    middle = min(places, key=lambda k: abs(2 * k - len(text)))
+    return [text[:middle], text[middle + 1 :]]
 
 
 @dataclass(slots=True)
@@ -128,12 +140,12 @@ def build(graph: Graph, facts: Facts, options: Options) -> Scene:
         depth = max(options.depth, 0)
     limit = options.max_nodes
     scene = builder.scene(depth)
-    while _too_much(scene, limit) and depth > 0:
+    while too_much(scene, limit) and depth > 0:
         depth = min(depth, deepest) - 1
         scene = builder.scene(depth)
-        if not _too_much(scene, limit) or not depth:
+        if not too_much(scene, limit) or not depth:
             scene.notes.append(f"modules below depth {depth} are folded; max_nodes=None opens them")
-    if limit is not None and _too_much(scene, limit):
+    if limit is not None and too_much(scene, limit):
         whole, left = scene, min(limit, len(scene.items))
         scene = _cut(whole, graph, left)
         while crossed(scene) > _MOST_CROSSED and left:
@@ -144,7 +156,7 @@ def build(graph: Graph, facts: Facts, options: Options) -> Scene:
     return scene
 
 
-def _too_much(scene: Scene, limit: int | None) -> bool:
+def too_much(scene: Scene, limit: int | None) -> bool:
     """Tell whether a picture is too large for its limit, or to be laid out in seconds; without one nothing is."""
     return limit is not None and (len(scene.items) > limit or crossed(scene) > _MOST_CROSSED)
 

@@ -1,14 +1,11 @@
-"""Fourth stage, from a scene to SVG: Graphviz decides where things are, and all that is seen is drawn here."""
+"""Fifth stage, from a scene and its layout to SVG: all that is seen is drawn here."""
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import dataclass, field, replace
 from html import escape
 
-from tinygrad_nn.viz import render
-from tinygrad_nn.viz.dot import digraph
+from tinygrad_nn.viz.layout import Box, Layout, Point, fitted, strip
 from tinygrad_nn.viz.options import Options
 from tinygrad_nn.viz.scene import Item, Scene
 from tinygrad_nn.viz.theme import KINDS, LINE, css, font, width
@@ -16,61 +13,30 @@ from tinygrad_nn.viz.theme import KINDS, LINE, css, font, width
 _MARGIN, _GAP = 14.0, 6.0
 
 
-@dataclass(slots=True)
-class Layout:
-    """Positions from Graphviz, in points, y downwards."""
-
-    width: float
-    height: float
-    boxes: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
-    groups: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
-    paths: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+# Files are read on a page or a slide: room in points, for which long pictures are laid in rows.
+_ROOM = (1200.0, 900.0)
 
 
-def layout(scene: Scene, options: Options) -> Layout:
-    """Return where Graphviz places the boxes and arrows of a scene."""
-    # Arrows of gradients run beside those of the data, and have no say in the layout.
-    data = replace(scene, links=[link for link in scene.links if not link.kind])
-    graph = json.loads(render.run_graphviz(digraph(data, options).source, "json0"))
-    _, _, wide, high = map(float, graph["bb"].split(","))
-    positions = Layout(wide, high)
-    for element in graph.get("objects", ()):
-        if "pos" in element:
-            x, y = map(float, element["pos"].split(","))
-            w, h = 72 * float(element["width"]), 72 * float(element["height"])
-            positions.boxes[element["name"]] = (x, high - y, w, h)
-        elif "bb" in element:
-            x0, y0, x1, y1 = map(float, element["bb"].split(","))
-            positions.groups[element["name"].removeprefix("cluster_")] = (x0, high - y1, x1, high - y0)
-    for edge in graph.get("edges", ()):
-        # The text is: e,tip start control control point ...
-        tip, *points = edge["pos"].removeprefix("e,").split()
-        spots = [tuple(map(float, spot.split(","))) for spot in [*points, tip]]
-        positions.paths[edge["id"]] = [(x, high - y) for x, y in spots]
-    return positions
+def _path(spots: list[Point]) -> str:
+    first, *curves = [f"{x:.1f} {y:.1f}" for x, y in spots]
+    return f"M{first}C{' '.join(curves)}"
 
 
-def _path(spots: list[tuple[float, float]]) -> str:
-    first, *bends, tip = [f"{x:.1f} {y:.1f}" for x, y in spots]
-    return f"M{first}C{' '.join(bends)}L{tip}"
-
-
-def _back(spots: list[tuple[float, float]]) -> str:
+def _back(spots: list[Point]) -> str:
     """Return the path that runs back beside another, on its right-hand side."""
-    (x0, y0), (x1, y1) = spots[0], spots[-1]
+    (x0, y0), (x1, y1) = spots[0], spots[1]
     length = max(math.hypot(x1 - x0, y1 - y0), 1e-9)
     aside = (_GAP * (y1 - y0) / length, -_GAP * (x1 - x0) / length)
-    tip, first, *bends = [f"{x + aside[0]:.1f} {y + aside[1]:.1f}" for x, y in [spots[-1], *spots[-2::-1]]]
-    return f"M{tip}L{first}C{' '.join(bends)}"
+    return _path([(x + aside[0], y + aside[1]) for x, y in reversed(spots)])
 
 
-def _shape(kind: str, x: float, y: float, w: float, h: float) -> str:
-    """Return the outline of a box of a kind, around its centre."""
+def _shape(kind: str, w: float, h: float) -> str:
+    """Return the outline of a box of a kind, around the origin."""
     shape = KINDS[kind].shape
     styles = "shape dashed" if "dashed" in shape else "shape"
     if "ellipse" in shape:
-        return f'<ellipse class="{styles}" cx="{x:.1f}" cy="{y:.1f}" rx="{w / 2:.1f}" ry="{h / 2:.1f}"/>'
-    left, top = x - w / 2, y - h / 2
+        return f'<ellipse class="{styles}" rx="{w / 2:.1f}" ry="{h / 2:.1f}"/>'
+    left, top = -w / 2, -h / 2
     box = f'<rect class="{styles}" x="{left:.1f}" y="{top:.1f}" width="{w:.1f}" height="{h:.1f}"'
     if shape == "rounded box":
         return f'{box} rx="10"/>'
@@ -86,19 +52,21 @@ def _shape(kind: str, x: float, y: float, w: float, h: float) -> str:
     return f'{box} rx="2"/>'
 
 
-def _box(item: Item, prefix: str, x: float, y: float, w: float, h: float) -> str:
+def box(item: Item, prefix: str, place: Box, hidden: str = "") -> str:
+    """Return a box with its lines, moved to its place."""
+    x, y, w, h = place
     kinds = f"node {item.drawn_as}" + " alerted" * bool(item.alert) + " hot" * item.hot
-    parts = [f'<g id="{prefix}{item.id}" class="{kinds}">']
+    parts = [f'<g id="{prefix}{item.id}" class="{kinds}" transform="translate({x:.1f} {y:.1f})"{hidden}>']
     if item.tooltip:
         parts.append(f"<title>{escape(item.tooltip)}</title>")
-    parts.append(_shape(item.drawn_as, x, y, w, h))
+    parts.append(_shape(item.drawn_as, w, h))
     rows = item.rows()
-    baseline = y - 1.28 * sum(font(role)[0] for role, _ in rows) / 2
+    baseline = -1.28 * sum(font(role)[0] for role, _ in rows) / 2
     for role, text in rows:
         size, _ = font(role)
         baseline += 1.28 * size
         style = f' class="{role}"' if role else ""
-        parts.append(f'<text{style} x="{x:.1f}" y="{baseline - 0.32 * size:.1f}">{escape(text)}</text>')
+        parts.append(f'<text{style} y="{baseline - 0.32 * size:.1f}">{escape(text)}</text>')
     return "".join([*parts, "</g>"])
 
 
@@ -106,12 +74,12 @@ def _sample(kind: str, x: float, y: float) -> str:
     """Return a small box, or arrow, of a kind for the legend."""
     if kind == "gradient":
         return f'<path class="edge gradient" d="M{x:.1f} {y}h26"/>'
-    return f'<g class="{kind}">{_shape(kind, x + 13, y, 26, 15)}</g>'
+    return f'<g class="{kind}" transform="translate({x + 13:.1f} {y})">{_shape(kind, 26, 15)}</g>'
 
 
 def swatch(kind: str, text: str) -> str:
     """Return an entry of the legend as HTML."""
-    sample = f'<svg viewBox="-1 -1 28 18" aria-hidden="true">{_sample(kind, 0, 8)}</svg>'
+    sample = f'<svg class="drawn" viewBox="-1 -1 28 18" aria-hidden="true">{_sample(kind, 0, 8)}</svg>'
     return f'<li data-kind="{kind}">{sample} {escape(text)}</li>'
 
 
@@ -132,7 +100,7 @@ def _legend(scene: Scene, top: float, room: float) -> tuple[list[str], float, fl
 
 def svg(scene: Scene, options: Options, prefix: str, summary: str) -> str:
     """Return a picture as one SVG file with title, legend and notes; ids begin with `prefix`."""
-    positions = layout(scene, options)
+    positions = fitted(strip(scene, options), options.direction, _ROOM)
     room = max(positions.width, 460.0)
     head = 30.0 if options.title else 0.0
     below, widest, end = _legend(scene, positions.height + 28, room)
@@ -161,20 +129,17 @@ def drawing(scene: Scene, positions: Layout, prefix: str) -> str:
     lines = ["<defs>"]
     for name in ("", "gradient"):
         lines.append(
-            f'<marker id="{prefix}tip{name}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="6.5" '
-            f'markerHeight="6.5" orient="auto"><path class="tip {name}" d="M0 1L10 5L0 9z"/></marker>'
+            f'<marker id="{prefix}tip{name}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" '
+            f'markerUnits="userSpaceOnUse" orient="auto"><path class="tip {name}" d="M0 1L10 5L0 9z"/></marker>'
         )
     lines.append("</defs>")
     titles = []
     for group in scene.groups.values():
-        x0, y0, x1, y1 = positions.groups[group.id]
-        lines.append(
-            f'<rect class="group" id="{prefix}{group.id}" x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" '
-            f'height="{y1 - y0:.1f}" rx="8"/>'
+        frames, plates = zip(
+            *(_frame(group.title, k, part) for k, part in enumerate(positions.groups[group.id])), strict=True
         )
-        titles.append(
-            f'<text class="heading" x="{x0 + 10:.1f}" y="{y0 + 15:.1f}">{escape(group.title)}</text>'
-        )
+        lines.append(f'<g id="{prefix}{group.id}">{"".join(frames)}</g>')
+        titles.append(f'<g id="{prefix}{group.id}-title" class="heading">{"".join(plates)}</g>')
     for k, link in enumerate(scene.links):
         path = _back(positions.paths[f"e{link.along}"]) if link.kind else _path(positions.paths[f"e{k}"])
         tip = f"{prefix}tip{link.kind}"
@@ -182,6 +147,22 @@ def drawing(scene: Scene, positions: Layout, prefix: str) -> str:
         lines.append(f'<path class="{kind}" id="{prefix}e{k}" d="{path}" marker-end="url(#{tip})"/>')
     lines += titles
     for item in scene.items.values():
-        x, y, w, h = positions.boxes[item.id]
-        lines.append(_box(item, prefix, x, y, w, h))
+        lines.append(box(item, prefix, positions.boxes[item.id]))
     return "\n".join(lines)
+
+
+def heading(text: str) -> float:
+    """Return how wide the title of a frame is."""
+    return width(text, LINE, 1.08) + 8
+
+
+def _frame(title: str, row: int, part: Box) -> tuple[str, str]:
+    """Return a part of a frame, and its title, on a plate that keeps arrows from running through it."""
+    x0, y0, x1, y1 = part
+    text = f"… {title}" if row else title
+    frame = (
+        f'<rect class="group" x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}" rx="8"/>'
+    )
+    at, wide = f'x="{x0 + 6:.1f}" y="{y0 + 4:.1f}"', heading(text)
+    plate = f'<rect class="plate" {at} width="{wide:.1f}" height="15" rx="3"/>'
+    return frame, f'{plate}<text x="{x0 + 10:.1f}" y="{y0 + 15:.1f}">{escape(text)}</text>'

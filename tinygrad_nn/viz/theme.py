@@ -56,6 +56,8 @@ DARK = (
     | {name: kind.dark_stroke for name, kind in KINDS.items()}
     | {f"{name}-fill": kind.dark_fill for name, kind in KINDS.items()}
 )
+# The page has the colours of both as variables, and says which it shows.
+_THEMES = {"light": LIGHT, "dark": DARK, "page": {name: f"var(--{name})" for name in LIGHT}}
 LEGEND = {name: kind.text for name, kind in KINDS.items()} | {"gradient": "gradient flow"}
 FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
 # Sizes of the first line of a box, and of all others, in points.
@@ -76,20 +78,19 @@ def font(role: str) -> tuple[float, float]:
 
 
 def css(theme: str, prefix: str) -> str:
-    """Return the style sheet of a picture: `prefix` keeps it from styling anything else."""
+    """Return the style sheet of a picture in a theme, or of the page: `prefix` keeps it from styling anything else."""
     head = f"{prefix} "
     shared = [
         f"{head}text{{font-family:{FONT};font-size:{LINE}px;text-anchor:middle}}",
         f"{head}.title{{font-size:{TITLE}px;font-weight:600}}",
-        f"{head}.heading,{head}.note{{text-anchor:start}}{head}.heading{{font-weight:600}}",
+        f"{head}.heading text,{head}.note{{text-anchor:start}}{head}.heading text{{font-weight:600}}",
         f"{head}.caption{{font-size:16px;font-weight:600;text-anchor:start}}",
         f"{head}.shape{{stroke-width:1.3}}{head}.dashed{{stroke-dasharray:5 3}}",
         f"{head}.edge{{fill:none;stroke-width:1.2}}{head}.edge.gradient{{stroke-dasharray:5 3}}",
         f"{head}.group{{stroke-dasharray:6 4;stroke-width:1}}",
-        f"{head}.heading{{paint-order:stroke;stroke-width:4px;stroke-linejoin:round}}",
     ]
-    if theme != "auto":
-        return "\n".join([*shared, *_colours(head, LIGHT if theme == "light" else DARK)])
+    if theme in _THEMES:
+        return "\n".join([*shared, *_colours(head, _THEMES[theme])])
     dark = "\n".join(_colours(head, DARK))
     return "\n".join([*shared, *_colours(head, LIGHT), f"@media (prefers-color-scheme:dark){{\n{dark}\n}}"])
 
@@ -102,7 +103,7 @@ def _colours(head: str, c: dict[str, str]) -> list[str]:
         f"{head}.edge.gradient{{stroke:{c['gradient']}}}{head}.tip.gradient,{head}text.gradient{{fill:{c['gradient']}}}",
         f"{head}text.alert{{fill:{c['alert']};font-weight:600}}",
         f"{head}.group{{fill:{c['group-fill']};stroke:{c['group']}}}",
-        f"{head}.heading{{fill:{c['muted']};stroke:{c['group-fill']}}}",
+        f"{head}.plate{{fill:{c['group-fill']}}}",
     ]
     for kind in KINDS:
         lines.append(f"{head}.{kind}>.shape{{fill:{c[f'{kind}-fill']};stroke:{c[kind]}}}")
