@@ -40,8 +40,8 @@ PHRASES: Phrases = {
     "by rule": {"en": "what the rule at {place} says", "ja": "{place} の規則による値"},
 }
 
-_WHOLE, _SIDE = 36, 3
-"""Entries of a gradient that is shown whole, and of a larger one along each of its last two axes."""
+_WHOLE, _SIDE = 36, 2
+"""Entries of a gradient that is shown whole, and rows and columns of a corner of a larger one."""
 
 
 @dataclass(slots=True)
@@ -75,9 +75,9 @@ class Handing:
         self.single = added.size == 1
         self._kept = {index: added[index] for index in chosen(added.shape)} if added.size else {}
         largest = np.unravel_index(int(np.argmax(np.abs(added))), added.shape) if added.size else ()
-        self._largest = tuple(map(int, largest))
+        self.largest_at = tuple(map(int, largest))
         if added.size:
-            self._kept.setdefault(self._largest, added[self._largest])
+            self._kept.setdefault(self.largest_at, added[self.largest_at])
 
     def letters(self) -> set[str]:
         """Return the names that the formula has."""
@@ -118,7 +118,7 @@ class Handing:
 
     def largest(self, lang: Language) -> Entry | None:
         """Return the largest entry of a gradient that has several, where something is calculated."""
-        found = [] if self.single else self._told(lang, [self._largest])
+        found = [] if self.single else self._told(lang, [self.largest_at])
         return next((entry for entry in found if entry.calculation), None)
 
     def entries(self, lang: Language) -> list[Entry]:
@@ -156,9 +156,9 @@ def _plain(tree: ast.expr | None) -> str:
 
 def chosen(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
     """Return where the entries are that are shown: all of a small array, else a corner of the first matrix."""
-    whole = math.prod(shape) <= _WHOLE
-    sides = shape if whole else (*(1,) * (len(shape) - 2), *(min(n, _SIDE) for n in shape[-2:]))
-    return iter(np.ndindex(*sides))
+    if math.prod(shape) <= _WHOLE:
+        return iter(np.ndindex(*shape))
+    return iter(np.ndindex(*(1,) * (len(shape) - 2), *(min(n, _SIDE) for n in shape[-2:])))
 
 
 def caption(value: Call, handings: Sequence[Handing], lang: Language) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tinygrad_nn.graph.ir import Call, Graph, call_text, path, told_operands
 from tinygrad_nn.languages import Language
 from tinygrad_nn.viz.captions import rules
-from tinygrad_nn.viz.facts import Fact, Facts
+from tinygrad_nn.viz.facts import Arrival, Fact, Facts
 from tinygrad_nn.viz.lines import file_names, place
 from tinygrad_nn.viz.module_calls import Frame
 from tinygrad_nn.viz.options import Options
@@ -64,18 +64,26 @@ def steps(facts: Facts, lang: Language = "en") -> list[dict[str, object]]:
             "phase": step.phase,
             "value": step.index,
             "caption": step.caption(lang),
-            "arrivals": [
-                {
-                    "to": arrival.operand,
-                    "before": arrival.before.text,
-                    "added": arrival.added.text,
-                    "total": arrival.total.text,
-                }
-                for arrival in step.arrivals
-            ],
+            "letters": step.legend(lang),
+            "arrivals": [_arrival(arrival, lang) for arrival in step.arrivals],
         }
         for step in facts.steps
     ]
+
+
+def _arrival(arrival: Arrival, lang: Language) -> dict[str, object]:
+    """Return a gradient that arrived; with calculations of entries, where it has several and there are any."""
+    told: dict[str, object] = {
+        "to": arrival.operand,
+        "before": arrival.before.text,
+        "added": arrival.added.text,
+        "total": arrival.total.text,
+    }
+    entries = [] if arrival.handing.single else arrival.handing.entries(lang)
+    if any(entry.calculation for entry in entries):
+        told["entries"] = [[", ".join(map(str, e.index)), e.text, e.calculation] for e in entries]
+        told["largest"] = next(k for k, e in enumerate(entries) if e.index == arrival.handing.largest_at)
+    return told
 
 
 def as_dict(graph: Graph, facts: Facts, scene: Scene, title: str | None) -> dict[str, object]:

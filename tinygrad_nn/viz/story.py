@@ -16,6 +16,24 @@ PHRASES: Phrases = {
         "ja": "誤差逆伝播：{loss} の勾配 1 から。g は各演算の結果 y の勾配",
     },
     "entry": {"en": "for example {at}: {calculation}", "ja": "たとえば {at}：{calculation}"},
+    "update": {"en": "update", "ja": "更新"},
+    "backward step": {"en": "backward", "ja": "逆伝播"},
+    "gradient of": {"en": "gradient of", "ja": "勾配"},
+    "was": {"en": "was", "ja": "これまで"},
+    "arrives": {"en": "arrives", "ja": "届いた分"},
+    "is now": {"en": "is now", "ja": "合計"},
+    "entries": {
+        "en": "Entries of what {{who}} gets: choose one",
+        "ja": "{{who}} に届いた勾配の成分（選ぶと計算を表示）",
+    },
+    "begin": {
+        "en": "Press → or Play to walk through the computation.",
+        "ja": "→ か Play で計算を一つずつたどれます。",
+    },
+    "begin both": {
+        "en": "Press → or Play to walk through the computation, forward and then backward.",
+        "ja": "→ か Play で、順伝播から誤差逆伝播まで一つずつたどれます。",
+    },
     "note": {"en": "note: {note}", "ja": "注：{note}"},
 }
 
@@ -48,3 +66,12 @@ def walkthrough(graph: Graph, facts: Facts, lang: Language) -> str:
                 at = f"{name}[{', '.join(map(str, largest.index))}]"
                 lines.append("        " + phrase(PHRASES, "entry", lang, at=at, calculation=largest.line()))
     return "\n".join([*lines, *(phrase(PHRASES, "note", lang, note=note) for note in facts.notes)])
+
+
+def words(lang: Language) -> dict[str, object]:
+    """Return what the player says besides captions."""
+    names = ("forward", "update", "entries", "begin", "begin both")
+    return {name: phrase(PHRASES, name, lang) for name in names} | {
+        "backward": phrase(PHRASES, "backward step", lang),
+        "heads": [phrase(PHRASES, name, lang) for name in ("gradient of", "was", "arrives", "is now")],
+    }
