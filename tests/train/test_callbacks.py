@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from tests.support.training import X, Y, network, trained, weights
@@ -124,7 +125,7 @@ def test_callbacks_refuse_options_that_make_no_sense(make, message):
         make()
 
 
-EVENTS = "on_start, on_step, on_epoch, on_interrupt, on_end"
+EVENTS = "on_start, on_batch, on_step, on_epoch, on_interrupt, on_end"
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,24 @@ def test_every_event_may_be_defined_and_attributes_may_be_called_what_they_like(
     own.on_screen = True
     type("Other", (own,), {"on_paper": False, "once": lambda self: None})
     trained(epochs=1, size=100, callbacks=[own()])
-    assert told == ["on_start", "on_step", "on_step", "on_epoch", "on_end"]
+    assert told == ["on_start", *["on_batch", "on_step"] * 2, "on_epoch", "on_end"]
+
+
+def test_before_and_after_a_step_its_batch_and_after_it_its_numbers_are_known():
+    seen = []
+
+    class Own(Callback):
+        def on_batch(self, run):
+            seen.append(run.latest)
+
+        def on_step(self, run):
+            assert run.latest is seen[-1]
+            assert set(run.numbers) == {"loss", "acc"}
+            seen.append(run.numbers["loss"])
+
+    _, history = trained(epochs=1, size=100, callbacks=[Own()])
+    assert [len(batch) for batch in seen[::2]] == [2, 2]
+    assert np.mean(seen[1::2]) == pytest.approx(history["loss"][0])
 
 
 def test_a_plateau_cannot_reduce_a_rate_that_follows_a_schedule():

@@ -2,6 +2,7 @@
 
 from tinygrad_nn.train.averaging import EMA
 from tinygrad_nn.train.callbacks import Checkpoint, EarlyStopping, LearningRate, ReduceOnPlateau
+from tinygrad_nn.train.film import Film
 from tinygrad_nn.train.history import Best, History
 from tinygrad_nn.train.loop import evaluate, fit, predict
 from tinygrad_nn.train.metrics import METRICS, accuracy, binary_accuracy, top_k_accuracy
@@ -15,6 +16,7 @@ __all__ = [
     "Callback",
     "Checkpoint",
     "EarlyStopping",
+    "Film",
     "History",
     "LearningRate",
     "Progress",

@@ -47,8 +47,11 @@ class Callback:
     def on_start(self, run: Run) -> None:
         """Called once, before the first step."""
 
+    def on_batch(self, run: Run) -> None:
+        """Called before every step, when `run.latest` is the batch that it is going to be of."""
+
     def on_step(self, run: Run) -> None:
-        """Called after every step of the optimizer."""
+        """Called after every step of the optimizer; the gradients of the step are still there."""
 
     def on_epoch(self, run: Run) -> None:
         """Called after every epoch, when its row stands in the history."""
@@ -83,6 +86,8 @@ class Run:
     Attributes:
         epoch, epochs: epochs completed, and wanted.
         batch, steps_per_epoch: steps completed in this epoch, and their number if it is known.
+        latest: the batch of the latest step, as the data gave it; of ranks, the rows of this one.
+        numbers: loss and metrics of the latest step, of all its rows.
         history: the rows of the completed epochs.
         rank, size: which of how many processes this is, that train together; 0 of 1 without `comm=`.
         model, loss, optimizer, data, metrics, callbacks: what `fit` was given; of the data, what is not held out.
@@ -134,6 +139,8 @@ class Run:
         self.whole = True
         self.stopping: str | None = None
         self.resumed: str | None = None
+        self.latest: Batch = ()
+        self.numbers: Mapping[str, float] = {}
         self._means = Means()
         self._before = 0.0
         self._batches_here, self._since = 0, time.perf_counter()
@@ -179,10 +186,13 @@ class Run:
             batches = itertools.islice(batches, self.batch, None)
         if self.steps is not None:
             batches = itertools.islice(batches, self.steps - self.batch)
-        yield from batches
+        for batch in batches:
+            self.latest = batch
+            yield batch
 
     def record(self, numbers: Mapping[str, float], rows: float) -> None:
         """Count a completed step, and what was measured of its batch."""
+        self.numbers = numbers
         self._means.add(numbers, rows)
         self.batch += 1
         self._batches_here += 1
