@@ -1,8 +1,10 @@
 """Films of trainings: they change nothing, record what there is, say what they leave out, and leave a whole page."""
 
+import base64
 import json
 import re
 import sys
+import zlib
 from functools import partial
 
 import numpy as np
@@ -116,7 +118,8 @@ def test_by_default_there_are_about_a_hundred_frames():
 def test_two_features_show_the_boundary_one_the_curve_and_images_the_predictions():
     moons = Film()
     trained(epochs=1, callbacks=[moons])
-    assert {"plane", "guesses", "network", "weights", "activations", "gradients"} == set(parts(moons))
+    everything = {"plane", "guesses", "network", "weights", "activations", "gradients", "hidden"}
+    assert set(parts(moons)) == everything
     assert parts(moons)["plane"]["classes"] == 2
     x = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
     sine = filmed(nn.Sequential(nn.Dense(1, 4, rng=0), nn.Tanh(), nn.Dense(4, 1, rng=1)), x, np.sin(x), mse)
@@ -129,6 +132,39 @@ def test_two_features_show_the_boundary_one_the_curve_and_images_the_predictions
     assert [part["track"]["shape"] for part in mlp["weights"]["parts"]] == [[16, 28, 28], [20, 10]]
     surface = parts(filmed(nn.Dense(2, 1, rng=0), X, X[:, :1] * X[:, 1:], mse))
     assert surface["plane"]["classes"] == 0
+
+
+def test_the_sum_of_a_unit_holds_of_what_the_page_has():
+    film = Film(every=7)
+    model, _ = trained(epochs=1, callbacks=[film])
+    network = film.recording.frames[-1].taken["network"]
+    units = network["units"].reshape(-1, 5)
+    inputs = parts(film)["network"]["inputs"]
+    first, hidden = units[:16], units[16:]
+    np.testing.assert_allclose(first[:, 1], inputs @ model[0].weight.data + model[0].bias.data, rtol=1e-3)
+    np.testing.assert_allclose(
+        hidden[:, 1], first[:, 2] @ model[2].weight.data + model[2].bias.data, rtol=1e-3
+    )
+    np.testing.assert_array_equal(
+        network["weights"], np.concatenate([model[k].weight.data.ravel() for k in (0, 2)])
+    )
+    assert np.abs(network["updates"]).max() > 0
+
+
+def test_what_the_last_layer_is_given_does_not_jump_from_frame_to_frame():
+    film = Film(every=1)
+    trained(epochs=3, callbacks=[film])
+    hidden = next(look for look in film.recording.looks if look.part == "hidden")
+    taken = [frame.taken["hidden"] for frame in film.recording.frames]
+    packed = hidden.packed(taken)["track"]
+    bytes_ = np.cumsum(
+        np.frombuffer(zlib.decompress(base64.b64decode(packed["bytes"])), np.uint8).reshape(len(taken), -1),
+        axis=0,
+        dtype=np.uint8,
+    )
+    places = (bytes_.astype(float) - 128) / 127 * np.array(packed["high"])[:, None]
+    moved = np.abs(np.diff(places, axis=0)).mean(axis=1)
+    assert moved.max() < 0.3 * np.abs(places).mean()
 
 
 def test_one_column_of_logits_or_probabilities_is_two_classes():

@@ -1,6 +1,7 @@
 """The page of a film in a real browser: every frame is reached and drawn, and nothing is loaded or logged."""
 
 import json
+import re
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_every_panel_is_drawn_in_light_and_dark(window, moons, tmp_path):
     page = opened(window, moons, tmp_path / "moons.html")
     for _ in range(2):
         ink = page.run(INK)
-        assert len(ink) == 7
+        assert len(ink) == 8
         assert min(ink) > 0.02
         page.press("t")
     assert page.run("return document.getElementById('still').hidden")
@@ -96,6 +97,23 @@ def test_a_panel_is_enlarged_and_the_film_plays(window, moons, tmp_path):
     while text(page, "play") == "Pause":
         pass
     assert text(page, "count") == f"{len(moons.recording.frames)} / {len(moons.recording.frames)}"
+
+
+def test_a_unit_says_its_sum_and_panels_say_what_they_are(window, moons, tmp_path):
+    page = opened(window, moons, tmp_path / "moons.html")
+    page.run("document.querySelector('#panel-network canvas').focus()")
+    page.press("\ue015")
+    said = page.run("return document.querySelector('#panel-network figure p').textContent")
+    network = moons.recording.frames[-1].taken["network"]
+    assert said.startswith("0 [0]: z = Σ w·a + b = ")
+    z = float(re.search(r" = (\S+); a = ", said)[1])
+    assert z == pytest.approx(network["units"].reshape(-1, 5)[0, 1], abs=6e-3)
+    page.run("document.querySelector('#panel-gradients header button').click()")
+    page.run(
+        "[...document.querySelectorAll('.panel button')].filter(b => b.textContent === '?').forEach(b => b.click())"
+    )
+    assert "vanishing" in text(page, "panel-gradients")
+    assert page.console() == []
 
 
 def test_digits_on_a_phone_fit_its_width(window, tmp_path):

@@ -182,7 +182,7 @@ class Film(Callback):
         """Take over what is new in the reports of doctors: of callbacks with a `report` that has `findings`."""
         for callback in run.callbacks:
             findings = getattr(getattr(callback, "report", None), "findings", None)
-            if findings:
+            if findings is not None:
                 self.recording.find(findings, self._step)
 
     def html(self) -> str:

@@ -1,15 +1,13 @@
-"""What a film looks at in the layers: weights as pictures, spreads of outputs and gradients, units of a chain."""
+"""What a film looks at in the layers: weights as pictures, spreads of outputs and of gradients."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Tensor
-from tinygrad_nn.nn.dense import Dense
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.train.film.asking import Asked, Call, Sample, side_of
 from tinygrad_nn.train.film.looks import Look, Note, Taken
@@ -19,12 +17,10 @@ MATRICES, TILES, ENTRIES = 6, 16, 48
 """Matrices that are shown, pictures of a first layer, and rows or columns of a heat map, at most."""
 LAYERS, BINS = 10, 32
 PARAMETERS = 16
-COUNTED = 4096
+COUNTED = 2048
 """Entries of an array that are counted in a histogram, at most."""
 DECADES = (-9.0, 3.0)
 """Gradients are counted by their sizes, from 10 to the first to 10 to the second of these."""
-UNITS = 32
-"""Units that a layer may have in the drawing of a network."""
 
 
 class Weights(Look):
@@ -189,63 +185,9 @@ def _some_of(x: Array) -> Array:
 
 def _counts(values: Array, low: float, high: float) -> Array:
     """Return how often values lie in each of the bins, as shares of the fullest; those outside count at the ends."""
-    bins = np.clip(np.nan_to_num((values - low) * (BINS / (high - low))), 0, BINS - 1).astype(np.int64)
+    # NaN becomes the least integer.
+    bins = ((values - low) * (BINS / (high - low))).astype(np.int64)
+    np.minimum(bins, BINS - 1, out=bins)
+    np.maximum(bins, 0, out=bins)
     counts = np.bincount(bins, minlength=BINS)
     return counts / max(int(counts.max()), 1)
-
-
-class Network(Look):
-    """The units of dense layers that follow each other: their weights, gradients, and means over the sample."""
-
-    part = "network"
-
-    def __init__(self, chain: Sequence[Call]) -> None:
-        self._paths = [call.path for call in chain]
-        weights = [call.module.weight for call in chain if isinstance(call.module, Dense)]
-        self._widths = [weights[0].shape[0], *[weight.shape[1] for weight in weights]]
-
-    def take(self, asked: Asked) -> Taken:
-        weights = [asked.parameters[f"{path}.weight" if path else "weight"] for path in self._paths]
-        means = _means(asked.calls, self._paths)
-        return {
-            "weights": np.concatenate([weight._data.ravel() for weight in weights]).astype(np.float32),
-            "gradients": np.concatenate(
-                [
-                    np.zeros(weight.size) if weight.grad is None else np.ravel(weight.grad)
-                    for weight in weights
-                ]
-            ).astype(np.float32),
-            "means": np.concatenate(means).astype(np.float32),
-        }
-
-    def packed(self, frames: Sequence[Taken]) -> Json:
-        return {
-            "widths": self._widths,
-            "names": self._paths,
-            "weights": signed([frame["weights"] for frame in frames]),
-            "gradients": signed([frame["gradients"] for frame in frames], each=True),
-            "means": signed([frame["means"] for frame in frames]),
-        }
-
-
-def _means(calls: Sequence[Call], paths: Sequence[str]) -> list[Array]:
-    """Return the mean of each unit over the rows, as the next dense layer gets it."""
-    places = [k for k, call in enumerate(calls) if call.path in paths]
-    ends = [*places[1:], len(calls)]
-    return [calls[end - 1].output.mean(axis=0) for end in ends]
-
-
-def chain_of(asked: Asked) -> list[Call]:
-    """Return the calls of dense layers, where they make one chain of few units; none otherwise."""
-    dense = [call for call in asked.calls if isinstance(call.module, Dense)]
-    widths = [call.module.weight.shape for call in dense if isinstance(call.module, Dense)]
-    follow = all(a[1] == b[0] for a, b in pairwise(widths))
-    few = all(units <= UNITS for shape in widths for units in shape)
-    once = len({call.path for call in dense}) == len(dense)
-    plain = all(call.output.ndim == 2 for call in asked.calls)
-    named = all((f"{call.path}.weight" if call.path else "weight") in asked.parameters for call in dense)
-    if not (dense and follow and few and once and plain and named):
-        return []
-    if [len(mean) for mean in _means(asked.calls, [call.path for call in dense])] != [b for _, b in widths]:
-        return []
-    return dense

@@ -35,6 +35,10 @@ PHRASES: dict[str, dict[Language, str]] = {
         "en": "Parameters whose gradients are left out: {rest}.",
         "ja": "勾配の表示を省略したパラメータ: {rest}個。",
     },
+    "note-units-left-out": {
+        "en": "Of wide layers {most} units are drawn in the network, evenly spread.",
+        "ja": "幅の広い層は、ネットワークの図では等間隔に{most}ユニットだけを描いています。",
+    },
     "note-no-guesses": {
         "en": "Predictions of shape {shape} are not shown.",
         "ja": "形が{shape}の予測は表示しません。",
@@ -71,7 +75,6 @@ PHRASES: dict[str, dict[Language, str]] = {
     "light": {"en": "Light", "ja": "明るい配色"},
     "log": {"en": "log", "ja": "対数"},
     "larger": {"en": "Larger", "ja": "拡大"},
-    "smaller": {"en": "Smaller", "ja": "縮小"},
     "keys": {"en": "Keys", "ja": "キー操作"},
     "keys-step": {"en": "one frame back, one frame on", "ja": "1コマ戻る、1コマ進む"},
     "keys-play": {"en": "play, pause", "ja": "再生、停止"},
@@ -82,7 +85,6 @@ PHRASES: dict[str, dict[Language, str]] = {
     "class": {"en": "class", "ja": "クラス"},
     "right": {"en": "{right} of {all} right", "ja": "{all}件中{right}件が正解"},
     "ringed": {"en": "ringed: wrong", "ja": "輪: 誤り"},
-    "is": {"en": "is {label}", "ja": "正解{label}"},
     "target": {"en": "target", "ja": "正解"},
     "prediction": {"en": "prediction", "ja": "予測"},
     "by-target": {
@@ -99,16 +101,117 @@ PHRASES: dict[str, dict[Language, str]] = {
     "no-gradient": {"en": "no gradient yet", "ja": "勾配はまだない"},
     "zero-gradient": {"en": "all zero", "ja": "すべて0"},
     "of-size": {"en": "size of the entries, |g|", "ja": "成分の大きさ |g|"},
-    "show-weights": {"en": "weights", "ja": "重み"},
-    "show-gradients": {"en": "gradients", "ja": "勾配"},
+    "lines": {"en": "Lines", "ja": "線"},
+    "updates": {"en": "updates", "ja": "更新"},
     "network-key": {
-        "en": "blue above 0, orange below; circles: mean over the rows",
-        "ja": "青: 正、橙: 負。丸: データの平均",
+        "en": "blue above 0, orange below; circles: mean output. Click one for its sum.",
+        "ja": "青: 正、橙: 負。丸: 出力の平均。クリックすると内訳を表示",
     },
-    "weights-key": {"en": "orange −{reach} … 0 … {reach} blue", "ja": "橙 −{reach} … 0 … {reach} 青"},
+    "unit-dead": {"en": "dead: the same for every row", "ja": "死んでいる: どのデータでも同じ値"},
+    "unit-active": {"en": "above 0 for {share} % of the rows", "ja": "データの{share} %で正"},
+    "unit-means": {"en": "means over the rows", "ja": "データの平均"},
+    "others": {"en": "others", "ja": "その他"},
+    "over-time": {"en": "over time", "ja": "時間変化"},
+    "hidden": {"en": "Before the last layer", "ja": "最後の層の手前"},
+    "hidden-key": {
+        "en": "two directions of most variance, turned to fit the frame before",
+        "ja": "分散の大きい2方向。前のコマに合わせて回転",
+    },
+    "save": {"en": "Save as a picture", "ja": "画像として保存"},
+    "explain": {"en": "What is this?", "ja": "これは何?"},
+    "later": {"en": "next finding at step {step}", "ja": "次の診断はステップ{step}"},
+    "why-plane": {
+        "en": (
+            "Which class the model chooses where, and how sure it is: the paler, the less. On the dark "
+            "line it is undecided."
+        ),
+        "ja": "各位置でモデルが選ぶクラスと確信度。色が薄いほど自信がなく、暗い線の上では決められない。",
+    },
+    "why-line": {
+        "en": "What the model answers along its one feature, through the points that it is to learn.",
+        "ja": "1つの特徴に沿ったモデルの答えと、学ぶべき点。",
+    },
+    "why-images": {
+        "en": (
+            "Some images and what the model takes them for; wrong ones are framed. The bar below says "
+            "how sure it is."
+        ),
+        "ja": "画像とモデルの予測。枠つきは誤り。下の棒は確信度。",
+    },
+    "why-guesses": {
+        "en": "Each row of the sample: the target across, the prediction upwards.",
+        "ja": "各データの正解（横）と予測（縦）。",
+    },
+    "why-confusion": {
+        "en": (
+            "How many rows of each class (down) the model takes for each class (across); the diagonal is "
+            "right."
+        ),
+        "ja": "各クラス（縦）のデータをモデルがどのクラス（横）と予測したか。対角線が正解。",
+    },
+    "why-curves": {
+        "en": (
+            "Pale: each batch. Solid: smoothed. Dashed: validation. If validation turns up while "
+            "training goes down, the model learns by heart: overfitting."
+        ),
+        "ja": (
+            "薄い線: 各バッチ。実線: 平滑化。破線: 検証。訓練の損失が下がるのに検証の損失が上がれば過学習。"
+        ),
+    },
+    "why-network": {
+        "en": (
+            "Circles are units, lines weights: the thicker, the larger. A unit computes z = Σ w·a + b, "
+            "and its activation a from z. A red ring: the unit gives the same for every row, and learns "
+            "nothing."
+        ),
+        "ja": (
+            "丸はユニット、線は重み（太いほど大きい）。各ユニットはz = Σ w·a + bと、活性化関数の出力aを計"
+            "算する。赤い輪のユニットは常に同じ値を出し、学習しない。"
+        ),
+    },
+    "why-weights": {
+        "en": (
+            "Each weight as a colour, on one scale for all of the film. A first layer over images shows "
+            "what each of its units looks for."
+        ),
+        "ja": "重みを色で表す（記録全体で同じ尺度）。画像の最初の層では、各ユニットが何を探すかが見える。",
+    },
+    "why-activations": {
+        "en": (
+            "How often a layer gives which output. All at the ends of tanh or sigmoid: saturated. A unit "
+            "that is the same for every row is dead."
+        ),
+        "ja": (
+            "各層の出力の分布。tanhやsigmoidの両端に集まれば飽和、どのデータでも同じ値のユニットは死んで"
+            "いる。"
+        ),
+    },
+    "why-gradients": {
+        "en": (
+            "How large the entries of each gradient are, by powers of ten. Far smaller in the first "
+            "layers than in the last: vanishing. A change of about 1e-3 of the weights a step is usual."
+        ),
+        "ja": (
+            "勾配の成分の大きさを10のべきで示す。最初の層が最後の層よりずっと小さければ勾配消失。1ステッ"
+            "プの重みの変化は1e-3程度がふつう。"
+        ),
+    },
+    "why-hidden": {
+        "en": (
+            "The rows of the sample as the last layer gets them. When the classes lie apart here, a line "
+            "can divide them."
+        ),
+        "ja": "最後の層が受け取るデータの表現。ここでクラスが離れていれば、直線で分けられる。",
+    },
+    "why-findings": {
+        "en": "What the doctor found, at the step where it did, with the line to write instead.",
+        "ja": "診断の結果を、見つかったステップに、代わりに書く行とともに示す。",
+    },
+    "why-about": {
+        "en": "What was recorded, and what has been left out.",
+        "ja": "何を記録し、何を省略したか。",
+    },
     "inputs": {"en": "inputs", "ja": "入力"},
-    "training": {"en": "training", "ja": "訓練"},
-    "validation": {"en": "validation", "ja": "検証"},
     "none-found": {
         "en": "Nothing found up to this step.",
         "ja": "このステップまでに問題は見つかっていません。",
@@ -118,8 +221,12 @@ PHRASES: dict[str, dict[Language, str]] = {
     "live": {"en": "live", "ja": "ライブ"},
     "ended": {"en": "training has ended", "ja": "学習は終わりました"},
     "too-old": {
-        "en": "This browser cannot unpack the film (DecompressionStream is missing); here is its last frame.",
-        "ja": "このブラウザは記録を展開できません（DecompressionStreamがありません）。最後のコマを表示します。",
+        "en": (
+            "This browser cannot unpack the film (DecompressionStream is missing); here is its last frame."
+        ),
+        "ja": (
+            "このブラウザは記録を展開できません（DecompressionStreamがありません）。最後のコマを表示します。"
+        ),
     },
     "still": {
         "en": "The last frame. With scripts allowed, this page plays all of the training.",

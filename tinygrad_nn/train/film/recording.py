@@ -15,10 +15,11 @@ from tinygrad_nn.languages import Language, phrase
 from tinygrad_nn.nn.embedding import Embedding
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.train.film.asking import Asked, Sample, ask, untouched
-from tinygrad_nn.train.film.layers import Activations, Gradients, Network, Weights, chain_of
+from tinygrad_nn.train.film.layers import Activations, Gradients, Weights
 from tinygrad_nn.train.film.looks import Guesses, Line, Look, Plane, Taken, Truth
 from tinygrad_nn.train.film.packing import Json, rounded
 from tinygrad_nn.train.film.phrases import PHRASES
+from tinygrad_nn.train.film.units import Hidden, Network, before_last, chain_of
 from tinygrad_nn.train.parts import Model
 
 FRAMES = 100
@@ -64,6 +65,7 @@ class Recording:
         looks: what is looked at in each frame.
         steps: the numbers measured at every step, by name.
         epochs: the number of steps at the end of each epoch, with its row of the history.
+        asked_doctor: whether a doctor was among the callbacks.
         ended: in words, why the training ended early.
     """
 
@@ -74,6 +76,7 @@ class Recording:
         self.steps: dict[str, list[float]] = {}
         self.epochs: list[tuple[int, Mapping[str, float]]] = []
         self.findings: list[Finding] = []
+        self.asked_doctor = False
         self.ended: str | None = None
         self.start = 0
         self.model = ""
@@ -144,12 +147,14 @@ class Recording:
             self.looks.append(Guesses(of, truth))
         elif asked.predictions is not None:
             self.say("note-no-guesses", shape=asked.predictions.shape)
-        if chain := chain_of(asked):
-            self.looks.append(Network(chain))
+        if of.only is not None and of.only.ndim == 2 and (chain := chain_of(asked)):
+            self.looks.append(Network(chain, of))
         if any(p.ndim >= 2 for p in asked.parameters.values()):
             self.looks.append(Weights(asked, of))
         if asked.calls:
             self.looks.append(Activations(asked))
+        if truth.targets is not None and before_last(asked) is not None:
+            self.looks.append(Hidden(truth))
         if asked.parameters:
             self.looks.append(Gradients(asked))
         for look in self.looks:
@@ -158,6 +163,7 @@ class Recording:
 
     def find(self, findings: Sequence[object], step: int) -> None:
         """Keep the findings of a doctor that are new; each has a name, and may have module, numbers and line."""
+        self.asked_doctor = True
         known = {(finding.name, finding.module) for finding in self.findings}
         for finding in findings:
             numbers = getattr(finding, "numbers", "")
@@ -207,6 +213,7 @@ class Recording:
                 "columns": {name: rounded([row[name] for _, row in rows]) for name in names},
             },
             "parts": parts,
+            "doctor": self.asked_doctor,
             "findings": [finding._asdict() for finding in self.findings],
             "notes": self._said(len(frames)),
         }

@@ -6,7 +6,7 @@ const data = JSON.parse($("data").textContent);
 const words = data.words;
 const say = (name, fields = {}) => words[name].replace(/\{(\w+)\}/g, (_, key) => fields[key]);
 const live = root.dataset.live === "live";
-let films = [], steps = [], place = 0, timer = 0, charts = {}, network = "weights", logarithmic = false;
+let films = [], steps = [], place = 0, timer = 0, charts = {}, lines = "weights", unit = null, logarithmic = false, overTime = false;
 
 // ---- numbers ----
 const short = x => {
@@ -14,26 +14,33 @@ const short = x => {
   const size = Math.abs(x);
   return size !== 0 && (size < 1e-3 || size >= 1e5) ? x.toExponential(1) : String(+x.toPrecision(3));
 };
-async function unpack(track) {
-  const packed = Uint8Array.from(atob(track.bytes), c => c.charCodeAt(0));
+async function inflate(text) {
+  const packed = Uint8Array.from(atob(text), c => c.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const codes = new Uint8Array(await new Response(stream).arrayBuffer());
+  return new Response(stream).arrayBuffer();
+}
+const half = code => {
+  const sign = code & 0x8000 ? -1 : 1, power = (code >> 10) & 31, rest = code & 1023;
+  return sign * (power ? (1 + rest / 1024) * 2 ** (power - 15) : rest * 2 ** -24);
+};
+async function unpack(track) {
+  const bytes = await inflate(track.bytes || track.halves);
+  const codes = track.bytes ? new Uint8Array(bytes) : new Uint16Array(bytes);
   const size = track.shape.reduce((a, b) => a * b, 1);
   for (let k = size; k < codes.length; k++) codes[k] += codes[k - size];
   const last = codes.length / size - 1;
   const at = (x, k) => Array.isArray(x) ? x[k] : x;
   track.size = size;
-  track.bytes = "";
   track.codes = k => { k = Math.min(k, last); return codes.subarray(k * size, (k + 1) * size); };
   track.span = k => { k = Math.min(k, last); return [at(track.low, k), at(track.high, k)]; };
-  track.values = k => {
+  track.values = track.halves ? k => Float32Array.from(track.codes(k), half) : k => {
     const [low, high] = track.span(k), scale = (high - low) / 255;
     return Float32Array.from(track.codes(k), c => low + c * scale);
   };
 }
 async function unpackAll(thing) {
   if (thing === null || typeof thing !== "object") return;
-  if (typeof thing.bytes === "string" && thing.shape) return unpack(thing);
+  if (thing.shape && (thing.bytes || thing.halves)) return unpack(thing);
   await Promise.all(Object.values(thing).map(unpackAll));
 }
 
@@ -354,22 +361,31 @@ function drawCurves(canvas, film, k, note) {
     }
     top = bottom + gap;
   });
-  if (!rates) chip(note, null, `${say("rate")} ${short(film.rates[k])}`);
+}
+function unitsOf(part, k) {
+  // For each unit that is drawn: its place, and bias, mean z, mean a, share above 0, spread of a.
+  const facts = part.units.values(k), units = [];
+  let at = 0;
+  part.drawn.forEach((drawn, i) => drawn.forEach((number, u) => {
+    units.push({ i, u, number, facts: i ? facts.subarray(5 * at, 5 * at + 5) : [0, part.inputs[u], part.inputs[u], 1, 1] });
+    if (i) at++;
+  }));
+  return units;
 }
 function drawNetwork(canvas, film, k, note) {
-  const part = film.parts.network, [g, w, h] = begin(canvas), { widths } = part;
-  const values = part[network].values(k), means = part.means.values(k);
-  const reach = part[network].span(k)[1], most = part.means.span(k)[1];
+  const part = film.parts.network, [g, w, h] = begin(canvas), { widths, drawn } = part;
+  const counts = drawn.map(d => d.length), values = part[lines].values(k), units = unitsOf(part, k);
+  const most = units.reduce((m, { i, facts }) => i ? Math.max(m, Math.abs(facts[2])) : m, 1e-9);
+  const reach = lines === "weights" ? values.reduce((m, v) => Math.max(m, Math.abs(v)), 1e-9) : part[lines].span(k)[1];
   const xs = widths.map((_, i) => 26 + (w - 52) * i / (widths.length - 1));
-  const radius = Math.max(3.5, Math.min(9, (h - 40) / Math.max(...widths) / 2.6));
-  const y = (i, u) => 24 + (h - 36) * (widths[i] === 1 ? 0.5 : (u + 0.5) / widths[i]);
-  const places = [];
+  const radius = Math.max(3, Math.min(9, (h - 40) / Math.max(...counts) / 2.6));
+  const y = (i, u) => 24 + (h - 36) * (counts[i] === 1 ? 0.5 : (u + 0.5) / counts[i]);
   let at = 0;
-  for (let i = 0; i + 1 < widths.length; i++) for (let a = 0; a < widths[i]; a++) for (let b = 0; b < widths[i + 1]; b++) {
-    const v = values[at++] / reach, strength = Math.abs(v);
-    if (strength < 0.02) continue;
+  for (let i = 0; i + 1 < counts.length; i++) for (let a = 0; a < counts[i]; a++) for (let b = 0; b < counts[i + 1]; b++) {
+    const v = values[at++] / reach, strength = Math.abs(v), chosen = unit && unit.i === i + 1 && unit.u === b;
+    if (strength < 0.02 && !chosen) continue;
     const x0 = xs[i], x1 = xs[i + 1], middle = (x0 + x1) / 2;
-    g.globalAlpha = 0.2 + 0.8 * strength;
+    g.globalAlpha = (0.2 + 0.8 * strength) * (unit && !chosen ? 0.25 : 1);
     g.strokeStyle = css(v > 0 ? ink(0) : ink(1));
     g.lineWidth = 0.4 + 3.6 * strength;
     g.beginPath();
@@ -378,24 +394,59 @@ function drawNetwork(canvas, film, k, note) {
     g.stroke();
   }
   g.globalAlpha = 1;
-  at = 0;
-  let weightsAt = 0;
-  for (let i = 0; i < widths.length; i++) {
-    write(g, i === 0 ? `${say("inputs")} ${widths[0]}` : `${part.names[i - 1]}: ${widths[i]}`, i === 0 ? 2 : i === widths.length - 1 ? w - 2 : xs[i], 12,
-      i === 0 ? "left" : i === widths.length - 1 ? "right" : "center");
-    for (let u = 0; u < widths[i]; u++) {
-      const mean = i ? means[at++] : 0;
-      dot(g, xs[i], y(i, u), radius, i ? css(diverging(mean / most)) : css(ground()), named("edge"), 1.3);
-      const terms = [];
-      if (i) for (let a = 0; a < widths[i - 1]; a++) terms.push(short(part.weights.values(k)[weightsAt + a * widths[i] + u]));
-      places.push({ x: xs[i], y: y(i, u), radius, text: i
-        ? `${part.names[i - 1]} [${u}]   a = ${short(mean)}\nw = ${terms.slice(0, 8).join(", ")}${terms.length > 8 ? ", …" : ""}` : `x${u + 1}` });
-    }
-    if (i) weightsAt += widths[i - 1] * widths[i];
+  canvas.places = units.map(({ i, u, number, facts }) => {
+    const dead = i > 0 && i + 1 < counts.length && facts[4] === 0, chosen = unit && unit.i === i && unit.u === u;
+    dot(g, xs[i], y(i, u), radius, i ? css(diverging(facts[2] / most)) : css(ground()), named("edge"), 1.3);
+    if (dead) dot(g, xs[i], y(i, u), radius + 2.5, null, named("error"), 2.4);
+    if (chosen) dot(g, xs[i], y(i, u), radius + 3.5, null, named("text"), 2);
+    return { x: xs[i], y: y(i, u), radius, i, u, text: i
+      ? `${part.names[i - 1]} [${number}]   a = ${short(facts[2])}${dead ? "\n" + say("unit-dead") : ""}`
+      : `x[${number}] = ${short(facts[2])}` };
+  });
+  widths.forEach((width, i) => write(g, i === 0 ? `${say("inputs")} ${width}` : `${part.names[i - 1]}: ${width}`,
+    i === 0 ? 2 : i === widths.length - 1 ? w - 2 : xs[i], 12, i === 0 ? "left" : i === widths.length - 1 ? "right" : "center"));
+  const found = unit && units.find(({ i, u }) => i === unit.i && u === unit.u);
+  if (found && found.i) chip(note, null, sumOf(part, k, found, units));
+  else {
+    chip(note, null, `|${{ weights: "w", gradients: "g", updates: "Δw" }[lines]}| ≤ ${short(reach)};`);
+    chip(note, null, say("network-key"));
   }
-  canvas.places = places;
-  chip(note, null, say("network-key"));
-  chip(note, null, `|${network === "weights" ? "w" : "g"}| ≤ ${short(reach)}`);
+}
+function sumOf(part, k, found, units) {
+  // z = sum of w·a + b, of means over the rows, for which it holds too.
+  const { i, u, number, facts } = found, weights = part.weights.values(k), before = units.filter(other => other.i === i - 1);
+  let start = 0;
+  for (let l = 0; l + 1 < i; l++) start += part.drawn[l].length * part.drawn[l + 1].length;
+  const terms = before.map(({ facts: f, number: n }, a) => ({ n, w: weights[start + a * part.drawn[i].length + u], a: f[2] }));
+  const shown = terms.slice().sort((p, q) => Math.abs(q.w * q.a) - Math.abs(p.w * p.a)).slice(0, terms.length <= 4 ? 4 : 3);
+  const rest = facts[1] - facts[0] - shown.reduce((sum, { w, a }) => sum + w * a, 0);
+  const text = shown.map(({ w, a }) => `${short(w)}·${short(a)}`);
+  if (shown.length < part.widths[i - 1]) text.push(`${short(rest)} (${say("others")})`);
+  const active = say("unit-active", { share: Math.round(100 * facts[3]) });
+  return `${part.names[i - 1]} [${number}]: z = Σ w·a + b = ${text.join(" + ")} + ${short(facts[0])} = ${short(facts[1])}; a = ${short(facts[2])}, `
+    + `${facts[4] === 0 ? say("unit-dead") : active} (${say("unit-means")})`;
+}
+function chooseUnit(canvas, to) { unit = to && !(unit && to.i === unit.i && to.u === unit.u) ? { i: to.i, u: to.u } : null; show(); }
+function drawHidden(canvas, film, k, note) {
+  const part = film.parts.hidden, [g, w, h] = begin(canvas), values = part.track.values(k), { targets, classes } = part;
+  const rows = targets.length, reach = Math.max(1e-9, ...values.map(Math.abs)) * 1.06;
+  const side = Math.min(w, h) - 8, left = (w - side) / 2, low = Math.min(...targets), high = Math.max(...targets);
+  g.strokeStyle = named("group");
+  g.strokeRect(left, 4, side, side);
+  line(g, [left, left + side], [4 + side / 2, 4 + side / 2], named("group"), 0.7);
+  line(g, [left + side / 2, left + side / 2], [4, 4 + side], named("group"), 0.7);
+  for (let i = 0; i < rows; i++) {
+    const colour = classes ? ink(targets[i]) : diverging((targets[i] - low) / (high - low || 1) * 2 - 1);
+    const x = left + side / 2 * (1 + values[2 * i] / reach), y = 4 + side / 2 * (1 - values[2 * i + 1] / reach);
+    if (classes > 2 && classes <= 100) {
+      dot(g, x, y, 8, css(mixed(colour, 0.5)), css(ground()), 1);
+      g.textAlign = "center";
+      g.fillStyle = named("text");
+      g.fillText(String(targets[i]), x, y + 4);
+    } else dot(g, x, y, 3.4, css(colour), css(ground()), 1);
+  }
+  if (classes && classes <= 2) for (let c = 0; c < classes; c++) chip(note, css(ink(c)), `${say("class")} ${c}`);
+  chip(note, null, say("hidden-key"));
 }
 function drawWeights(canvas, film, k, note) {
   const [g, w, h] = begin(canvas), parts = film.parts.weights.parts;
@@ -491,6 +542,7 @@ function drawGradients(canvas, film, k, note) {
     for (const layer of layers) layer.axis = [Math.floor(first), Math.ceil(last)];
   }
   const fact = (layer, i) => layer.facts[Math.min(k, layer.facts.length - 1)][i];
+  if (overTime) return drawOverTime(canvas, film, k, note);
   const [g, w, h, told] = ridges(canvas, layers, k, () => decades[0], () => decades[1], ink(2), true, layer => {
     const mean = fact(layer, 0), change = fact(layer, 2);
     if (mean === null) return [say("no-gradient"), k > 0];
@@ -504,15 +556,38 @@ function drawGradients(canvas, film, k, note) {
   write(g, say("of-size"), w / 2, h - 4, "center");
   return told;
 }
+function drawOverTime(canvas, film, k, note) {
+  const [g, w, h] = begin(canvas), layers = film.parts.gradients.layers.filter((layer, _, all) => all.length <= 8 || layer.name.endsWith("weight"));
+  [["|g|", 0], ["Δ", 2]].forEach(([name, i], place) => {
+    const columns = layers.map(layer => layer.facts.map(f => f[i] > 0 ? Math.log10(f[i]) : NaN));
+    const all = columns.flat().filter(isFinite), top = place ? h / 2 + 8 : 6, bottom = place ? h - 20 : h / 2 - 8;
+    const low = all.length ? Math.floor(Math.min(...all)) : -4, high = all.length ? Math.max(low + 1, Math.ceil(Math.max(...all))) : 0;
+    const ys = [], step = Math.ceil((high - low) / 4);
+    for (let y = low; y <= high; y += step) ys.push(y);
+    const [across, up] = frame(g, film.steps[0], film.steps.at(-1), low, high, 48, top, w - 8, bottom, { ys, label: y => y ? `1e${y}` : "1", ...(place ? {} : { xs: [] }) });
+    columns.forEach((column, c) => line(g, film.steps.map(across), column.map(y => isFinite(y) ? up(y) : NaN), css(ink(c)), 1.8, c >= inks.length ? [4, 3] : []));
+    line(g, [across(film.steps[k]), across(film.steps[k])], [top, bottom], named("backward"), 1.5, [4, 3]);
+    write(g, name, 52, top + 12, "left", "text");
+  });
+  layers.forEach((layer, c) => chip(note, css(ink(c)), layer.name));
+}
+function jump(text, step) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = text;
+  button.addEventListener("click", () => { pause(); go(steps.findIndex(s => s >= step)); });
+  return button;
+}
 function listFindings(box, film, k) {
-  const found = film.findings.filter(f => f.step <= film.steps[k]);
+  const found = film.findings.filter(f => f.step <= film.steps[k]), later = film.findings.find(f => f.step > film.steps[k]);
   box.textContent = "";
-  if (!found.length) { box.append(say("none-found")); return; }
+  if (!found.length) box.append(say("none-found"), " ");
+  if (later) box.append(jump(say("later", { step: later.step }), later.step));
   const ul = document.createElement("ul");
   for (const f of found.slice().reverse()) {
     const li = document.createElement("li"), name = document.createElement("b"), code = document.createElement("code");
     name.textContent = f.name;
-    li.append(name, ` ${f.module ? f.module + ", " : ""}${say("from-step", { step: f.step })}${f.numbers ? ": " + f.numbers : ""}`);
+    li.append(name, ` ${f.module} `, jump(say("from-step", { step: f.step }), f.step), ` ${f.numbers}`);
     if (f.line) { code.textContent = f.line; li.append(code); }
     ul.append(li);
   }
@@ -533,7 +608,8 @@ const PANELS = [
   ["gradients", f => f.parts.gradients && f.parts.gradients.layers.length, drawGradients],
   ["guesses", f => f.parts.guesses && !f.parts.guesses.classes, drawGuesses],
   ["confusion", f => f.parts.guesses && f.parts.guesses.classes && f.parts.guesses.classes <= 20, drawConfusion],
-  ["findings", () => true, null], ["about", () => true, null],
+  ["hidden", f => f.parts.hidden, drawHidden],
+  ["findings", f => f.doctor, null], ["about", () => true, null],
 ];
 let drawn = [];
 const sizes = new ResizeObserver(entries => {
@@ -562,15 +638,24 @@ function build() {
       return b;
     };
     if (key === "curves") button(say("log"), logarithmic, b => { logarithmic = !logarithmic; b.setAttribute("aria-pressed", logarithmic); show(); });
-    if (key === "network") button(say("show-gradients"), network === "gradients", b => {
-      network = network === "weights" ? "gradients" : "weights";
-      b.setAttribute("aria-pressed", network === "gradients");
-      show();
-    });
+    if (key === "gradients") button(say("over-time"), overTime, b => { overTime = !overTime; b.setAttribute("aria-pressed", overTime); show(); });
+    if (key === "network") {
+      const select = document.createElement("select");
+      select.ariaLabel = say("lines");
+      for (const kind of ["weights", "gradients", "updates"]) select.append(new Option(say(kind).toLowerCase(), kind, false, kind === lines));
+      select.addEventListener("change", () => { lines = select.value; show(); });
+      head.append(select);
+    }
+    const why = document.createElement("p");
+    why.className = "why";
+    why.hidden = true;
+    why.textContent = say("why-" + key);
+    button("?", false, b => { why.hidden = !why.hidden; b.setAttribute("aria-pressed", !why.hidden); }, say("explain"));
+    if (draw) button("↓", null, () => save(panel, key), say("save"));
     button("⤢", null, () => enlarge(panel), say("larger"));
     const figures = document.createElement("div");
     figures.className = "figures";
-    panel.append(head, figures);
+    panel.append(head, why, figures);
     for (const film of films) {
       const figure = document.createElement("figure");
       if (films.length > 1) {
@@ -583,6 +668,17 @@ function build() {
         canvas.setAttribute("role", "img");
         sizes.observe(canvas);
         canvas.addEventListener("pointermove", point);
+        if (key === "network") {
+          canvas.tabIndex = 0;
+          canvas.addEventListener("click", event => chooseUnit(canvas, hitBy(event)));
+          canvas.addEventListener("keydown", event => {
+            const turn = { ArrowDown: 1, ArrowUp: -1 }[event.key], order = canvas.places.filter(p => p.i);
+            if (!turn) return;
+            event.preventDefault();
+            const now = order.findIndex(p => unit && p.i === unit.i && p.u === unit.u);
+            chooseUnit(canvas, order[(now + turn + order.length) % order.length]);
+          });
+        }
         canvas.addEventListener("pointerleave", () => $("tip") && $("tip").remove());
         figure.append(canvas, note);
         drawn.push(() => {
@@ -603,9 +699,24 @@ function build() {
     main.append(panel);
   }
 }
-function point(event) {
+function save(panel, key) {
+  const canvases = [...panel.querySelectorAll("canvas")], all = document.createElement("canvas"), g = all.getContext("2d");
+  all.width = canvases.reduce((sum, c) => sum + c.width, 0);
+  all.height = Math.max(...canvases.map(c => c.height));
+  g.fillStyle = named("ground");
+  g.fillRect(0, 0, all.width, all.height);
+  canvases.reduce((x, c) => { g.drawImage(c, x, 0); return x + c.width; }, 0);
+  const link = document.createElement("a");
+  link.download = `${key}-${steps[place]}.png`;
+  link.href = all.toDataURL();
+  link.click();
+}
+function hitBy(event) {
   const box = event.target.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
-  const hit = (event.target.places || []).find(p => Math.hypot(p.x - x, p.y - y) < p.radius + 3);
+  return (event.target.places || []).find(p => Math.hypot(p.x - x, p.y - y) < p.radius + 3);
+}
+function point(event) {
+  const hit = hitBy(event);
   let tip = $("tip");
   if (!hit) { if (tip) tip.remove(); return; }
   if (!tip) { tip = document.createElement("div"); tip.id = "tip"; document.body.append(tip); }
