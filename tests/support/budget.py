@@ -60,10 +60,10 @@ LINES = {
     # and saved states before training. Weights of rows, metrics by name, four of them, shares for validation (130),
     # averages of weights (90), steps that are replayed (20). Several ranks: what a training asks of them and the
     # answers of one process (65), those of many (180), their step with what it says of loss and metrics (105).
-    # Batches by name (45). Films (1,350): a model is asked without a trace (75), what is looked at in answers (190) and
-    # layers (230), its frames and what is said of them (200), bytes (55), the page (100) and its words in two
-    # languages (110), still and moving pictures (200), a page while it trains (75), the callback (150).
-    "train": 2870,
+    # Batches by name (45). Films (1,540): a model is asked without a trace (75), what is looked at in answers (190),
+    # layers (170) and units (95), its frames and what is said of them (205), bytes (65), the page (100) and its words
+    # in two languages (245), still and moving pictures (200), a page while it trains (75), the callback (150).
+    "train": 3050,
     # 2,200 was meant. Random ops draw the same in each run of a check (10), modules may take integers.
     "testing": 2245,
     # 300 was meant. How images lie is followed through layers, or through an example, up to those that know each

@@ -15,7 +15,7 @@ FRAMES = 100
 def gif(recording: Recording, seconds: float) -> bytes:
     """Return the bytes of a GIF that takes so long."""
     try:
-        from PIL import Image, ImageDraw
+        from PIL import Image, ImageDraw, ImageFont
     except ImportError as error:
         raise ImportError(
             "moving pictures need the package Pillow\n  hint   pip install 'tinygrad_nn[plot]'"
@@ -23,6 +23,7 @@ def gif(recording: Recording, seconds: float) -> bytes:
     shown = recording.thinned(FRAMES)
     places = [k for k, frame in enumerate(recording.frames) if any(frame is other for other in shown)]
     losses = recording.steps.get("loss", [])
+    font = ImageFont.load_default(14)
     painter, pictures = still.Painter(recording), []
     for place in places:
         frame = recording.frames[place]
@@ -33,7 +34,7 @@ def gif(recording: Recording, seconds: float) -> bytes:
         draw = ImageDraw.Draw(canvas)
         if main is not None:
             canvas.paste(Image.fromarray(np.ascontiguousarray(main)), (8, 30))
-        draw.text((8, 8), f"{recording.title}   step {frame.step}", fill="#111827")
+        draw.text((8, 8), f"{recording.title}   step {frame.step}", fill="#111827", font=font)
         left, top, across, down = width + 24, 40, 300, 200
         draw.rectangle((left, top, left + across, top + down), outline="#94a3b8")
         corners = [(left + x, top + y) for x, y in still.points_of(losses, across, down)]
@@ -42,7 +43,9 @@ def gif(recording: Recording, seconds: float) -> bytes:
         done = (frame.step - recording.start) / max(len(losses), 1)
         draw.line((left + across * done, top, left + across * done, top + down), fill="#D55E00", width=2)
         loss = losses[min(frame.step - recording.start, len(losses)) - 1] if losses else float("nan")
-        draw.text((left, top + down + 8), f"loss {loss:.4f}   rate {frame.rate:.4g}", fill="#111827")
+        draw.text(
+            (left, top + down + 8), f"loss {loss:.4f}   rate {frame.rate:.4g}", fill="#111827", font=font
+        )
         pictures.append(canvas.quantize(128))
     out = io.BytesIO()
     pause = max(20, round(1000 * seconds / len(pictures)))

@@ -443,7 +443,7 @@ function drawHidden(canvas, film, k, note) {
       g.textAlign = "center";
       g.fillStyle = named("text");
       g.fillText(String(targets[i]), x, y + 4);
-    } else dot(g, x, y, 3.4, css(colour), css(ground()), 1);
+    } else dot(g, x, y, 3.4, css(colour), classes ? css(ground()) : named("edge"), 1);
   }
   if (classes && classes <= 2) for (let c = 0; c < classes; c++) chip(note, css(ink(c)), `${say("class")} ${c}`);
   chip(note, null, say("hidden-key"));
@@ -470,10 +470,11 @@ function drawWeights(canvas, film, k, note) {
       if (scale > size) { size = scale; across = c; }
     }
     // Few entries fill their box, whatever its shape; pictures keep theirs.
-    const sx = many ? size : Math.min(width / columns, 26), sy = many ? size : Math.min(room / rows, 26);
+    const sx = many ? size : Math.min(width / columns, 48), sy = many ? size : Math.min(room / rows, 48);
     for (let t = 0; t < count; t++) {
       const base = t * rows * columns;
-      const image = picture(columns, rows, p => diverging(values[base + p] / reach));
+      // Most weights are far smaller than the largest.
+      const image = picture(columns, rows, p => diverging(Math.sign(values[base + p]) * (Math.abs(values[base + p]) / reach) ** 0.7));
       g.imageSmoothingEnabled = false;
       const x = left + (t % across) * (columns * sx + 3), y = top + 18 + Math.floor(t / across) * (rows * sy + 3);
       g.drawImage(image, x, y, columns * sx, rows * sy);
@@ -603,13 +604,14 @@ function listAbout(box, film) {
 const PANELS = [
   ["plane", f => f.parts.plane, drawPlane], ["line", f => f.parts.line, drawLine],
   ["images", f => f.parts.guesses && f.parts.guesses.pictures, drawGuesses], ["curves", () => true, drawCurves],
-  ["network", f => f.parts.network, drawNetwork], ["weights", f => f.parts.weights && f.parts.weights.parts.length, drawWeights],
+  ["findings", f => f.doctor, null], ["network", f => f.parts.network, drawNetwork],
+  ["weights", f => f.parts.weights && f.parts.weights.parts.length, drawWeights],
   ["activations", f => f.parts.activations && f.parts.activations.layers.length, drawActivations],
   ["gradients", f => f.parts.gradients && f.parts.gradients.layers.length, drawGradients],
   ["guesses", f => f.parts.guesses && !f.parts.guesses.classes, drawGuesses],
-  ["confusion", f => f.parts.guesses && f.parts.guesses.classes && f.parts.guesses.classes <= 20, drawConfusion],
-  ["hidden", f => f.parts.hidden, drawHidden],
-  ["findings", f => f.doctor, null], ["about", () => true, null],
+  // In a plane one sees what is wrong.
+  ["confusion", f => !f.parts.plane && f.parts.guesses && f.parts.guesses.classes && f.parts.guesses.classes <= 20, drawConfusion],
+  ["hidden", f => f.parts.hidden, drawHidden], ["about", () => true, null],
 ];
 let drawn = [];
 const sizes = new ResizeObserver(entries => {
