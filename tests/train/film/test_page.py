@@ -130,6 +130,22 @@ def test_digits_on_a_phone_fit_its_width(window, tmp_path):
         window.resize(1280, 760)
 
 
+def test_a_live_page_plays_what_there_is_when_it_is_opened(window):
+    film = Film(live=True)
+    trained(epochs=2, size=50, callbacks=[film])
+    try:
+        window.open_blank()
+        window.console()
+        window.visit(film._server.address)
+        while not window.run(READY):
+            pass
+        assert text(window, "count") == "9 / 9"
+        assert window.console() == []
+    finally:
+        film.close()
+        window.open_blank()
+
+
 def test_two_films_run_on_one_slider(window, tmp_path):
     films = [Film(every=every, title=f"every {every}") for every in (2, 5)]
     for film in films:

@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_nn.context import no_grad, restoring
 from tinygrad_nn.engine import trees
+from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.engine.trees import Tree
 from tinygrad_nn.graph.generators import put_back
@@ -33,8 +34,13 @@ class Sample(NamedTuple):
     @property
     def only(self) -> Array | None:
         """The input, where it is one array of numbers."""
-        leaves = list(trees.leaves(self.inputs))
+        leaves = [plain(leaf) for leaf in trees.leaves(self.inputs)]
         return leaves[0] if len(leaves) == 1 and leaves[0].dtype.kind in "fiu" else None
+
+    @property
+    def in_tensors(self) -> bool:
+        """Whether the model is called with tensors."""
+        return any(isinstance(leaf, Tensor) for leaf in trees.leaves(self.inputs))
 
     @property
     def labels(self) -> Array | None:
@@ -46,10 +52,13 @@ class Sample(NamedTuple):
 def sample(inputs: Sequence[Tree], targets: Tree) -> Sample:
     """Return the first rows of arrays that have one row for each, or all of arrays that have not."""
     arrays = [arrays_of(list(inputs)), arrays_of(targets)]
+    given = list(trees.leaves(list(inputs)))
     shapes = {leaf.shape[:1] for leaf in trees.leaves(arrays)}
     wide = any(math.prod(leaf.shape[1:]) > WIDE for leaf in trees.leaves(arrays))
     rows = slice(0, WIDE_ROWS if wide else ROWS) if len(shapes) == 1 and () not in shapes else Ellipsis
     first, last = trees.mapped(lambda leaf: np.array(itemgetter(rows)(leaf)), arrays)
+    kinds = iter(given)
+    first = trees.mapped(lambda leaf: Tensor(leaf) if isinstance(next(kinds), Tensor) else leaf, first)
     return Sample(first, last)
 
 
@@ -66,6 +75,7 @@ class Asked(NamedTuple):
 
     Attributes:
         model: to be called with other rows, within `untouched`.
+        of: the sample.
         predictions: for the sample, where they are one array.
         calls: of the modules inside that have none inside themselves.
         parameters: by name.
@@ -73,6 +83,7 @@ class Asked(NamedTuple):
     """
 
     model: Model
+    of: Sample
     predictions: Array | None
     calls: list[Call]
     parameters: Mapping[str, Tensor]
@@ -80,7 +91,7 @@ class Asked(NamedTuple):
 
     def about(self, x: Array) -> Array:
         """Return what the model makes of rows, (N, columns)."""
-        result = arrays_of(self.model(x))
+        result = arrays_of(self.model(Tensor(x) if self.of.in_tensors else x))
         return np.asarray(result, np.float32).reshape(len(x), -1)
 
 
@@ -117,7 +128,7 @@ def ask(model: Model, parameters: Mapping[str, Tensor], of: Sample, before: Mapp
     else:
         result = arrays_of(model(*of.inputs))
         predictions = result if isinstance(result, np.ndarray) else None
-    return Asked(model, predictions, calls, parameters, before)
+    return Asked(model, of, predictions, calls, parameters, before)
 
 
 def side_of(features: int) -> int:

@@ -109,6 +109,10 @@ PHRASES: dict[str, dict[Language, str]] = {
     },
     "unit-dead": {"en": "dead: the same for every row", "ja": "死んでいる: どのデータでも同じ値"},
     "unit-active": {"en": "above 0 for {share} % of the rows", "ja": "データの{share} %で正"},
+    "active": {
+        "en": "Circles: share of the rows for which the output is above 0",
+        "ja": "丸: 出力が正になるデータの割合",
+    },
     "unit-means": {"en": "means over the rows", "ja": "データの平均"},
     "others": {"en": "others", "ja": "その他"},
     "over-time": {"en": "over time", "ja": "時間変化"},

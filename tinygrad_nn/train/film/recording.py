@@ -105,7 +105,7 @@ class Recording:
         """Record a frame of this moment."""
         taken: dict[str, Taken] = {}
         with untouched(model):
-            asked = Asked(model, None, [], parameters, before)
+            asked = Asked(model, of, None, [], parameters, before)
             try:
                 asked = ask(model, parameters, of, before)
             except Exception as error:

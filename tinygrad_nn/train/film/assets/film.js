@@ -6,7 +6,7 @@ const data = JSON.parse($("data").textContent);
 const words = data.words;
 const say = (name, fields = {}) => words[name].replace(/\{(\w+)\}/g, (_, key) => fields[key]);
 const live = root.dataset.live === "live";
-let films = [], steps = [], place = 0, timer = 0, charts = {}, lines = "weights", unit = null, logarithmic = false, overTime = false;
+let films = [], steps = [], place = 0, timer = 0, charts = {}, lines = "weights", unit = null, logarithmic = false, overTime = false, share = false;
 
 // ---- numbers ----
 const short = x => {
@@ -396,7 +396,7 @@ function drawNetwork(canvas, film, k, note) {
   g.globalAlpha = 1;
   canvas.places = units.map(({ i, u, number, facts }) => {
     const dead = i > 0 && i + 1 < counts.length && facts[4] === 0, chosen = unit && unit.i === i && unit.u === u;
-    dot(g, xs[i], y(i, u), radius, i ? css(diverging(facts[2] / most)) : css(ground()), named("edge"), 1.3);
+    dot(g, xs[i], y(i, u), radius, i ? css(share ? mixed(ink(0), facts[3]) : diverging(facts[2] / most)) : css(ground()), named("edge"), 1.3);
     if (dead) dot(g, xs[i], y(i, u), radius + 2.5, null, named("error"), 2.4);
     if (chosen) dot(g, xs[i], y(i, u), radius + 3.5, null, named("text"), 2);
     return { x: xs[i], y: y(i, u), radius, i, u, text: i
@@ -559,13 +559,13 @@ function drawGradients(canvas, film, k, note) {
 }
 function drawOverTime(canvas, film, k, note) {
   const [g, w, h] = begin(canvas), layers = film.parts.gradients.layers.filter((layer, _, all) => all.length <= 8 || layer.name.endsWith("weight"));
-  [["|g|", 0], ["Δ", 2]].forEach(([name, i], place) => {
+  [["|g|", 0], ["|w|", 1], ["Δ", 2]].forEach(([name, i], place) => {
     const columns = layers.map(layer => layer.facts.map(f => f[i] > 0 ? Math.log10(f[i]) : NaN));
-    const all = columns.flat().filter(isFinite), top = place ? h / 2 + 8 : 6, bottom = place ? h - 20 : h / 2 - 8;
+    const all = columns.flat().filter(isFinite), each = (h - 20) / 3, top = place * each + 4, bottom = (place + 1) * each - 4;
     const low = all.length ? Math.floor(Math.min(...all)) : -4, high = all.length ? Math.max(low + 1, Math.ceil(Math.max(...all))) : 0;
-    const ys = [], step = Math.ceil((high - low) / 4);
+    const ys = [], step = Math.ceil((high - low) / 3);
     for (let y = low; y <= high; y += step) ys.push(y);
-    const [across, up] = frame(g, film.steps[0], film.steps.at(-1), low, high, 48, top, w - 8, bottom, { ys, label: y => y ? `1e${y}` : "1", ...(place ? {} : { xs: [] }) });
+    const [across, up] = frame(g, film.steps[0], film.steps.at(-1), low, high, 48, top, w - 8, bottom, { ys, label: y => y ? `1e${y}` : "1", ...(place === 2 ? {} : { xs: [] }) });
     columns.forEach((column, c) => line(g, film.steps.map(across), column.map(y => isFinite(y) ? up(y) : NaN), css(ink(c)), 1.8, c >= inks.length ? [4, 3] : []));
     line(g, [across(film.steps[k]), across(film.steps[k])], [top, bottom], named("backward"), 1.5, [4, 3]);
     write(g, name, 52, top + 12, "left", "text");
@@ -647,6 +647,7 @@ function build() {
       for (const kind of ["weights", "gradients", "updates"]) select.append(new Option(say(kind).toLowerCase(), kind, false, kind === lines));
       select.addEventListener("change", () => { lines = select.value; show(); });
       head.append(select);
+      button("% > 0", share, b => { share = !share; b.setAttribute("aria-pressed", share); show(); }, say("active"));
     }
     const why = document.createElement("p");
     why.className = "why";
