@@ -158,7 +158,7 @@ function classOf(shares, k, planes, cells) {
   return [best, shares[best * cells + k]];
 }
 function drawPlane(canvas, film, k, note) {
-  const part = film.parts.plane, [g, w, h] = begin(canvas), N = 280;
+  const part = film.parts.plane, [g, w, h] = begin(canvas), N = Math.round(Math.min(600, Math.max(240, w * 0.9)));
   const [planes, side] = part.track.shape, cells = N * N;
   const small = part.track.values(k), shares = new Float32Array(planes * cells);
   for (let c = 0; c < planes; c++) for (let i = 0; i < N; i++) {
@@ -376,7 +376,8 @@ function drawNetwork(canvas, film, k, note) {
   const part = film.parts.network, [g, w, h] = begin(canvas), { widths, drawn } = part;
   const counts = drawn.map(d => d.length), values = part[lines].values(k), units = unitsOf(part, k);
   const most = units.reduce((m, { i, facts }) => i ? Math.max(m, Math.abs(facts[2])) : m, 1e-9);
-  const reach = lines === "weights" ? values.reduce((m, v) => Math.max(m, Math.abs(v)), 1e-9) : part[lines].span(k)[1];
+  const largest = f => f.parts.network.weights.values(frameOf(f)).reduce((m, v) => Math.max(m, Math.abs(v)), 1e-9);
+  const reach = lines === "weights" ? Math.max(...films.filter(f => f.parts.network).map(largest)) : part[lines].span(k)[1];
   const xs = widths.map((_, i) => 26 + (w - 52) * i / (widths.length - 1));
   const radius = Math.max(3, Math.min(9, (h - 40) / Math.max(...counts) / 2.6));
   const y = (i, u) => 24 + (h - 36) * (counts[i] === 1 ? 0.5 : (u + 0.5) / counts[i]);
@@ -522,7 +523,11 @@ function ridges(canvas, layers, k, low, high, colour, axis, textOf) {
 function drawActivations(canvas, film, k, note) {
   const { layers } = film.parts.activations;
   for (const layer of layers) if (!layer.axis)
-    layer.axis = [Math.min(...layer.facts.map(f => f[0])), Math.max(...layer.facts.map(f => f[1]))];
+  {
+    // The same one for films side by side.
+    const facts = films.flatMap(f => f.parts.activations ? f.parts.activations.layers : []).filter(l => l.name === layer.name).flatMap(l => l.facts);
+    layer.axis = [Math.min(...facts.map(f => f[0])), Math.max(...facts.map(f => f[1]))];
+  }
   const fact = (layer, i) => layer.facts[Math.min(k, layer.facts.length - 1)][i];
   return ridges(canvas, layers, k, layer => fact(layer, 0), layer => fact(layer, 1), ink(0), false, layer => {
     const dead = fact(layer, 4), spread = say("no-dead", { mean: short(fact(layer, 2)), spread: short(fact(layer, 3)) });
@@ -533,14 +538,15 @@ function drawGradients(canvas, film, k, note) {
   const { layers, decades } = film.parts.gradients;
   if (!layers[0].axis) {
     let first = Infinity, last = -Infinity;
-    for (const layer of layers) {
+    const all = films.flatMap(f => f.parts.gradients ? f.parts.gradients.layers.map(layer => [layer, f.steps.length]) : []);
+    for (const [layer, count] of all) {
       const n = layer.track.size, width = (decades[1] - decades[0]) / n;
-      for (let j = 0; j < film.steps.length; j++) layer.track.codes(j).forEach((c, b) => {
+      for (let j = 0; j < count; j++) layer.track.codes(j).forEach((c, b) => {
         if (c > 20) { first = Math.min(first, decades[0] + b * width); last = Math.max(last, decades[0] + (b + 1) * width); }
       });
     }
     if (first > last) [first, last] = [-6, 0];
-    for (const layer of layers) layer.axis = [Math.floor(first), Math.ceil(last)];
+    for (const [layer] of all) layer.axis = [Math.floor(first), Math.ceil(last)];
   }
   const fact = (layer, i) => layer.facts[Math.min(k, layer.facts.length - 1)][i];
   if (overTime) return drawOverTime(canvas, film, k, note);
@@ -561,7 +567,7 @@ function drawOverTime(canvas, film, k, note) {
   const [g, w, h] = begin(canvas), layers = film.parts.gradients.layers.filter((layer, _, all) => all.length <= 8 || layer.name.endsWith("weight"));
   [["|g|", 0], ["|w|", 1], ["Δ", 2]].forEach(([name, i], place) => {
     const columns = layers.map(layer => layer.facts.map(f => f[i] > 0 ? Math.log10(f[i]) : NaN));
-    const all = columns.flat().filter(isFinite), each = (h - 20) / 3, top = place * each + 4, bottom = (place + 1) * each - 4;
+    const all = columns.flat().filter(isFinite), each = (h - 20) / 3, top = place * each + 6, bottom = (place + 1) * each - 8;
     const low = all.length ? Math.floor(Math.min(...all)) : -4, high = all.length ? Math.max(low + 1, Math.ceil(Math.max(...all))) : 0;
     const ys = [], step = Math.ceil((high - low) / 3);
     for (let y = low; y <= high; y += step) ys.push(y);
@@ -610,7 +616,7 @@ const PANELS = [
   ["gradients", f => f.parts.gradients && f.parts.gradients.layers.length, drawGradients],
   ["guesses", f => f.parts.guesses && !f.parts.guesses.classes, drawGuesses],
   // In a plane one sees what is wrong.
-  ["confusion", f => !f.parts.plane && f.parts.guesses && f.parts.guesses.classes && f.parts.guesses.classes <= 20, drawConfusion],
+  ["confusion", f => !(f.parts.plane && f.doctor) && f.parts.guesses && f.parts.guesses.classes && f.parts.guesses.classes <= 20, drawConfusion],
   ["hidden", f => f.parts.hidden, drawHidden], ["about", () => true, null],
 ];
 let drawn = [];
@@ -813,7 +819,7 @@ async function follow(state) {
       state = content.state;
       await load(content);
       if (content.ended) wait = 3000;
-      $("count").title = say(content.ended ? "ended" : "live");
+      $("state").textContent = say(content.ended ? "ended" : "live");
     }
   } catch { wait = 3000; }
   setTimeout(follow, wait, state);
