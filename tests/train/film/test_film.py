@@ -315,7 +315,7 @@ def test_findings_stand_at_the_step_where_a_doctor_has_them():
             "step": 8,
             "name": "dead-units",
             "module": "1: ReLU",
-            "numbers": "dead 3, share 0.1235",
+            "text": "dead 3, share 0.1235",
             "line": "nn.LeakyReLU()",
         }
     ]

@@ -122,7 +122,7 @@ class Film(Callback):
         if run.rank:
             return
         self._step += 1
-        self.recording.measure(run.numbers)
+        self.recording.measure(run.measured)
         if self._step % self.recording.every == 0:
             self._record(run, self._before)
         self._before = {}
@@ -157,7 +157,7 @@ class Film(Callback):
         """Return the rows to show predictions of; None while there are none."""
         batch = self.data
         if batch is None:
-            batch = run.data.sample(ROWS) if isinstance(run.data, (Batches, Stream)) else run.latest
+            batch = run.data.sample(ROWS) if isinstance(run.data, (Batches, Stream)) else run.given
         inputs, targets, _ = run.parts_of(batch)
         found = sample(inputs, targets)
         only = found.only

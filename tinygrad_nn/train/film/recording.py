@@ -53,7 +53,7 @@ class Finding(NamedTuple):
     step: int
     name: str
     module: str
-    numbers: str
+    text: str
     line: str
 
 
@@ -162,18 +162,18 @@ class Recording:
                 self.say(name, **fields)
 
     def find(self, findings: Sequence[object], step: int) -> None:
-        """Keep the findings of a doctor that are new; each has a name, and may have module, numbers and line."""
+        """Keep the findings of a doctor that are new; each has a name, and may have module, text or numbers, and line."""
         self.asked_doctor = True
         known = {(finding.name, finding.module) for finding in self.findings}
         for finding in findings:
-            numbers = getattr(finding, "numbers", "")
-            if isinstance(numbers, Mapping):
-                numbers = ", ".join(f"{name} {_short(value)}" for name, value in numbers.items())
+            text = getattr(finding, "text", None) or getattr(finding, "numbers", "")
+            if isinstance(text, Mapping):
+                text = ", ".join(f"{name} {_short(value)}" for name, value in text.items())
             found = Finding(
                 step,
                 str(getattr(finding, "name", finding)),
                 str(getattr(finding, "module", None) or ""),
-                str(numbers),
+                str(text),
                 str(getattr(finding, "line", None) or ""),
             )
             if (found.name, found.module) not in known:

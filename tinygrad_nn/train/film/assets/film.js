@@ -594,7 +594,7 @@ function listFindings(box, film, k) {
   for (const f of found.slice().reverse()) {
     const li = document.createElement("li"), name = document.createElement("b"), code = document.createElement("code");
     name.textContent = f.name;
-    li.append(name, ` ${f.module} `, jump(say("from-step", { step: f.step }), f.step), ` ${f.numbers}`);
+    li.append(name, ` ${f.module} `, jump(say("from-step", { step: f.step }), f.step), ` ${f.text}`);
     if (f.line) { code.textContent = f.line; li.append(code); }
     ul.append(li);
   }
