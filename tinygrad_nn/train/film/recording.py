@@ -162,7 +162,7 @@ class Recording:
                 self.say(name, **fields)
 
     def find(self, findings: Sequence[object], step: int) -> None:
-        """Keep the findings of a doctor that are new; each has a name, and may have module, text or numbers, and line."""
+        """Keep what is new of a doctor; each finding has a name, and may have module, text or numbers, and line."""
         self.asked_doctor = True
         known = {(finding.name, finding.module) for finding in self.findings}
         for finding in findings:
