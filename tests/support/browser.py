@@ -51,8 +51,14 @@ class Browser:
     def open(self, path: Path) -> None:
         self._send("POST", f"{self._session}/url", {"url": path.as_uri()})
 
+    def visit(self, address: str) -> None:
+        self._send("POST", f"{self._session}/url", {"url": address})
+
     def open_blank(self) -> None:
         self._send("POST", f"{self._session}/url", {"url": "about:blank"})
+
+    def resize(self, width: int, height: int) -> None:
+        self._send("POST", f"{self._session}/window/rect", {"width": width, "height": height})
 
     def run(self, script: str, *args: Any) -> Any:
         """Run a JavaScript function body in the page and return its result."""

@@ -103,6 +103,17 @@ class Batches(Signposts):
         )
         return rest, tuple(array[held] for array in self._arrays)
 
+    def sample(self, count: int) -> Batch:
+        """Return at most `count` rows from anywhere in the set, in its order; the order of the batches stays.
+
+        Which rows depends on nothing but their number.
+
+        Example:
+            >>> batches([5, 6, 7, 8, 9], size=2, rng=0).sample(3)
+            (array([7, 8, 9]),)
+        """
+        return _anywhere(self._arrays, self._rows, self._chosen, count)
+
     def state_dict(self) -> StateDict:
         """Return where the latest iteration stands: how many batches it gave, in which order, and the generator."""
         state = {"rows": self._rows, "size": self._size, "taken": self._taken}
@@ -175,6 +186,10 @@ class Stream(Iterator[Batch]):
         kept, held = _divided(self._rows if self._chosen is None else self._chosen, share)
         rest = type(self)(self._arrays, size=self._size, rng=self._rng, chosen=kept)
         return rest, tuple(array[held] for array in self._arrays)
+
+    def sample(self, count: int) -> Batch:
+        """Return at most `count` rows from anywhere in the set, in its order; the stream stays where it is."""
+        return _anywhere(self._arrays, self._rows, self._chosen, count)
 
     def state_dict(self) -> StateDict:
         """Return the rows that are still to come of the epoch begun, and the generator."""
@@ -279,6 +294,12 @@ def batches_with_replacement(*arrays: ArrayLike | Stored, size: int, rng: Seed =
 def part_of(rows: int, rank: int, size: int) -> slice:
     """Return which of some rows are those of one of `size` ranks: neighbours, and as many for each as can be."""
     return slice(rows * rank // size, rows * (rank + 1) // size)
+
+
+def _anywhere(arrays: tuple[Column, ...], rows: int, chosen: np.ndarray | None, count: int) -> Batch:
+    """Return so many rows of all arrays; a regular grid could meet one label only."""
+    places = np.sort(np.random.default_rng(0).permutation(rows)[:count])
+    return tuple(array[places if chosen is None else chosen[places]] for array in arrays)
 
 
 def _divided(rows: int | np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
