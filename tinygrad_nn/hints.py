@@ -101,8 +101,8 @@ EVENTS: dict[str, str | None] = {
     "on_test_begin": None,
     "on_test_end": "on_epoch",
     "on_epoch_begin": None,
-    "on_batch_begin": None,
-    "on_train_batch_begin": None,
+    "on_batch_begin": "on_batch",
+    "on_train_batch_begin": "on_batch",
 }
 """What callbacks of Keras are told, and the event of ours at the same time, if there is one."""
 

@@ -2,6 +2,7 @@
 
 from tinygrad_nn.train.averaging import EMA
 from tinygrad_nn.train.callbacks import Checkpoint, EarlyStopping, LearningRate, ReduceOnPlateau
+from tinygrad_nn.train.doctor import Doctor, examine
 from tinygrad_nn.train.history import Best, History
 from tinygrad_nn.train.loop import evaluate, fit, predict
 from tinygrad_nn.train.metrics import METRICS, accuracy, binary_accuracy, top_k_accuracy
@@ -14,6 +15,7 @@ __all__ = [
     "Best",
     "Callback",
     "Checkpoint",
+    "Doctor",
     "EarlyStopping",
     "History",
     "LearningRate",
@@ -23,6 +25,7 @@ __all__ = [
     "accuracy",
     "binary_accuracy",
     "evaluate",
+    "examine",
     "fit",
     "predict",
     "top_k_accuracy",

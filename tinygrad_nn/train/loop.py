@@ -132,6 +132,8 @@ def _train(
             while run.epoch < run.epochs and run.stopping is None:
                 company.begin_epoch()
                 for batch in run.remaining():
+                    run.given = batch
+                    _tell(watchers, "on_batch", run)
                     step(batch)
                     _tell(watchers, "on_step", run)
                     company.check()

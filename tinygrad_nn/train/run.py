@@ -47,8 +47,11 @@ class Callback:
     def on_start(self, run: Run) -> None:
         """Called once, before the first step."""
 
+    def on_batch(self, run: Run) -> None:
+        """Called before every step, when `run.given` is its batch."""
+
     def on_step(self, run: Run) -> None:
-        """Called after every step of the optimizer."""
+        """Called after every step of the optimizer, when `run.measured` has its loss and metrics."""
 
     def on_epoch(self, run: Run) -> None:
         """Called after every epoch, when its row stands in the history."""
@@ -84,6 +87,9 @@ class Run:
         epoch, epochs: epochs completed, and wanted.
         batch, steps_per_epoch: steps completed in this epoch, and their number if it is known.
         history: the rows of the completed epochs.
+        given: the latest batch, as the data gave it, of which `parts_of(given)` are the model's arguments, the targets
+            and the weights of the rows; of several ranks, the rows of this one.
+        measured: loss and metrics of the latest step, by name.
         rank, size: which of how many processes this is, that train together; 0 of 1 without `comm=`.
         model, loss, optimizer, data, metrics, callbacks: what `fit` was given; of the data, what is not held out.
     """
@@ -131,6 +137,8 @@ class Run:
         self.callbacks.sort(key=lambda callback: callback.rank)
         self.history = History()
         self.epoch = self.batch = 0
+        self.given: Batch = ()
+        self.measured: Mapping[str, float] = {}
         self.whole = True
         self.stopping: str | None = None
         self.resumed: str | None = None
@@ -184,6 +192,7 @@ class Run:
     def record(self, numbers: Mapping[str, float], rows: float) -> None:
         """Count a completed step, and what was measured of its batch."""
         self._means.add(numbers, rows)
+        self.measured = numbers
         self.batch += 1
         self._batches_here += 1
         self.whole = True
