@@ -36,7 +36,7 @@ BUILT_ON = {
     # The file of a step has a row for each update too, keyed by the kernel that the optimizers run.
     "export": {"primitives", "ops", "engine", "graph", "optim", "nn"},
     "plot": {"primitives", "engine", "nn"},
-    # The film of a training has the colours of pictures, and puts random generators back where it found them.
+    # Films have the colours of pictures; they and the doctor put random generators back where they found them.
     "train": {
         "primitives",
         "engine",

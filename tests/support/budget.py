@@ -74,7 +74,9 @@ LINES = {
     # Batches by name (45). Films (1,540): a model is asked without a trace (75), what is looked at in answers (190),
     # layers (170) and units (95), its frames and what is said of them (205), bytes (65), the page (100) and its words
     # in two languages (245), still and moving pictures (200), a page while it trains (75), the callback (150).
-    "train": 3070,
+    # The doctor: a look at a step that leaves no trace (600), what it collects (330), eighteen
+    # checks (540), sentences in two languages (300), the report, and examining without training (190).
+    "train": 4920,
     # 2,200 was meant. Random ops draw the same in each run of a check (10), modules may take integers. A wrong gradient
     # is diagnosed, seventeen mistakes of some fifteen lines (310), and shown side by side (90); calls that are mistaken
     # are told plainly (115). What a record or a module lacks is told, and what could not be compared (130). The

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from tinygrad_nn.hints.lookups import face
 from tinygrad_nn.train.averaging import EMA
 from tinygrad_nn.train.callbacks import Checkpoint, EarlyStopping, LearningRate, ReduceOnPlateau
+from tinygrad_nn.train.doctor import Doctor, examine
 from tinygrad_nn.train.film import Film
 from tinygrad_nn.train.history import Best, History
 from tinygrad_nn.train.loop import evaluate, fit, predict
@@ -18,6 +19,7 @@ __all__ = [
     "Best",
     "Callback",
     "Checkpoint",
+    "Doctor",
     "EarlyStopping",
     "Film",
     "History",
@@ -28,6 +30,7 @@ __all__ = [
     "accuracy",
     "binary_accuracy",
     "evaluate",
+    "examine",
     "fit",
     "predict",
     "top_k_accuracy",
