@@ -55,7 +55,6 @@ def inside(frame, box):
     return x0 < x - w / 2 and x + w / 2 < x1 and y0 < y - h / 2 and y + h / 2 < y1
 
 
-NEURON = ((2.0, "x1"), (0.0, "x2"), (-3.0, "w1"), (1.0, "w2"), (6.9, "b"))
 PICTURES = {
     "chain": lambda: chain(150).graph(),
     "blocks": lambda: blocks(12),
@@ -131,8 +130,8 @@ def test_lines_between_rows_keep_clear_of_boxes_and_of_each_other():
 
 
 def test_no_arrow_of_a_neuron_goes_around_a_box():
-    x1, x2, w1, w2, b = (tn.tensor(v, requires_grad=True, name=n) for v, n in NEURON)
-    picture = viz.draw(lambda x1, x2: np.tanh(x1 * w1 + x2 * w2 + b), x1, x2)
+    w1, w2, b = (tn.tensor(v, requires_grad=True, name=n) for v, n in ((-3.0, "w1"), (1.0, "w2"), (6.9, "b")))
+    picture = viz.draw(lambda x1, x2: np.tanh(x1 * w1 + x2 * w2 + b), 2.0, 0.0)
     for path in strip(picture.scene, picture.options).paths.values():
         way = sum(math.dist(a, c) for a, c in pairwise(path))
         assert way < 1.2 * math.dist(path[0], path[-1])
