@@ -134,7 +134,7 @@ def test_no_arrow_of_a_neuron_goes_around_a_box():
     picture = viz.draw(lambda x1, x2: np.tanh(x1 * w1 + x2 * w2 + b), 2.0, 0.0)
     for path in strip(picture.scene, picture.options).paths.values():
         way = sum(math.dist(a, c) for a, c in pairwise(path))
-        assert way < 1.2 * math.dist(path[0], path[-1])
+        assert way < 1.05 * math.dist(path[0], path[-1])
 
 
 def test_cuts_go_between_modules():
