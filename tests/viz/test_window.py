@@ -464,7 +464,7 @@ def test_matrices_have_heat_maps_and_images_are_shown(opened):
     page = opened(perceptron())
     page.run("choose(0)")
     sizes = page.run("return [...document.querySelectorAll('#node canvas')].map(c => [c.width, c.height])")
-    assert sizes == [[28, 28]] * 3 + [[24, 24]]
+    assert sizes == [[28, 28]] * 3 + [[20, 20]]
     pixels = page.run(
         "const c = document.querySelector('#node canvas');"
         "return [...c.getContext('2d').getImageData(0, 0, 28, 28).data].filter((_, k) => k % 4 === 0)"
