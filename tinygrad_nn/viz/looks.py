@@ -16,7 +16,7 @@ from tinygrad_nn.primitives import Array
 _LEVELS = np.array(list(string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"))
 # Cells along each side of a heat map, bars of a histogram, elements that it counts, images and cells along their sides,
 # and the least side of what is taken for an image.
-_CELLS, _BARS, _COUNTED, _IMAGES, _SIDE, _LEAST = 24, 24, 10_000, 3, 28, 8
+_CELLS, _BARS, _COUNTED, _IMAGES, _SIDE, _LEAST = 20, 24, 10_000, 3, 28, 8
 # Elements of an array that is told whole.
 _FEW = 4
 
@@ -102,5 +102,6 @@ def _images(a: Array) -> list[Array]:
 
 def _text(shares: Array) -> str:
     """Return the levels of numbers between zero and one as a text."""
-    levels = np.clip(np.nan_to_num(shares) * 63.99, 0, 63).astype(int)
-    return "".join(np.where(np.isfinite(shares), _LEVELS[levels], " ").ravel())
+    finite = np.isfinite(shares)
+    levels = np.clip(np.where(finite, shares, 0.0) * 63.99, 0, 63).astype(int)
+    return "".join(np.where(finite, _LEVELS[levels], " ").ravel())
