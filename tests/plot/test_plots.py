@@ -1,6 +1,7 @@
 """Pictures: what they show, on the axes they are given, without showing anything."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -39,12 +40,16 @@ def after_backward():
     return model
 
 
+TRIED = SimpleNamespace(
+    rates=[0.001, 0.01, 0.1, 1.0], losses=[2.0, 1.0, 1.5, 40.0], smoothed=[2.0, 1.4, 1.5, 9.0], suggestion=0.003
+)
 SLOPES = np.linspace(-1, 2, 12).reshape(1, 4, 3)
 
 PLOTS = {
     "agreement": lambda **o: tn.plot.agreement([(2 * SLOPES, SLOPES, SLOPES != 0)], **o),
     "history": lambda **o: RECORD.plot(**o),
     "decision_boundary": lambda **o: tn.plot.decision_boundary(network(), X, Y, resolution=20, **o),
+    "rates": lambda **o: tn.plot.rates(TRIED, **o),
     "scatter": lambda **o: tn.plot.scatter(X, Y, **o),
     "images": lambda **o: tn.plot.images(np.random.default_rng(0).random((5, 64)), **o),
     "weights": lambda **o: tn.plot.weights(nn.Dense(49, 6, rng=0), **o),
@@ -354,6 +359,15 @@ def test_errors_are_what_a_confusion_matrix_paints():
     saturation = canvas.max(axis=-1) - canvas.min(axis=-1)
     assert (np.diag(saturation) < 0.01).all()
     assert saturation[1, 0] > saturation[0, 1] > 0.1
+
+
+def test_rates_are_drawn_with_the_suggestion_and_without_what_diverged():
+    ax = tn.plot.rates(TRIED)
+    assert ax.get_xscale() == "log"
+    assert legend_of(ax) == ["loss of a batch", "mean", "suggestion 0.003"]
+    assert 2 < ax.get_ylim()[1] < 3
+    nothing = SimpleNamespace(**(vars(TRIED) | {"suggestion": None}))
+    assert legend_of(tn.plot.rates(nothing)) == ["loss of a batch", "mean"]
 
 
 def test_gradients_that_agree_lie_on_the_diagonal_and_wrong_ones_do_not():

@@ -7,12 +7,13 @@ shows anything by itself.
 from tinygrad_nn.plot.canvas import COLORS
 from tinygrad_nn.plot.classes import confusion, decision_boundary, scatter
 from tinygrad_nn.plot.gradients import agreement
-from tinygrad_nn.plot.learning import HistoryLike, activations, gradient_flow, history
+from tinygrad_nn.plot.learning import HistoryLike, RatesLike, activations, gradient_flow, history, rates
 from tinygrad_nn.plot.pictures import images, weights
 
 __all__ = [
     "COLORS",
     "HistoryLike",
+    "RatesLike",
     "activations",
     "agreement",
     "confusion",
@@ -20,6 +21,7 @@ __all__ = [
     "gradient_flow",
     "history",
     "images",
+    "rates",
     "scatter",
     "weights",
 ]
