@@ -41,7 +41,10 @@ def after_backward():
 
 
 TRIED = SimpleNamespace(
-    rates=[0.001, 0.01, 0.1, 1.0], losses=[2.0, 1.0, 1.5, 40.0], smoothed=[2.0, 1.4, 1.5, 9.0], suggestion=0.003
+    rates=[0.001, 0.01, 0.1, 1.0],
+    losses=[2.0, 1.0, 1.5, 40.0],
+    smoothed=[2.0, 1.4, 1.5, 9.0],
+    suggestion=0.003,
 )
 SLOPES = np.linspace(-1, 2, 12).reshape(1, 4, 3)
 

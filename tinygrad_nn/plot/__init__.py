@@ -6,6 +6,7 @@ shows anything by itself.
 
 from tinygrad_nn.plot.canvas import COLORS
 from tinygrad_nn.plot.classes import confusion, decision_boundary, scatter
+from tinygrad_nn.plot.descent import descent
 from tinygrad_nn.plot.gradients import agreement
 from tinygrad_nn.plot.learning import HistoryLike, RatesLike, activations, gradient_flow, history, rates
 from tinygrad_nn.plot.pictures import images, weights
@@ -18,6 +19,7 @@ __all__ = [
     "agreement",
     "confusion",
     "decision_boundary",
+    "descent",
     "gradient_flow",
     "history",
     "images",

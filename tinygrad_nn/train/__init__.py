@@ -5,6 +5,7 @@ from tinygrad_nn.train.callbacks import Checkpoint, EarlyStopping, LearningRate,
 from tinygrad_nn.train.history import Best, History
 from tinygrad_nn.train.loop import evaluate, fit, predict
 from tinygrad_nn.train.metrics import METRICS, accuracy, binary_accuracy, top_k_accuracy
+from tinygrad_nn.train.path import WeightPath
 from tinygrad_nn.train.progress import Progress
 from tinygrad_nn.train.rates import Rates, find_rate
 from tinygrad_nn.train.run import Callback, Run
@@ -22,6 +23,7 @@ __all__ = [
     "Rates",
     "ReduceOnPlateau",
     "Run",
+    "WeightPath",
     "accuracy",
     "binary_accuracy",
     "evaluate",
