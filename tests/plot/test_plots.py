@@ -40,6 +40,7 @@ def after_backward():
     return model
 
 
+LEARNED = after_backward()
 TRIED = SimpleNamespace(
     rates=[0.001, 0.01, 0.1, 1.0],
     losses=[2.0, 1.0, 1.5, 40.0],
@@ -57,7 +58,8 @@ PLOTS = {
     "images": lambda **o: tn.plot.images(np.random.default_rng(0).random((5, 64)), **o),
     "weights": lambda **o: tn.plot.weights(nn.Dense(49, 6, rng=0), **o),
     "activations": lambda **o: tn.plot.activations(network(), X, **o),
-    "gradient_flow": lambda **o: tn.plot.gradient_flow(after_backward(), **o),
+    "descent": lambda **o: tn.plot.descent(network(), cross_entropy, (X, Y), resolution=4, **o),
+    "gradient_flow": lambda **o: tn.plot.gradient_flow(LEARNED, **o),
     "confusion": lambda **o: tn.plot.confusion(Y, Y[::-1], **o),
 }
 
@@ -229,10 +231,12 @@ def test_the_confusion_matrix_counts_and_says_how_many_are_right():
         tn.plot.confusion([0], [0, 1])
 
 
-def test_without_matplotlib_the_extra_is_named(monkeypatch):
+@pytest.mark.parametrize("name", PLOTS)
+def test_without_matplotlib_the_extra_is_named_before_anything_is_computed(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    monkeypatch.setattr(nn.Sequential, "forward", lambda *_: pytest.fail("the model was called"))
     with pytest.raises(ImportError, match=r"pip install 'tinygrad_nn\[plot\]'"):
-        RECORD.plot()
+        PLOTS[name]()
 
 
 @pytest.mark.parametrize("points", [np.zeros(4), np.zeros((4, 3))])

@@ -17,18 +17,29 @@ GREY = "#767676"
 INK = "#222222"
 
 
+def need_matplotlib() -> None:
+    """Refuse to draw without matplotlib, before anything is computed for it.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib.pyplot  # noqa: F401  whether it can be imported is what is asked
+    except ImportError as error:
+        raise ImportError(
+            "plots need the package matplotlib\n  hint   pip install 'tinygrad_nn[plot]'"
+        ) from error
+
+
 def axes_for(ax: Axes | None, size: tuple[float, float] = (6.4, 4.4)) -> Axes:
     """Return the axes to draw on: those given, or new ones on a figure of this size.
 
     Raises:
         ImportError: matplotlib is not installed.
     """
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "plots need the package matplotlib\n  hint   pip install 'tinygrad_nn[plot]'"
-        ) from error
+    need_matplotlib()
+    import matplotlib.pyplot as plt
+
     return plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
 
 

@@ -12,7 +12,7 @@ from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.module import in_mode
-from tinygrad_nn.plot.canvas import COLORS, GREY, INK, RED, axes_for, legend_at_side, quiet
+from tinygrad_nn.plot.canvas import COLORS, GREY, INK, RED, axes_for, legend_at_side, need_matplotlib, quiet
 from tinygrad_nn.plot.labels import Labels, labels_of, names_of, places_of, predictions_of
 from tinygrad_nn.primitives import Array
 
@@ -53,6 +53,7 @@ def decision_boundary(
         ShapeError: the points have not two features, or there are not as many labels.
         LabelError: labels that are no integers, or not among `classes`.
     """
+    need_matplotlib()
     X = _points_of("decision_boundary", X)
     labels = None if y is None else _labels_for("decision_boundary", X, y)
     first, last = X.min(axis=0), X.max(axis=0)

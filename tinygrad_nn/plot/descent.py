@@ -13,7 +13,7 @@ from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
 from tinygrad_nn.nn.module import Module
-from tinygrad_nn.plot.canvas import COLORS, INK, RED, axes_for, legend_above
+from tinygrad_nn.plot.canvas import COLORS, INK, RED, axes_for, legend_above, need_matplotlib
 from tinygrad_nn.plot.landscape import Weights, flat_weights, loss_at, plane_of_path, random_plane
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.primitives.signature import parameters_of
@@ -87,6 +87,7 @@ def descent(
         ShapeError: a place of the path has not the parameters of the model, or is no point.
         SettingError: all places of a path are one, as those of `path.append(w.data)` are; limits that are none.
     """
+    need_matplotlib()
     if isinstance(model, Module) != (loss is not None and data is not None):
         raise ArgumentError(
             "descent: a module comes with its loss and with arrays, a function of two numbers alone\n"

@@ -10,7 +10,18 @@ import numpy as np
 
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.nn.module import Module, outputs_of_calls
-from tinygrad_nn.plot.canvas import BLUE, COLORS, GREY, INK, RED, axes_for, legend_above, quiet, second_panel
+from tinygrad_nn.plot.canvas import (
+    BLUE,
+    COLORS,
+    GREY,
+    INK,
+    RED,
+    axes_for,
+    legend_above,
+    need_matplotlib,
+    quiet,
+    second_panel,
+)
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -122,6 +133,7 @@ def activations(model: Module, *inputs: Operand, ax: Axes | None = None) -> Axes
     Raises:
         ValueError: the model has no layer of that kind.
     """
+    need_matplotlib()
     layers = [
         (path or type(module).__name__, type(module).__name__, output)
         for path, module, output in outputs_of_calls(model, *inputs)
