@@ -169,6 +169,33 @@ def test_integers_are_classes():
     np.testing.assert_array_equal(regions(lambda x: np.where(x[:, 0] > 0, 1, -1))[0], ACROSS > 0)
 
 
+def test_integers_that_are_floats_are_classes_too():
+    classes, strength = regions(lambda x: np.digitize(x[:, :1], [0.0, 1.0]).astype(float))
+    np.testing.assert_array_equal(classes, np.digitize(ACROSS, [0.0, 1.0]))
+    assert (strength == 1).all()
+    # A step function gives probabilities, of which the picture is the same.
+    np.testing.assert_array_equal(regions(lambda x: (x[:, 0] > 0).astype(float))[0], ACROSS > 0)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda x: np.sign(x[:, 0]),
+        lambda x: np.where(x[:, 0] > 0, 1, -1),
+        lambda x: 1 / (1 + np.exp(-x[:, 0])),
+        lambda x: x[:, :1] * 0.7,
+        lambda x: np.stack([-x[:, 0], x[:, 0]], axis=1),
+    ],
+    ids=["signs", "integers", "probability", "margin", "scores"],
+)
+def test_classes_that_are_minus_one_and_one_are_two(model):
+    sides = np.where(X[:, 0] > 0, 1, -1)
+    ax = tn.plot.decision_boundary(model, X, sides, resolution=40)
+    assert legend_of(ax)[:2] == ["class -1", "class 1"]
+    assert not any(text.startswith("class 0") for text in legend_of(ax))
+    np.testing.assert_array_equal(ax.collections[0].get_array().reshape(40, 40)[0], ACROSS > 0)
+
+
 def test_predictions_that_are_not_finite_are_drawn_without_confidence():
     classes, strength = regions(lambda x: np.where(x[:, :1] > 0, np.nan, -np.inf))
     assert not classes.any()
@@ -358,6 +385,23 @@ def test_the_legend_of_a_boundary_names_classes_and_shades():
     expected = ["class 0", "class 1", "class 2", "33% sure", "67% sure", "100% sure"]
     assert legend_of(tn.plot.decision_boundary(three, X, resolution=30)) == expected
     assert legend_of(tn.plot.decision_boundary(lambda x: x[:, 0] > 0, X, Y, resolution=10)) == expected[:2]
+
+
+def test_inside_of_axes_the_legend_stands_where_there_are_the_fewest_points():
+    points = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1], [1, 0.9], [0.9, 1], [0.1, 0.9]])
+    for turn, corner in (
+        ([1, 1], (0.0, 0.0)),
+        ([-1, 1], (1.0, 0.0)),
+        ([1, -1], (0.0, 1.0)),
+        ([-1, -1], (1.0, 1.0)),
+    ):
+        weighed = np.concatenate([points, points[[1, 2]]]) * turn
+        figure, ax = plt.subplots()
+        tn.plot.scatter(weighed, np.zeros(9, int), ax=ax)
+        figure.draw_without_rendering()
+        box = ax.get_legend().get_window_extent().transformed(ax.transAxes.inverted())
+        assert abs((box.x0 + box.x1) / 2 - corner[0]) < 0.5
+        assert abs((box.y0 + box.y1) / 2 - corner[1]) < 0.5
 
 
 def test_errors_are_what_a_confusion_matrix_paints():

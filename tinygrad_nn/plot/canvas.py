@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from tinygrad_nn.primitives import Array
+
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
@@ -67,9 +71,14 @@ def legend_above(ax: Axes, handles: Sequence[Artist], texts: Sequence[str]) -> N
     )
 
 
-def legend_at_side(ax: Axes, handles: Sequence[Artist], *, alone: bool) -> None:
-    """Put the legend beside axes that are alone on their figure; where there may be neighbours, inside of them."""
+def legend_at_side(ax: Axes, handles: Sequence[Artist], points: Array, *, alone: bool) -> None:
+    """Put the legend beside axes that are alone on their figure; else inside, where there are the fewest points."""
     if alone:
         ax.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     else:
-        ax.legend(handles=handles, fontsize=8, framealpha=0.85, handlelength=1.2)
+        # matplotlib's own search, loc="best", takes long for many points, and warns of it.
+        right, upper = (points > (points.min(axis=0) + points.max(axis=0)) / 2).T
+        # In matplotlib's order, in which the corners are numbered from 1.
+        corners = (upper & right, upper & ~right, ~upper & ~right, ~upper & right)
+        emptiest = 1 + int(np.argmin([corner.sum() for corner in corners]))
+        ax.legend(handles=handles, loc=emptiest, fontsize=8, framealpha=0.85, handlelength=1.2)
