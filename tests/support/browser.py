@@ -57,9 +57,6 @@ class Browser:
     def open_blank(self) -> None:
         self._send("POST", f"{self._session}/url", {"url": "about:blank"})
 
-    def resize(self, width: int, height: int) -> None:
-        self._send("POST", f"{self._session}/window/rect", {"width": width, "height": height})
-
     def run(self, script: str, *args: Any) -> Any:
         """Run a JavaScript function body in the page and return its result."""
         return self._send("POST", f"{self._session}/execute/sync", {"script": script, "args": args})
