@@ -50,6 +50,10 @@ class Batches(Signposts):
         self._drawn_from: State | None = None
         self._pending: tuple[np.ndarray | None, int] | None = None
 
+    def __repr__(self) -> str:
+        order = "shuffled" if self._shuffle else "in order"
+        return f"Batches({_told(self._arrays)}; {len(self)} batches of {self._size} rows, {order})"
+
     def __len__(self) -> int:
         return -(-self._stop // self._size)
 
@@ -154,6 +158,9 @@ class Stream(Iterator[Batch]):
             self._rows = len(chosen)
         self._rng = np.random.default_rng(rng)
         self._order: np.ndarray = np.empty(0, np.int64)
+
+    def __repr__(self) -> str:
+        return f"Stream({_told(self._arrays)}; {self._size} rows at a time, without end)"
 
     def _next_rows(self) -> np.ndarray:
         raise NotImplementedError
@@ -279,6 +286,10 @@ def batches_with_replacement(*arrays: ArrayLike | Stored, size: int, rng: Seed =
 def part_of(rows: int, rank: int, size: int) -> slice:
     """Return which of some rows are those of one of `size` ranks: neighbours, and as many for each as can be."""
     return slice(rows * rank // size, rows * (rank + 1) // size)
+
+
+def _told(arrays: tuple[Column, ...]) -> str:
+    return ", ".join(f"{array.shape} {array.dtype}" for array in arrays)
 
 
 def _divided(rows: int | np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:

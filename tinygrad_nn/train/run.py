@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
@@ -44,6 +45,11 @@ class Callback:
                 raise ArgumentError(
                     f"{cls.__name__}: there is no event {name}; the events are {', '.join(events)}{hint}"
                 )
+
+    def __repr__(self) -> str:
+        short = (int, float, str, os.PathLike, type(None))
+        own = [(name, x) for name, x in vars(self).items() if name[0] != "_" and isinstance(x, short)]
+        return f"{type(self).__name__}({', '.join(f'{name}={x!r}' for name, x in own)})"
 
     def on_start(self, run: Run) -> None:
         """Called once, before the first step."""

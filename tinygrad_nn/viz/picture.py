@@ -41,6 +41,13 @@ _BINARY = (".png", ".pdf")
 _INSTALL = 'For a picture: pip install "tinygrad_nn[viz]", or install Graphviz.'
 
 
+class Story(str):
+    """Text that a terminal and a notebook show as it prints, where they would show a string in one line."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 class Picture(Signposts):
     """A graph with the values it had when it was drawn; printing it shows one line an op.
 
@@ -91,7 +98,7 @@ class Picture(Signposts):
 
     def explain(self) -> str:
         """Return the computation as a story: every value, then every gradient and the rule that made it."""
-        return walkthrough(self.graph, self.facts)
+        return Story(walkthrough(self.graph, self.facts))
 
     @property
     def digraph(self) -> graphviz.Digraph:
