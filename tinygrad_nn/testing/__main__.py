@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
+from tinygrad_nn.commands import run
 from tinygrad_nn.primitives import REGISTRY
 from tinygrad_nn.testing.mutants import breakable, mutation_test
 from tinygrad_nn.testing.report import report
@@ -29,4 +29,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)
