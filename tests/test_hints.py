@@ -391,3 +391,30 @@ def test_ops_and_modules_pay_nothing_for_the_answers():
 
     Deep()(1)
     assert depth == [True, "test_ops_and_modules_pay_nothing_for_the_answers"]
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (lambda: tn.save(model(), "x"), r"tn\.save\(path, model=model, optimizer=optimizer\)"),
+        (lambda: tn.load("x", model()), r"tn\.load\(path, model=model, optimizer=optimizer\)"),
+        (
+            lambda: tn.train.fit(model(), *batch()),
+            r"tn\.train\.fit\(model, nn\.losses\.cross_entropy, optimizer",
+        ),
+        (lambda: tn.tensor([1], float), r"tn\.tensor\(data, dtype=np\.float32"),
+        (lambda: tn.one_hot(np.array([0, 1])), r"one_hot\(ids, num_classes\)"),
+        (lambda: tn.keep_mask(np.zeros(3)), r"keep_mask\(x, rng=\.\.\.\)"),
+        (lambda: tn.keep_mask(vector(1.0)), r"keep_mask\(x, rng=\.\.\.\)"),
+        (lambda: tn.testing.gradcheck(), r"tn\.testing\.gradcheck\(f, x\)"),
+    ],
+)
+def test_a_call_that_lacks_something_is_answered_with_the_usual_one(call, hint):
+    with pytest.raises(tn.errors.ArgumentError, match=f"hint   {hint}"):
+        call()
+
+
+def test_several_words_with_one_answer_are_answered_once():
+    with pytest.raises(TypeError, match=r"hint   predictions first.*by position$") as error:
+        nn.losses.cross_entropy(y_true=batch()[1], y_pred=batch()[0])
+    assert str(error.value).count("predictions first") == 1

@@ -18,7 +18,7 @@ from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
 from tinygrad_nn.engine.trees import flat
 from tinygrad_nn.errors import DtypeError, SettingError, ShapeError, printable
-from tinygrad_nn.hints.calls import answered, is_from_within, wrong_call
+from tinygrad_nn.hints.calls import answered, is_refused, wrong_call
 from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.nn.drawing import Drawing
 from tinygrad_nn.nn.summary import Row, Summary, counted_parameters, shape_of_rows, spell_shape
@@ -80,7 +80,7 @@ class Module(Signposts, Drawing):
             SCOPE.set(_new_scope(Scope, (self, previous)))
             return self.forward(*args, **kwargs)
         except TypeError as error:
-            if is_from_within(error):
+            if not is_refused(type(self).forward, error):
                 raise
             failure = wrong_call(type(self).forward, (self, *args), kwargs, error)
         finally:
