@@ -288,10 +288,6 @@ def part_of(rows: int, rank: int, size: int) -> slice:
     return slice(rows * rank // size, rows * (rank + 1) // size)
 
 
-def _told(arrays: tuple[Column, ...]) -> str:
-    return ", ".join(f"{array.shape} {array.dtype}" for array in arrays)
-
-
 def _divided(rows: int | np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Return rows to train on and rows to hold out, each in their order."""
     if isinstance(share, bool) or not 0 < share < 1:
@@ -318,3 +314,7 @@ def _checked(
             f"batches need arrays with the same number of rows, at least one, got shapes {shapes}"
         )
     return columns, len(columns[0]), size
+
+
+def _told(arrays: tuple[Column, ...]) -> str:
+    return ", ".join(f"{array.shape} {array.dtype}" for array in arrays)

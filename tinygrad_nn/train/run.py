@@ -46,11 +46,6 @@ class Callback:
                     f"{cls.__name__}: there is no event {name}; the events are {', '.join(events)}{hint}"
                 )
 
-    def __repr__(self) -> str:
-        short = (int, float, str, os.PathLike, type(None))
-        own = [(name, x) for name, x in vars(self).items() if name[0] != "_" and isinstance(x, short)]
-        return f"{type(self).__name__}({', '.join(f'{name}={x!r}' for name, x in own)})"
-
     def on_start(self, run: Run) -> None:
         """Called once, before the first step."""
 
@@ -65,6 +60,11 @@ class Callback:
 
     def on_end(self, run: Run) -> None:
         """Called once at the end, also after Ctrl-C or an error."""
+
+    def __repr__(self) -> str:
+        short = (int, float, str, os.PathLike, type(None))
+        own = [(name, x) for name, x in vars(self).items() if name[0] != "_" and isinstance(x, short)]
+        return f"{type(self).__name__}({', '.join(f'{name}={x!r}' for name, x in own)})"
 
     def state_dict(self) -> StateDict:
         """Return what a checkpoint has to keep."""
