@@ -50,6 +50,10 @@ class Batches(Signposts):
         self._drawn_from: State | None = None
         self._pending: tuple[np.ndarray | None, int] | None = None
 
+    def __repr__(self) -> str:
+        order = "shuffled" if self._shuffle else "in order"
+        return f"Batches({_told(self._arrays)}; {len(self)} batches of {self._size} rows, {order})"
+
     def __len__(self) -> int:
         return -(-self._stop // self._size)
 
@@ -165,6 +169,9 @@ class Stream(Iterator[Batch]):
             self._rows = len(chosen)
         self._rng = np.random.default_rng(rng)
         self._order: np.ndarray = np.empty(0, np.int64)
+
+    def __repr__(self) -> str:
+        return f"Stream({_told(self._arrays)}; {self._size} rows at a time, without end)"
 
     def _next_rows(self) -> np.ndarray:
         raise NotImplementedError
@@ -328,3 +335,7 @@ def _checked(
             f"batches need arrays with the same number of rows, at least one, got shapes {shapes}"
         )
     return columns, len(columns[0]), size
+
+
+def _told(arrays: tuple[Column, ...]) -> str:
+    return ", ".join(f"{array.shape} {array.dtype}" for array in arrays)

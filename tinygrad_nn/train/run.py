@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
@@ -62,6 +63,11 @@ class Callback:
 
     def on_end(self, run: Run) -> None:
         """Called once at the end, also after Ctrl-C or an error."""
+
+    def __repr__(self) -> str:
+        short = (int, float, str, os.PathLike, type(None))
+        own = [(name, x) for name, x in vars(self).items() if name[0] != "_" and isinstance(x, short)]
+        return f"{type(self).__name__}({', '.join(f'{name}={x!r}' for name, x in own)})"
 
     def state_dict(self) -> StateDict:
         """Return what a checkpoint has to keep."""

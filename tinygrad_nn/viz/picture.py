@@ -45,6 +45,13 @@ ZOOM = 2.0
 _INSTALL = 'For a picture: pip install "tinygrad_nn[viz]", or install Graphviz.'
 
 
+class Story(str):
+    """Text that a terminal and a notebook show as it prints, where they would show a string in one line."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 class Picture(Signposts):
     """A graph with the values it had when it was drawn; printing it shows one line an op.
 
@@ -99,7 +106,7 @@ class Picture(Signposts):
         Args:
             lang: "en" or "ja".
         """
-        return walkthrough(self.graph, self.facts, checked_language("explain", lang))
+        return Story(walkthrough(self.graph, self.facts, checked_language("explain", lang)))
 
     @property
     def digraph(self) -> graphviz.Digraph:
