@@ -117,7 +117,7 @@ class Handing:
         return ", ".join(map(str, axes)), not axes and copied and bool(summed(full, self._shape))
 
     def largest(self, lang: Language) -> Entry | None:
-        """Return the largest entry of a gradient that has several, where something is calculated."""
+        """Return the largest entry of a gradient that has several, where it is calculated."""
         found = [] if self.single else self._told(lang, [self.largest_at])
         return next((entry for entry in found if entry.calculation), None)
 
