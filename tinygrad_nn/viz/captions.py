@@ -133,9 +133,7 @@ class Handing:
             with np.errstate(all="ignore"):
                 return [self._entry(tree, index, lang) for index in places]
         except Exception:
-            # A rule of the user may compute with what cannot be looked into here: it goes without numbers.
-            if str(self._value.op.home[0]).startswith("tinygrad_nn."):
-                raise
+            self._occasion.refuse()
             return []
 
     def _entry(self, tree: ast.expr, index: tuple[int, ...], lang: Language) -> Entry:
@@ -201,7 +199,7 @@ def letters(value: Call, place: int, labels: Sequence[str], lang: Language) -> M
     return own | {name: labels[k] for name, k in zip(names, value.operands, strict=False)}
 
 
-def formula_text(occasion: Occasion, names: Mapping[str, str], lang: Language) -> str:
+def formula_text(occasion: Occasion, called_so: Mapping[str, str], lang: Language) -> str:
     """Return the formula of a rule in the user's names, or where the rule stands if it is no mathematics."""
     formula = occasion.formula
     if formula.tree is None and formula.words:
@@ -209,7 +207,9 @@ def formula_text(occasion: Occasion, names: Mapping[str, str], lang: Language) -
     try:
         with np.errstate(all="ignore"):
             if occasion.tree is not None:
-                return Notation(names, lang).write(occasion.tree)
+                # A rule of the user may have variables of theirs.
+                theirs = {name: name for name in formula.scope if name.isidentifier()}
+                return Notation(theirs | {**called_so}, lang).write(occasion.tree)
     except LookupError:
         # It is code, and no formula.
         pass
