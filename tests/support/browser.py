@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 KEYS = {"ArrowRight": "\ue014", "ArrowLeft": "\ue012", "Home": "\ue011", "End": "\ue010", "Escape": "\ue00c"}
-KEYS |= {"Enter": "\ue007", "Tab": "\ue004", "Space": " "}
+KEYS |= {"Enter": "\ue007", "Tab": "\ue004", "Space": " ", "ArrowUp": "\ue013", "ArrowDown": "\ue015"}
 
 
 class Browser:
@@ -68,6 +68,27 @@ class Browser:
             f"{self._session}/actions",
             {"actions": [{"type": "key", "id": "keys", "actions": strokes}]},
         )
+
+    def _command(self, name: str, **parameters: Any) -> Any:
+        body = {"cmd": name, "params": parameters}
+        return self._send("POST", f"{self._session}/goog/cdp/execute", body)
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the page so many pixels; it is told."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._command("Emulation.setDeviceMetricsOverride", **size)
+
+    def show_as(self, medium: str) -> None:
+        """Show the page as it is on a "screen", or in "print"."""
+        self._command("Emulation.setEmulatedMedia", media=medium)
+
+    def wait_for(self, script: str) -> Any:
+        """Run a JavaScript expression that gives a promise and return what it comes to."""
+        body = {
+            "script": f"const done = arguments[0]; ({script}).then(done, error => done(String(error)));",
+            "args": [],
+        }
+        return self._send("POST", f"{self._session}/execute/async", body)
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._send("GET", f"{self._session}/screenshot")))

@@ -59,7 +59,8 @@ def look(array: Array, *, images: bool) -> Look | None:
     shown = cells[np.isfinite(cells)]
     low, high = float(finite.min()), float(finite.max())
     most = max(abs(low), abs(high), float(np.abs(shown).max(initial=0.0)))
-    counts, _ = np.histogram(finite, _BARS, (low, high))
+    # As shares, because the width of a bar may overflow.
+    counts, _ = np.histogram(finite / (most or 1.0), _BARS, (low / (most or 1.0), high / (most or 1.0)))
     result = Look(
         _text(0.5 + 0.5 * cells / (most or 1.0)),
         cells.shape[1],
@@ -100,5 +101,6 @@ def _images(a: Array) -> list[Array]:
 
 def _text(shares: Array) -> str:
     """Return the levels of numbers between zero and one as a text."""
-    levels = np.clip(np.nan_to_num(shares) * 63.99, 0, 63).astype(int)
-    return "".join(np.where(np.isfinite(shares), _LEVELS[levels], " ").ravel())
+    finite = np.isfinite(shares)
+    levels = np.clip(np.where(finite, shares, 0.0) * 63.99, 0, 63).astype(int)
+    return "".join(np.where(finite, _LEVELS[levels], " ").ravel())

@@ -83,7 +83,7 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str, lang: Langu
         "DATA": json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
         "DRAWING": f'<svg class="level drawn" id="{_PREFIX}" viewBox="{view}" role="group" '
         f'aria-label="{escape(title)}">\n{drawing}\n</svg>',
-        "LEGEND": "\n".join(svg.swatch(*entry) for entry in LEGEND.items()),
+        "LEGEND": "\n".join(svg.swatch(*entry, shown=entry[0] in whole.legend()) for entry in LEGEND.items()),
         "TEXT": escape(graph.text(options.max_nodes)),
     }
     parts = _asset("page.html").split("@@")

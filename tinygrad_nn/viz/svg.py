@@ -77,10 +77,10 @@ def _sample(kind: str, x: float, y: float) -> str:
     return f'<g class="{kind}" transform="translate({x + 13:.1f} {y})">{_shape(kind, 26, 15)}</g>'
 
 
-def swatch(kind: str, text: str) -> str:
+def swatch(kind: str, text: str, *, shown: bool) -> str:
     """Return an entry of the legend as HTML."""
     sample = f'<svg class="drawn" viewBox="-1 -1 28 18" aria-hidden="true">{_sample(kind, 0, 8)}</svg>'
-    return f'<li data-kind="{kind}">{sample} {escape(text)}</li>'
+    return f'<li data-kind="{kind}"{"" if shown else " hidden"}>{sample} {escape(text)}</li>'
 
 
 def _legend(scene: Scene, top: float, room: float) -> tuple[list[str], float, float]:

@@ -44,7 +44,7 @@ function room() {
 function best([wide, high]) {
   const [first, ...others] = Object.keys(data.strips).map(direction => {
     const long = stripOf(direction);
-    return { direction, long, ...fitting(long, direction === "TB" ? [high, wide] : [wide, high], 1.1) };
+    return { direction, long, ...fitting(long, direction === "TB" ? [high, wide] : [wide, high], large() ? 1.7 : 1.1) };
   });
   return others.reduce((one, other) => (other.scale > WORTH * one.scale ? other : one), first);
 }
@@ -117,8 +117,9 @@ function setView(box) {
   Object.entries({ x, y, width: w, height: h }).forEach(([key, value]) => frame.setAttribute(key, value.toFixed(1)));
 }
 
-// The smallest text, of 11 points, has nine pixels then
-const READABLE = 9 / 11;
+// The smallest text, of 11 points, has nine pixels then; on a projector more
+const large = () => document.documentElement.classList.contains("large");
+const readable = () => (large() ? 15 : 9) / 11;
 
 // As large as the window takes: at most twice, so that a graph of two nodes is not a poster
 function fit(least = 0) {
@@ -132,15 +133,8 @@ function fit(least = 0) {
   whole = true;
 }
 
-// A graph too large to be read as a whole begins at its start
-const begin = () => fit(READABLE);
-
-// Fit shows all of it; of a graph that is not that large, what can be read, and all when it is pressed again
-function fitAgain() {
-  const before = String(view);
-  if (shown().length <= 60) begin();
-  if (shown().length > 60 || String(view) === before) fit();
-}
+// So large that it can be read: what does not go into the window then, the map shows
+const begin = () => fit(readable());
 
 function zoom(factor, clientX, clientY) {
   const { left, top, width, height } = by("canvas").getBoundingClientRect();
@@ -164,9 +158,9 @@ function reveal(id) {
 // The map of the whole graph, with the window on it
 
 function drawMap(boxes) {
-  const map = by("map"), [x, y, w, h] = home, side = Math.min(170, 0.24 * by("canvas").clientWidth), large = Math.min(side / w, side / h);
+  const map = by("map"), [x, y, w, h] = home, { clientWidth: wide, clientHeight: high } = by("canvas"), most = Math.min(170, 0.24 * wide, 0.4 * high), scale = Math.min(most / w, most / h);
   map.setAttribute("viewBox", home.join(" "));
-  map.style.cssText = `width:${(w * large).toFixed(0)}px;height:${(h * large).toFixed(0)}px`;
+  map.style.cssText = `width:${(w * scale).toFixed(0)}px;height:${(h * scale).toFixed(0)}px`;
   by("places").setAttribute("d", Object.values(boxes).map(([a, b, c, d]) => `M${spot([a - c / 2, b - d / 2])}h${c.toFixed(1)}v${d.toFixed(1)}h${(-c).toFixed(1)}z`).join(""));
 }
 
