@@ -38,6 +38,12 @@ def test_captions_say_what_broadcasting_does():
     assert "unchanged, spread over (8, 5)" in text
 
 
+def test_the_bias_of_a_convolution_gets_a_sum():
+    layer = nn.Conv1d(1, 2, 2, rng=0)
+    text = layer(np.ones((1, 4, 1), np.float32)).sum().explain()
+    assert "and bias gets g, summed over axis 0, 1" in text
+
+
 def test_rules_are_told_in_the_users_names_whatever_letters_these_are():
     b, a = named(b=1.0, a=2.0)
     assert "b gets g · a = 1 · 2 = 2, and a gets g · b = 1 · 1 = 1" in (b * a).explain()

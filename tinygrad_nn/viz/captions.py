@@ -109,7 +109,8 @@ class Handing:
     def _broadcast(self) -> tuple[str, bool]:
         """Return the axes that the gradient is summed over, and whether it is spread."""
         op, full = self._value.op, self._value.shape
-        if not op.broadcasts or op.variadic or self._shape == full:
+        # What is handed on as it is has the shape of the result, whether or not operands broadcast.
+        if not (op.broadcasts or self.plain) or op.variadic or self._shape == full:
             return "", False
         axes = summed(self._shape, full)
         tree = self._occasion.tree
