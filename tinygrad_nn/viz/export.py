@@ -20,6 +20,8 @@ _MERMAID = {
     "state": "[{}]",
     "error": "{{{{{}}}}}",
 }
+# Gradients of which several entries are told: of more, each has its largest entry alone.
+_MOST_ARRIVALS = 60
 # Their borders are dashed.
 _DASHED = ("constant", "state", "backward", "update")
 # What Mermaid shows as the character itself.
@@ -59,30 +61,32 @@ def details(graph: Graph, facts: Facts, lang: Language = "en") -> list[dict[str,
 
 def steps(facts: Facts, lang: Language = "en") -> list[dict[str, object]]:
     """Return the steps forward and backward, with the gradients that arrive."""
+    several = sum(len(step.arrivals) for step in facts.steps) <= _MOST_ARRIVALS
     return [
         {
             "phase": step.phase,
             "value": step.index,
             "caption": step.caption(lang),
             "letters": step.legend(lang),
-            "arrivals": [_arrival(arrival, lang) for arrival in step.arrivals],
+            "arrivals": [_arrival(arrival, several, lang) for arrival in step.arrivals],
         }
         for step in facts.steps
     ]
 
 
-def _arrival(arrival: Arrival, lang: Language) -> dict[str, object]:
-    """Return a gradient that arrived; with calculations of entries, where it has several and there are any."""
+def _arrival(arrival: Arrival, several: bool, lang: Language) -> dict[str, object]:
+    """Return a gradient that arrived, with calculations of several of its entries, or of the largest one."""
     told: dict[str, object] = {
         "to": arrival.operand,
         "before": arrival.before.text,
         "added": arrival.added.text,
         "total": arrival.total.text,
     }
-    entries = [] if arrival.handing.single else arrival.handing.entries(lang)
-    if any(entry.calculation for entry in entries):
+    largest = arrival.handing.largest(lang)
+    if largest is not None:
+        entries = arrival.handing.entries(lang) if several else [largest]
         told["entries"] = [[", ".join(map(str, e.index)), e.text, e.calculation] for e in entries]
-        told["largest"] = next(k for k, e in enumerate(entries) if e.index == arrival.handing.largest_at)
+        told["largest"] = entries.index(largest)
     return told
 
 
