@@ -16,8 +16,9 @@ from tinygrad_nn import nn, optim
 from tinygrad_nn.errors import ArgumentError, NonFinite, SettingError, UsageWarning
 from tinygrad_nn.nn.losses import cross_entropy, mse
 from tinygrad_nn.parallel import threads
-from tinygrad_nn.train import Callback, EarlyStopping, Film, fit
+from tinygrad_nn.train import Callback, Checkpoint, EarlyStopping, Film, fit
 from tinygrad_nn.train.film import page as pages
+from tinygrad_nn.train.film.packing import halves
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random(size=(64, 784)).astype(np.float32)
@@ -107,6 +108,27 @@ def test_a_film_has_the_model_before_the_first_step_and_after_the_last():
         "ends": [7, 14, 21],
         "columns": {name: pytest.approx(history[name], rel=1e-4) for name in history if name != "seconds"},
     }
+
+
+def test_a_film_of_a_resumed_training_begins_where_that_does(tmp_path):
+    path = tmp_path / "run.safetensors"
+    trained(epochs=2, callbacks=[Checkpoint(path)])
+    film = Film(every=5)
+    trained(epochs=3, callbacks=[Checkpoint(path), film])
+    assert [frame.step for frame in film.recording.frames] == [14, 15, 20, 21]
+    assert "The film begins at step 14, where training was resumed." in film.html()
+
+
+def test_a_rate_that_follows_a_schedule_is_that_of_each_step():
+    film = Film(every=3)
+    trained(epochs=1, lr=lambda step: 0.1 / (1 + step), callbacks=[film])
+    assert [frame.rate for frame in film.recording.frames] == pytest.approx([0.1, 0.1 / 3, 0.1 / 6, 0.1 / 7])
+
+
+def test_numbers_beyond_those_of_16_bits_are_kept():
+    packed = halves([np.array([1e6, -2e6, 3.0])])
+    codes = np.frombuffer(zlib.decompress(base64.b64decode(packed["halves"])), "<f2").astype(float)
+    np.testing.assert_allclose(codes * packed["scale"], [1e6, -2e6, 3.0], rtol=1e-3)
 
 
 def test_by_default_there_are_about_a_hundred_frames():
@@ -207,6 +229,42 @@ def test_models_of_any_kind_are_filmed():
     assert "plane" not in parts(filmed(words, RNG.integers(9, size=(30, 2)), np.arange(30) % 2))
 
 
+def test_pictures_in_colour_and_their_kernels_are_shown():
+    images, one_hot = RNG.random(size=(30, 8, 8, 3)), np.eye(2)[np.arange(30) % 2]
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, rng=0), nn.ReLU(), nn.Flatten(), nn.Dense(144, 2, rng=1))
+    film = filmed(model, images, one_hot, mse)
+    found = parts(film)
+    assert found["guesses"]["pictures"]["shape"] == [24, 8, 8, 3]
+    assert found["guesses"]["classes"] == 2
+    assert found["weights"]["parts"][0]["track"]["shape"] == [4, 3, 3]
+    assert "network" not in found
+    grey = filmed(nn.Sequential(nn.Flatten(), nn.Dense(64, 2, rng=1)), images[..., 0], np.arange(30) % 2)
+    assert parts(grey)["guesses"]["pictures"]["shape"] == [24, 8, 8, 1]
+
+
+def test_classes_of_one_feature_are_a_curve_of_shares():
+    x = np.linspace(-1, 1, 40)
+    film = filmed(nn.Sequential(lambda x: x[:, None], nn.Dense(1, 2, rng=0)), x, (x > 0).astype(int))
+    track = parts(film)["line"]["track"]
+    assert track["shape"] == [1, 160]
+    assert 0 <= track["low"] < track["high"] <= 1
+
+
+def test_what_is_left_out_of_a_large_model_and_a_long_training_is_said():
+    deep = nn.Sequential(*[nn.Dense(5, 5, rng=k) for k in range(18)], nn.Dense(5, 60, rng=0))
+    film = filmed(deep, RNG.normal(size=(80, 5)), np.arange(80) % 60, epochs=1, size=80)
+    notes = content(film.html())["films"][0]["notes"]
+    assert "Layers whose activations are left out: 9." in notes
+    assert "Parameters whose gradients are left out: 22." in notes
+    assert "Matrices of weights that are left out: 13." in notes
+    assert "Of wide layers 24 units are drawn in the network, evenly spread." in notes
+    long = filmed(nn.Dense(2, 2, rng=0), X, Y, epochs=1100, size=200, film=Film(every=550))
+    assert "A point of a curve is the mean of 2 steps." in long.html()
+    assert long.html().count("<tr><th>") == 21
+    wide = filmed(nn.Dense(70, 60, rng=0), RNG.normal(size=(80, 70)), np.arange(80) % 60)
+    assert "Of large weights some rows and columns, or units, are shown: weight." in wide.html()
+
+
 def test_batches_by_name_and_data_of_ones_own():
     model = nn.Dense(2, 2, rng=0)
     batches = [{"x": X[:50], "y": Y[:50]}, {"x": X[50:], "y": Y[50:]}]
@@ -285,6 +343,9 @@ def test_what_cannot_be_asked_is_said_and_training_goes_on():
         film = filmed(Picky(), X, Y)
     assert "plane" not in parts(film)
     assert "guesses" in parts(film)
+    with pytest.warns(UsageWarning, match="Not shown: the sample"):
+        few = filmed(nn.Sequential(lambda x: x.reshape(16, 2), nn.Dense(2, 2, rng=0)), X[:160], Y[:160])
+    assert "gradients" in parts(few)
     assert "no more than 300 rows" in film.html()
 
 
@@ -312,7 +373,7 @@ def test_findings_stand_at_the_step_where_a_doctor_has_them():
     trained(epochs=3, size=50, callbacks=[film, Doctor()])
     assert content(film.html())["films"][0]["findings"] == [
         {
-            "step": 8,
+            "step": 9,
             "name": "dead-units",
             "module": "1: ReLU",
             "text": "dead 3, share 0.1235",

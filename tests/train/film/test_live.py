@@ -1,8 +1,10 @@
 """The live page: served on this machine alone, while training goes on."""
 
 import json
+import sys
 import urllib.error
 import urllib.request
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -42,6 +44,22 @@ def test_a_live_page_follows_the_training_and_is_served_to_this_machine_alone(ca
         film.close()
     with pytest.raises(urllib.error.URLError):
         answer(place)
+
+
+def test_in_a_notebook_a_live_page_is_shown_instead_of_its_address(capsys, monkeypatch):
+    shown = []
+    notebook, display = ModuleType("IPython"), ModuleType("IPython.display")
+    notebook.get_ipython = lambda: SimpleNamespace(kernel=object())
+    display.IFrame, display.display = lambda *args: args, shown.append
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    film = Film(live=True)
+    trained(epochs=1, callbacks=[film])
+    try:
+        assert shown == [(film._server.address, "100%", 760)]
+        assert capsys.readouterr().out == ""
+    finally:
+        film.close()
 
 
 def address(capsys, film):

@@ -23,6 +23,9 @@ from tinygrad_nn.train.metrics import is_array
 from tinygrad_nn.train.parts import Batch
 from tinygrad_nn.train.run import Callback, Run
 
+EARLY = 10
+"""Frames after each of which doctors are asked; later it is every fourth."""
+
 Data = Batch | Iterable[Batch]
 
 
@@ -134,7 +137,6 @@ class Film(Callback):
         self.recording.epochs.append((self._step, row))
         if run.epoch >= run.epochs or run.stopping is not None:
             self._record_last(run)
-        self._ask_doctors(run)
 
     def on_interrupt(self, run: Run) -> None:
         if not run.rank:
@@ -172,7 +174,10 @@ class Film(Callback):
         rate = lr(max(int(run.optimizer.steps) - 1, 0)) if callable(lr) else lr
         moment = Moment(self._step, run.epoch + done, float(rate))
         self.recording.look(run.model, self._parameters, self._sample, before, moment)
-        self._ask_doctors(run)
+        frames = len(self.recording.frames)
+        # A report takes a doctor longer than a frame takes here, and most is wrong from the beginning.
+        if frames <= EARLY or frames % 4 == 0:
+            self._ask_doctors(run)
 
     def _record_last(self, run: Run) -> None:
         if self.recording.frames and self.recording.frames[-1].step != self._step:

@@ -153,8 +153,9 @@ class Gradients(Look):
                 some = np.abs(_some_of(plain(parameter.grad)))
                 found[name] = _counts(np.log10(some[some > 0]), *DECADES)
                 mean = float(some.mean())
-            weight, old = _size(parameter._data), asked.before.get(name)
-            change = np.nan if old is None else _size(parameter._data - old) / max(weight, 1e-30)
+            now, old = _some_of(parameter._data), asked.before.get(name)
+            weight = _size(now)
+            change = np.nan if old is None else _size(now - _some_of(old)) / max(weight, 1e-30)
             found[f"{name} facts"] = np.array([mean, weight, change])
         return found
 
@@ -171,9 +172,9 @@ class Gradients(Look):
 
 
 def _size(x: Array) -> float:
-    """Return the root of the mean square of some entries."""
-    some = _some_of(x).astype(np.float64)
-    return float(np.sqrt(some @ some / some.size))
+    """Return the root of the mean square."""
+    x = x.astype(np.float64)
+    return float(np.sqrt(x @ x / max(x.size, 1)))
 
 
 def _some_of(x: Array) -> Array:

@@ -40,9 +40,12 @@ def whole(arrays: Sequence[Array]) -> Json:
 
 def halves(arrays: Sequence[Array]) -> Json:
     """Pack numbers with three digits, as those of 16 bits."""
-    codes = np.clip(_stacked(arrays), -6e4, 6e4).astype("<f2").view("<u2")
+    stack = _stacked(arrays)
+    # The largest number of 16 bits is 65504.
+    scale = max(1.0, float(np.abs(stack).max(initial=0)) / 6e4)
+    codes = (stack / scale).astype("<f2").view("<u2")
     codes[1:] -= codes[:-1].copy()
-    return {"shape": list(arrays[0].shape), "halves": _characters(codes)}
+    return {"shape": list(arrays[0].shape), "scale": scale, "halves": _characters(codes)}
 
 
 def _characters(codes: Array) -> str:

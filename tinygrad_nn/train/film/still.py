@@ -34,10 +34,11 @@ class Painter:
         self._frames = list(recording.frames)
         self._looks = list(recording.looks)
         self._prepared: dict[str, list[Array]] = {}
+        self._dots: tuple[Array, Array] | None = None
         for look in self._looks:
             taken = [frame.taken[look.part] for frame in self._frames if look.part in frame.taken]
             if taken and isinstance(look, Plane):
-                self._prepared[look.part] = look.fields(taken)
+                self._prepared[look.part], self._dots = look.fields(taken), _dots(look)
             elif taken and isinstance(look, Guesses) and look.pictures is not None and look.truth.classes:
                 self._prepared[look.part] = shares([one["guesses"] for one in taken])
 
@@ -49,14 +50,15 @@ class Painter:
             prepared = self._prepared.get(look.part)
             if isinstance(look, Weights) and look.part in taken:
                 painted[look.part] = _weights(list(taken[look.part].values()))
-            elif prepared and isinstance(look, Plane):
-                painted[look.part] = _plane(look, prepared, prepared[min(place, len(prepared) - 1)])
+            elif prepared and self._dots and isinstance(look, Plane):
+                field = prepared[min(place, len(prepared) - 1)]
+                painted[look.part] = _plane(look, prepared, field, self._dots)
             elif prepared and isinstance(look, Guesses) and look.pictures is not None:
                 painted[look.part] = _samples(look, look.pictures, prepared[min(place, len(prepared) - 1)])
         return painted
 
 
-def _plane(look: Plane, fields: Sequence[Array], field: Array) -> Array:
+def _plane(look: Plane, fields: Sequence[Array], field: Array, dots: tuple[Array, Array]) -> Array:
     field = _enlarged(field)
     if look.truth.classes:
         share = field[..., 0]
@@ -72,6 +74,14 @@ def _plane(look: Plane, fields: Sequence[Array], field: Array) -> Array:
     else:
         low, high = min(f.min() for f in fields), max(f.max() for f in fields)
         picture = _diverging((field[..., 0] - low) / max(high - low, 1e-9) * 2 - 1)
+    where, colours = dots
+    picture[where] = colours[where]
+    return np.asarray(picture[::-1], np.uint8)
+
+
+def _dots(look: Plane) -> tuple[Array, Array]:
+    """Return where the points of a plane are painted, and how, for every frame."""
+    picture = np.full((SIZE, SIZE, 3), -1, np.float32)
     places = (look.points - look.box[0]) / (look.box[1] - look.box[0]) * (SIZE - 1)
     targets = look.truth.targets
     for k, (across, up) in enumerate(places):
@@ -79,7 +89,7 @@ def _plane(look: Plane, fields: Sequence[Array], field: Array) -> Array:
             INKS[int(targets[k]) % len(INKS)] if targets is not None and look.truth.classes else (60, 60, 60)
         )
         _dot(picture, across, up, ink)
-    return np.asarray(picture[::-1], np.uint8)
+    return picture[..., 0] >= 0, picture
 
 
 def _dot(picture: Array, across: float, up: float, ink: Sequence[float] | Array) -> None:

@@ -33,7 +33,7 @@ async function unpack(track) {
   track.size = size;
   track.codes = k => { k = Math.min(k, last); return codes.subarray(k * size, (k + 1) * size); };
   track.span = k => { k = Math.min(k, last); return [at(track.low, k), at(track.high, k)]; };
-  track.values = track.halves ? k => Float32Array.from(track.codes(k), half) : k => {
+  track.values = track.halves ? k => Float32Array.from(track.codes(k), c => track.scale * half(c)) : k => {
     const [low, high] = track.span(k), scale = (high - low) / 255;
     return Float32Array.from(track.codes(k), c => low + c * scale);
   };
