@@ -89,6 +89,14 @@ def wrong_shape():
     raise AssertionError("the shapes do not fit, and nothing was said")
 
 
+def neurons():
+    """Neurons and weights, on the way back: circles show how the loss changes with what comes in."""
+    layers = [nn.Dense(2, 4, rng=0), nn.Tanh(), nn.Dense(4, 3, rng=3), nn.Tanh(), nn.Dense(3, 2, rng=1)]
+    x, labels = tn.data.moons(8)
+    title = "Two moons, with the gradients as far as the second layer"
+    return viz.neurons(nn.Sequential(*layers), x, labels, nn.losses.cross_entropy, title=title)
+
+
 def profile():
     """Where the time of a training step goes; it is another on each machine."""
     layers = [nn.Conv2d(1, 6, 5, padding=2, rng=0), nn.ReLU(), nn.MaxPool2d(2)]
@@ -108,6 +116,9 @@ def profile():
     return viz.draw(times, depth=1, title="Where the time of a training step of LeNet goes")
 
 
+# The step of the walk that the picture of neurons shows.
+STEP = 7
+
 # Those that are the same each time.
 ALL = (expression, perceptron, blocks, backward_pass, training_step, not_a_number, wrong_shape)
 
@@ -118,6 +129,7 @@ def main():
         picture = draw()
         for suffix in (".dot", ".svg"):
             print(picture.render(PICTURES / (draw.__name__ + suffix)))
+    print(neurons().render(PICTURES / "neurons.svg", step=STEP))
     print(profile().render(PICTURES / "profile.svg"))
     print(f"\n{perceptron()}\n\n{expression().explain()}")
 

@@ -28,6 +28,6 @@ def test_the_core_needs_what_draws_and_saves_and_the_text_of_a_graph_needs_neith
 def test_every_extra_that_users_have_is_in_all():
     extras = PROJECT["project"]["optional-dependencies"]
     # Ranks need an MPI of the system; the rest is for those who work on the package.
-    apart = {"all", "mpi", "oracle", "test", "dev"}
+    apart = {"docs", "all", "mpi", "oracle", "test", "dev"}
     (whole,) = extras["all"]
     assert set(whole.removeprefix("tinygrad_nn[").rstrip("]").split(",")) == extras.keys() - apart

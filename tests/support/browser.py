@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 KEYS = {"ArrowRight": "\ue014", "ArrowLeft": "\ue012", "Home": "\ue011", "End": "\ue010", "Escape": "\ue00c"}
-KEYS |= {"Enter": "\ue007", "Tab": "\ue004", "Space": " "}
+KEYS |= {"Enter": "\ue007", "Tab": "\ue004", "Space": " ", "ArrowUp": "\ue013", "ArrowDown": "\ue015"}
 
 
 class Browser:

@@ -148,8 +148,7 @@ def kernel(
         also: functions that it stands for, those of modules that may not be loaded by their full names.
         reference: plain NumPy, obviously right, which the checks compare it with.
         residuals: values to save besides, by name; the function returns `(result, *residuals)` then.
-        adapt, variadic, writes, promotes, method, domain, kinks, samples, broadcasts, symmetric, analytic, linear,
-            zero_gradient, differentiable: as for `op`.
+        adapt: this, and what is not listed, as for `op`.
 
     Raises:
         BadRule: no rules, a rule that is none, a lambda without `name=`, an unknown option.

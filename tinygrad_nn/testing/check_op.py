@@ -50,6 +50,12 @@ class OpReport:
         examples = f"{self.examples} examples, {self.nonzero} with a gradient"
         return f"OpReport({'; '.join([', '.join([self.name, self.kind, examples, *also]), *self.unchecked])})"
 
+    def told(self) -> str:
+        """Return in a few words what was looked at."""
+        if self.kind == "update":
+            return "an update: check_optimizer is for these"
+        return f"{self.kind}, {self.examples} examples"
+
     def add(self, checks: Iterable[str], verdict: Verdict | GradcheckReport | None) -> None:
         """Count one example: the checks that applied to it, and what the first derivative showed."""
         self.examples += 1

@@ -197,6 +197,8 @@ class MutationReport:
         counts = f"{self.mutants} mutants: {self.caught} caught, {self.equivalent} equivalent"
         return "\n".join([f"{counts}, {len(self.survivors)} survived", *self.survivors])
 
+    __repr__ = __str__
+
 
 def calls_for(op: Primitive) -> list[OpCall]:
     """Return a few calls that together show every difference: broadcast, square and not, every sample."""

@@ -4,6 +4,7 @@ viz.draw(loss)                          what a tensor was computed from
 viz.draw(model, x)                      a model on an example batch
 viz.draw(tn.value_and_grad(f), x)       a function, here with its whole backward pass
 viz.draw(error)                         the way to the op that failed
+viz.neurons(model, x, target, loss)     layers of neurons, as circles and lines, with the numbers of each
 viz.draw(tn.profile(step, x).times())   where the time of a step goes
 """
 
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import GraphError
 from tinygrad_nn.graph.builder import captured, from_error
 from tinygrad_nn.graph.generators import put_back
@@ -23,12 +24,14 @@ from tinygrad_nn.hints.lookups import face
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.primitives.operands import as_array
 
-__all__ = ["DrawOptions", "Picture", "draw"]
+__all__ = ["DrawOptions", "NeuronOptions", "Neurons", "Picture", "draw", "neurons"]
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from tinygrad_nn.graph.times import Times
+    from tinygrad_nn.viz.network.options import NeuronOptions
+    from tinygrad_nn.viz.network.view import Neurons
     from tinygrad_nn.viz.options import DrawOptions
     from tinygrad_nn.viz.picture import Picture
 
@@ -93,6 +96,47 @@ def draw(
         return Picture(recorder.graph, chosen, recorder.nodes, root)
 
 
+def neurons(
+    model: Callable[..., Tensor],
+    x: Operand,
+    target: Operand | None = None,
+    loss: Callable[..., Tensor] | None = None,
+    **options: Unpack[NeuronOptions],
+) -> Neurons:
+    """Return a network as neurons and the lines between them, with the numbers of each, forward and back.
+
+    A product of rows with a matrix, a bias and functions of each element are a layer of neurons, whether modules or
+    plain functions compute them; all else that a row goes through (convolutions, normalisation, recurrence) is a box.
+    Gradients, optimizers and random generators stay as they are.
+
+    Args:
+        model: a module or function that takes rows of numbers, one for each example, and returns a tensor.
+        x: a batch of shape (N, features), or images that the model makes into rows.
+        target: what the loss compares with what the model returns; None where the loss knows it.
+        loss: for the way back: `loss(model(x), target)` is one number.
+        options: see `Neurons`.
+
+    Raises:
+        GraphError: the model has no layer of neurons, or returns no tensor.
+        SettingError: an option that does not exist or makes no sense; a target without a loss.
+        ShapeError: the loss is not one number.
+
+    Example:
+        >>> from tinygrad_nn import nn
+        >>> model = nn.Sequential(nn.Dense(2, 3, rng=0), nn.Tanh(), nn.Dense(3, 1, rng=1))
+        >>> print(neurons(model, [[0.0, 1.0]]))
+        x          2 inputs
+        0: Dense   a = tanh(z), 3 neurons
+        2: Dense   1 neuron
+    """
+    from tinygrad_nn.viz.network.options import choices
+    from tinygrad_nn.viz.network.view import Neurons
+    from tinygrad_nn.viz.network.walk import walk
+
+    chosen = choices(options)
+    return Neurons(walk(model, x, target, loss), chosen)
+
+
 def _examples(target: Callable[..., object], inputs: Sequence[object]) -> list[object]:
     """Return inputs as a module or function computes with them: in the dtype of its parameters, or as arrays."""
     if not isinstance(target, Module):
@@ -139,5 +183,10 @@ for owner, name, method in ((Tensor, "graph", graph), (Module, "graph", graph), 
 
 if not TYPE_CHECKING:
     # Most programs never draw.
-    _LATER = {"Picture": "tinygrad_nn.viz.picture", "DrawOptions": "tinygrad_nn.viz.options"}
+    _LATER = {
+        "Picture": "tinygrad_nn.viz.picture",
+        "DrawOptions": "tinygrad_nn.viz.options",
+        "Neurons": "tinygrad_nn.viz.network.view",
+        "NeuronOptions": "tinygrad_nn.viz.network.options",
+    }
     __getattr__, __dir__ = face(globals(), later=_LATER)

@@ -25,9 +25,11 @@ _SHAPES = {
 }
 # Of pictures whose arrows cross many layers: how long Graphviz tries to do better, as a share of the boxes; without a
 # bound it may take minutes. With very many it does without curves around boxes, which take longest then.
+_HASTE = {"nslimit": "0.1", "nslimit1": "0.1", "mclimit": "0.05", "searchsize": "5", "splines": "line"}
 _PATIENCE: tuple[tuple[int, dict[str, str]], ...] = (
-    (3_000, {"nslimit": "0.1", "nslimit1": "0.1", "mclimit": "0.05", "searchsize": "5", "splines": "line"}),
-    (1_000, {"nslimit": "1", "nslimit1": "1"}),
+    (12_000, _HASTE),
+    (4_000, {"nslimit": "0.5", "nslimit1": "1", "mclimit": "0.3", "searchsize": "10"}),
+    (1_000, {"nslimit": "4", "nslimit1": "4", "mclimit": "0.5"}),
     (-1, {}),
 )
 _MAIN = ("op", "module", "input")

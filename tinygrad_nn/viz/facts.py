@@ -20,13 +20,14 @@ from tinygrad_nn.engine.backward import backward
 from tinygrad_nn.engine.node import Node, Source
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import TinygradError, printable
-from tinygrad_nn.graph.ir import Call, Graph, Value, call_text
+from tinygrad_nn.graph.ir import Call, Data, Graph, Value, call_text
 from tinygrad_nn.graph.times import Times
 from tinygrad_nn.primitives import Array, Primitive
 from tinygrad_nn.primitives.rule import Rule
+from tinygrad_nn.viz.looks import Look, look
 
-# Elements that an array may have to be shown whole.
-_SMALL = 4
+# Elements that an array may have to be shown whole, and all arrays together to be kept for trying other numbers.
+_SMALL, _FEW = 4, 1_000
 
 
 @dataclass(slots=True)
@@ -68,7 +69,9 @@ class Facts:
         origins: values that are not finite although all they were made from is.
         steps: the walk through the computation, forward, then backward.
         notes: what the reader has to know of it.
+        arrays: the values themselves, where they are few.
         times: how long its parts took, where that was measured.
+        looks, gradient_looks: small pictures of the larger ones, by the index of the value.
     """
 
     values: dict[int, Fact] = field(default_factory=dict)
@@ -76,7 +79,10 @@ class Facts:
     origins: set[int] = field(default_factory=set)
     steps: list[WalkStep] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    arrays: list[Data | None] | None = None
     times: Times | None = None
+    looks: dict[int, Look] = field(default_factory=dict)
+    gradient_looks: dict[int, Look] = field(default_factory=dict)
 
     def alert(self, index: int) -> str:
         """Return what is not finite in a value, and whether that starts there."""
@@ -136,7 +142,11 @@ def gather(graph: Graph, nodes: Mapping[Source, int], root: Source | None) -> Fa
     facts = outline(graph)
     with np.errstate(all="ignore"):
         arrays = graph.evaluate()
+    if few(graph):
+        # Copies, because an optimizer may change what it was drawn with.
+        facts.arrays = [None if array is None else np.array(array) for array in arrays]
     facts.values = {k: describe(array) for k, array in enumerate(arrays) if array is not None}
+    facts.looks = _looks(graph, {k: np.asarray(array) for k, array in enumerate(arrays) if array is not None})
     alerted = {k for k, fact in facts.values.items() if fact.alert}
     facts.origins = alerted - {call.index for call in graph.ops if not alerted.isdisjoint(call.operands)}
     # There may be nothing to differentiate, or the graph has its backward pass already.
@@ -147,6 +157,12 @@ def gather(graph: Graph, nodes: Mapping[Source, int], root: Source | None) -> Fa
     else:
         facts.notes.append(f"no gradients: the result has shape {root.shape}, and a loss is one number")
     return facts
+
+
+def few(graph: Graph) -> bool:
+    """Tell whether a graph is one to try numbers in: forward alone, and small."""
+    numbers = sum(math.prod(value.shape) for value in graph.values)
+    return numbers <= _FEW and all(v.phase == "forward" and v.kind != "error" for v in graph.values)
 
 
 def _differentiate(graph: Graph, nodes: Mapping[Source, int], root: Node, facts: Facts) -> None:
@@ -160,6 +176,15 @@ def _differentiate(graph: Graph, nodes: Mapping[Source, int], root: Node, facts:
         return
     facts.steps += follower.steps
     facts.gradients = {nodes[node]: fact for node, fact in follower.facts.items()}
+    facts.gradient_looks = _looks(graph, {nodes[node]: total for node, total in follower.totals.items()})
+
+
+def _looks(graph: Graph, arrays: Mapping[int, Array]) -> dict[int, Look]:
+    """Return what arrays look like; those that come from outside may hold images."""
+    looks = {
+        k: look(a, images=not isinstance(graph.values[k], Call)) for k, a in arrays.items() if a is not None
+    }
+    return {k: seen for k, seen in looks.items() if seen is not None}
 
 
 class _Follower(Watcher):

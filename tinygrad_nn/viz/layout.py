@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import inf
@@ -231,13 +231,13 @@ def _span(long: Layout, frames: Mapping[str, Box], left: float, right: float) ->
 def _places(long: Layout, count: int) -> list[float]:
     """Return where to cut a strip: between boxes, through few arrows and frames, in parts of about the same length."""
     costs: list[tuple[float, int]] = []
+    frames = [box for (box,) in long.groups.values()]
     end = inf
     for left, right in sorted((x - w / 2, x + w / 2) for x, _, w, _ in long.boxes.values()):
         if left > end:
-            cut = (left + end) / 2
-            crossed = [path[0][0] < cut < path[-1][0] for path in long.paths.values()]
-            framed = [box[0] < cut < box[2] for (box,) in long.groups.values()]
-            costs.append((cut, sum(crossed) + 3 * sum(framed)))
+            cut, framed = _between(end, left, frames)
+            crossed = sum(path[0][0] < cut < path[-1][0] for path in long.paths.values())
+            costs.append((cut, crossed + 3 * framed))
         end = right if end == inf else max(end, right)
     part = long.width / count
     places = []
@@ -248,6 +248,16 @@ def _places(long: Layout, count: int) -> list[float]:
         if near:
             places.append(min(near)[1])
     return places
+
+
+def _between(left: float, right: float, frames: Sequence[Box]) -> tuple[float, int]:
+    """Return where between boxes a cut goes through the fewest frames, with the most room, and how many these are."""
+    sides = sorted({left, right, *(x for box in frames for x in box[::2] if left < x < right)})
+    cuts = [
+        (sum(box[0] < (a + b) / 2 < box[2] for box in frames), a - b, (a + b) / 2) for a, b in pairwise(sides)
+    ]
+    framed, _, cut = min(cuts)
+    return cut, framed
 
 
 def _row(bounds: list[float], x: float) -> int:

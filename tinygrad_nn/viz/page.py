@@ -12,10 +12,11 @@ from html import escape
 from importlib.resources import files
 
 from tinygrad_nn.graph.ir import Graph
-from tinygrad_nn.viz import export, svg
+from tinygrad_nn.viz import export, svg, whatif
 from tinygrad_nn.viz.dot import extent
-from tinygrad_nn.viz.facts import Facts
+from tinygrad_nn.viz.facts import Facts, number
 from tinygrad_nn.viz.layout import Layout, fitted, strip
+from tinygrad_nn.viz.looks import Look
 from tinygrad_nn.viz.module_calls import ModuleCalls
 from tinygrad_nn.viz.options import Direction, Options
 from tinygrad_nn.viz.scene import Scene, build
@@ -25,9 +26,10 @@ from tinygrad_nn.viz.units import Unit, closed, frame_units, units
 # Boxes of the picture with everything opened: beyond that, laying it out takes long, and nobody reads it; and those up
 # to which it is laid out both ways, for windows that are high.
 _MOST, _BOTH_WAYS = 1000, 300
-# The script in parts, in the order in which they run: what is told of a step, where things are, what is in the window,
-# files of it, what starts it all.
-_SCRIPTS = ("page.js", "rows.js", "view.js", "saving.js", "controls.js")
+# The script in parts, in the order in which they run: what is told of a step, arrays as small pictures, where things
+# are, what is in the window, files of it, what starts it all.
+_SCRIPTS: tuple[str, ...] = ("page.js", "looks.js", "rows.js", "view.js", "saving.js", "controls.js")
+_WHATIF = ("numbers.js", "words.js", "whatif.js")
 # Room in points for what is seen without the script.
 _ROOM = (1000.0, 800.0)
 _PREFIX = "v-"
@@ -50,6 +52,8 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
         "outputs": list(graph.outputs),
         "values": export.details(graph, facts),
         "steps": export.steps(facts),
+        "looks": _looks(facts.looks),
+        "gradient_looks": _looks(facts.gradient_looks),
         "levels": [
             {"name": name, "closed": closed(whole, modules, scene), "notes": scene.notes}
             for name, scene in scenes
@@ -62,7 +66,12 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
     boxes = [svg.box(unit.item, _PREFIX, (0.0, 0.0, *extent(unit.item)), " hidden") for unit in modules]
     drawing = "\n".join([svg.drawing(whole, positions, _PREFIX), *boxes])
     view = f"-14 -14 {positions.width + 28:.0f} {positions.height + 28:.0f}"
-    style, script = _style(), "\n".join(map(_asset, _SCRIPTS))
+    style, scripts = _style(), _SCRIPTS
+    trial = whatif.program(graph, facts)
+    if trial is not None:
+        data["whatif"] = trial
+        style, scripts = f"{style}\n{_asset('whatif.css')}", (*_SCRIPTS, *_WHATIF)
+    script = _script(scripts)
     allowed = f"style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:"
     fields = {
         "POLICY": f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'",
@@ -71,9 +80,9 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
         "STYLE": style,
         "SCRIPT": script,
         "DATA": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
-        "DRAWING": f'<svg class="level" id="{_PREFIX}" viewBox="{view}" role="group" aria-label="{escape(title)}">\n'
-        f"{drawing}\n</svg>",
-        "LEGEND": "\n".join(svg.swatch(*entry) for entry in LEGEND.items()),
+        "DRAWING": f'<svg class="level drawn" id="{_PREFIX}" viewBox="{view}" role="group" '
+        f'aria-label="{escape(title)}">\n{drawing}\n</svg>',
+        "LEGEND": "\n".join(svg.swatch(*entry, shown=entry[0] in whole.legend()) for entry in LEGEND.items()),
         "TEXT": escape(graph.text(options.max_nodes)),
     }
     parts = _asset("page.html").split("@@")
@@ -109,6 +118,21 @@ def _places(whole: Scene, modules: list[Unit], ways: Mapping[Direction, Layout])
             for item in (*whole.items.values(), *(unit.item for unit in modules))
             if item.kind == "module"
         },
+    }
+
+
+def _looks(looks: Mapping[int, Look]) -> dict[int, dict[str, object]]:
+    """Return small pictures of arrays for the script, with numbers as texts."""
+    return {
+        k: {
+            "cells": seen.cells,
+            "columns": seen.columns,
+            "ends": [number(-seen.most), number(seen.most)],
+            "bars": seen.bars,
+            "span": [number(seen.low), number(seen.high)],
+        }
+        | ({"images": seen.images, "wide": seen.wide} if seen.images else {})
+        for k, seen in looks.items()
     }
 
 
@@ -153,12 +177,18 @@ def _asset(name: str) -> str:
 
 
 @cache
+def _script(names: tuple[str, ...]) -> str:
+    """Return scripts as one without indentation and comments, which a small page does without."""
+    lines = (line.strip() for name in names for line in _asset(name).splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
+
+
+@cache
 def _style() -> str:
-    blocks = [_asset("page.css")]
+    blocks = [_asset("page.css"), css("page", ".drawn")]
     for name, colours in (("light", LIGHT), ("dark", DARK)):
-        root = f":root[data-theme={name}]"
         variables = "".join(f"--{key}:{value};" for key, value in colours.items())
-        blocks += [f"{root}{{color-scheme:{name};{variables}}}", css(name, root)]
+        blocks.append(f":root[data-theme={name}]{{color-scheme:{name};{variables}}}")
     return "\n".join(blocks)
 
 

@@ -38,8 +38,8 @@ from tinygrad_nn.viz.scene import Scene, build
 if TYPE_CHECKING:
     import graphviz
 
-# Pixels of a PNG for each point: for slides, and for screens with two.
-_ZOOM = 2.0
+ZOOM = 2.0
+"""Pixels of a PNG for each point: for slides, and for screens with two."""
 _INSTALL = 'For a picture: pip install "tinygrad_nn[viz]", or install Graphviz.'
 
 
@@ -176,7 +176,7 @@ class Picture(Signposts):
             ".txt": lambda: self.text() + "\n",
             ".mmd": self.mermaid,
             ".json": self.json,
-            ".png": lambda: render.png(self._still(), _ZOOM),
+            ".png": lambda: render.png(self._still(), ZOOM),
             ".pdf": lambda: render.pdf(self._still()),
         }
         if suffix not in writers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
@@ -13,6 +14,8 @@ from tinygrad_nn.errors import RendererNotFound
 _LOCK = threading.Lock()
 # Pictures of at most `max_nodes` boxes take a few; only where that is None there may be more.
 _SECONDS = 120
+# After so many seconds whoever waits is told for what.
+_PATIENCE = 2.0
 _SMALLER = (
     "\n  hint   max_nodes=300 leaves boxes out, depth=1 folds modules, and text always works: print(picture)"
 )
@@ -28,12 +31,17 @@ def run_graphviz(source: str, form: str) -> bytes:
     program = shutil.which("dot")
     if program is not None:
         command = [program, f"-T{form}"]
+        text = f"laying out a picture of {source.count('->'):,} arrows takes a few seconds ..."
+        notice = threading.Timer(_PATIENCE, print, (text,), {"file": sys.stderr})
+        notice.start()
         try:
             run = subprocess.run(
                 command, input=source.encode(), capture_output=True, check=False, timeout=_SECONDS
             )
         except subprocess.TimeoutExpired:
             raise RuntimeError(f"dot -T{form} takes longer than {_SECONDS} seconds{_SMALLER}") from None
+        finally:
+            notice.cancel()
         if run.returncode:
             reason = (
                 run.stderr.decode(errors="replace").strip() or f"it ended with {run.returncode}{_SMALLER}"

@@ -77,10 +77,10 @@ def _sample(kind: str, x: float, y: float) -> str:
     return f'<g class="{kind}" transform="translate({x + 13:.1f} {y})">{_shape(kind, 26, 15)}</g>'
 
 
-def swatch(kind: str, text: str) -> str:
+def swatch(kind: str, text: str, *, shown: bool) -> str:
     """Return an entry of the legend as HTML."""
-    sample = f'<svg viewBox="-1 -1 28 18" aria-hidden="true">{_sample(kind, 0, 8)}</svg>'
-    return f'<li data-kind="{kind}">{sample} {escape(text)}</li>'
+    sample = f'<svg class="drawn" viewBox="-1 -1 28 18" aria-hidden="true">{_sample(kind, 0, 8)}</svg>'
+    return f'<li data-kind="{kind}"{"" if shown else " hidden"}>{sample} {escape(text)}</li>'
 
 
 def _legend(scene: Scene, top: float, room: float) -> tuple[list[str], float, float]:
@@ -129,8 +129,8 @@ def drawing(scene: Scene, positions: Layout, prefix: str) -> str:
     lines = ["<defs>"]
     for name in ("", "gradient"):
         lines.append(
-            f'<marker id="{prefix}tip{name}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="6.5" '
-            f'markerHeight="6.5" orient="auto"><path class="tip {name}" d="M0 1L10 5L0 9z"/></marker>'
+            f'<marker id="{prefix}tip{name}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" '
+            f'markerUnits="userSpaceOnUse" orient="auto"><path class="tip {name}" d="M0 1L10 5L0 9z"/></marker>'
         )
     lines.append("</defs>")
     titles = []

@@ -56,6 +56,8 @@ DARK = (
     | {name: kind.dark_stroke for name, kind in KINDS.items()}
     | {f"{name}-fill": kind.dark_fill for name, kind in KINDS.items()}
 )
+# The page has the colours of both as variables, and says which it shows.
+_THEMES = {"light": LIGHT, "dark": DARK, "page": {name: f"var(--{name})" for name in LIGHT}}
 LEGEND = {name: kind.text for name, kind in KINDS.items()} | {"gradient": "gradient flow"}
 FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
 # Sizes of the first line of a box, and of all others, in points.
@@ -76,7 +78,7 @@ def font(role: str) -> tuple[float, float]:
 
 
 def css(theme: str, prefix: str) -> str:
-    """Return the style sheet of a picture: `prefix` keeps it from styling anything else."""
+    """Return the style sheet of a picture in a theme, or of the page: `prefix` keeps it from styling anything else."""
     head = f"{prefix} "
     shared = [
         f"{head}text{{font-family:{FONT};font-size:{LINE}px;text-anchor:middle}}",
@@ -87,8 +89,8 @@ def css(theme: str, prefix: str) -> str:
         f"{head}.edge{{fill:none;stroke-width:1.2}}{head}.edge.gradient{{stroke-dasharray:5 3}}",
         f"{head}.group{{stroke-dasharray:6 4;stroke-width:1}}",
     ]
-    if theme != "auto":
-        return "\n".join([*shared, *_colours(head, LIGHT if theme == "light" else DARK)])
+    if theme in _THEMES:
+        return "\n".join([*shared, *_colours(head, _THEMES[theme])])
     dark = "\n".join(_colours(head, DARK))
     return "\n".join([*shared, *_colours(head, LIGHT), f"@media (prefers-color-scheme:dark){{\n{dark}\n}}"])
 

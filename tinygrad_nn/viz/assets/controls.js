@@ -22,11 +22,12 @@ function nextHit() {
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
   by("theme").textContent = theme === "dark" ? "Light" : "Dark";
+  if (chosen !== null) choose(chosen);
 }
 
-function setLarge(large) {
-  document.documentElement.classList.toggle("large", large);
-  by("large").setAttribute("aria-pressed", String(large));
+function setLarge(wanted) {
+  document.documentElement.classList.toggle("large", wanted);
+  by("large").setAttribute("aria-pressed", String(wanted));
   resized();
 }
 
@@ -155,7 +156,7 @@ const clicks = {
   smaller: () => zoom(0.8), larger: () => zoom(1.25), fit: fitAgain, first: () => goto(0), back: () => goto(step - 1), play,
   next: () => goto(step + 1), last: () => goto(data.steps.length), full: fullScreen,
   theme: () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"),
-  large: () => setLarge(!document.documentElement.classList.contains("large")),
+  large: () => setLarge(!large()),
   more: () => unfold("more", "menu"),
   keys: () => { unfold("more", "menu", false); unfold("keys", "help"); },
   "save-svg": saveSvg, "save-png": savePng,
@@ -221,8 +222,13 @@ function remember() {
 
 const asked = () => Number(/^#step=(\d+)$/.exec(location.hash)?.[1] || 0);
 addEventListener("hashchange", () => { pause(); goto(asked()); });
-addEventListener("beforeprint", () => svg.setAttribute("viewBox", home.join(" ")));
-addEventListener("afterprint", () => setView(view));
+let theme = "";
+addEventListener("beforeprint", () => {
+  theme = document.documentElement.dataset.theme;
+  setTheme("light");
+  svg.setAttribute("viewBox", home.join(" "));
+});
+addEventListener("afterprint", () => { setTheme(theme); setView(view); });
 
 document.querySelectorAll("#outline button").forEach((entry, k) => { entry.tabIndex = k ? -1 : 0; });
 data.levels[data.level].closed.forEach(unit => closed.add(unit));

@@ -13,7 +13,7 @@ function element(tag, text, className) {
 // Details of a value, or of the values that a folded module stands for
 
 function row(table, head, content, className) {
-  if (content === undefined || content === "") return;
+  if (content === undefined || content === "" || content.length === 0) return;
   const line = table.insertRow();
   const th = element("th", head);
   th.scope = "row";
@@ -41,9 +41,10 @@ function valueDetails(index) {
   row(table, "Dtype", value.dtype);
   row(table, "Module", value.module);
   row(table, "Phase", value.phase && value.phase + (value.of ? `, gradient of ${value.of}` : ""));
-  row(table, "Value", value.value);
+  row(table, "Value", value.value && [value.value, ...looks(data.looks[index])]);
   row(table, "Alert", value.alert, "alert-text");
   row(table, "Gradient", value.gradient || (data.steps.some(s => s.arrivals.length) ? "no gradient" : ""), "grad");
+  row(table, "", looks(data.gradient_looks[index]));
   const users = data.values.flatMap((other, k) => (other.operands || []).includes(index) ? [k] : []);
   for (const [operand, rule, place] of value.rules || [])
     row(table, `Rule for ${operand}`, [element("pre", rule, "rule"), element("span", place, "from")]);
@@ -72,9 +73,10 @@ function choose(index, show) {
 }
 
 function moduleDetails(id) {
-  const { lines: [title, ...rest], values } = data.folded[id], table = element("table");
-  row(table, "Module", rest.join(" · "));
-  row(table, "Inside", values.map(linkTo));
+  const { lines: [title, ...lines], values } = data.folded[id], table = element("table");
+  row(table, "Module", lines.join(" · "));
+  const most = 30, rest = values.length - most;
+  row(table, "Inside", [...values.slice(0, most).map(linkTo), ...(rest > 0 ? [`and ${rest} more`] : [])]);
   if (!data.units[id]) return [element("h2", title), table];
   const shut = closed.has(id), change = element("button", shut ? "Open" : "Close");
   change.type = "button";

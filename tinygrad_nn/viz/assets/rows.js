@@ -206,14 +206,13 @@ function spanOf(long, frames, left, right) {
 
 function places(long, count) {
   const costs = [], part = long.width / count, found = [];
-  const paths = Object.values(long.paths), frames = Object.values(long.groups);
+  const paths = Object.values(long.paths), frames = Object.values(long.groups).map(([box]) => box);
   const spans = Object.values(long.boxes).map(([x, , w]) => [x - w / 2, x + w / 2]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
   let end = Infinity;
   for (const [left, right] of spans) {
     if (left > end) {
-      const cut = (left + end) / 2;
-      const crossed = paths.filter(path => path[0][0] < cut && cut < path.at(-1)[0]).length;
-      costs.push([cut, crossed + 3 * frames.filter(([box]) => box[0] < cut && cut < box[2]).length]);
+      const [cut, framed] = between(end, left, frames);
+      costs.push([cut, paths.filter(path => path[0][0] < cut && cut < path.at(-1)[0]).length + 3 * framed]);
     }
     end = end === Infinity ? right : Math.max(end, right);
   }
@@ -223,6 +222,14 @@ function places(long, count) {
     if (near.length) found.push(near[0][1]);
   }
   return found;
+}
+
+function between(left, right, frames) {
+  const sides = [left, right, ...frames.flatMap(box => [box[0], box[2]]).filter(x => left < x && x < right)].sort((a, b) => a - b);
+  const cuts = sides.slice(1).map((b, k) => [(sides[k] + b) / 2, b - sides[k]]).filter(([, wide]) => wide)
+    .map(([cut, wide]) => [cut, wide, frames.filter(box => box[0] < cut && cut < box[2]).length]);
+  const [cut, , framed] = cuts.sort((a, b) => a[2] - b[2] || b[1] - a[1] || a[0] - b[0])[0];
+  return [cut, framed];
 }
 
 const rowOf = (bounds, x) => Math.max(bounds.slice(1, -1).filter(bound => bound <= x).length, 0);

@@ -2,14 +2,14 @@
 
 // Return the picture as SVG that needs nothing of the page
 function picture() {
-  const copy = svg.cloneNode(true), head = `:root[data-theme="${document.documentElement.dataset.theme}"] `;
+  const copy = svg.cloneNode(true), colours = getComputedStyle(document.documentElement);
   copy.querySelectorAll("[hidden], .edge.gradient:not(.on)").forEach(part => part.remove());
-  const styles = [...document.styleSheets[0].cssRules].filter(rule => rule.selectorText?.startsWith(head))
-    .map(rule => rule.cssText.replaceAll(head, ""));
+  const styles = [...document.styleSheets[0].cssRules].filter(rule => /^\.(level|drawn|node)[ .>:]/.test(rule.selectorText))
+    .map(rule => rule.cssText.replace(/var\((--[\w-]+)\)/g, (_, name) => colours.getPropertyValue(name)));
   const style = shape("style", {}), ground = shape("rect", { class: "ground", x: home[0], y: home[1], width: home[2], height: home[3] });
   style.textContent = styles.join("\n");
   copy.prepend(style, ground);
-  Object.entries({ xmlns: SVG, viewBox: home.join(" "), width: Math.round(home[2]), height: Math.round(home[3]), class: "" })
+  Object.entries({ xmlns: SVG, viewBox: home.join(" "), width: Math.round(home[2]), height: Math.round(home[3]) })
     .forEach(([key, value]) => copy.setAttribute(key, value));
   return new XMLSerializer().serializeToString(copy);
 }

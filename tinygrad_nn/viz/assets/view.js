@@ -44,7 +44,7 @@ function room() {
 function best([wide, high]) {
   const [first, ...others] = Object.keys(data.strips).map(direction => {
     const long = stripOf(direction);
-    return { direction, long, ...fitting(long, direction === "TB" ? [high, wide] : [wide, high], 1.2) };
+    return { direction, long, ...fitting(long, direction === "TB" ? [high, wide] : [wide, high], large() ? 1.7 : 1.1) };
   });
   return others.reduce((one, other) => (other.scale > WORTH * one.scale ? other : one), first);
 }
@@ -110,14 +110,16 @@ function aside(path) {
 function setView(box) {
   view = box;
   svg.setAttribute("viewBox", box.map(x => x.toFixed(2)).join(" "));
-  const all = box[0] <= home[0] + 1 && box[1] <= home[1] + 1 && box[0] + box[2] >= home[0] + home[2] - 1 && box[1] + box[3] >= home[1] + home[3] - 1;
-  by("map").toggleAttribute("hidden", all);
+  // Where nearly all is in the window, the map would only stand in the way.
+  const within = k => Math.min(box[k] + box[k + 2], home[k] + home[k + 2]) - Math.max(box[k], home[k]) > 0.85 * home[k + 2];
+  by("map").toggleAttribute("hidden", within(0) && within(1));
   const [x, y, w, h] = box, frame = by("window");
   Object.entries({ x, y, width: w, height: h }).forEach(([key, value]) => frame.setAttribute(key, value.toFixed(1)));
 }
 
-// The smallest text, of 11 points, has nine pixels then
-const READABLE = 9 / 11;
+// The smallest text, of 11 points, has nine pixels then; on a projector more
+const large = () => document.documentElement.classList.contains("large");
+const readable = () => (large() ? 15 : 9) / 11;
 
 // As large as the window takes: at most twice, so that a graph of two nodes is not a poster
 function fit(least = 0) {
@@ -132,7 +134,7 @@ function fit(least = 0) {
 }
 
 // A graph too large to be read as a whole begins at its start
-const begin = () => fit(READABLE);
+const begin = () => fit(readable());
 
 // Fit shows all of it; of a graph that is not that large, what can be read, and all when it is pressed again
 function fitAgain() {
@@ -163,9 +165,9 @@ function reveal(id) {
 // The map of the whole graph, with the window on it
 
 function drawMap(boxes) {
-  const map = by("map"), [x, y, w, h] = home, large = Math.min(170 / w, 130 / h);
+  const map = by("map"), [x, y, w, h] = home, { clientWidth: wide, clientHeight: high } = by("canvas"), most = Math.min(170, 0.24 * wide, 0.4 * high), scale = Math.min(most / w, most / h);
   map.setAttribute("viewBox", home.join(" "));
-  map.style.cssText = `width:${(w * large).toFixed(0)}px;height:${(h * large).toFixed(0)}px`;
+  map.style.cssText = `width:${(w * scale).toFixed(0)}px;height:${(h * scale).toFixed(0)}px`;
   by("places").setAttribute("d", Object.values(boxes).map(([a, b, c, d]) => `M${spot([a - c / 2, b - d / 2])}h${c.toFixed(1)}v${d.toFixed(1)}h${(-c).toFixed(1)}z`).join(""));
 }
 
