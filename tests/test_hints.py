@@ -12,7 +12,7 @@ import tinygrad_nn as tn
 from tests.support.leaves import vector
 from tinygrad_nn import nn, optim
 from tinygrad_nn.hints.calls import answered
-from tinygrad_nn.hints.words import WORDS, word
+from tinygrad_nn.hints.words import WORDS
 
 
 def batch():
@@ -230,7 +230,6 @@ KEYWORDS = {
     "dim": lambda x, y: tn.softmax(vector(1.0), dim=0),
     "strict": lambda x, y: model().load_state_dict({}, strict=False),
     "input_size": lambda x, y: model().summary(input_size=(2,)),
-    "mask": lambda x, y: model()[0](x, mask=None),
 }
 
 
@@ -239,7 +238,7 @@ def test_a_keyword_of_others_is_answered_with_what_to_write(keyword):
     with pytest.raises(tn.errors.ArgumentError, match=f"there is no keyword {keyword}=") as error:
         KEYWORDS[keyword](*batch())
     assert "\n  takes  " in str(error.value)
-    assert "\n  hint   " in str(error.value) or word(keyword, "()") is None
+    assert "\n  hint   " in str(error.value)
     assert error.value.__context__ is None or error.value.__suppress_context__
 
 
@@ -391,3 +390,30 @@ def test_ops_and_modules_pay_nothing_for_the_answers():
 
     Deep()(1)
     assert depth == [True, "test_ops_and_modules_pay_nothing_for_the_answers"]
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (lambda: tn.save(model(), "x"), r"tn\.save\(path, model=model, optimizer=optimizer\)"),
+        (lambda: tn.load("x", model()), r"tn\.load\(path, model=model, optimizer=optimizer\)"),
+        (
+            lambda: tn.train.fit(model(), *batch()),
+            r"tn\.train\.fit\(model, nn\.losses\.cross_entropy, optimizer",
+        ),
+        (lambda: tn.tensor([1], float), r"tn\.tensor\(data, dtype=np\.float32"),
+        (lambda: tn.one_hot(np.array([0, 1])), r"one_hot\(ids, num_classes\)"),
+        (lambda: tn.keep_mask(np.zeros(3)), r"keep_mask\(x, rng=\.\.\.\)"),
+        (lambda: tn.keep_mask(vector(1.0)), r"keep_mask\(x, rng=\.\.\.\)"),
+        (lambda: tn.testing.gradcheck(), r"tn\.testing\.gradcheck\(f, x\)"),
+    ],
+)
+def test_a_call_that_lacks_something_is_answered_with_the_usual_one(call, hint):
+    with pytest.raises(tn.errors.ArgumentError, match=f"hint   {hint}"):
+        call()
+
+
+def test_several_words_with_one_answer_are_answered_once():
+    with pytest.raises(TypeError, match=r"hint   predictions first.*by position$") as error:
+        nn.losses.cross_entropy(y_true=batch()[1], y_pred=batch()[0])
+    assert str(error.value).count("predictions first") == 1

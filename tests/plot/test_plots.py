@@ -1,6 +1,7 @@
 """Pictures: what they show, on the axes they are given, without showing anything."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -39,17 +40,26 @@ def after_backward():
     return model
 
 
+LEARNED = after_backward()
+TRIED = SimpleNamespace(
+    rates=[0.001, 0.01, 0.1, 1.0],
+    losses=[2.0, 1.0, 1.5, 40.0],
+    smoothed=[2.0, 1.4, 1.5, 9.0],
+    suggestion=0.003,
+)
 SLOPES = np.linspace(-1, 2, 12).reshape(1, 4, 3)
 
 PLOTS = {
     "agreement": lambda **o: tn.plot.agreement([(2 * SLOPES, SLOPES, SLOPES != 0)], **o),
     "history": lambda **o: RECORD.plot(**o),
     "decision_boundary": lambda **o: tn.plot.decision_boundary(network(), X, Y, resolution=20, **o),
+    "rates": lambda **o: tn.plot.rates(TRIED, **o),
     "scatter": lambda **o: tn.plot.scatter(X, Y, **o),
     "images": lambda **o: tn.plot.images(np.random.default_rng(0).random((5, 64)), **o),
     "weights": lambda **o: tn.plot.weights(nn.Dense(49, 6, rng=0), **o),
     "activations": lambda **o: tn.plot.activations(network(), X, **o),
-    "gradient_flow": lambda **o: tn.plot.gradient_flow(after_backward(), **o),
+    "descent": lambda **o: tn.plot.descent(network(), cross_entropy, (X, Y), resolution=4, **o),
+    "gradient_flow": lambda **o: tn.plot.gradient_flow(LEARNED, **o),
     "confusion": lambda **o: tn.plot.confusion(Y, Y[::-1], **o),
 }
 
@@ -159,6 +169,33 @@ def test_integers_are_classes():
     np.testing.assert_array_equal(regions(lambda x: np.where(x[:, 0] > 0, 1, -1))[0], ACROSS > 0)
 
 
+def test_integers_that_are_floats_are_classes_too():
+    classes, strength = regions(lambda x: np.digitize(x[:, :1], [0.0, 1.0]).astype(float))
+    np.testing.assert_array_equal(classes, np.digitize(ACROSS, [0.0, 1.0]))
+    assert (strength == 1).all()
+    # A step function gives probabilities, of which the picture is the same.
+    np.testing.assert_array_equal(regions(lambda x: (x[:, 0] > 0).astype(float))[0], ACROSS > 0)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda x: np.sign(x[:, 0]),
+        lambda x: np.where(x[:, 0] > 0, 1, -1),
+        lambda x: 1 / (1 + np.exp(-x[:, 0])),
+        lambda x: x[:, :1] * 0.7,
+        lambda x: np.stack([-x[:, 0], x[:, 0]], axis=1),
+    ],
+    ids=["signs", "integers", "probability", "margin", "scores"],
+)
+def test_classes_that_are_minus_one_and_one_are_two(model):
+    sides = np.where(X[:, 0] > 0, 1, -1)
+    ax = tn.plot.decision_boundary(model, X, sides, resolution=40)
+    assert legend_of(ax)[:2] == ["class -1", "class 1"]
+    assert not any(text.startswith("class 0") for text in legend_of(ax))
+    np.testing.assert_array_equal(ax.collections[0].get_array().reshape(40, 40)[0], ACROSS > 0)
+
+
 def test_predictions_that_are_not_finite_are_drawn_without_confidence():
     classes, strength = regions(lambda x: np.where(x[:, :1] > 0, np.nan, -np.inf))
     assert not classes.any()
@@ -221,10 +258,12 @@ def test_the_confusion_matrix_counts_and_says_how_many_are_right():
         tn.plot.confusion([0], [0, 1])
 
 
-def test_without_matplotlib_the_extra_is_named(monkeypatch):
+@pytest.mark.parametrize("name", PLOTS)
+def test_without_matplotlib_the_extra_is_named_before_anything_is_computed(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    monkeypatch.setattr(nn.Sequential, "forward", lambda *_: pytest.fail("the model was called"))
     with pytest.raises(ImportError, match=r"pip install 'tinygrad_nn\[plot\]'"):
-        RECORD.plot()
+        PLOTS[name]()
 
 
 @pytest.mark.parametrize("points", [np.zeros(4), np.zeros((4, 3))])
@@ -348,12 +387,38 @@ def test_the_legend_of_a_boundary_names_classes_and_shades():
     assert legend_of(tn.plot.decision_boundary(lambda x: x[:, 0] > 0, X, Y, resolution=10)) == expected[:2]
 
 
+def test_inside_of_axes_the_legend_stands_where_there_are_the_fewest_points():
+    points = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1], [1, 0.9], [0.9, 1], [0.1, 0.9]])
+    for turn, corner in (
+        ([1, 1], (0.0, 0.0)),
+        ([-1, 1], (1.0, 0.0)),
+        ([1, -1], (0.0, 1.0)),
+        ([-1, -1], (1.0, 1.0)),
+    ):
+        weighed = np.concatenate([points, points[[1, 2]]]) * turn
+        figure, ax = plt.subplots()
+        tn.plot.scatter(weighed, np.zeros(9, int), ax=ax)
+        figure.draw_without_rendering()
+        box = ax.get_legend().get_window_extent().transformed(ax.transAxes.inverted())
+        assert abs((box.x0 + box.x1) / 2 - corner[0]) < 0.5
+        assert abs((box.y0 + box.y1) / 2 - corner[1]) < 0.5
+
+
 def test_errors_are_what_a_confusion_matrix_paints():
     ax = tn.plot.confusion([0] * 90 + [1] * 10 + [0], [0] * 90 + [1] * 9 + [0, 1])
     canvas = np.asarray(ax.images[0].get_array())
     saturation = canvas.max(axis=-1) - canvas.min(axis=-1)
     assert (np.diag(saturation) < 0.01).all()
     assert saturation[1, 0] > saturation[0, 1] > 0.1
+
+
+def test_rates_are_drawn_with_the_suggestion_and_without_what_diverged():
+    ax = tn.plot.rates(TRIED)
+    assert ax.get_xscale() == "log"
+    assert legend_of(ax) == ["loss of a batch", "mean", "suggestion 0.003"]
+    assert 2 < ax.get_ylim()[1] < 3
+    nothing = SimpleNamespace(**(vars(TRIED) | {"suggestion": None}))
+    assert legend_of(tn.plot.rates(nothing)) == ["loss of a batch", "mean"]
 
 
 def test_gradients_that_agree_lie_on_the_diagonal_and_wrong_ones_do_not():

@@ -1,5 +1,7 @@
 """What gradcheck says of a wrong gradient: each usual mistake, planted several times, is named; nothing else is."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -122,6 +124,8 @@ PLANTED = {
         (lambda x: x * x.detach(), VECTOR),
     ],
     "constant-ratio": [
+        ((lambda x: np.sqrt((x * x).sum()), lambda x: x), VECTOR),
+        ((lambda x: np.exp(x.sum()), np.ones_like), VECTOR),
         ((cube, lambda x: 0.3 * slope(x)), X),
         ((mse, lambda w: 1.7 * mse_slope(w)), W),
         (rule(lambda g, y: 1.01 * g * (1 - y * y), np.tanh), VECTOR),
@@ -142,6 +146,8 @@ PLANTED = {
         (rule(lambda g, x: SQUARE @ g, lambda x: SQUARE @ x), SQUARE[:, :2]),
     ],
     "one-hot-forgotten": [
+        ((lambda b: mean_cross_entropy(X + b), lambda b: softmax(X + b).mean(axis=0)), X[0]),
+        ((lambda b: sum_cross_entropy(X + b), lambda b: softmax(X + b).sum(axis=0)), X[0]),
         ((mean_cross_entropy, lambda z: softmax(z) / len(z)), X),
         ((sum_cross_entropy, softmax), X),
         ((sum_cross_entropy, lambda z: softmax(z) - LABELS[:, None]), X),
@@ -157,7 +163,11 @@ PLANTED = {
         ((mse, lambda w: mse_slope(w) - 1e-3), W),
         ((lambda x: np.exp(x).sum(), lambda x: np.exp(x) - 1), VECTOR),
     ],
-    "factor-of-x": [
+    "variable-factor": [
+        (rule(lambda g, y: g * (1 - y), np.tanh), VECTOR),
+        (rule(lambda g, y: g * y, lambda x: 1 / (1 + np.exp(-x))), VECTOR),
+        (rule(lambda g, y: g, lambda x: 1 / (1 + np.exp(-x))), VECTOR),
+        (rule(lambda g, y: g, np.exp), X),
         ((cube, lambda x: 1.0 * slope(x) * x), X),
         ((cube, lambda x: slope(x) / x), X),
         (rule(lambda g, x: g * x * np.cos(x), np.sin), VECTOR),
@@ -257,6 +267,25 @@ def test_inputs_are_diagnosed_one_by_one():
     (finding,) = failure.value.report.findings
     assert (finding.name, finding.input) == ("divided-by-n", 1)
     assert "looks like input 1: 1/4 of the derivative everywhere" in str(failure.value)
+
+
+class _Wrong(tn.nn.Module):
+    """A layer whose bias is added twice in the forward pass, and once in the backward pass."""
+
+    def __init__(self):
+        self.weight = tn.tensor(W, requires_grad=True)
+        self.bias = tn.tensor(np.array([0.5, -1.0]), requires_grad=True)
+
+    def forward(self, x):
+        return np.tanh(x @ self.weight + self.bias + self.bias.detach())
+
+
+def test_parameters_of_a_module_are_named():
+    with pytest.raises(GradientMismatch) as failure:
+        gradcheck(_Wrong(), X)
+    text = str(failure.value)
+    assert re.search(r"worst .* with respect to bias\[\d\]", text)
+    assert "looks like bias: 1/2 of the derivative everywhere" in text
 
 
 def test_the_number_that_was_forgotten_is_named_by_what_it_counts():

@@ -21,6 +21,7 @@ from tinygrad_nn.errors import (
     TinygradError,
     UsageWarning,
 )
+from tinygrad_nn.hints.calls import is_refused, wrong_call
 from tinygrad_nn.primitives import Params, Shape
 from tinygrad_nn.primitives.record import Record
 
@@ -40,6 +41,8 @@ def worded(op: Record, operands: Any, arrays: Any, params: Params, error: Except
     """Return the error to raise instead of NumPy's: one line of summary, then operands, module and a hint."""
     if isinstance(error, TinygradError):
         return error
+    if is_refused(op.function, error):
+        return wrong_call(op.function, operands, params, error)
     hint = _axis_hint(params)
     kind = ArgumentError if hint else next(ours for base, ours in _KINDS.items() if isinstance(error, base))
     shapes = [np.shape(a) for a in arrays]

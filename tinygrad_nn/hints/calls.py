@@ -30,13 +30,13 @@ def answered(function: F) -> F:
           takes  x, factor
           hint   factor=2
     """
-    from_within, error_of = is_from_within, wrong_call
+    refused, error_of = is_refused, wrong_call
 
     def call(*args: object, **kwargs: object) -> object:
         try:
             return function(*args, **kwargs)
         except TypeError as error:
-            if from_within(error):
+            if not refused(function, error):
                 raise
             failure = error_of(function, args, kwargs, error)
         raise failure from None
@@ -47,13 +47,19 @@ def answered(function: F) -> F:
     return cast(F, update_wrapper(twin, function))
 
 
-def is_from_within(error: TypeError) -> bool:
-    """Tell, where it is caught, whether an error comes from inside of a call, and is not about the call itself."""
-    return error.__traceback__ is not None and error.__traceback__.tb_next is not None
+def is_refused(function: Callable[..., object], error: Exception) -> bool:
+    """Tell, where an error is caught, whether Python has refused the call of a function before anything of it ran."""
+    trace = error.__traceback__
+    return (
+        isinstance(error, TypeError)
+        and isinstance(function, FunctionType)
+        and trace is not None
+        and trace.tb_next is None
+    )
 
 
 def wrong_call(
-    function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object], error: TypeError
+    function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object], error: Exception
 ) -> ArgumentError:
     """Return the error for a call that Python has refused."""
     who, places = function.__name__, [function.__name__]
@@ -85,6 +91,7 @@ def _told(
     surplus = [] if several else args[len(first) :]
     given = {*[p.name for p in first[: len(args)]], *kwargs}
     missing = [p for p in named.values() if p.default is p.empty and p.name not in given]
+    usual = word("*", *[f"{place}()" for place in places]) or ""
     problems, hints = [], [_instead(places, name, kwargs[name], list(named)) for name in unknown]
     call = [_value(x) if _is_short(x) else p.name for p, x in zip(first, args, strict=False)]
     if unknown:
@@ -96,18 +103,23 @@ def _told(
         )
         if len(surplus) <= len(later):
             by_name = [_by_name(p, x) for p, x in zip(later, surplus, strict=False)]
-            hints.append(f"settings go by name, as {who}({', '.join([*call, *by_name])})")
+            line = f"settings go by name, as {who}({', '.join([*call, *by_name])})"
+            hints.append(usual if usual and "=..." in line else line)
+        else:
+            hints.append(usual)
     if missing:
         problems.append(f"there is no {', '.join(p.name for p in missing)}")
         if not unknown:
             # Numbers that were taken for more of the same.
             numbers = [x for x in args if type(x) in (int, float)] if several else []
             more = [_by_name(p, x) for p, x in zip(missing, chain(numbers, repeat(...)), strict=False)]
-            hints.append(f"{who}({', '.join([*call, *([several] if several else []), *more])})")
+            by_position = sum(p.kind is not p.KEYWORD_ONLY for p in missing)
+            call += more[:by_position] + ([several] if several else []) + more[by_position:]
+            hints.append(usual or f"{who}({', '.join(call)})")
     if not problems:
         return ""
-    takes = [several if p.kind is p.VAR_POSITIONAL and several else p.name for p in parameters]
-    return _text(who, "; ".join(problems), takes, [hint for hint in hints if hint])
+    takes = [str(p.replace(annotation=p.empty, default=p.empty)) for p in parameters]
+    return _text(who, "; ".join(problems), takes, hints)
 
 
 def _by_name(parameter: inspect.Parameter, value: object) -> str:
@@ -119,7 +131,7 @@ def _by_name(parameter: inspect.Parameter, value: object) -> str:
 
 
 def _text(who: str, problem: str, takes: Iterable[str], hints: Iterable[str]) -> str:
-    lines = "\n         ".join(hints)
+    lines = "\n         ".join(dict.fromkeys(filter(None, hints)))
     return f"{who}: {problem}\n  takes  {', '.join(takes) or 'nothing'}" + (
         f"\n  hint   {lines}" if lines else ""
     )
@@ -130,7 +142,7 @@ def unknown_keyword(who: str, keyword: str, value: object, known: Iterable[str])
     known = list(known)
     hint = _instead([who], keyword, value, known)
     problem = f"there is no keyword {keyword}={_value(value)}"
-    return ArgumentError(_text(who, problem, known, [hint] if hint else []))
+    return ArgumentError(_text(who, problem, known, [hint]))
 
 
 def _instead(places: Iterable[str], keyword: str, value: object, known: list[str]) -> str:

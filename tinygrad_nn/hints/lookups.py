@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from inspect import CO_VARKEYWORDS
 from types import FrameType, FunctionType
 from typing import TYPE_CHECKING, NoReturn, cast
 
@@ -81,8 +80,8 @@ def _public(path: str, value: object) -> object:
     """Return a public function that answers wrong calls, or a class that does when it is called."""
     if isinstance(value, type) and value.__module__.startswith(_PACKAGE):
         _answer_calls(value)
-    # A function that takes any keyword has an answer of its own.
-    if not isinstance(value, FunctionType) or value.__code__.co_flags & CO_VARKEYWORDS:
+    # A function that takes `**unknown` has an answer of its own.
+    if not isinstance(value, FunctionType) or "unknown" in value.__code__.co_varnames:
         return value
     function = answered(value)
     # Where pickle finds it.

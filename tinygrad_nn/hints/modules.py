@@ -251,7 +251,8 @@ MODULES: dict[str, dict[str, str]] = {
         "on_train_end": "on_end",
         "on_epoch_end on_test_end": "on_epoch",
         "on_batch_end on_train_batch_end": "on_step",
-        "on_test_begin on_epoch_begin on_batch_begin on_train_batch_begin": "",
+        "on_batch_begin on_train_batch_begin": "on_batch",
+        "on_test_begin on_epoch_begin": "",
     },
     "metrics": {
         "acc categorical_accuracy sparse_categorical_accuracy": "accuracy",

@@ -2,7 +2,8 @@
 
 A place is where a name is looked for: a class of objects (`Tensor`), a module by its public path (`nn.init`), a call
 by its function or class (`fit()`), or any call (`()`). What has the same answer stands together, names and places
-alike. `{}` in an answer about a keyword stands for the value that it was given.
+alike. `{}` in an answer about a keyword stands for the value that it was given; `*` is the usual call, which answers
+those that lack something or have too much.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import MethodType
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
@@ -18,10 +18,10 @@ from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
 from tinygrad_nn.engine.trees import flat
 from tinygrad_nn.errors import DtypeError, SettingError, ShapeError, printable
-from tinygrad_nn.hints.calls import answered, is_from_within, wrong_call
+from tinygrad_nn.hints.calls import answered, is_refused, wrong_call
 from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.nn.drawing import Drawing
-from tinygrad_nn.nn.summary import TRIED_WITH, Row, Summary, counted_parameters, spell_shape
+from tinygrad_nn.nn.summary import Row, Summary, counted_parameters, shape_of_rows, spell_shape
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.states import check_state, weights_of_pytorch
 
@@ -80,7 +80,7 @@ class Module(Signposts, Drawing):
             SCOPE.set(_new_scope(Scope, (self, previous)))
             return self.forward(*args, **kwargs)
         except TypeError as error:
-            if is_from_within(error):
+            if not is_refused(type(self).forward, error):
                 raise
             failure = wrong_call(type(self).forward, (self, *args), kwargs, error)
         finally:
@@ -231,12 +231,13 @@ class Module(Signposts, Drawing):
 
     @answered
     def summary(
-        self, input_shape: tuple[int, ...] | None = None, *, dtype: DTypeLike = np.float32
+        self, input_shape: int | Sequence[int | None] | None = None, *, dtype: DTypeLike = np.float32
     ) -> Summary:
         """Return the table of the modules inside: their names, output shapes and numbers of parameters.
 
         Args:
-            input_shape: shape of one input, without the batch axis; without it there are no output shapes.
+            input_shape: shape of one input, without the batch axis, which may stand first as None; one number for one
+                axis; without it there are no output shapes.
             dtype: of the input.
 
         Example:
@@ -251,7 +252,7 @@ class Module(Signposts, Drawing):
         """
         outputs: dict[int, list[str]] = {}
         if input_shape is not None:
-            for _, module, output in outputs_of_calls(self, np.zeros((TRIED_WITH, *input_shape), dtype)):
+            for _, module, output in outputs_of_calls(self, np.zeros(shape_of_rows(input_shape), dtype)):
                 outputs.setdefault(id(module), []).append(spell_shape(output.shape))
         parameters = self.parameters()
         return Summary(

@@ -86,6 +86,13 @@ class Optimizer(Signposts):
         self._lay_out()
         self._looked: object = None
 
+    def __repr__(self) -> str:
+        settings = {"lr": self.lr} | ({"rates": self._own.tolist()} if len(self._own) else {}) | self._options
+        told = [f"{name}={getattr(x, '__name__', repr(x))}" for name, x in settings.items()]
+        count = len(self.parameters)
+        of = f"{count} parameter{'s' * (count > 1)}"
+        return f"{type(self).__name__}({', '.join([of, *told])}; step {int(self.steps)})"
+
     @property
     def rates(self) -> Array:
         """The rate of each group, of which `lr` is a factor; an array to be written into, empty without groups."""

@@ -9,20 +9,24 @@ from typing import TYPE_CHECKING
 from tinygrad_nn.hints.lookups import face
 from tinygrad_nn.plot.canvas import COLORS
 from tinygrad_nn.plot.classes import confusion, decision_boundary, scatter
+from tinygrad_nn.plot.descent import descent
 from tinygrad_nn.plot.gradients import agreement
-from tinygrad_nn.plot.learning import HistoryLike, activations, gradient_flow, history
+from tinygrad_nn.plot.learning import HistoryLike, RatesLike, activations, gradient_flow, history, rates
 from tinygrad_nn.plot.pictures import images, weights
 
 __all__ = [
     "COLORS",
     "HistoryLike",
+    "RatesLike",
     "activations",
     "agreement",
     "confusion",
     "decision_boundary",
+    "descent",
     "gradient_flow",
     "history",
     "images",
+    "rates",
     "scatter",
     "weights",
 ]

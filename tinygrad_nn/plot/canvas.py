@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from tinygrad_nn.primitives import Array
+
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
@@ -17,18 +21,29 @@ GREY = "#767676"
 INK = "#222222"
 
 
+def need_matplotlib() -> None:
+    """Refuse to draw without matplotlib, before anything is computed for it.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib.pyplot  # noqa: F401  whether it can be imported is what is asked
+    except ImportError as error:
+        raise ImportError(
+            "plots need the package matplotlib\n  hint   pip install 'tinygrad_nn[plot]'"
+        ) from error
+
+
 def axes_for(ax: Axes | None, size: tuple[float, float] = (6.4, 4.4)) -> Axes:
     """Return the axes to draw on: those given, or new ones on a figure of this size.
 
     Raises:
         ImportError: matplotlib is not installed.
     """
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "plots need the package matplotlib\n  hint   pip install 'tinygrad_nn[plot]'"
-        ) from error
+    need_matplotlib()
+    import matplotlib.pyplot as plt
+
     return plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
 
 
@@ -56,9 +71,14 @@ def legend_above(ax: Axes, handles: Sequence[Artist], texts: Sequence[str]) -> N
     )
 
 
-def legend_at_side(ax: Axes, handles: Sequence[Artist], *, alone: bool) -> None:
-    """Put the legend beside axes that are alone on their figure; where there may be neighbours, inside of them."""
+def legend_at_side(ax: Axes, handles: Sequence[Artist], points: Array, *, alone: bool) -> None:
+    """Put the legend beside axes that are alone on their figure; else inside, where there are the fewest points."""
     if alone:
         ax.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     else:
-        ax.legend(handles=handles, fontsize=8, framealpha=0.85, handlelength=1.2)
+        # matplotlib's own search, loc="best", takes long for many points, and warns of it.
+        right, upper = (points > (points.min(axis=0) + points.max(axis=0)) / 2).T
+        # In matplotlib's order, in which the corners are numbered from 1.
+        corners = (upper & right, upper & ~right, ~upper & ~right, ~upper & right)
+        emptiest = 1 + int(np.argmin([corner.sum() for corner in corners]))
+        ax.legend(handles=handles, loc=emptiest, fontsize=8, framealpha=0.85, handlelength=1.2)

@@ -12,7 +12,7 @@ from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand
 from tinygrad_nn.errors import ShapeError
 from tinygrad_nn.nn.module import in_mode
-from tinygrad_nn.plot.canvas import COLORS, GREY, INK, RED, axes_for, legend_at_side, quiet
+from tinygrad_nn.plot.canvas import COLORS, GREY, INK, RED, axes_for, legend_at_side, need_matplotlib, quiet
 from tinygrad_nn.plot.labels import Labels, labels_of, names_of, places_of, predictions_of
 from tinygrad_nn.primitives import Array
 
@@ -41,8 +41,8 @@ def decision_boundary(
     """Draw which class a model of two features chooses where, how sure it is, and the points it was meant for.
 
     Args:
-        model: takes rows of two features, returns scores of shape (N, C) or one number per row: the class, if it is
-            an integer or a name; else the probability of class 1, if all lie from 0 to 1; else its logit.
+        model: takes rows of two features, returns scores of shape (N, C) or one number per row: the class, if all are
+            integers or names; else the probability of class 1, if all lie from 0 to 1; else its logit.
         X: points of shape (N, 2), which decide what is in view.
         y: their classes: integers from 0, names, or one-hot rows.
         classes: the names of the classes.
@@ -53,6 +53,7 @@ def decision_boundary(
         ShapeError: the points have not two features, or there are not as many labels.
         LabelError: labels that are no integers, or not among `classes`.
     """
+    need_matplotlib()
     X = _points_of("decision_boundary", X)
     labels = None if y is None else _labels_for("decision_boundary", X, y)
     first, last = X.min(axis=0), X.max(axis=0)
@@ -62,9 +63,17 @@ def decision_boundary(
     grid = np.stack([across.ravel(), up.ravel()], axis=1).astype(X.dtype)
     with no_grad(), in_mode(model, training=False):
         predictions = plain(model(grid)).reshape(resolution * resolution, -1)
-    found, confidence = _decisions(predictions)
-    names = list(classes) if classes is not None else _names(found, labels, predictions)
-    chosen = places_of("decision_boundary", found, names).reshape(across.shape)
+    if _are_classes(predictions):
+        found, confidence = labels_of("decision_boundary", predictions), np.ones(len(predictions))
+        names = (
+            list(classes) if classes is not None else names_of(found, *([] if labels is None else [labels]))
+        )
+        chosen = places_of("decision_boundary", found, names)
+    else:
+        chosen, confidence = _decisions(predictions)
+        names = list(classes) if classes is not None else _names(chosen, labels, max(predictions.shape[1], 2))
+        names += range(len(names), int(chosen.max()) + 1)
+    chosen = chosen.reshape(across.shape)
     alone, ax = ax is None, axes_for(ax, (6.4, 4.6))
     from matplotlib.colors import ListedColormap
 
@@ -82,23 +91,33 @@ def decision_boundary(
     drawn = {mark.get_label() for mark in marks}
     areas = [_swatch(_tint(_color(k), LIGHT), _named(names[k])) for k in np.unique(chosen)]
     key = [area for area in areas if area.get_label() not in drawn]
-    legend_at_side(ax, [*marks, *key, *_confidence_key(confidence, predictions.shape[1])], alone=alone)
+    legend_at_side(ax, [*marks, *key, *_confidence_key(confidence, predictions.shape[1])], X, alone=alone)
     ax.set(xlim=across[0, [0, -1]], ylim=up[[0, -1], 0])
     return ax
 
 
-def _names(found: Array, labels: Array | None, predictions: Array) -> list[object]:
-    """Return the classes in a picture: of labels, of what was found, and of all columns of scores."""
-    scores = np.arange(max(predictions.shape[1], 2)) if predictions.dtype.kind == "f" else found
-    return names_of(*([found, scores] if labels is None else [labels, found, scores]))
+def _names(found: Array, labels: Array | None, count: int) -> list[object]:
+    """Return the classes in a picture, of which `count` have scores: those of the labels, or numbers."""
+    if labels is None:
+        return names_of(found, np.arange(count))
+    named = names_of(labels)
+    # Two that are -1 and 1, for one, are the two that have scores.
+    return names_of(labels, np.arange(count)) if named == list(range(len(named))) else named
+
+
+def _are_classes(predictions: Array) -> bool:
+    """Tell whether predictions are classes and no scores: integers or names, also as floats where none is a share."""
+    if predictions.shape[1] > 1 or predictions.dtype.kind != "f":
+        return bool(predictions.shape[1] == 1)
+    different = np.unique(predictions)
+    if not np.isfinite(different).all() or len(different) < 2:
+        return False
+    return bool(np.all(different == np.round(different)) and (different[0] < 0 or different[-1] > 1))
 
 
 def _decisions(predictions: Array) -> tuple[Array, Array]:
-    """Return the class of each row of predictions, and how sure it is: 0 for a toss-up, 1 for no doubt."""
-    rows, columns = predictions.shape
-    if columns == 1 and predictions.dtype.kind in "iubUSO":
-        chosen = predictions[:, 0]
-        return chosen.astype(int) if chosen.dtype.kind in "iub" else chosen, np.ones(rows)
+    """Return the column with the best score of each row, and how sure that is: 0 for a toss-up, 1 for no doubt."""
+    columns = predictions.shape[1]
     with np.errstate(all="ignore"):
         p = predictions.astype(float)
         likely = bool(((p >= 0) & (p <= 1)).all())
@@ -132,7 +151,7 @@ def scatter(
     names = names_of(labels) if classes is None else classes
     places = places_of("scatter", labels, names)
     alone, ax = ax is None, axes_for(ax, (6.4, 4.6))
-    legend_at_side(ax, _points(ax, X, places, names), alone=alone)
+    legend_at_side(ax, _points(ax, X, places, names), X, alone=alone)
     quiet(ax)
     return ax
 

@@ -10,7 +10,18 @@ import numpy as np
 
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.nn.module import Module, outputs_of_calls
-from tinygrad_nn.plot.canvas import BLUE, COLORS, GREY, INK, RED, axes_for, legend_above, quiet, second_panel
+from tinygrad_nn.plot.canvas import (
+    BLUE,
+    COLORS,
+    GREY,
+    INK,
+    RED,
+    axes_for,
+    legend_above,
+    need_matplotlib,
+    quiet,
+    second_panel,
+)
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -77,6 +88,38 @@ def _curves(ax: Axes, record: HistoryLike, names: Sequence[str], colors: Mapping
     quiet(ax)
 
 
+class RatesLike(Protocol):
+    """Learning rates that were tried, with the losses of their batches: `train.Rates`, or of one's own."""
+
+    @property
+    def rates(self) -> Sequence[float]: ...
+    @property
+    def losses(self) -> Sequence[float]: ...
+    @property
+    def smoothed(self) -> Sequence[float]: ...
+    @property
+    def suggestion(self) -> float | None: ...
+
+
+def rates(found: RatesLike, *, ax: Axes | None = None) -> Axes:
+    """Draw losses over learning rates: of each batch as dots, their mean as a line, the suggestion upright."""
+    ax = axes_for(ax)
+    ax.plot(found.rates, found.losses, ".", color=COLORS[5], markersize=4, label="loss of a batch")
+    ax.plot(found.rates, found.smoothed, color=BLUE, linewidth=1.8, label="mean")
+    least = int(np.argmin(found.smoothed))
+    ax.plot(found.rates[least], found.smoothed[least], "o", color=BLUE, markersize=5)
+    if found.suggestion is not None:
+        ax.axvline(found.suggestion, color=RED, linewidth=1.5, label=f"suggestion {found.suggestion:.2g}")
+    # What diverges would make a flat line of all the rest.
+    low, high = min(*found.losses, *found.smoothed), 1.3 * max(found.smoothed[: least + 1])
+    ax.set_ylim(low - 0.05 * (high - low), high)
+    ax.set(xscale="log", xlabel="learning rate", ylabel="loss")
+    legend_above(ax, *ax.get_legend_handles_labels())
+    ax.grid(axis="y", alpha=0.25)
+    quiet(ax)
+    return ax
+
+
 def activations(model: Module, *inputs: Operand, ax: Axes | None = None) -> Axes:
     """Draw how the outputs of the layers without parameters are spread, and how many of their units are dead.
 
@@ -90,6 +133,7 @@ def activations(model: Module, *inputs: Operand, ax: Axes | None = None) -> Axes
     Raises:
         ValueError: the model has no layer of that kind.
     """
+    need_matplotlib()
     layers = [
         (path or type(module).__name__, type(module).__name__, output)
         for path, module, output in outputs_of_calls(model, *inputs)

@@ -13,14 +13,13 @@ ROWS, COLUMNS = 16, 6
 """The largest table that is written out."""
 
 
-def cases_of(
-    compared: Compared, xs: Sequence[Array], f: ArrayFunction, result: tuple[int, ...] = ()
-) -> list[Case]:
-    """Return what was compared, input by input; projections, which have no entries, as one."""
+def cases_of(compared: Compared, xs: Sequence[Array], f: ArrayFunction, shape: tuple[int, ...]) -> list[Case]:
+    """Return what was compared, input by input, of a function with results of a shape; projections as one."""
+    y = f(list(xs)).ravel()
     whole = compared.rule.shape[1] == sum(x.size for x in xs)
     arrays = compared.rule, compared.numerical, compared.wrong
     if not whole:
-        return [Case(*arrays, None, _lengths(xs, result), {}, lambda: False)]
+        return [Case(*arrays, None, y, _lengths(xs, shape), {}, lambda: False)]
     rules, numbers, wrong = (split_like(array, xs) for array in arrays)
     return [
         Case(
@@ -28,7 +27,8 @@ def cases_of(
             numbers[k],
             wrong[k],
             x,
-            _lengths([x, *xs[:k], *xs[k + 1 :]], result),
+            y,
+            _lengths([x, *xs[:k], *xs[k + 1 :]], shape),
             {j: (rules[j], other) for j, other in enumerate(numbers) if j != k},
             _ignored(f, xs, k),
         )
@@ -54,22 +54,18 @@ def _lengths(xs: Sequence[Array], result: tuple[int, ...]) -> dict[int, str]:
     return found
 
 
-def words_for(cases: Sequence[Case], operand: str = "input", numbers: Sequence[int] = ()) -> list[str]:
+def words_for(cases: Sequence[Case], names: Sequence[str]) -> list[str]:
     """Return the lines of a failure that name the mistake and show small arrays side by side."""
-    findings = diagnose(cases)
-    return [
-        *(_line(finding, len(cases), operand, numbers) for finding in findings),
-        *_table(cases, operand, numbers),
-    ]
+    lines = [_line(finding, names if len(cases) > 1 else ()) for finding in diagnose(cases)]
+    return [*lines, *_table(cases, names)]
 
 
-def _line(finding: Finding, count: int, operand: str, numbers: Sequence[int]) -> str:
-    k = finding.input
-    who = "" if k is None or count == 1 else f"{operand} {numbers[k] if numbers else k}: "
+def _line(finding: Finding, names: Sequence[str]) -> str:
+    who = f"{names[finding.input]}: " if names and finding.input is not None else ""
     return f"  looks like {who}{finding.text}"
 
 
-def _table(cases: Sequence[Case], operand: str, numbers: Sequence[int]) -> list[str]:
+def _table(cases: Sequence[Case], names: Sequence[str]) -> list[str]:
     lines = []
     for k, case in enumerate(cases):
         if case.x is None or not case.wrong.any():
@@ -79,7 +75,7 @@ def _table(cases: Sequence[Case], operand: str, numbers: Sequence[int]) -> list[
         if not rule.size or shape[0] > ROWS or shape[1] > COLUMNS:
             continue
         of = "" if len(case.rule) == 1 else ", a line for each result"
-        lines.append(f"  {operand} {numbers[k] if numbers else k}    rule | numerical   (* differs{of})")
+        lines.append(f"  {names[k]}    rule | numerical   (* differs{of})")
         lines += [f"    {row}" for row in _side_by_side(rule, numerical, wrong)]
     return lines
 

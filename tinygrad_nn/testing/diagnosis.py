@@ -26,6 +26,7 @@ class Case:
         rule, numerical: arrays of shape (results, *input); of projections (projections, 1).
         wrong: where they differ.
         x: the input; of projections None.
+        y: what the function returns, flat.
         lengths: numbers that may have been forgotten, and what each counts.
         others: rule and numerical derivatives of other inputs, by number.
         ignored: tells whether the function returns the same whatever the input is.
@@ -35,6 +36,7 @@ class Case:
     numerical: Array
     wrong: Array
     x: Array | None
+    y: Array
     lengths: dict[int, str]
     others: dict[int, tuple[Array, Array]]
     ignored: Callable[[], bool]
@@ -130,10 +132,8 @@ def _whole_ratio(case: Case) -> float | None:
 
 
 def _opposite(case: Case) -> str | None:
-    found = _whole_ratio(case)
-    return (
-        "-1 times the derivative everywhere: the sign is the opposite" if found and _is(found, -1) else None
-    )
+    found = _whole_ratio(case) or 0.0
+    return "-1 times the derivative everywhere: the sign is the opposite" if _is(found, -1) else None
 
 
 def _meaning(count: int, case: Case) -> str:
@@ -169,6 +169,12 @@ def _constant(case: Case) -> str | None:
     # Of one number there is always a ratio.
     if not found or np.count_nonzero(np.abs(case.numerical) > case.tolerance) < 2:
         return None
+    if case.y.size == 1 and _is(abs(found), abs(float(case.y[0]))):
+        return f"{found:.6g} times the derivative everywhere: that is the result, which divides it"
+    if case.y.size == 1 and _is(abs(1 / found), abs(float(case.y[0]))):
+        return (
+            f"{found:.6g} times the derivative everywhere: that is 1 / y, y the result, which is a factor too"
+        )
     share = Fraction(found).limit_denominator(12)
     number = str(share) if _is(found, float(share)) else f"{found:.6g}"
     return f"{number} times the derivative everywhere: a constant factor is missing, or too many"
@@ -221,6 +227,19 @@ def _one_hot_of_softmax(case: Case) -> str | None:
     return _one_hot(case) if balanced else None
 
 
+def _one_hot_of_bias(case: Case) -> str | None:
+    rule, numerical = case.rule[0], case.numerical[0]
+    if len(case.rule) != 1 or rule.ndim != 1 or rule.size < 2 or not np.all(rule > 0):
+        return None
+    total = float(rule.sum())
+    if abs(numerical.sum()) > 10 * case.tolerance or total < 0.5 or not _is(total, round(total)):
+        return None
+    return (
+        f"positive numbers, which sum to {round(total)}, and the derivative sums to 0: probabilities, from which the "
+        "one-hot row of the label is not subtracted"
+    )
+
+
 def _penalty(case: Case) -> str | None:
     if len(case.rule) != 1 or case.x is None or case.x.size < 2:
         return None
@@ -240,13 +259,29 @@ def _offset(case: Case) -> str | None:
     return f"{abs(first):.4g} too {'much' if first > 0 else 'little'} in every entry"
 
 
-def _factor_of_x(case: Case) -> str | None:
-    if case.x is None or case.x.size < 2:
+FACTORS: dict[str, Callable[[Array, Array], Array]] = {
+    "x": lambda x, y: x,
+    "y": lambda x, y: y,
+    "1 - y": lambda x, y: 1 - y,
+    "1 + y": lambda x, y: 1 + y,
+    "1 - y * y": lambda x, y: 1 - y * y,
+    "y * (1 - y)": lambda x, y: y * (1 - y),
+}
+"""What derivatives of elementwise functions have for factors, of the operand x and the result y."""
+
+
+def _factor(case: Case) -> str | None:
+    x = case.x
+    if x is None or x.size < 2:
         return None
-    if case.agree(case.rule, case.numerical * case.x):
-        return "x times the derivative: a factor x is too many"
-    if case.agree(case.rule * case.x, case.numerical):
-        return "the derivative divided by x: a factor x is missing"
+    # Of one result, or another number of them, there is no y of each entry.
+    y = case.y.reshape(x.shape) if case.y.size == x.size else np.full(x.shape, np.nan)
+    for name, of in FACTORS.items():
+        factor = of(x, y)
+        if case.agree(case.rule, case.numerical * factor):
+            return f"{name} times the derivative: a factor {name} is too many"
+        if case.agree(case.rule * factor, case.numerical):
+            return f"the derivative divided by {name}: a factor {name} is missing"
     return None
 
 
@@ -342,11 +377,12 @@ DIAGNOSES = (
     Diagnosis("constant-ratio", _constant, entries=False),
     Diagnosis("transposed", _transposed),
     Diagnosis("one-hot-forgotten", _one_hot_of_softmax),
+    Diagnosis("one-hot-forgotten", _one_hot_of_bias),
     Diagnosis("branch", _sure_branch),
     Diagnosis("one-hot-forgotten", _one_hot),
     Diagnosis("penalty", _penalty),
     Diagnosis("offset", _offset),
-    Diagnosis("factor-of-x", _factor_of_x),
+    Diagnosis("variable-factor", _factor),
     Diagnosis("elementwise", _elementwise),
     Diagnosis("branch", _branch),
     Diagnosis("one-place", _place),

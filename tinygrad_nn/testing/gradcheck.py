@@ -112,8 +112,10 @@ def gradcheck(
         seed: of the random directions and cotangents.
 
     Raises:
-        GradientMismatch: a gradient is wrong; names the worst entry and how to reproduce it.
-        CheckFailed: the function does not use its argument.
+        GradientMismatch: a gradient is wrong; names the worst entry, what it looks like, and how to reproduce it. Its
+            `report` is one of what was compared.
+        CheckFailed: the function does not use its argument, or is random.
+        ArgumentError, ShapeError, GraphError: a call that is mistaken, as by a gradient that was called.
         DtypeError: an input is not float64.
 
     Example:
@@ -124,12 +126,14 @@ def gradcheck(
         raise SettingError(f"gradcheck: order is at least 1, got {order}")
     check_callables(fn, inputs)
     xs = as_float64("gradcheck", inputs)
+    names = [f"input {k}" for k in range(len(xs))]
     hint = "what is random is drawn once, outside"
     if isinstance(fn, Module):
         hint = "model.eval() before: dropout is random in training mode"
-        parameters = [parameter for parameter in fn.parameters() if parameter.requires_grad]
-        xs += as_float64(f"gradcheck of {type(fn).__name__}", parameters, len(xs))
-        fn = with_parameters(fn, parameters)
+        parameters = {name: parameter for name, parameter in fn.named_parameters() if parameter.requires_grad}
+        xs += as_float64(f"gradcheck of {type(fn).__name__}", parameters.values(), len(xs))
+        names += parameters
+        fn = with_parameters(fn, list(parameters.values()))
     if not xs:
         raise ValueError("gradcheck: there is nothing to differentiate; pass the inputs after the function")
     if isinstance(fn, tuple) and order > 1:
@@ -152,16 +156,18 @@ def gradcheck(
                     f"{what}: there is no derivative where the values are {value!r}\n"
                     "  hint   inputs inside of the domain of the function, where it is finite"
                 )
-            where = _where(verdict, xs) if whole else ["the result", "a direction"]
+            where = _where(verdict, xs, names) if whole else ["the result", "a direction"]
             cases = cases_of(verdict.compared, xs, subject.value, subject.shape)
-            words = words_for(cases, "input")
+            words = words_for(cases, names)
             failure = mismatch(what, verdict, where, [*words, *_reproduction(inputs, order, cotangent, seed)])
             failure.report = _report(level, [*verdicts, verdict], cases, whole=whole)
             raise failure
         verdicts.append(verdict)
         if level == 1 and entries and not verdict.nonzero:
             check_uses("gradcheck", subject.value, xs)
-    return _report(order, verdicts, cases_of(verdicts[0].compared, xs, subject.value), whole=whole)
+    return _report(
+        order, verdicts, cases_of(verdicts[0].compared, xs, subject.value, subject.shape), whole=whole
+    )
 
 
 def _report(
@@ -233,10 +239,10 @@ def _weighted(f: ArrayFunction, cotangent: Array | None) -> ArrayFunction:
     return f if cotangent is None else lambda xs: np.asarray(np.sum(cotangent * f(xs).ravel()))
 
 
-def _where(verdict: Verdict, xs: list[Array]) -> list[str]:
+def _where(verdict: Verdict, xs: list[Array], names: Sequence[str]) -> list[str]:
     row, column = verdict.place
     k, index = entry(xs, column)
-    return [f"result entry {row} (flat)", f"input {k}{index}"]
+    return [f"result entry {row} (flat)", f"{names[k]}{index}"]
 
 
 def _reproduction(inputs: Sequence[Input], order: int, cotangent: Input | None, seed: int) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from tinygrad_nn import plot
 from tinygrad_nn.errors import SettingError
 from tinygrad_nn.hints.lookups import Signposts
+from tinygrad_nn.languages import rjust, width
 from tinygrad_nn.states import State, StateDict, check_entries, is_number
 
 if TYPE_CHECKING:
@@ -144,9 +145,10 @@ class History(Signposts):
         if not len(self):
             return "History(no epochs)"
         table = [["epoch", *self], *([f"{row[0]}", *map(number, row[1:])] for row in self._rows())]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        widths = [max(map(width, column)) for column in zip(*table, strict=True)]
         lines = [
-            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table
+            "  ".join(rjust(cell, columns) for cell, columns in zip(row, widths, strict=True))
+            for row in table
         ]
         return "\n".join([*lines, *([f"stopped: {self.stopped}"] if self.stopped else [])])
 

@@ -16,7 +16,7 @@ from tinygrad_nn.primitives import Array
 _LEVELS = np.array(list(string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"))
 # Cells along each side of a heat map, bars of a histogram, elements that it counts, images and cells along their sides,
 # and the least side of what is taken for an image.
-_CELLS, _BARS, _COUNTED, _IMAGES, _SIDE, _LEAST = 24, 24, 10_000, 3, 28, 8
+_CELLS, _BARS, _COUNTED, _IMAGES, _SIDE, _LEAST = 20, 24, 10_000, 3, 28, 8
 # Elements of an array that is told whole.
 _FEW = 4
 
@@ -59,7 +59,9 @@ def look(array: Array, *, images: bool) -> Look | None:
     shown = cells[np.isfinite(cells)]
     low, high = float(finite.min()), float(finite.max())
     most = max(abs(low), abs(high), float(np.abs(shown).max(initial=0.0)))
-    counts, _ = np.histogram(finite, _BARS, (low, high))
+    # Halves: the distance of the largest numbers that there are is one too. Neighbours have no room for edges between.
+    places = (finite / 2 - low / 2) / (high / 2 - low / 2 or 1.0) * _BARS
+    counts = np.bincount(places.astype(np.intp).clip(0, _BARS - 1), minlength=_BARS)
     result = Look(
         _text(0.5 + 0.5 * cells / (most or 1.0)),
         cells.shape[1],
@@ -100,5 +102,6 @@ def _images(a: Array) -> list[Array]:
 
 def _text(shares: Array) -> str:
     """Return the levels of numbers between zero and one as a text."""
-    levels = np.clip(np.nan_to_num(shares) * 63.99, 0, 63).astype(int)
-    return "".join(np.where(np.isfinite(shares), _LEVELS[levels], " ").ravel())
+    finite = np.isfinite(shares)
+    levels = np.clip(np.where(finite, shares, 0.0) * 63.99, 0, 63).astype(int)
+    return "".join(np.where(finite, _LEVELS[levels], " ").ravel())

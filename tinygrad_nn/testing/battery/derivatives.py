@@ -72,7 +72,7 @@ def jacobian(call: OpCall) -> bool:
         row, column = verdict.place
         where = [f"flat entry {row} of the result {call.result.shape}", _entry(call, column)]
         cases = cases_of(verdict.compared, call.xs, call.plain, call.result.shape)
-        words = words_for(cases, "operand", call.wanted)
+        words = words_for(cases, [f"operand {k}" for k in call.wanted])
         raise mismatch(f"{call.op.name}, first order", verdict, where, [*words, *reproduction_of(call)])
     _convention(call, rule)
     return True
