@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_CPU = "nothing: there is one device, the CPU"
+from tinygrad_nn.hints.answers import CPU
 
 KEYWORDS: dict[str, dict[str, str]] = {
     "()": {
@@ -14,7 +14,7 @@ KEYWORDS: dict[str, dict[str, str]] = {
         "kernel_initializer": "init=nn.init.he_normal()",
         "weight_init": "init=nn.init.he_normal()",
         "use_bias": "bias={}",
-        "device": _CPU,
+        "device": CPU,
         "inplace": "nothing: layers and ops make new tensors",
         "out": "assign the result: y = ...",
         "seed random_state": "rng={}",
@@ -100,7 +100,7 @@ KEYWORDS: dict[str, dict[str, str]] = {
         "proj_size": "nn.Dense(hidden_size, proj_size) on the outputs",
         "return_sequences": "outputs[:, -1] is the last one",
         "go_backwards": "bidirectional=True, or x[:, ::-1]",
-        "device": _CPU,
+        "device": CPU,
     },
     "NetClassifier() NetRegressor()": {
         "solver": 'optimizer="adam"',

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-_CPU = "nothing: there is one device, the CPU"
-_GRAD = "tn.tensor(data, requires_grad=True)"
+from tinygrad_nn.hints.answers import CPU, FIT, GRAD
+
 _CROSS_ENTROPY = "nn.losses.cross_entropy(logits, labels)"
 _LAST = "channels come last"
 _BATCHES = "tn.data.batches(X, y, size=32, rng=0), over which fit and for loops iterate"
-_FIT = (
-    "tn.train.fit(model, nn.losses.cross_entropy, optim.Adam(model.parameters(), lr=0.001), "
-    "tn.data.batches(X, y, size=32, rng=0), epochs=10)"
-)
 _CALLBACK = "a tn.train.Callback, or a plain function of the run in callbacks=[...]"
 
 MODULES: dict[str, dict[str, str]] = {
@@ -18,7 +14,7 @@ MODULES: dict[str, dict[str, str]] = {
         "array": "tn.tensor(data)",
         "asarray": "tn.as_tensor(data)",
         "from_numpy": "tn.as_tensor(array), which shares memory; ops take arrays as they are, too",
-        "Variable constant Parameter convert_to_tensor": f"{_GRAD}; tn.tensor(data) for a constant",
+        "Variable constant Parameter convert_to_tensor": f"{GRAD}; tn.tensor(data) for a constant",
         "conv1d conv2d conv3d": f"tn.conv(x, w), of any rank; {_LAST}",
         "expit": "tn.sigmoid(x)",
         "lgamma": "tn.gammaln(x)",
@@ -60,7 +56,7 @@ MODULES: dict[str, dict[str, str]] = {
         "float float32 double float64 half float16 int long int32 int64 bool_ FloatTensor LongTensor dtype": (
             "dtype=np.float32, np.float64, np.int64: dtypes are NumPy's"
         ),
-        "device cuda backends mps": _CPU,
+        "device cuda backends mps": CPU,
         "autograd": "tn.grad(f), tn.value_and_grad(f), tn.gradients(loss, xs); an op of your own: tn.kernel",
         "Function custom_gradient": "tn.kernel(lambda g, x: ...), a decorator with the derivative",
         "GradientTape": "loss.backward(), and p.grad; or tn.gradients(loss, xs)",
@@ -82,7 +78,7 @@ MODULES: dict[str, dict[str, str]] = {
         "datasets": "tn.data.mnist(), tn.data.moons()",
         "utils": "tn.data.batches for DataLoader; tn.one_hot for to_categorical; tn.remat for checkpoint",
         "DataLoader Dataset TensorDataset": _BATCHES,
-        "fit": _FIT,
+        "fit": FIT,
         "predict evaluate": "tn.train.predict(model, X), tn.train.evaluate(model, nn.losses.mse, (X, y))",
         "gradcheck check_op": "tn.testing.gradcheck(f, x), tn.testing.check_op(op)",
         "distributed": "tn.parallel, optim.Distributed(optimizer, comm)",
@@ -125,7 +121,7 @@ MODULES: dict[str, dict[str, str]] = {
         "SyncBatchNorm": "nn.BatchNorm(features), of the rows of each rank",
         "DataParallel": "tn.train.fit(..., comm=MPI.COMM_WORLD), or optim.Distributed(optimizer, comm)",
         "functional": "tn.relu, tn.softmax and others are functions; losses are in nn.losses",
-        "Parameter ParameterList ParameterDict": f"{_GRAD}, as an attribute of a module",
+        "Parameter ParameterList ParameterDict": f"{GRAD}, as an attribute of a module",
         "ModuleList": "a list of modules as an attribute: self.blocks = [...]",
         "ModuleDict": "a dict of modules as an attribute: self.heads = {...}",
         "utils": "optim.clip_grad_norm(parameters, max_norm)",
@@ -152,7 +148,7 @@ MODULES: dict[str, dict[str, str]] = {
         "relu sigmoid softmax tanh": "tn.relu, tn.sigmoid, tn.softmax, np.tanh are functions; nn.ReLU() is a layer",
         "Layer": "nn.Module",
         "Optimizer": "optim.Optimizer",
-        "fit": _FIT,
+        "fit": FIT,
         "parallel": "tn.parallel",
         "quantized qat": "nothing: there are no quantized layers",
     },
@@ -210,7 +206,7 @@ MODULES: dict[str, dict[str, str]] = {
         "TerminateOnNaN": "nothing: fit raises tn.errors.NonFinite, which names the op",
         "LambdaCallback": "a plain function of the run in callbacks=[...]",
         "ProgbarLogger tqdm": "progress=True of tn.train.fit",
-        "Trainer Fit train": _FIT,
+        "Trainer Fit train": FIT,
         "StochasticWeightAveraging SWA": "tn.train.EMA(model, decay=0.999)",
         "score": "tn.train.evaluate(model, nn.losses.mse, (X, y), metrics=['mae'])",
         "f1_score precision recall": "metrics={'f1': function_of_predictions_and_targets}",

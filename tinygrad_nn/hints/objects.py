@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-_CPU = "nothing: there is one device, the CPU"
-_GRAD = "tn.tensor(data, requires_grad=True)"
-_FIT = (
-    "tn.train.fit(model, nn.losses.cross_entropy, optim.Adam(model.parameters(), lr=0.001), "
-    "tn.data.batches(X, y, size=32, rng=0), epochs=10)"
-)
+from tinygrad_nn.hints.answers import CPU, FIT, GRAD
 
 OBJECTS: dict[str, dict[str, str]] = {
     "Tensor": {
@@ -68,8 +63,8 @@ OBJECTS: dict[str, dict[str, str]] = {
         "asnumpy": "t.numpy(), or t.data",
     },
     "Module": {
-        "fit fit_generator train_on_batch": _FIT,
-        "compile": f"{_FIT}, which is given loss and optimizer",
+        "fit fit_generator train_on_batch": FIT,
+        "compile": f"{FIT}, which is given loss and optimizer",
         "predict predict_proba": "tn.train.predict(model, X), or model(X) with a graph",
         "evaluate test_on_batch score": "tn.train.evaluate(model, nn.losses.mse, (X, y), metrics=['mae'])",
         "save save_weights": "tn.save(path, model=model)",
@@ -83,14 +78,14 @@ OBJECTS: dict[str, dict[str, str]] = {
         ),
         "set_weights": "model.load_state_dict(arrays_by_name)",
         "count_params": "model.summary(), or sum(p.size for p in model.parameters())",
-        "to cuda cpu device": _CPU,
+        "to cuda cpu device": CPU,
         "float double half": "dtype=np.float64 when the layer is made: nn.Dense(2, 3, dtype=np.float64)",
         "apply": "for name, module in model.named_modules(): ...; init= of layers sets their weights",
         "modules": "model.named_modules()",
         "children": "model.named_children()",
         "buffers named_buffers": "model.state_dict(): arrays that are attributes are buffers",
         "register_buffer": "self.name = array: an array that is an attribute is a buffer",
-        "register_parameter": f"self.name = {_GRAD}: a tensor that requires grad is a parameter",
+        "register_parameter": f"self.name = {GRAD}: a tensor that requires grad is a parameter",
         "add_module register_module": "self.name = module, or a list of modules",
         "register_forward_hook register_forward_pre_hook register_full_backward_hook": (
             "tn.trace(model, x) for every value on the way; tn.gradients(loss, t) for gradients of results"
