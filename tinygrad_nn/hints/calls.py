@@ -33,6 +33,8 @@ def answered(function: F) -> F:
     refused, error_of = is_refused, wrong_call
 
     def call(*args: object, **kwargs: object) -> object:
+        # Notebooks and pytest leave a frame out that says so.
+        __tracebackhide__ = True
         try:
             return function(*args, **kwargs)
         except TypeError as error:
