@@ -292,8 +292,8 @@ def test_signs_are_told_without_colours():
 @pytest.mark.parametrize(("theme", "colours"), [("light", LIGHT), ("dark", DARK)])
 def test_numbers_can_be_read_in_every_circle(theme, colours):
     for sign in ("pos", "neg"):
-        assert contrast(colours["text"], drawing._COLOURS[theme][sign]) >= 7
-        assert contrast(colours["ground"], drawing._COLOURS[theme][f"{sign}-line"]) >= 4.5
+        assert contrast(colours["text"], drawing.COLOURS[theme][sign]) >= 7
+        assert contrast(colours["ground"], drawing.COLOURS[theme][f"{sign}-line"]) >= 4.5
 
 
 def test_numbers_fit_into_circles():

@@ -59,7 +59,9 @@ def look(array: Array, *, images: bool) -> Look | None:
     shown = cells[np.isfinite(cells)]
     low, high = float(finite.min()), float(finite.max())
     most = max(abs(low), abs(high), float(np.abs(shown).max(initial=0.0)))
-    counts, _ = np.histogram(finite, _BARS, (low, high))
+    # Where numbers differ in their last digits, there is no room for bars between them.
+    apart = high - low > 1e-9 * max(abs(low), abs(high))
+    counts, _ = np.histogram(finite, _BARS, (low, high if apart else low))
     result = Look(
         _text(0.5 + 0.5 * cells / (most or 1.0)),
         cells.shape[1],

@@ -66,12 +66,13 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
     boxes = [svg.box(unit.item, _PREFIX, (0.0, 0.0, *extent(unit.item)), " hidden") for unit in modules]
     drawing = "\n".join([svg.drawing(whole, positions, _PREFIX), *boxes])
     view = f"-14 -14 {positions.width + 28:.0f} {positions.height + 28:.0f}"
-    style, scripts = _style(), _SCRIPTS
+    style, scripts = _style(), list(_SCRIPTS)
     trial = whatif.program(graph, facts)
     if trial is not None:
         data["whatif"] = trial
-        style, scripts = f"{style}\n{_asset('whatif.css')}", (*_SCRIPTS, *_WHATIF)
-    script = _script(scripts)
+        style += "\n" + _asset("whatif.css")
+        scripts += _WHATIF
+    script = _script(*scripts)
     allowed = f"style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:"
     fields = {
         "POLICY": f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'",
@@ -177,7 +178,7 @@ def _asset(name: str) -> str:
 
 
 @cache
-def _script(names: tuple[str, ...]) -> str:
+def _script(*names: str) -> str:
     """Return scripts as one without indentation and comments, which a small page does without."""
     lines = (line.strip() for name in names for line in _asset(name).splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//"))

@@ -15,39 +15,37 @@ from tinygrad_nn.viz.theme import DARK, LIGHT, LINE, TITLE, css, width
 _MARGIN = 16.0
 # What is written above a column: its lines, and room below them.
 _ROW, _ABOVE = 15.5, 12.0
-_COLOURS = {
+COLOURS = {
     "light": {"pos": "#f4a259", "neg": "#7fb3e6", "pos-line": "#c2410c", "neg-line": "#1d4ed8"},
     "dark": {"pos": "#7c3a08", "neg": "#1b4f8f", "pos-line": "#fb923c", "neg-line": "#60a5fa"},
 }
 """Orange above zero and blue below, which all eyes tell apart; below zero is dashed too, for pictures in grey."""
+_PAGE = {name: f"var(--{name})" for name in (*COLOURS["light"], "edge")}
 
 
-def styles(theme: Theme | str, prefix: str) -> str:
-    """Return the style sheet of the view, that of pictures of graphs before it."""
+def styles(theme: str, prefix: str) -> str:
+    """Return the style sheet of the view in a theme, or of the page: that of pictures of graphs, and its own."""
     head = f"{prefix} "
     shared = [
         css(theme, prefix),
         f"{head}.wires path{{fill:none}}{head}.wires .neg,{head}.neg>.fill{{stroke-dasharray:4 3}}",
         f"{head}.value{{font-size:{LINE}px}}{head}.index{{font-size:9.5px;text-anchor:start}}",
-        f"{head}.later{{opacity:.28}}{head}.fill{{stroke-width:1.3}}{head}.now .fill{{stroke-width:2.2}}",
+        f"{head}.wires.later{{opacity:.28}}{head}.later .value{{visibility:hidden}}",
+        f"{head}.fill{{stroke-width:1.3}}{head}.now .fill{{stroke-width:2.2}}",
     ]
+    light, dark = COLOURS["light"] | {"edge": LIGHT["edge"]}, COLOURS["dark"] | {"edge": DARK["edge"]}
     if theme != "auto":
-        return "\n".join([*shared, *_fills(head, theme)])
-    dark = "\n".join(_fills(head, "dark"))
-    light = _fills(head, "light")
-    return "\n".join([*shared, *light, f"@media (prefers-color-scheme:dark){{\n{dark}\n}}"])
+        return "\n".join([*shared, *_fills(head, {"light": light, "dark": dark, "page": _PAGE}[theme])])
+    inside = "\n".join(_fills(head, dark))
+    return "\n".join([*shared, *_fills(head, light), f"@media (prefers-color-scheme:dark){{\n{inside}\n}}"])
 
 
-def _fills(head: str, theme: str) -> list[str]:
-    colours, common = _COLOURS[theme], LIGHT if theme == "light" else DARK
-    lines = [
-        f"{head}.fill{{fill:none;stroke:{common['edge']}}}",
-    ]
+def _fills(head: str, colours: dict[str, str]) -> list[str]:
+    lines = [f"{head}.fill{{fill:none;stroke:{colours['edge']}}}"]
     for sign in ("pos", "neg"):
         line = colours[f"{sign}-line"]
-        lines.append(
-            f"{head}.{sign}>.fill{{fill:{colours[sign]};stroke:{line}}}{head}.wires .{sign}{{stroke:{line}}}"
-        )
+        lines.append(f"{head}.{sign}>.fill{{fill:{colours[sign]};stroke:{line}}}")
+        lines.append(f"{head}.wires .{sign}{{stroke:{line}}}")
     return lines
 
 
