@@ -188,6 +188,22 @@ def test_numbers_are_written_as_python_writes_them(window, tmp_path):
     assert said == [[number(float(x)), short(float(x))] for x in values]
 
 
+def test_numbers_that_are_not_finite_and_boxes_are_walked_through(window, tmp_path):
+    model = nn.Sequential(
+        nn.Dense(2, 20, rng=0), nn.BatchNorm(20), nn.Tanh(), nn.Dense(20, 2, rng=1), nn.Softmax()
+    )
+    x = np.array([[np.nan, 1.0], [np.inf, 2.0]], np.float32)
+    view = viz.neurons(model, x, x, nn.losses.mse)
+    page = opened(window, view, tmp_path / "view.html")
+    for _ in view.steps:
+        page.press("ArrowRight")
+        assert page.run("return document.getElementById('caption').textContent")
+    assert page.run("return document.getElementById('v-p0n0').querySelector('.value').textContent") == "NaN"
+    page.run("goto(0); choose(3, 0)")
+    assert "1: BatchNorm made z = nan" in page.run("return document.getElementById('node').innerText")
+    assert page.console() == []
+
+
 def test_the_picture_is_saved_as_it_is_shown_and_a_step_has_an_address(window, tmp_path):
     page = opened(window, small(), tmp_path / "view.html")
     page.press("ArrowRight", "ArrowRight")

@@ -1,6 +1,8 @@
 // The page of a network: the step player, and the numbers of a neuron. Colours are those of painting.py.
 
-const data = JSON.parse(document.getElementById("data").textContent);
+// Numbers that JSON does not have are texts.
+const data = JSON.parse(document.getElementById("data").textContent, (_, x) =>
+  (/^#(NaN|-?Infinity)$/.test(x) ? Number(x.slice(1)) : x));
 const by = id => document.getElementById(id);
 const { places, steps, words } = data;
 const svg = document.querySelector(".level");
@@ -112,8 +114,9 @@ const allTerms = (factors, others) => [factors.flatMap((x, n) => [n, x, others[n
 function incoming(k, i) {
   const place = places[k];
   if (place.in || !k) return place.in && place.in[example][i];
-  const wide = places[k - 1].shown.length;
-  return place.w && allTerms(place.w.slice(i * wide, (i + 1) * wide), places[k - 1].a[example]);
+  if (!place.w) return null;
+  const before = places[k - 1], wide = before.shown.length;
+  return allTerms(place.w.slice(i * wide, (i + 1) * wide), before.a[example]);
 }
 
 function outgoing(k, i) {

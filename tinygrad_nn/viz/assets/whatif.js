@@ -19,10 +19,8 @@ function described(numbers, shape) {
   return none ? `${text} · ${Number((100 * none / numbers.length).toPrecision(3))}% zero` : text;
 }
 
-function gradientLabel(numbers, shape) {
-  if (!numbers.some(x => x !== 0)) return "grad zero";
-  return numbers.length <= 4 ? `grad ${described(numbers, shape)}` : `grad norm ${number(norm(numbers))}`;
-}
+const brief = (numbers, shape) => (numbers.length <= 4 ? described(numbers, shape) : `norm ${number(norm(numbers))}`);
+const gradientLabel = (numbers, shape) => `grad ${numbers.some(x => x !== 0) ? brief(numbers, shape) : "zero"}`;
 
 // An array as looks.js draws it
 function seen(numbers, shape) {
@@ -71,7 +69,7 @@ function tryOut() {
       if (!one.arrivals.length || !arrivals) return;
       const kept = arrivals.every((arrival, j) => same(arrival.added, before[j].added));
       one.caption = kept ? steps[n].caption : `${data.values[one.value].call.split("(")[0]}: ${arrivals
-        .map((arrival, j) => `${data.values[one.arrivals[j].to].name} ← ${described(arrival.added, data.values[one.arrivals[j].to].shape)}`).join(", ")}`;
+        .map((arrival, j) => `${data.values[one.arrivals[j].to].name} ← ${brief(arrival.added, data.values[one.arrivals[j].to].shape)}`).join(", ")}`;
       one.arrivals.forEach((arrival, j) => {
         for (const key of ["before", "added", "total"])
           arrival[key] = same(arrivals[j][key], before[j][key]) ? steps[n].arrivals[j][key] : described(arrivals[j][key], data.values[arrival.to].shape);

@@ -8,7 +8,7 @@ from html import escape
 from tinygrad_nn.viz.network.images import href
 from tinygrad_nn.viz.network.layers import Column
 from tinygrad_nn.viz.network.painting import Look, Painter, share_text
-from tinygrad_nn.viz.network.sheet import PITCH, RADIUS, Place, Sheet, wrapped
+from tinygrad_nn.viz.network.sheet import PITCH, RADIUS, Place, Sheet, fitted, wrapped
 from tinygrad_nn.viz.options import Theme
 from tinygrad_nn.viz.theme import DARK, LIGHT, LINE, TITLE, css, width
 
@@ -80,15 +80,8 @@ def frame(sheet: Sheet) -> tuple[float, float, float, float]:
     places = sheet.places
     boxes = ("box", "loss")
     head = max((_ROW * (1 + len(p.lines)) + _ABOVE for p in places if p.kind not in boxes), default=0.0)
-    wide = [
-        max(
-            p.wide,
-            *(width(text, TITLE * 1.08) for text in (p.title, *p.lines)) if p.kind not in boxes else (0,),
-        )
-        for p in places
-    ]
-    left = min(p.x - w / 2 for p, w in zip(places, wide, strict=True))
-    right = max(p.x + w / 2 for p, w in zip(places, wide, strict=True))
+    left = min(p.x - p.room / 2 for p in places)
+    right = max(p.x + p.room / 2 for p in places)
     # The number of a neuron stands at its upper right.
     return left, -head, right - left + 12, head + 2 * sheet.middle
 
@@ -143,7 +136,7 @@ def _place(painter: Painter, k: int, prefix: str) -> str:
     place, state = painter.sheet.places[k], painter.state(k)
     if place.kind in ("box", "loss"):
         return _box(painter.sheet, place, state, f"{prefix}p{k}")
-    parts = [f'<g id="{prefix}p{k}" class="{f"column {state}".strip()}">', _head(place, painter.sheet)]
+    parts = [f'<g id="{prefix}p{k}" class="{f"column {state}".strip()}">', _head(place)]
     if place.kind == "image":
         parts.append(_image(painter, place))
     else:
@@ -158,12 +151,14 @@ def _place(painter: Painter, k: int, prefix: str) -> str:
     return "".join([*parts, "</g>"])
 
 
-def _head(place: Place, sheet: Sheet) -> str:
+def _head(place: Place) -> str:
     """Return what stands above a column."""
     top = -_ABOVE - _ROW * len(place.lines)
-    rows = [f'<text class="title" x="{place.x:.1f}" y="{top:.1f}">{escape(place.title)}</text>']
+    title = fitted(place.title, TITLE * 1.08)
+    whole = "" if title == place.title else f"<title>{escape(place.title)}</title>"
+    rows = [f'<text class="title" x="{place.x:.1f}" y="{top:.1f}">{whole}{escape(title)}</text>']
     for n, text in enumerate(place.lines, 1):
-        rows.append(f'<text x="{place.x:.1f}" y="{top + n * _ROW:.1f}">{escape(text)}</text>')
+        rows.append(f'<text x="{place.x:.1f}" y="{top + n * _ROW:.1f}">{escape(fitted(text, LINE))}</text>')
     return "".join(rows)
 
 

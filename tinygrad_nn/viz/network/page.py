@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from html import escape
 
@@ -63,7 +64,7 @@ def page(sheet: Sheet, summary: str, text: str) -> str:
         "TITLE": escape(name),
         "STYLE": style,
         "SCRIPT": script,
-        "DATA": json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
+        "DATA": json.dumps(_plain(data), separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
         "DRAWING": picture,
         "SUMMARY": escape(summary),
         "NOTES": "".join(f"<p>{escape(note)}</p>" for note in notes),
@@ -78,6 +79,17 @@ def _entry(sample: str, said: str, back: str) -> str:
     """Return an entry of the legend, with what it says forward, and on the way back."""
     drawn = f'<svg class="drawn" viewBox="-1 -10 32 20" aria-hidden="true">{sample}</svg>'
     return f'<li data-back="{escape(back)}">{drawn} <span>{escape(said)}</span></li>'
+
+
+def _plain(data: object) -> object:
+    """Return data in which numbers that JSON does not have are texts."""
+    if isinstance(data, dict):
+        return {key: _plain(part) for key, part in data.items()}
+    if isinstance(data, list | tuple):
+        return [_plain(part) for part in data]
+    if isinstance(data, float) and not math.isfinite(data):
+        return "#NaN" if math.isnan(data) else "#Infinity" if data > 0 else "#-Infinity"
+    return data
 
 
 def _style() -> str:
