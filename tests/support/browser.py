@@ -69,6 +69,27 @@ class Browser:
             {"actions": [{"type": "key", "id": "keys", "actions": strokes}]},
         )
 
+    def _command(self, name: str, **parameters: Any) -> Any:
+        body = {"cmd": name, "params": parameters}
+        return self._send("POST", f"{self._session}/goog/cdp/execute", body)
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the page so many pixels; it is told."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._command("Emulation.setDeviceMetricsOverride", **size)
+
+    def show_as(self, medium: str) -> None:
+        """Show the page as it is on a "screen", or in "print"."""
+        self._command("Emulation.setEmulatedMedia", media=medium)
+
+    def wait_for(self, script: str) -> Any:
+        """Run a JavaScript expression that gives a promise and return what it comes to."""
+        body = {
+            "script": f"const done = arguments[0]; ({script}).then(done, error => done(String(error)));",
+            "args": [],
+        }
+        return self._send("POST", f"{self._session}/execute/async", body)
+
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._send("GET", f"{self._session}/screenshot")))
 

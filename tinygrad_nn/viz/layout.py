@@ -83,8 +83,8 @@ def strip(scene: Scene, options: Options) -> Layout:
 def fitted(long: Layout, direction: Direction, room: Point) -> Layout:
     """Return a strip in as many rows as make it largest in a room, but no larger than it is."""
     if direction == "TB":
-        return _fitted(long.turned(), (room[1], room[0]), _DOWN).turned()
-    return _fitted(long, room, _ACROSS)
+        return _fitted(long.turned(), (room[1], room[0]), DOWN).turned()
+    return _fitted(long, room, ACROSS)
 
 
 def _fitted(long: Layout, room: Point, pads: _Pads) -> Layout:
@@ -161,7 +161,7 @@ class _Pads(NamedTuple):
 
 
 # Titles stand above; in a picture whose rows are columns that is on the left.
-_ACROSS, _DOWN = _Pads(32.0, 12.0, 0.0, _NEST), _Pads(12.0, 12.0, 22.0, 20.0)
+ACROSS, DOWN = _Pads(32.0, 12.0, 0.0, _NEST), _Pads(12.0, 12.0, 22.0, 20.0)
 
 
 class _Cut:

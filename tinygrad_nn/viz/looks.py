@@ -59,9 +59,9 @@ def look(array: Array, *, images: bool) -> Look | None:
     shown = cells[np.isfinite(cells)]
     low, high = float(finite.min()), float(finite.max())
     most = max(abs(low), abs(high), float(np.abs(shown).max(initial=0.0)))
-    # Where numbers differ in their last digits, there is no room for bars between them.
-    apart = high - low > 1e-9 * max(abs(low), abs(high))
-    counts, _ = np.histogram(finite, _BARS, (low, high if apart else low))
+    # As shares, because the width of a bar may overflow; numbers that differ in their last digits have one bar.
+    shares, ends = finite / (most or 1.0), (low / (most or 1.0), high / (most or 1.0))
+    counts, _ = np.histogram(shares, _BARS, ends if ends[1] - ends[0] > 1e-9 else (ends[0], ends[0]))
     result = Look(
         _text(0.5 + 0.5 * cells / (most or 1.0)),
         cells.shape[1],
@@ -102,5 +102,6 @@ def _images(a: Array) -> list[Array]:
 
 def _text(shares: Array) -> str:
     """Return the levels of numbers between zero and one as a text."""
-    levels = np.clip(np.nan_to_num(shares) * 63.99, 0, 63).astype(int)
-    return "".join(np.where(np.isfinite(shares), _LEVELS[levels], " ").ravel())
+    finite = np.isfinite(shares)
+    levels = np.clip(np.where(finite, shares, 0.0) * 63.99, 0, 63).astype(int)
+    return "".join(np.where(finite, _LEVELS[levels], " ").ravel())

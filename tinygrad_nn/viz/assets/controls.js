@@ -153,7 +153,7 @@ function unfold(button, what, open = by(what).hidden) {
 }
 
 const clicks = {
-  smaller: () => zoom(0.8), larger: () => zoom(1.25), fit: fitAgain, first: () => goto(0), back: () => goto(step - 1), play,
+  smaller: () => zoom(0.8), larger: () => zoom(1.25), fit: begin, all: () => fit(), first: () => goto(0), back: () => goto(step - 1), play,
   next: () => goto(step + 1), last: () => goto(data.steps.length), full: fullScreen,
   theme: () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"),
   large: () => setLarge(!large()),
@@ -172,7 +172,7 @@ addEventListener("resize", resized);
 const strokes = {
   ArrowRight: () => { pause(); goto(step + 1); }, ArrowLeft: () => { pause(); goto(step - 1); }, " ": play,
   Home: () => { pause(); goto(0); }, End: () => { pause(); goto(data.steps.length); },
-  "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), f: fitAgain, t: clicks.theme, l: clicks.large, x: fullScreen, "?": clicks.keys,
+  "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), f: begin, a: () => fit(), t: clicks.theme, l: clicks.large, x: fullScreen, "?": clicks.keys,
   d: () => showLevel((level + 1) % data.levels.length), "/": () => { unfold("more", "menu", true); by("find").focus(); },
   Escape: () => { unfold("more", "menu", false); if (!by("help").hidden) clicks.keys(); else overview(); },
 };

@@ -133,15 +133,8 @@ function fit(least = 0) {
   whole = true;
 }
 
-// A graph too large to be read as a whole begins at its start
+// So large that it can be read: what does not go into the window then, the map shows
 const begin = () => fit(readable());
-
-// Fit shows all of it; of a graph that is not that large, what can be read, and all when it is pressed again
-function fitAgain() {
-  const before = String(view);
-  if (shown().length <= 60) begin();
-  if (shown().length > 60 || String(view) === before) fit();
-}
 
 function zoom(factor, clientX, clientY) {
   const { left, top, width, height } = by("canvas").getBoundingClientRect();

@@ -27,7 +27,8 @@ function seen(numbers, shape) {
   const columns = shape.length > 1 ? numbers.length / shape[0] : numbers.length, finite = numbers.filter(Number.isFinite);
   if (numbers.length <= 4 || columns > 24 || !finite.length) return undefined;
   const most = Math.max(...finite.map(Math.abs)), low = Math.min(...finite), high = Math.max(...finite), bars = zeros(24);
-  finite.forEach(x => { bars[Math.min(Math.floor(24 * (x - low) / (high - low || 1)), 23)] += 1; });
+  const apart = high - low > 1e-9 * most;
+  finite.forEach(x => { bars[apart ? Math.min(Math.floor(24 * (x - low) / (high - low)), 23) : 12] += 1; });
   const text = shares => shares.map(x => (Number.isFinite(x) ? LEVELS[Math.floor(Math.min(Math.max(x * 63.99, 0), 63))] : " ")).join("");
   const cells = text(numbers.map(x => 0.5 + 0.5 * x / (most || 1)));
   return { cells, columns, ends: [number(-most), number(most)], bars: text(bars.map(x => x / Math.max(...bars))), span: [number(low), number(high)] };
