@@ -9,6 +9,7 @@ from tinygrad_nn import data, errors, nn, optim, parallel, viz
 from tinygrad_nn.context import enable_grad, no_grad
 from tinygrad_nn.engine.autodiff import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from tinygrad_nn.engine.debug import debug
+from tinygrad_nn.engine.lines import record_lines
 from tinygrad_nn.engine.operators import Tensor
 from tinygrad_nn.engine.tensor import as_tensor, tensor
 from tinygrad_nn.errors import TinygradError, UsageWarning
@@ -116,6 +117,7 @@ __all__ = [
     "product",
     "profile",
     "quotient",
+    "record_lines",
     "relu",
     "remat",
     "resize",

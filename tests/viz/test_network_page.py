@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.browser import browser
 from tinygrad_nn import nn, viz
-from tinygrad_nn.viz.facts import number
+from tinygrad_nn.viz.entries import number
 from tinygrad_nn.viz.network.painting import short
 
 RNG = np.random.default_rng(0)

@@ -33,6 +33,8 @@ from tinygrad_nn.primitives.signature import Signature
 
 Kinks = tuple[float, ...] | Mapping[float, Any] | Function
 Adapt = Callable[..., Sample]
+Formulas = str | tuple[str | None, ...] | None
+"""What rules say, to a reader: of the only one, or of each."""
 
 _LETTERS = "abcdef"
 _PLAIN = frozenset({np.ndarray, np.float32, np.float64, float, int, bool})
@@ -69,9 +71,15 @@ class Primitive(Record):
         linear: bool = False,
         zero_gradient: bool = False,
         differentiable: bool = True,
+        formula: Formulas = None,
     ) -> None:
         count = len(rules)
         _check_options(name, residuals, domain, kinks)
+        self.formulas = formula if isinstance(formula, tuple) else (formula,) + (None,) * (count - 1)
+        if len(self.formulas) != count:
+            raise BadRule(
+                f"{name}: {count} rules, {len(self.formulas)} formulas\n  hint   None where a rule needs none"
+            )
         self.key = key
         self.function = function
         self.name = name

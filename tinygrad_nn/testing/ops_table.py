@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tinygrad_nn.primitives import REGISTRY, Primitive, Record
-from tinygrad_nn.viz.facts import source
+from tinygrad_nn.viz.sources import source
 
 _HEAD = """# The ops
 

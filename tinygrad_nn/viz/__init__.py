@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tinygrad_nn.engine.failures import users_frame
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import GraphError
 from tinygrad_nn.graph.builder import captured, from_error
@@ -71,6 +72,7 @@ def draw(
         %1 = multiply(x, x)   ()
         %2 = add(%1, 3)       ()
     """
+    from tinygrad_nn.viz.naming import name_values
     from tinygrad_nn.viz.options import settings
     from tinygrad_nn.viz.picture import Picture
 
@@ -81,6 +83,7 @@ def draw(
                 "draw: a tensor has been computed already, so it takes no inputs\n  hint   draw(t)"
             )
         builder = captured(target, names=chosen.names)
+        name_values(builder, users_frame()[0])
         return Picture(builder.graph, chosen, builder.nodes, target._node)
     if isinstance(target, BaseException):
         return Picture(from_error(target), chosen, {}, None)
@@ -103,6 +106,7 @@ def draw(
         if not results:
             raise GraphError(f"draw: {name} returned {type(result).__name__}, and no tensor to draw")
         recorder.rename(chosen.names or {})
+        name_values(recorder, users_frame()[0])
         root = results[0]._node if len(results) == 1 else None
         return Picture(recorder.graph, chosen, recorder.nodes, root)
 
@@ -171,8 +175,11 @@ def graph(self: Tensor | Module, *inputs: object, **options: Unpack[DrawOptions]
     return draw(self, *inputs, **options)
 
 
-def explain(self: Tensor) -> str:
+def explain(self: Tensor, lang: str = "en") -> str:
     """Return how this tensor was computed, and how its gradient flows back, with numbers and shapes.
+
+    Args:
+        lang: "en" or "ja".
 
     Example:
         >>> import tinygrad_nn as tn
@@ -181,12 +188,12 @@ def explain(self: Tensor) -> str:
         forward
           x                     ()   3
           %1 = multiply(x, x)   ()   9
-        backward, from the gradient 1 of %1
-          %1   multiply: the gradient reaches x as g * x = 1 * 3 = 3, and x as g * x = 1 * 3 = 3
+        backward, from the gradient 1 of %1; g is the gradient of an op's own result y
+          %1   multiply: x gets g · x = 1 · 3 = 3, and x gets g · x = 1 · 3 = 3
               x (): 3
               x (): 3  +  3  =  6
     """
-    return draw(self).explain()
+    return draw(self).explain(lang)
 
 
 for owner, name, method in ((Tensor, "graph", graph), (Module, "graph", graph), (Tensor, "explain", explain)):

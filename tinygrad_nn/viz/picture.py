@@ -28,10 +28,12 @@ from tinygrad_nn.engine.node import Source
 from tinygrad_nn.errors import RendererNotFound, SettingError
 from tinygrad_nn.graph.ir import Graph
 from tinygrad_nn.graph.times import Times
+from tinygrad_nn.languages import checked_language
 from tinygrad_nn.viz import dot, export, page, render, svg
-from tinygrad_nn.viz.facts import Facts, gather, outline, walkthrough
+from tinygrad_nn.viz.facts import Facts, gather, outline
 from tinygrad_nn.viz.options import Options, Theme
 from tinygrad_nn.viz.scene import Scene, build
+from tinygrad_nn.viz.story import walkthrough
 
 if TYPE_CHECKING:
     import graphviz
@@ -89,9 +91,13 @@ class Picture:
         notes = [f"note: {note}" for note in self.facts.notes if note not in self.graph.notes]
         return "\n".join([self.graph.text(self.options.max_nodes), *notes])
 
-    def explain(self) -> str:
-        """Return the computation as a story: every value, then every gradient and the rule that made it."""
-        return walkthrough(self.graph, self.facts)
+    def explain(self, lang: str = "en") -> str:
+        """Return the computation as a story: every value, then every gradient and the rule that made it.
+
+        Args:
+            lang: "en" or "ja".
+        """
+        return walkthrough(self.graph, self.facts, checked_language("explain", lang))
 
     @property
     def digraph(self) -> graphviz.Digraph:
@@ -131,18 +137,19 @@ class Picture:
             return f"A computation of {ops} with one parameter."
         return f"A computation of {ops} with {len(parameters)} parameters of {count:,} numbers."
 
-    def html(self, path: str | Path | None = None, *, steps: bool = True) -> str:
+    def html(self, path: str | Path | None = None, *, steps: bool = True, lang: str = "en") -> str:
         """Return the interactive page: one file that needs no network; write it to `path` if one is given.
 
         Args:
             path: where to write the page.
             steps: whether it has the player that walks through the computation, forward and backward.
+            lang: the language of captions, "en" or "ja".
 
         Raises:
             RendererNotFound: neither the program `dot` nor the extra `viz` is installed.
         """
         facts = self.facts if steps else replace(self.facts, steps=[])
-        text = page.page(self.graph, facts, self.options, self.summary())
+        text = page.page(self.graph, facts, self.options, self.summary(), checked_language("html", lang))
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
         return text

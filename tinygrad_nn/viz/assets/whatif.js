@@ -71,7 +71,9 @@ function tryOut() {
       const kept = arrivals.every((arrival, j) => same(arrival.added, before[j].added));
       one.caption = kept ? steps[n].caption : `${data.values[one.value].call.split("(")[0]}: ${arrivals
         .map((arrival, j) => `${data.values[one.arrivals[j].to].name} ← ${brief(arrival.added, data.values[one.arrivals[j].to].shape)}`).join(", ")}`;
+      one.letters = kept ? steps[n].letters : "";
       one.arrivals.forEach((arrival, j) => {
+        arrival.entries = same(arrivals[j].added, before[j].added) ? steps[n].arrivals[j].entries : undefined;
         for (const key of ["before", "added", "total"])
           arrival[key] = same(arrivals[j][key], before[j][key]) ? steps[n].arrivals[j][key] : described(arrivals[j][key], data.values[arrival.to].shape);
       });

@@ -15,7 +15,7 @@ from tinygrad_nn.errors import printable
 from tinygrad_nn.graph.ir import Call, Data, Graph, path, title
 from tinygrad_nn.nn.dense import Dense
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.viz.facts import number
+from tinygrad_nn.viz.entries import number
 
 _SPELLED = {
     "add": "{} + {}",

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from tinygrad_nn.languages import phrase
-from tinygrad_nn.viz.facts import number
+from tinygrad_nn.viz.entries import number
 from tinygrad_nn.viz.network.layers import Box, Column
 from tinygrad_nn.viz.network.options import Choices
 from tinygrad_nn.viz.network.walk import Walk
