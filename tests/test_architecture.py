@@ -36,9 +36,20 @@ BUILT_ON = {
     # The file of a step has a row for each update too, keyed by the kernel that the optimizers run.
     "export": {"primitives", "ops", "engine", "graph", "optim", "nn"},
     "plot": {"primitives", "engine", "nn"},
-    "train": {"primitives", "engine", "nn", "parallel", "optim", "data", "compiler", "checkpoint", "plot"},
+    "train": {
+        "primitives",
+        "engine",
+        "graph",
+        "nn",
+        "parallel",
+        "optim",
+        "data",
+        "compiler",
+        "checkpoint",
+        "plot",
+    },
     "sklearn": {"primitives", "ops", "nn", "optim", "data", "train"},
-    "testing": {"primitives", "engine", "nn", "viz"},
+    "testing": {"primitives", "engine", "nn", "viz", "plot"},
 }
 """Each room, a file or a folder at the top of the package, and what it is built on besides the ground."""
 

@@ -131,7 +131,9 @@ class CheckFailed(TinygradError, AssertionError):
 
 
 class GradientMismatch(CheckFailed):
-    """A derivative rule and the numerical derivative disagree."""
+    """A derivative rule and the numerical derivative disagree; `report` is what gradcheck has compared."""
+
+    report: Any = None
 
 
 class UsageWarning(UserWarning):

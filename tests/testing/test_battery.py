@@ -312,11 +312,7 @@ def test_the_complex_step_is_of_the_reference_where_the_function_has_none():
     for options in ({"reference": None}, {"reference": lambda x: np.abs(x).sum()}):
         name = f"no_complex_{len(options)}_{options['reference'] is None}"
         op = tn.kernel(lambda g, x: g * np.ones(x.shape), name=name, **options)(real_only)
-        call = OpCall(op, (X,), {})
-        with pytest.raises(
-            CheckFailed, match=rf"{name}: .* takes complex numbers; paste\n    analytic=False,"
-        ):
-            call.exact  # noqa: B018
+        assert OpCall(op, (X,), {}).exact is None
 
 
 def test_a_composite_without_samples_is_checked_on_arrays_for_its_operands():

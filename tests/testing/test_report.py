@@ -5,11 +5,10 @@ import re
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 import tinygrad_nn as tn
-from tinygrad_nn.testing import check_op, gradcheck, report
+from tinygrad_nn.testing import check_op, report
 from tinygrad_nn.testing.__main__ import main
 from tinygrad_nn.testing.mutants import mutation_test
 
@@ -83,10 +82,7 @@ def test_the_command_fails_when_an_op_fails(capsys):
 
 
 def test_reports_say_in_one_line_what_was_looked_at():
-    passed = gradcheck(lambda x: (x * x).sum(), np.ones(3))
-    assert repr(passed).startswith("<gradcheck passed: 3 entries by complex step, largest error ")
-    assert "on a kink" in repr(gradcheck(lambda x: np.abs(x).sum(), np.zeros(2)))
-    assert re.fullmatch(r"<tanh: differentiable, \d+ examples, \d+ checks>", repr(check_op("tanh", 5)))
-    assert repr(check_op("sgd_update")) == "<sgd_update: an update: check_optimizer is for these>"
+    assert check_op("sgd_update").told() == "an update: check_optimizer is for these"
+    assert re.fullmatch(r"differentiable, \d+ examples", check_op("tanh", 5).told())
     assert repr(mutation_test([])) == "0 mutants: 0 caught, 0 equivalent, 0 survived"
     assert repr(report(["tanh"], max_examples=5)).splitlines()[-1].startswith("1 op, all passed")

@@ -5,7 +5,9 @@ from tinygrad_nn.train.callbacks import Checkpoint, EarlyStopping, LearningRate,
 from tinygrad_nn.train.history import Best, History
 from tinygrad_nn.train.loop import evaluate, fit, predict
 from tinygrad_nn.train.metrics import METRICS, accuracy, binary_accuracy, top_k_accuracy
+from tinygrad_nn.train.path import WeightPath
 from tinygrad_nn.train.progress import Progress
+from tinygrad_nn.train.rates import Rates, find_rate
 from tinygrad_nn.train.run import Callback, Run
 
 __all__ = [
@@ -18,11 +20,14 @@ __all__ = [
     "History",
     "LearningRate",
     "Progress",
+    "Rates",
     "ReduceOnPlateau",
     "Run",
+    "WeightPath",
     "accuracy",
     "binary_accuracy",
     "evaluate",
+    "find_rate",
     "fit",
     "predict",
     "top_k_accuracy",

@@ -15,8 +15,8 @@ from tinygrad_nn.settings import is_integer
 from tinygrad_nn.states import State, StateDict, check_entries, is_count, is_number, is_stateful
 from tinygrad_nn.train.company import Company
 from tinygrad_nn.train.history import History
-from tinygrad_nn.train.metrics import Means, Metrics, is_array, metrics_by_name
-from tinygrad_nn.train.parts import Batch, Keys, Loss, Model, Reader
+from tinygrad_nn.train.metrics import Means, Metrics, metrics_by_name
+from tinygrad_nn.train.parts import Batch, Keys, Loss, Model, Reader, refuse_whole_arrays
 
 
 class Callback:
@@ -106,15 +106,7 @@ class Run:
         _check_roles(model, loss, optimizer, epochs, callbacks)
         self.metrics = metrics_by_name("fit", metrics)
         self.parts_of = Reader("fit", model, loss, self.metrics, keys)
-        if (
-            is_array(data)
-            or isinstance(data, (tuple, Mapping))
-            or (isinstance(data, list) and data and is_array(data[0]))
-        ):
-            raise ArgumentError(
-                "fit: data are batches, and these are whole arrays\n"
-                "  hint   tn.data.batches(X, y, size=100, rng=0)"
-            )
+        refuse_whole_arrays("fit", data)
         self.model: Any = model
         self.loss, self.optimizer, self.data = loss, optimizer, data
         self.epochs, self.company = epochs, Company()
