@@ -5,12 +5,14 @@
 The DOT files are compared by a test, so that the pictures in the documentation are what the code draws today.
 """
 
+import argparse
 from pathlib import Path
 
 import numpy as np
 
 import tinygrad_nn as tn
 from tinygrad_nn import nn, viz
+from tinygrad_nn.commands import run
 
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 
@@ -124,15 +126,18 @@ ALL = (expression, perceptron, blocks, backward_pass, training_step, not_a_numbe
 
 
 def main():
-    PICTURES.mkdir(parents=True, exist_ok=True)
+    parser = argparse.ArgumentParser(description="Write every kind of picture that this library draws.")
+    parser.add_argument("--folder", type=Path, default=PICTURES, help="where to (default: docs/pictures)")
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
     for draw in ALL:
         picture = draw()
         for suffix in (".dot", ".svg"):
-            print(picture.render(PICTURES / (draw.__name__ + suffix)))
-    print(neurons().render(PICTURES / "neurons.svg", step=STEP))
-    print(profile().render(PICTURES / "profile.svg"))
+            print(picture.render(folder / (draw.__name__ + suffix)))
+    print(neurons().render(folder / "neurons.svg", step=STEP))
+    print(profile().render(folder / "profile.svg"))
     print(f"\n{perceptron()}\n\n{expression().explain()}")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

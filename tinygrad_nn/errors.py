@@ -138,3 +138,11 @@ class GradientMismatch(CheckFailed):
 
 class UsageWarning(UserWarning):
     """Something works, but hardly as it was meant; says what to write."""
+
+
+__all__ = [name for name, x in globals().items() if isinstance(x, type) and x.__module__ == __name__]
+
+
+def __dir__() -> list[str]:
+    """List the errors."""
+    return __all__

@@ -219,10 +219,13 @@ def test_sizes_are_positive_integers(args, message):
     [
         (
             {"batch_first": True},
-            r"LSTM: there is no option batch_first=\n  hint   nothing: x is \(N, T, features\)",
+            r"LSTM: there is no keyword batch_first=True\n  takes  .*\n  hint   nothing: x is",
         ),
-        ({"nonlinearity": "relu"}, r"no option nonlinearity=\n  hint   nothing: RNN has tanh"),
-        ({"hidden": 3}, r"LSTM: there is no option hidden=$"),
+        (
+            {"nonlinearity": "relu"},
+            r"no keyword nonlinearity='relu'\n  takes  .*\n  hint   nothing: RNN has tanh",
+        ),
+        ({"hidden": 3}, r"LSTM: there is no keyword hidden=3\n  takes  .*\n  hint   hidden_size=3$"),
     ],
 )
 def test_options_of_others_are_refused_with_what_to_write(option, message):

@@ -184,3 +184,16 @@ def test_a_plateau_cannot_reduce_a_rate_that_follows_a_schedule():
             progress=False,
         )
     assert weights(model) == before
+
+
+def test_a_callback_shows_its_settings_in_a_line():
+    assert (
+        repr(EarlyStopping("loss", patience=3)) == "EarlyStopping(monitor='loss', patience=3, min_delta=0.0)"
+    )
+    assert repr(Checkpoint("run.safetensors", every=9)) == "Checkpoint(path='run.safetensors', every=9)"
+
+    class Collects(Callback):
+        def __init__(self):
+            self.everything, self.count = [0] * 1000, 3
+
+    assert repr(Collects()) == "Collects(count=3)"

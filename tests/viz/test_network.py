@@ -305,6 +305,11 @@ def test_pictures_for_slides_and_papers_are_the_same_picture(tmp_path):
     assert (width, height) == (2 * int(svg.attrib["width"]), 2 * int(svg.attrib["height"]))
 
 
+def test_what_others_call_it_is_answered():
+    with pytest.raises(AttributeError, match=r"hint   view.render\('net.html'\)"):
+        viz.neurons(mlp(), X).show()
+
+
 @pytest.mark.parametrize("theme", ["auto", "light", "dark"])
 def test_every_step_is_a_picture_of_its_own_that_names_no_address(theme):
     view = viz.neurons(mlp(), X, LABELS, CROSS_ENTROPY, theme=theme, title="<Small> & mine")

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from tinygrad_nn.data.columns import Column, Stored, column
 from tinygrad_nn.errors import CheckpointError, SettingError, ShapeError
+from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.settings import positive_integer
 from tinygrad_nn.states import (
     State,
@@ -22,7 +23,7 @@ Seed = int | np.random.Generator | np.random.SeedSequence | None
 Batch = tuple[np.ndarray, ...]
 
 
-class Batches:
+class Batches(Signposts):
     """What `batches` returns: `len` is the number of batches in an epoch, each iteration is a new epoch."""
 
     def __init__(
@@ -48,6 +49,10 @@ class Batches:
         self._taken = 0
         self._drawn_from: State | None = None
         self._pending: tuple[np.ndarray | None, int] | None = None
+
+    def __repr__(self) -> str:
+        order = "shuffled" if self._shuffle else "in order"
+        return f"Batches({_told(self._arrays)}; {len(self)} batches of {self._size} rows, {order})"
 
     def __len__(self) -> int:
         return -(-self._stop // self._size)
@@ -153,6 +158,9 @@ class Stream(Iterator[Batch]):
             self._rows = len(chosen)
         self._rng = np.random.default_rng(rng)
         self._order: np.ndarray = np.empty(0, np.int64)
+
+    def __repr__(self) -> str:
+        return f"Stream({_told(self._arrays)}; {self._size} rows at a time, without end)"
 
     def _next_rows(self) -> np.ndarray:
         raise NotImplementedError
@@ -306,3 +314,7 @@ def _checked(
             f"batches need arrays with the same number of rows, at least one, got shapes {shapes}"
         )
     return columns, len(columns[0]), size
+
+
+def _told(arrays: tuple[Column, ...]) -> str:
+    return ", ".join(f"{array.shape} {array.dtype}" for array in arrays)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn import context
-from tinygrad_nn.engine.failures import worded
+from tinygrad_nn.engine.failures import cause_of, worded
 from tinygrad_nn.engine.tensor import NO_PARAMS, Tensor, apply, compute
 from tinygrad_nn.engine.writing import At
 from tinygrad_nn.errors import GraphError, SettingError, printable
@@ -45,6 +45,7 @@ COMPARE = {
     "eq": np.equal,
     "ne": np.not_equal,
 }
+_SIGNS: dict[Function, str] = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/"}
 UNARY = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
 
 
@@ -76,17 +77,18 @@ def _binary(op: Primitive) -> tuple[Callable[..., Tensor], ...]:
 def _written(op: Primitive, leaf: Tensor, other: Any) -> Tensor:
     """Change the values of a leaf in place, where no graph is recorded."""
     if context.current().recording:
-        name = printable(leaf.name or "w")
+        name, sign = printable(leaf.name or "w"), _SIGNS.get(op.key, "...")
         raise GraphError(
             f"{op.name}: an in-place change of a leaf that requires grad has no gradient\n"
-            f"  hint   {name} = {name} + ... makes a new tensor; inside `with no_grad():` it writes"
+            f"  hint   with tn.no_grad(): {name} {sign}= ...\n"
+            f"         {name} = {name} {sign} ... makes another tensor, a result, whose .grad stays None"
         )
     arrays = [leaf._data, other._data if isinstance(other, Tensor) else other]
     traced = context.current().tracers
     try:
         op.key(*arrays, out=leaf._data.copy() if traced else leaf._data)
     except (ValueError, TypeError) as error:
-        raise worded(op, (leaf, other), arrays, {}, error) from error
+        raise worded(op, (leaf, other), arrays, {}, error) from cause_of(op, error)
     if traced:  # written down as an update, which a replay of the step does
         in_place_update(leaf._data, apply(op, (leaf, other))._data)
     leaf.data = leaf._data  # tells graphs that used it that it has changed

@@ -13,6 +13,7 @@ import numpy as np
 from tinygrad_nn.context import Line, Scope
 from tinygrad_nn.errors import GraphError, printable
 from tinygrad_nn.graph.generators import Twins
+from tinygrad_nn.languages import ljust, width
 from tinygrad_nn.primitives import Array, Params, Primitive, Shape
 
 KINDS = ("input", "parameter", "constant", "state")
@@ -133,8 +134,8 @@ class Graph:
         rows = [(f"{labels[v.index]} = {call_text(v, labels)}", size(v), where(v, labels)) for v in shown]
         if not rows and self.outputs:
             rows = [(labels[k], size(self.values[k]), self.values[k].kind) for k in self.outputs]
-        widths = [max((len(row[k]) for row in rows), default=0) for k in (0, 1)]
-        lines = [f"{a:<{widths[0]}}   {b:<{widths[1]}}   {c}".rstrip() for a, b, c in rows]
+        widths = [max((width(row[k]) for row in rows), default=0) for k in (0, 1)]
+        lines = [f"{ljust(a, widths[0])}   {ljust(b, widths[1])}   {c}".rstrip() for a, b, c in rows]
         if len(shown) < len(ops):
             lines.insert(0, f"... {len(ops) - len(shown)} earlier ops are left out")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])

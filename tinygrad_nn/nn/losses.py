@@ -8,6 +8,7 @@ weight 2 counts as if it were there twice, and one of weight 0 as if it were not
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from tinygrad_nn.engine.failures import label_error, module_path, position_of, w
 from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.tensor import Operand, Tensor, apply, as_tensor
 from tinygrad_nn.errors import ArgumentError, DtypeError, LabelError, SettingError, ShapeError
+from tinygrad_nn.hints.lookups import face
 from tinygrad_nn.nn.reducing import (
     Reduction,
     check_reduction,
@@ -458,3 +460,7 @@ def kl_divergence(
     targets = _class_probabilities("kl_divergence", logits, targets, normalized=True)
     terms = xlogy(targets, targets) - product(targets, log_softmax(logits))
     return reduced("kl_divergence", terms.sum(axis=-1), reduction, sample_weight)
+
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = face(globals())

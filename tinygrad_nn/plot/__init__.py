@@ -4,6 +4,9 @@ Every function draws on `ax=` if it is given one, and on a new figure otherwise;
 shows anything by itself.
 """
 
+from typing import TYPE_CHECKING
+
+from tinygrad_nn.hints.lookups import face
 from tinygrad_nn.plot.canvas import COLORS
 from tinygrad_nn.plot.classes import confusion, decision_boundary, scatter
 from tinygrad_nn.plot.descent import descent
@@ -27,3 +30,6 @@ __all__ = [
     "scatter",
     "weights",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = face(globals())

@@ -26,6 +26,7 @@ import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.errors import ArgumentError, BadRule, NoGradientRule
+from tinygrad_nn.hints.calls import is_refused, wrong_call
 from tinygrad_nn.primitives.operands import Function, Operands, Params
 from tinygrad_nn.primitives.record import REGISTRY, Domain, Record, Sample, Samples
 from tinygrad_nn.primitives.rule import Rule
@@ -145,24 +146,30 @@ class Primitive(Record):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the op; Tensors among the operands record it, anything else is plain NumPy."""
-        if len(args) == self.direct and not kwargs:
-            # What follows would say the same of operands that are arrays, as they are in most rules.
-            for x in args:
-                if type(x) not in _PLAIN:
-                    break
-            else:
-                return self.function(*args)
-        operands, params = self.bind(args, kwargs)
-        for x in operands:
-            # Tensor.__primitive__ is `apply` of the engine: an op itself never names the tensor.
-            if type(x) not in _PLAIN and (record := getattr(type(x), "__primitive__", None)) is not None:
-                return record(self, operands, params)
-        if self.writes:
-            for tracer in context.current().tracers:
-                if tracer.on_update(self, operands, params):
-                    return None
-        result = self.function(*operands, **params)
-        return self.split(result)[0] if self.residuals else result
+        try:
+            if len(args) == self.direct and not kwargs:
+                # What follows would say the same of operands that are arrays, as they are in most rules.
+                for x in args:
+                    if type(x) not in _PLAIN:
+                        break
+                else:
+                    return self.function(*args)
+            operands, params = self.bind(args, kwargs)
+            for x in operands:
+                # Tensor.__primitive__ is `apply` of the engine: an op itself never names the tensor.
+                if type(x) not in _PLAIN and (record := getattr(type(x), "__primitive__", None)) is not None:
+                    return record(self, operands, params)
+            if self.writes:
+                for tracer in context.current().tracers:
+                    if tracer.on_update(self, operands, params):
+                        return None
+            result = self.function(*operands, **params)
+            return self.split(result)[0] if self.residuals else result
+        except TypeError as error:
+            if not is_refused(self.function, error):
+                raise
+            failure = wrong_call(self.function, args, kwargs, error)
+        raise failure from None
 
     def split(self, returned: Any) -> tuple[Any, list[Any]]:
         """Return the result and the residuals of an op that has some."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
+from tinygrad_nn.commands import count, run
 from tinygrad_nn.primitives import REGISTRY
 from tinygrad_nn.testing.mutants import breakable, mutation_test
 from tinygrad_nn.testing.report import report
@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the checks; return 1 if one has failed."""
     parser = argparse.ArgumentParser(prog="python -m tinygrad_nn.testing", description=__doc__)
     parser.add_argument("ops", nargs="*", help="names of ops; all by default")
-    parser.add_argument("--examples", type=_count, default=25, help="calls per op (25)")
+    parser.add_argument("--examples", type=count, default=25, help="calls per op (25)")
     parser.add_argument("--table", action="store_true", help="print the wide table of ops against checks")
     parser.add_argument(
         "--mutants", action="store_true", help="if all pass, break every rule, and count who notices"
@@ -37,13 +37,6 @@ def main(arguments: list[str] | None = None) -> int:
     return int(failed)
 
 
-def _count(text: str) -> int:
-    """Return a positive integer from the command line."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"a positive integer, got {text!r}")
-    return int(text)
-
-
 def _marks() -> tuple[str, str]:
     """Return what stands before an op that passed, and before one that failed, where this can be printed."""
     marks = ("✓", "✗")
@@ -54,15 +47,5 @@ def _marks() -> tuple[str, str]:
     return marks
 
 
-def run() -> int:
-    """Run the command; whoever reads its lines may stop reading, as `head` does."""
-    try:
-        return main()
-    except BrokenPipeError:
-        # What is left in the buffer is flushed when Python ends, and goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-
-
 if __name__ == "__main__":
-    sys.exit(run())
+    run(main)

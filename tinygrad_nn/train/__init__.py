@@ -1,5 +1,8 @@
 """Training: `fit`, `evaluate`, `predict`, and the callbacks that watch over them."""
 
+from typing import TYPE_CHECKING
+
+from tinygrad_nn.hints.lookups import face
 from tinygrad_nn.train.averaging import EMA
 from tinygrad_nn.train.callbacks import Checkpoint, EarlyStopping, LearningRate, ReduceOnPlateau
 from tinygrad_nn.train.history import Best, History
@@ -32,3 +35,6 @@ __all__ = [
     "predict",
     "top_k_accuracy",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = face(globals())

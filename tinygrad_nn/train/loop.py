@@ -178,6 +178,11 @@ def evaluate(
         ArgumentError: data that are neither arrays nor batches; a metric with the name of another column.
         RankError: another rank has failed, or has other data.
     """
+    if not callable(loss):
+        raise ArgumentError(
+            f"evaluate: the loss is a function of predictions and targets, got {type(loss).__name__}\n"
+            "  hint   evaluate(model, tn.nn.losses.cross_entropy, (X, y))"
+        )
     with company_of(None, comm) as company:
         named = metrics_by_name("evaluate", metrics)
         batches = _batches_of("evaluate", data, keys)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
-from tinygrad_nn import hints
 from tinygrad_nn.checkpoint import Restorable
 from tinygrad_nn.errors import ArgumentError, SettingError
+from tinygrad_nn.hints.words import closest, word
 from tinygrad_nn.optim import Distributed, Optimizer
 from tinygrad_nn.settings import is_integer
 from tinygrad_nn.states import State, StateDict, check_entries, is_count, is_number, is_stateful
@@ -38,7 +39,8 @@ class Callback:
         events = [name for name in vars(Callback) if name.startswith("on_")]
         for name in dir(cls):
             if name.startswith("on_") and name not in events and callable(getattr(cls, name)):
-                meant = hints.EVENTS[name] if name in hints.EVENTS else hints.closest(name, events)
+                known = word(name, "events")
+                meant = closest(name, events) if known is None else known
                 hint = f"\n  hint   def {meant}(self, run)" if meant else ""
                 raise ArgumentError(
                     f"{cls.__name__}: there is no event {name}; the events are {', '.join(events)}{hint}"
@@ -58,6 +60,11 @@ class Callback:
 
     def on_end(self, run: Run) -> None:
         """Called once at the end, also after Ctrl-C or an error."""
+
+    def __repr__(self) -> str:
+        short = (int, float, str, os.PathLike, type(None))
+        own = [(name, x) for name, x in vars(self).items() if name[0] != "_" and isinstance(x, short)]
+        return f"{type(self).__name__}({', '.join(f'{name}={x!r}' for name, x in own)})"
 
     def state_dict(self) -> StateDict:
         """Return what a checkpoint has to keep."""

@@ -22,6 +22,7 @@ from tinygrad_nn.graph.builder import captured, from_error
 from tinygrad_nn.graph.generators import put_back
 from tinygrad_nn.graph.recorder import Recorder, record, tensors
 from tinygrad_nn.graph.times import Times
+from tinygrad_nn.hints.lookups import face
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.primitives.operands import as_array
 
@@ -34,19 +35,6 @@ if TYPE_CHECKING:
     from tinygrad_nn.viz.network.view import Neurons
     from tinygrad_nn.viz.options import DrawOptions
     from tinygrad_nn.viz.picture import Picture
-else:
-
-    def __getattr__(name: str) -> type:
-        """Load what draws when something is drawn: most programs never do."""
-        if name not in __all__:
-            raise AttributeError(f"module 'tinygrad_nn.viz' has no attribute {name!r}")
-        from tinygrad_nn.viz.network.options import NeuronOptions
-        from tinygrad_nn.viz.network.view import Neurons
-        from tinygrad_nn.viz.options import DrawOptions
-        from tinygrad_nn.viz.picture import Picture
-
-        kinds = (Picture, DrawOptions, Neurons, NeuronOptions)
-        return {kind.__name__: kind for kind in kinds}[name]
 
 
 def draw(
@@ -198,3 +186,13 @@ def explain(self: Tensor, lang: str = "en") -> str:
 
 for owner, name, method in ((Tensor, "graph", graph), (Module, "graph", graph), (Tensor, "explain", explain)):
     setattr(owner, name, method)
+
+if not TYPE_CHECKING:
+    # Most programs never draw.
+    _LATER = {
+        "Picture": "tinygrad_nn.viz.picture",
+        "DrawOptions": "tinygrad_nn.viz.options",
+        "Neurons": "tinygrad_nn.viz.network.view",
+        "NeuronOptions": "tinygrad_nn.viz.network.options",
+    }
+    __getattr__, __dir__ = face(globals(), later=_LATER)

@@ -28,6 +28,8 @@ from tinygrad_nn.engine.node import Source
 from tinygrad_nn.errors import RendererNotFound, SettingError
 from tinygrad_nn.graph.ir import Graph
 from tinygrad_nn.graph.times import Times
+from tinygrad_nn.hints.calls import answered
+from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.languages import checked_language
 from tinygrad_nn.viz import dot, export, page, render, svg
 from tinygrad_nn.viz.facts import Facts, gather, outline
@@ -43,7 +45,14 @@ ZOOM = 2.0
 _INSTALL = 'For a picture: pip install "tinygrad_nn[viz]", or install Graphviz.'
 
 
-class Picture:
+class Story(str):
+    """Text that a terminal and a notebook show as it prints, where they would show a string in one line."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Picture(Signposts):
     """A graph with the values it had when it was drawn; printing it shows one line an op.
 
     Options of all functions that draw:
@@ -97,7 +106,7 @@ class Picture:
         Args:
             lang: "en" or "ja".
         """
-        return walkthrough(self.graph, self.facts, checked_language("explain", lang))
+        return Story(walkthrough(self.graph, self.facts, checked_language("explain", lang)))
 
     @property
     def digraph(self) -> graphviz.Digraph:
@@ -137,6 +146,7 @@ class Picture:
             return f"A computation of {ops} with one parameter."
         return f"A computation of {ops} with {len(parameters)} parameters of {count:,} numbers."
 
+    @answered
     def html(self, path: str | Path | None = None, *, steps: bool = True, lang: str = "en") -> str:
         """Return the interactive page: one file that needs no network; write it to `path` if one is given.
 
@@ -163,6 +173,7 @@ class Picture:
         data = export.as_dict(self.graph, self.facts, self.scene, self.options.title)
         return json.dumps(data, indent=1) + "\n"
 
+    @answered
     def render(self, path: str | Path) -> Path:
         """Write the picture in the format of the suffix: svg, html, dot, txt, mmd, json, png or pdf.
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from typing import TypedDict
 
 from tinygrad_nn.errors import SettingError
+from tinygrad_nn.hints.calls import unknown_keyword
 from tinygrad_nn.languages import Language, checked_language
-from tinygrad_nn.primitives.signature import unknown_keyword
 from tinygrad_nn.settings import positive_integer
 from tinygrad_nn.viz.options import Options, Theme
 
