@@ -106,6 +106,7 @@ OBJECTS = {
     "Optimizer": lambda: optim.SGD(model().parameters(), lr=0.1),
     "Batches": lambda: tn.data.batches(*batch(), size=2),
     "Picture": lambda: vector(1.0).sum().graph(),
+    "Neurons": lambda: tn.viz.neurons(nn.Dense(2, 1, rng=0), [[1.0, 2.0]]),
     "History": tn.train.History,
 }
 MEANINGS = ("events", "metrics", "estimators")

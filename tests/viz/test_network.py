@@ -161,9 +161,52 @@ def test_models_without_neurons_are_refused_with_what_draws_them():
         viz.neurons(nn.LSTM(4, 3, rng=0), np.ones((2, 5, 4), np.float32))
 
 
+@pytest.mark.parametrize(
+    ("model", "x", "message"),
+    [
+        (5, X, "int is neither a module nor a function"),
+        (tn.tensor(X), X, "Tensor is neither a module nor a function"),
+        (nn.Dense, X, r"Dense is a class\n  hint   Dense\(...\)"),
+        (mlp(), np.ones((0, 4)), r"x has shape \(0, 4\), and no numbers to show"),
+    ],
+)
+def test_what_is_no_model_and_no_batch_is_refused(model, x, message):
+    with pytest.raises((GraphError, ShapeError), match=message):
+        viz.neurons(model, x)
+
+
+def test_long_names_are_shortened_where_they_are_drawn():
+    class Part(nn.Module):
+        def __init__(self):
+            self.a_very_long_name_of_a_layer = nn.Dense(4, 2, rng=0)
+
+        def forward(self, x):
+            return self.a_very_long_name_of_a_layer(x)
+
+    class Whole(nn.Module):
+        def __init__(self):
+            self.encoder, self.head = Part(), nn.Dense(2, 1, rng=1)
+
+        def forward(self, x):
+            return self.head(self.encoder(x))
+
+    view = viz.neurons(Whole(), X)
+    assert "encoder: Part / a_very_long_name_of_a_layer: Dense" in view.text()
+    titles = re.findall(r'class="title"[^>]*>(?:<title>([^<]*)</title>)?([^<]*)<', view.svg())
+    assert titles[1][0] == "encoder: Part / a_very_long_name_of_a_layer: Dense"
+    assert titles[1][1].endswith("…")
+    xs = [float(x) for x in re.findall(r'class="title" x="([^"]*)"', view.svg())]
+    rooms = [place.room for place in view._sheet.places]
+    assert all(b - a >= (p + q) / 2 for a, b, p, q in zip(xs, xs[1:], rooms, rooms[1:], strict=False))
+
+
 def test_a_target_needs_its_loss_and_a_loss_is_one_number():
     with pytest.raises(SettingError, match=r"a target, and no loss\n  hint   loss=nn.losses.cross_entropy"):
         viz.neurons(mlp(), X, LABELS)
+    with pytest.raises(
+        SettingError, match=r"the target is a function\n  hint   viz.neurons\(Sequential, x, target"
+    ):
+        viz.neurons(mlp(), X, nn.losses.mse)
     with pytest.raises(SettingError, match=r"loss=nn.losses.mse"):
         viz.neurons(mlp(), X, X)
     with pytest.raises(ShapeError, match=r"the loss returned shape \(5,\), and a loss is one number"):
@@ -262,6 +305,11 @@ def test_pictures_for_slides_and_papers_are_the_same_picture(tmp_path):
     assert (width, height) == (2 * int(svg.attrib["width"]), 2 * int(svg.attrib["height"]))
 
 
+def test_what_others_call_it_is_answered():
+    with pytest.raises(AttributeError, match=r"hint   view.render\('net.html'\)"):
+        viz.neurons(mlp(), X).show()
+
+
 @pytest.mark.parametrize("theme", ["auto", "light", "dark"])
 def test_every_step_is_a_picture_of_its_own_that_names_no_address(theme):
     view = viz.neurons(mlp(), X, LABELS, CROSS_ENTROPY, theme=theme, title="<Small> & mine")
@@ -292,8 +340,8 @@ def test_signs_are_told_without_colours():
 @pytest.mark.parametrize(("theme", "colours"), [("light", LIGHT), ("dark", DARK)])
 def test_numbers_can_be_read_in_every_circle(theme, colours):
     for sign in ("pos", "neg"):
-        assert contrast(colours["text"], drawing._COLOURS[theme][sign]) >= 7
-        assert contrast(colours["ground"], drawing._COLOURS[theme][f"{sign}-line"]) >= 4.5
+        assert contrast(colours["text"], drawing.COLOURS[theme][sign]) >= 7
+        assert contrast(colours["ground"], drawing.COLOURS[theme][f"{sign}-line"]) >= 4.5
 
 
 def test_numbers_fit_into_circles():

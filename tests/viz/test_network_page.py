@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.browser import browser
 from tinygrad_nn import nn, viz
-from tinygrad_nn.viz.facts import number
+from tinygrad_nn.viz.entries import number
 from tinygrad_nn.viz.network.painting import short
 
 RNG = np.random.default_rng(0)
@@ -139,9 +139,9 @@ def test_the_keyboard_reaches_neurons_examples_zoom_and_theme(window, tmp_path):
     page = opened(window, small(), tmp_path / "view.html")
     chosen = "return document.querySelector('.neuron.chosen')?.id"
     page.press("ArrowRight", "ArrowRight", "ArrowDown")
-    assert page.run(chosen) == "v0-p1n1"
+    assert page.run(chosen) == "v-p1n1"
     page.press("ArrowUp", "ArrowUp")
-    assert page.run(chosen) == "v0-p1n11"
+    assert page.run(chosen) == "v-p1n11"
     page.press("n")
     assert page.run("return document.getElementById('example').textContent") == "2 of 3"
     page.press("p", "p")
@@ -160,7 +160,7 @@ def test_the_keyboard_reaches_neurons_examples_zoom_and_theme(window, tmp_path):
 def test_a_click_chooses_a_neuron_and_dragging_does_not(window, tmp_path):
     page = opened(window, small(), tmp_path / "view.html")
     events = (
-        "const node = document.getElementById('v0-p2n1'), box = node.getBoundingClientRect();"
+        "const node = document.getElementById('v-p2n1'), box = node.getBoundingClientRect();"
         "const at = (type, dx) => node.dispatchEvent(new PointerEvent(type, {bubbles: true, pointerId: 1,"
         " clientX: box.x + 9 + dx, clientY: box.y + 9}));"
         "canvas.setPointerCapture = () => {};"
@@ -168,7 +168,7 @@ def test_a_click_chooses_a_neuron_and_dragging_does_not(window, tmp_path):
     page.run(events + "at('pointerdown', 0); at('pointermove', 60); at('pointerup', 60);")
     assert page.run("return document.querySelector('.chosen')") is None
     page.run(events + "at('pointerdown', 0); at('pointerup', 0);")
-    assert page.run("return document.querySelector('.chosen').id") == "v0-p2n1"
+    assert page.run("return document.querySelector('.chosen').id") == "v-p2n1"
     assert "2: Dense, neuron 1" in page.run("return document.getElementById('node').innerText")
 
 
@@ -186,6 +186,38 @@ def test_numbers_are_written_as_python_writes_them(window, tmp_path):
     ]
     said = page.run("return arguments[0].map(x => [number(x), short(x)])", json.loads(json.dumps(values)))
     assert said == [[number(float(x)), short(float(x))] for x in values]
+
+
+def test_numbers_that_are_not_finite_and_boxes_are_walked_through(window, tmp_path):
+    model = nn.Sequential(
+        nn.Dense(2, 20, rng=0), nn.BatchNorm(20), nn.Tanh(), nn.Dense(20, 2, rng=1), nn.Softmax()
+    )
+    x = np.array([[np.nan, 1.0], [np.inf, 2.0]], np.float32)
+    view = viz.neurons(model, x, x, nn.losses.mse)
+    page = opened(window, view, tmp_path / "view.html")
+    for _ in view.steps:
+        page.press("ArrowRight")
+        assert page.run("return document.getElementById('caption').textContent")
+    assert page.run("return document.getElementById('v-p0n0').querySelector('.value').textContent") == "NaN"
+    page.run("goto(0); choose(3, 0)")
+    assert "1: BatchNorm made z = nan" in page.run("return document.getElementById('node').innerText")
+    assert page.console() == []
+
+
+def test_the_picture_is_saved_as_it_is_shown_and_a_step_has_an_address(window, tmp_path):
+    page = opened(window, small(), tmp_path / "view.html")
+    page.press("ArrowRight", "ArrowRight")
+    assert page.run("return location.hash") == "#step=2"
+    saved = page.run("return picture()")
+    assert "var(--" not in saved
+    assert ".neg" in ET.fromstring(saved).find(f"{SVG}style").text
+    size = page.run(
+        "const image = new Image();"
+        "return new Promise(done => { image.onload = () => done([image.width, image.height]);"
+        " image.src = 'data:image/svg+xml;charset=utf-8,' + encodeURIComponent(picture()); })"
+    )
+    assert size == page.run("return [Math.round(home[2]), Math.round(home[3])]")
+    assert page.console() == []
 
 
 @pytest.mark.parametrize(("width", "height"), [(1400, 900), (800, 600), (390, 844)])

@@ -88,6 +88,11 @@ def test_an_option_that_does_not_exist_is_named_with_those_that_do():
         loss().graph(color="red")
 
 
+def test_numbers_that_differ_in_their_last_digits_can_be_drawn():
+    x = tn.tensor(1 + np.arange(6) * np.finfo(float).eps, requires_grad=True, name="x")
+    assert "x" in (x * 2).sum().graph().html()
+
+
 def test_an_explanation_is_shown_as_it_prints():
     x = tn.tensor(3.0, requires_grad=True, name="x")
     story = (x * x).explain()

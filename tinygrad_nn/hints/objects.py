@@ -123,6 +123,10 @@ OBJECTS: dict[str, dict[str, str]] = {
         "save savefig write write_png": "picture.render('graph.svg'), or .html, .png, .pdf, .dot",
         "source": "picture.dot",
     },
+    "Neurons": {
+        "show view display": "view.render('net.html'), or the view alone on the last line of a cell",
+        "save savefig write write_png": "view.render('net.svg'), or .html, .png, .pdf, .txt",
+    },
     "History": {
         "epoch": "len(history)",
         "losses": "history['loss']",

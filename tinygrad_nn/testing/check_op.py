@@ -54,7 +54,7 @@ class OpReport:
         """Return in a few words what was looked at."""
         if self.kind == "update":
             return "an update: check_optimizer is for these"
-        return f"{self.kind}, {self.examples} examples"
+        return "; ".join([f"{self.kind}, {self.examples} examples", *self.unchecked])
 
     def add(self, checks: Iterable[str], verdict: Verdict | GradcheckReport | None) -> None:
         """Count one example: the checks that applied to it, and what the first derivative showed."""

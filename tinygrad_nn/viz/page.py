@@ -32,15 +32,7 @@ from tinygrad_nn.viz.units import Unit, closed, frame_units, units
 _MOST, _BOTH_WAYS = 1000, 300
 # The script in parts, in the order in which they run: what is told of a step, and in detail, arrays as small pictures,
 # where things are, what is in the window, files of it, what starts it all.
-_SCRIPTS: tuple[str, ...] = (
-    "page.js",
-    "captions.js",
-    "looks.js",
-    "rows.js",
-    "view.js",
-    "saving.js",
-    "controls.js",
-)
+_SCRIPTS = ("page.js", "captions.js", "looks.js", "rows.js", "view.js", "saving.js", "controls.js")
 _WHATIF = ("numbers.js", "words.js", "whatif.js")
 # Room in points for what is seen without the script.
 _ROOM = (1000.0, 800.0)
@@ -80,12 +72,13 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str, lang: Langu
     boxes = [svg.box(unit.item, _PREFIX, (0.0, 0.0, *extent(unit.item)), " hidden") for unit in modules]
     drawing = "\n".join([svg.drawing(whole, positions, _PREFIX), *boxes])
     view = f"-14 -14 {positions.width + 28:.0f} {positions.height + 28:.0f}"
-    style, scripts = _style(), _SCRIPTS
-    trial = whatif.program(graph, facts)
+    style, scripts = _style(), list(_SCRIPTS)
+    trial = whatif.program(graph, facts, lang)
     if trial is not None:
         data["whatif"] = trial
-        style, scripts = f"{style}\n{_asset('whatif.css')}", (*_SCRIPTS, *_WHATIF)
-    script = _script(scripts)
+        style += "\n" + _asset("whatif.css")
+        scripts += _WHATIF
+    script = _script(*scripts)
     allowed = f"style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:"
     fields = {
         "POLICY": f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'",
@@ -199,7 +192,7 @@ def _asset(name: str) -> str:
 
 
 @cache
-def _script(names: tuple[str, ...]) -> str:
+def _script(*names: str) -> str:
     """Return scripts as one without indentation and comments, which a small page does without."""
     lines = (line.strip() for name in names for line in _asset(name).splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//"))

@@ -1,16 +1,24 @@
 // The page of a network: the step player, and the numbers of a neuron. Colours are those of painting.py.
 
-const data = JSON.parse(document.getElementById("data").textContent);
+// Numbers that JSON does not have are texts.
+const data = JSON.parse(document.getElementById("data").textContent, (_, x) =>
+  (/^#(NaN|-?Infinity)$/.test(x) ? Number(x.slice(1)) : x));
 const by = id => document.getElementById(id);
 const { places, steps, words } = data;
 const svg = document.querySelector(".level");
-const home = svg.dataset.box.split(" ").map(Number);
+const home = svg.dataset.box.split(" ").map(Number), SVG = svg.namespaceURI;
 let step = 0, example = 0, chosen = null, timer = 0, view = home;
 
 function element(tag, text, className) {
   const made = document.createElement(tag);
   if (text !== undefined) made.textContent = text;
   if (className) made.className = className;
+  return made;
+}
+
+function shape(tag, attributes) {
+  const made = document.createElementNS(SVG, tag);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   return made;
 }
 
@@ -34,16 +42,17 @@ const graded = k => state(k).startsWith("graded") && (places[k].d || places[k].g
 function paintNeurons(k) {
   const place = places[k], back = graded(k);
   const row = (back ? place.d : place.a)[example], most = place.scale[back ? 1 : 0];
+  const later = state(k) === "later";
   row.forEach((x, i) => {
-    const node = by(`v0-p${k}n${i}`);
-    node.setAttribute("class", `neuron ${sign(x)}${chosen && chosen[0] === k && chosen[1] === i ? " chosen" : ""}`.trim());
-    node.querySelector(".fill").setAttribute("fill-opacity", share(sign(x) ? 0.1 + 0.9 * strength(x, most) : 0));
-    node.querySelector(".value").textContent = state(k) === "later" ? "" : short(x);
+    const node = by(`v-p${k}n${i}`), seen = later ? "" : sign(x);
+    node.setAttribute("class", `neuron ${seen}${chosen && chosen[0] === k && chosen[1] === i ? " chosen" : ""}`.trim());
+    node.querySelector(".fill").setAttribute("fill-opacity", share(seen ? 0.1 + 0.9 * strength(x, most) : 0));
+    node.querySelector(".value").textContent = later ? "" : short(x);
   });
 }
 
 function paintWires(k) {
-  const group = by(`v0-w${k}`), place = places[k];
+  const group = by(`v-w${k}`), place = places[k];
   const near = chosen && place.w && (chosen[0] === k || chosen[0] === k - 1);
   group.setAttribute("class", `wires ${state(k)}${near ? " faded" : ""}`.trim());
   if (!place.w) return;
@@ -67,10 +76,10 @@ function paint() {
   places.forEach((place, k) => {
     if (k) paintWires(k);
     const kind = { loss: "output", box: "module" }[place.kind] || "column";
-    by(`v0-p${k}`).setAttribute("class", `${kind} ${state(k)}`.trim());
+    by(`v-p${k}`).setAttribute("class", `${kind} ${state(k)}`.trim());
     if (place.kind === "neurons") paintNeurons(k);
     if (place.kind === "image")
-      by(`v0-p${k}`).querySelector("image").setAttribute("href", (graded(k) ? place.gradients : place.images)[example]);
+      by(`v-p${k}`).querySelector("image").setAttribute("href", (graded(k) ? place.gradients : place.images)[example]);
   });
   const back = step && steps[step - 1].phase === "backward";
   document.querySelectorAll(".legend li").forEach(entry => {
@@ -105,8 +114,9 @@ const allTerms = (factors, others) => [factors.flatMap((x, n) => [n, x, others[n
 function incoming(k, i) {
   const place = places[k];
   if (place.in || !k) return place.in && place.in[example][i];
-  const wide = places[k - 1].shown.length;
-  return place.w && allTerms(place.w.slice(i * wide, (i + 1) * wide), places[k - 1].a[example]);
+  if (!place.w) return null;
+  const before = places[k - 1], wide = before.shown.length;
+  return allTerms(place.w.slice(i * wide, (i + 1) * wide), before.a[example]);
 }
 
 function outgoing(k, i) {
@@ -147,7 +157,7 @@ function forwardNumbers(k, i, back) {
   const into = incoming(k, i);
   if (into) {
     const delta = back ? place.d[example][i] : null;
-    const heads = [words.from, words.weight, "a", "w · a", ...(back ? ["∂L/∂w = a · δ"] : [])];
+    const heads = [words.from, words.weight, "a", "w · a", ...(back ? ["∂L/∂w"] : [])];
     const { table, body } = terms(into, heads, k - 1, delta);
     if (place.b) cells(body, [words["bias b"], "", "", number(place.b[i]), ...(back ? [number(delta)] : [])]);
     cells(body, [place.b ? "z = Σ w · a + b" : "z = Σ w · a", "", "", number(z), ...(back ? [""] : [])], "total");
@@ -222,7 +232,7 @@ function onward(step) {
   const k = chosen ? chosen[0] : places.findIndex(place => place.kind === "neurons");
   const count = places[k].shown.length;
   choose(k, chosen ? (chosen[1] + step + count) % count : 0);
-  reveal(`v0-p${k}n${chosen[1]}`);
+  reveal(`v-p${k}n${chosen[1]}`);
 }
 
 // The player
@@ -231,13 +241,14 @@ function goto(next) {
   step = Math.min(Math.max(next, 0), steps.length);
   by("slider").value = String(step);
   by("count").textContent = `${step} / ${steps.length}`;
+  remember();
   const now = step ? steps[step - 1] : null;
   if (now) by("caption").replaceChildren(element("span", words[now.phase], `phase ${now.phase}`), now.caption);
   else by("caption").textContent = data.start;
   if (now && places[now.place].kind === "neurons")
     choose(now.place, Math.min(chosen ? chosen[1] : 0, places[now.place].shown.length - 1));
   else overview();
-  if (now) reveal(`v0-p${now.place}${chosen ? `n${chosen[1]}` : ""}`);
+  if (now) reveal(`v-p${now.place}${chosen ? `n${chosen[1]}` : ""}`);
   if (step >= steps.length) pause();
 }
 
@@ -258,7 +269,7 @@ function play() {
   if (timer) return pause();
   if (step >= steps.length) goto(0);
   by("play").textContent = words.pause;
-  timer = setInterval(() => goto(step + 1), 1800);
+  timer = setInterval(() => goto(step + 1), 1800 / Number(by("speed").value));
 }
 
 // The part of the picture that is seen
@@ -268,10 +279,9 @@ function setView(box) {
   svg.setAttribute("viewBox", box.map(x => x.toFixed(2)).join(" "));
 }
 
+const large = () => document.documentElement.classList.contains("large");
+
 function fit(least = 0) {
-  // Beside the numbers or above them, whichever shows it larger.
-  const aside = Math.min(innerWidth * 0.62 / home[2], (innerHeight - 50) / home[3]);
-  document.body.classList.toggle("tall", aside > Math.min(innerWidth / home[2], (innerHeight - 50) * 0.58 / home[3]));
   const room = by("canvas").getBoundingClientRect(), [x, y, w, h] = home;
   const scale = Math.max(Math.min(2, room.width / w, room.height / h), least) || 1;
   const full = [room.width / scale, room.height / scale];
@@ -279,7 +289,18 @@ function fit(least = 0) {
 }
 
 // At the start numbers can be read, on small windows too; the steps bring their layers into sight.
-const begin = () => fit(0.82);
+const begin = () => fit(large() ? 1.2 : 0.82);
+
+// The panel stands where it leaves the picture more room.
+function resized() {
+  const scales = [false, true].map(side => {
+    document.body.classList.toggle("side", side);
+    const { width, height } = by("canvas").getBoundingClientRect();
+    return Math.min(width / home[2], height / home[3]);
+  });
+  document.body.classList.toggle("side", scales[1] > scales[0]);
+  begin();
+}
 
 function reveal(id) {
   const box = by(id).getBBox(), [x, y, w, h] = view;
@@ -298,6 +319,7 @@ function zoom(factor, clientX, clientY) {
 }
 
 const canvas = by("canvas"), fingers = new Map();
+document.documentElement.classList.add("live");
 let moved = false, pressed = null;
 
 canvas.addEventListener("pointerdown", event => {
@@ -344,36 +366,61 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 setTheme(data.theme === "auto" ? (dark.matches ? "dark" : "light") : data.theme);
 if (data.theme === "auto") dark.addEventListener("change", event => setTheme(event.matches ? "dark" : "light"));
 
+function unfold(button, what, open = by(what).hidden) {
+  by(what).hidden = !open;
+  by(button).setAttribute("aria-expanded", String(open));
+}
+
 const clicks = {
   smaller: () => zoom(0.8), larger: () => zoom(1.25), fit: () => fit(), play,
   first: () => goto(0), back: () => goto(step - 1), next: () => goto(step + 1), last: () => goto(steps.length),
   before: () => show(example - 1), after: () => show(example + 1),
   theme: () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"),
-  keys: () => { by("help").hidden = !by("help").hidden; by("keys").setAttribute("aria-expanded", String(!by("help").hidden)); },
+  large: () => { by("large").setAttribute("aria-pressed", String(document.documentElement.classList.toggle("large"))); resized(); },
+  full: () => { if (document.fullscreenElement) document.exitFullscreen(); else document.documentElement.requestFullscreen?.(); },
+  more: () => unfold("more", "menu"), keys: () => { unfold("more", "menu", false); unfold("keys", "help"); },
+  "save-svg": saveSvg, "save-png": savePng,
 };
 for (const [id, action] of Object.entries(clicks)) by(id).addEventListener("click", action);
 by("slider").addEventListener("input", event => { pause(); goto(Number(event.target.value)); });
 by("slider").max = String(steps.length);
 document.querySelector(".examples").hidden = data.examples < 2;
 svg.setAttribute("tabindex", "0");
-addEventListener("resize", begin);
+addEventListener("resize", resized);
 
 const strokes = {
   ArrowRight: () => { pause(); goto(step + 1); }, ArrowLeft: () => { pause(); goto(step - 1); }, " ": play,
   ArrowDown: () => onward(1), ArrowUp: () => onward(-1), n: clicks.after, p: clicks.before,
   Home: () => { pause(); goto(0); }, End: () => { pause(); goto(steps.length); },
-  "+": clicks.larger, "=": clicks.larger, "-": clicks.smaller, f: clicks.fit, t: clicks.theme, "?": clicks.keys,
-  Escape: () => { if (!by("help").hidden) clicks.keys(); else overview(); },
+  "+": clicks.larger, "=": clicks.larger, "-": clicks.smaller, f: clicks.fit, t: clicks.theme, l: clicks.large, x: clicks.full, "?": clicks.keys,
+  Escape: () => { unfold("more", "menu", false); if (!by("help").hidden) clicks.keys(); else overview(); },
 };
 document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const target = event.target;
-  const own = target.matches?.("button, summary") ? [" "] : target.matches?.("input") ? ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"] : [];
+  const own = target.matches?.("button, summary") ? [" "] : target.matches?.("input, select") ? ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"] : [];
   if (own.includes(event.key)) return;
   const action = strokes[event.key];
   if (action) { event.preventDefault(); action(); }
 });
 
-begin();
+// A link to a step, and paper
+
+function remember() {
+  if (location.hash !== (step ? `#step=${step}` : "")) history.replaceState(null, "", step ? `#step=${step}` : location.pathname);
+}
+
+const asked = () => Number(/^#step=(\d+)$/.exec(location.hash)?.[1] || 0);
+addEventListener("hashchange", () => { pause(); goto(asked()); });
+let lit = "";
+addEventListener("beforeprint", () => {
+  lit = document.documentElement.dataset.theme;
+  setTheme("light");
+  svg.setAttribute("viewBox", home.join(" "));
+});
+addEventListener("afterprint", () => { setTheme(lit); setView(view); });
+by("speed").addEventListener("change", () => { if (timer) { pause(); play(); } });
+
 show(0);
-goto(0);
+resized();
+goto(asked());

@@ -19,17 +19,16 @@ function described(numbers, shape) {
   return none ? `${text} · ${Number((100 * none / numbers.length).toPrecision(3))}% zero` : text;
 }
 
-function gradientLabel(numbers, shape) {
-  if (!numbers.some(x => x !== 0)) return "grad zero";
-  return numbers.length <= 4 ? `grad ${described(numbers, shape)}` : `grad norm ${number(norm(numbers))}`;
-}
+const brief = (numbers, shape) => (numbers.length <= 4 ? described(numbers, shape) : `norm ${number(norm(numbers))}`);
+const gradientLabel = (numbers, shape) => `grad ${numbers.some(x => x !== 0) ? brief(numbers, shape) : "zero"}`;
 
 // An array as looks.js draws it
 function seen(numbers, shape) {
   const columns = shape.length > 1 ? numbers.length / shape[0] : numbers.length, finite = numbers.filter(Number.isFinite);
   if (numbers.length <= 4 || columns > 24 || !finite.length) return undefined;
   const most = Math.max(...finite.map(Math.abs)), low = Math.min(...finite), high = Math.max(...finite), bars = zeros(24);
-  finite.forEach(x => { bars[Math.min(Math.floor(24 * (x - low) / (high - low || 1)), 23)] += 1; });
+  const apart = high - low > 1e-9 * most;
+  finite.forEach(x => { bars[apart ? Math.min(Math.floor(24 * (x - low) / (high - low)), 23) : 12] += 1; });
   const text = shares => shares.map(x => (Number.isFinite(x) ? LEVELS[Math.floor(Math.min(Math.max(x * 63.99, 0), 63))] : " ")).join("");
   const cells = text(numbers.map(x => 0.5 + 0.5 * x / (most || 1)));
   return { cells, columns, ends: [number(-most), number(most)], bars: text(bars.map(x => x / Math.max(...bars))), span: [number(low), number(high)] };
@@ -71,8 +70,10 @@ function tryOut() {
       if (!one.arrivals.length || !arrivals) return;
       const kept = arrivals.every((arrival, j) => same(arrival.added, before[j].added));
       one.caption = kept ? steps[n].caption : `${data.values[one.value].call.split("(")[0]}: ${arrivals
-        .map((arrival, j) => `${data.values[one.arrivals[j].to].name} ← ${described(arrival.added, data.values[one.arrivals[j].to].shape)}`).join(", ")}`;
+        .map((arrival, j) => `${data.values[one.arrivals[j].to].name} ← ${brief(arrival.added, data.values[one.arrivals[j].to].shape)}`).join(", ")}`;
+      one.letters = kept ? steps[n].letters : "";
       one.arrivals.forEach((arrival, j) => {
+        arrival.entries = same(arrivals[j].added, before[j].added) ? steps[n].arrivals[j].entries : undefined;
         for (const key of ["before", "added", "total"])
           arrival[key] = same(arrivals[j][key], before[j][key]) ? steps[n].arrivals[j][key] : described(arrivals[j][key], data.values[arrival.to].shape);
       });

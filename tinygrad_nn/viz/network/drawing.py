@@ -8,46 +8,44 @@ from html import escape
 from tinygrad_nn.viz.network.images import href
 from tinygrad_nn.viz.network.layers import Column
 from tinygrad_nn.viz.network.painting import Look, Painter, share_text
-from tinygrad_nn.viz.network.sheet import PITCH, RADIUS, Place, Sheet, wrapped
+from tinygrad_nn.viz.network.sheet import PITCH, RADIUS, Place, Sheet, fitted, wrapped
 from tinygrad_nn.viz.options import Theme
 from tinygrad_nn.viz.theme import DARK, LIGHT, LINE, TITLE, css, width
 
 _MARGIN = 16.0
 # What is written above a column: its lines, and room below them.
 _ROW, _ABOVE = 15.5, 12.0
-_COLOURS = {
+COLOURS = {
     "light": {"pos": "#f4a259", "neg": "#7fb3e6", "pos-line": "#c2410c", "neg-line": "#1d4ed8"},
     "dark": {"pos": "#7c3a08", "neg": "#1b4f8f", "pos-line": "#fb923c", "neg-line": "#60a5fa"},
 }
 """Orange above zero and blue below, which all eyes tell apart; below zero is dashed too, for pictures in grey."""
+_PAGE = {name: f"var(--{name})" for name in (*COLOURS["light"], "edge")}
 
 
-def styles(theme: Theme | str, prefix: str) -> str:
-    """Return the style sheet of the view, that of pictures of graphs before it."""
+def styles(theme: str, prefix: str) -> str:
+    """Return the style sheet of the view in a theme, or of the page: that of pictures of graphs, and its own."""
     head = f"{prefix} "
     shared = [
         css(theme, prefix),
         f"{head}.wires path{{fill:none}}{head}.wires .neg,{head}.neg>.fill{{stroke-dasharray:4 3}}",
         f"{head}.value{{font-size:{LINE}px}}{head}.index{{font-size:9.5px;text-anchor:start}}",
-        f"{head}.later{{opacity:.28}}{head}.fill{{stroke-width:1.3}}{head}.now .fill{{stroke-width:2.2}}",
+        f"{head}.wires.later{{opacity:.28}}{head}.later .value{{visibility:hidden}}",
+        f"{head}.fill{{stroke-width:1.3}}{head}.now .fill{{stroke-width:2.2}}",
     ]
+    light, dark = COLOURS["light"] | {"edge": LIGHT["edge"]}, COLOURS["dark"] | {"edge": DARK["edge"]}
     if theme != "auto":
-        return "\n".join([*shared, *_fills(head, theme)])
-    dark = "\n".join(_fills(head, "dark"))
-    light = _fills(head, "light")
-    return "\n".join([*shared, *light, f"@media (prefers-color-scheme:dark){{\n{dark}\n}}"])
+        return "\n".join([*shared, *_fills(head, {"light": light, "dark": dark, "page": _PAGE}[theme])])
+    inside = "\n".join(_fills(head, dark))
+    return "\n".join([*shared, *_fills(head, light), f"@media (prefers-color-scheme:dark){{\n{inside}\n}}"])
 
 
-def _fills(head: str, theme: str) -> list[str]:
-    colours, common = _COLOURS[theme], LIGHT if theme == "light" else DARK
-    lines = [
-        f"{head}.fill{{fill:none;stroke:{common['edge']}}}",
-    ]
+def _fills(head: str, colours: dict[str, str]) -> list[str]:
+    lines = [f"{head}.fill{{fill:none;stroke:{colours['edge']}}}"]
     for sign in ("pos", "neg"):
         line = colours[f"{sign}-line"]
-        lines.append(
-            f"{head}.{sign}>.fill{{fill:{colours[sign]};stroke:{line}}}{head}.wires .{sign}{{stroke:{line}}}"
-        )
+        lines.append(f"{head}.{sign}>.fill{{fill:{colours[sign]};stroke:{line}}}")
+        lines.append(f"{head}.wires .{sign}{{stroke:{line}}}")
     return lines
 
 
@@ -82,15 +80,8 @@ def frame(sheet: Sheet) -> tuple[float, float, float, float]:
     places = sheet.places
     boxes = ("box", "loss")
     head = max((_ROW * (1 + len(p.lines)) + _ABOVE for p in places if p.kind not in boxes), default=0.0)
-    wide = [
-        max(
-            p.wide,
-            *(width(text, TITLE * 1.08) for text in (p.title, *p.lines)) if p.kind not in boxes else (0,),
-        )
-        for p in places
-    ]
-    left = min(p.x - w / 2 for p, w in zip(places, wide, strict=True))
-    right = max(p.x + w / 2 for p, w in zip(places, wide, strict=True))
+    left = min(p.x - p.room / 2 for p in places)
+    right = max(p.x + p.room / 2 for p in places)
     # The number of a neuron stands at its upper right.
     return left, -head, right - left + 12, head + 2 * sheet.middle
 
@@ -145,7 +136,7 @@ def _place(painter: Painter, k: int, prefix: str) -> str:
     place, state = painter.sheet.places[k], painter.state(k)
     if place.kind in ("box", "loss"):
         return _box(painter.sheet, place, state, f"{prefix}p{k}")
-    parts = [f'<g id="{prefix}p{k}" class="{f"column {state}".strip()}">', _head(place, painter.sheet)]
+    parts = [f'<g id="{prefix}p{k}" class="{f"column {state}".strip()}">', _head(place)]
     if place.kind == "image":
         parts.append(_image(painter, place))
     else:
@@ -160,12 +151,14 @@ def _place(painter: Painter, k: int, prefix: str) -> str:
     return "".join([*parts, "</g>"])
 
 
-def _head(place: Place, sheet: Sheet) -> str:
+def _head(place: Place) -> str:
     """Return what stands above a column."""
     top = -_ABOVE - _ROW * len(place.lines)
-    rows = [f'<text class="title" x="{place.x:.1f}" y="{top:.1f}">{escape(place.title)}</text>']
+    title = fitted(place.title, TITLE * 1.08)
+    whole = "" if title == place.title else f"<title>{escape(place.title)}</title>"
+    rows = [f'<text class="title" x="{place.x:.1f}" y="{top:.1f}">{whole}{escape(title)}</text>']
     for n, text in enumerate(place.lines, 1):
-        rows.append(f'<text x="{place.x:.1f}" y="{top + n * _ROW:.1f}">{escape(text)}</text>')
+        rows.append(f'<text x="{place.x:.1f}" y="{top + n * _ROW:.1f}">{escape(fitted(text, LINE))}</text>')
     return "".join(rows)
 
 

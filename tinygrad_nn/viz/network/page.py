@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from html import escape
 
 from tinygrad_nn.viz.network import drawing, numbers
 from tinygrad_nn.viz.network.sheet import Sheet
 from tinygrad_nn.viz.network.words import PHRASES
-from tinygrad_nn.viz.page import _asset, _digest
+from tinygrad_nn.viz.page import _asset, _digest, _script
 from tinygrad_nn.viz.theme import DARK, LIGHT
 
-_SCRIPTS = ("numbers.js", "network.js")
+_SCRIPTS = ("numbers.js", "saving.js", "network.js")
 _STYLES = ("page.css", "network.css")
 # What the script says by itself.
 _SCRIPTED = (
@@ -39,8 +40,8 @@ def page(sheet: Sheet, summary: str, text: str) -> str:
     lang = sheet.choices.lang
     name = sheet.choices.title or sheet.say("title")
     picture = (
-        f'<svg class="level" id="v0-" viewBox="{box}" data-box="{box}" role="group" aria-label="{escape(name)}">\n'
-        f"{drawing.drawing(sheet, 'v0-', 0, 0)}\n</svg>"
+        f'<svg class="level drawn" id="v-" viewBox="{box}" data-box="{box}" role="group" aria-label="{escape(name)}">\n'
+        f"{drawing.drawing(sheet, 'v-', 0, 0)}\n</svg>"
     )
     back = sheet.walk.loss is not None
     rows, notes = sheet.walk.chain.rows, sheet.notes()
@@ -54,7 +55,7 @@ def page(sheet: Sheet, summary: str, text: str) -> str:
         "words": {key: PHRASES[key][lang] for key in _SCRIPTED},
         "start": sheet.say("go", back=sheet.say("and back") if back else ""),
     }
-    style, script = _style(), "\n".join(map(_asset, _SCRIPTS))
+    style, script = _style(), _script(*_SCRIPTS)
     allowed = f"style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:"
     samples = zip(drawing.legend(sheet), drawing.legend(sheet, len(sheet.steps)), strict=True)
     fields = {
@@ -63,7 +64,7 @@ def page(sheet: Sheet, summary: str, text: str) -> str:
         "TITLE": escape(name),
         "STYLE": style,
         "SCRIPT": script,
-        "DATA": json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
+        "DATA": json.dumps(_plain(data), separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
         "DRAWING": picture,
         "SUMMARY": escape(summary),
         "NOTES": "".join(f"<p>{escape(note)}</p>" for note in notes),
@@ -76,14 +77,25 @@ def page(sheet: Sheet, summary: str, text: str) -> str:
 
 def _entry(sample: str, said: str, back: str) -> str:
     """Return an entry of the legend, with what it says forward, and on the way back."""
-    drawn = f'<svg viewBox="-1 -10 32 20" aria-hidden="true">{sample}</svg>'
+    drawn = f'<svg class="drawn" viewBox="-1 -10 32 20" aria-hidden="true">{sample}</svg>'
     return f'<li data-back="{escape(back)}">{drawn} <span>{escape(said)}</span></li>'
 
 
+def _plain(data: object) -> object:
+    """Return data in which numbers that JSON does not have are texts."""
+    if isinstance(data, dict):
+        return {key: _plain(part) for key, part in data.items()}
+    if isinstance(data, list | tuple):
+        return [_plain(part) for part in data]
+    if isinstance(data, float) and not math.isfinite(data):
+        return "#NaN" if math.isnan(data) else "#Infinity" if data > 0 else "#-Infinity"
+    return data
+
+
 def _style() -> str:
-    blocks = list(map(_asset, _STYLES))
+    blocks = [*map(_asset, _STYLES), drawing.styles("page", ".drawn")]
     for name, colours in (("light", LIGHT), ("dark", DARK)):
-        root = f":root[data-theme={name}]"
-        variables = "".join(f"--{key}:{value};" for key, value in colours.items())
-        blocks += [f"{root}{{color-scheme:{name};{variables}}}", drawing.styles(name, root)]
+        all_colours = colours | drawing.COLOURS[name]
+        variables = "".join(f"--{key}:{value};" for key, value in all_colours.items())
+        blocks.append(f":root[data-theme={name}]{{color-scheme:{name};{variables}}}")
     return "\n".join(blocks)

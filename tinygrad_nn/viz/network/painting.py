@@ -41,12 +41,15 @@ class Painter:
         """Return how the neurons of a place look."""
         column = self.sheet.places[k].stage
         assert isinstance(column, Column)
-        graded = "graded" in self.state(k) and column.to_before is not None
+        state = self.state(k)
+        if state == "later":
+            return [Look("", 0.0) for _ in self.sheet.places[k].shown]
+        graded = "graded" in state and column.to_before is not None
         array = column.to_before if graded else column.values
         assert array is not None
         row = rounded(array[self.example, self.sheet.places[k].shown])
         most = scale(array, self.sheet.examples)
-        return [look(x, most, self.state(k) != "later") for x in row.tolist()]
+        return [look(x, most) for x in row.tolist()]
 
     def wires(self, k: int) -> list[Look]:
         """Return how the lines from the neurons before a place to its own look, those of its first neuron first."""
@@ -90,11 +93,11 @@ def rounded(array: Array) -> Array:
     return np.array([float(f"{x:.4g}") for x in np.ravel(array)]).reshape(np.shape(array))
 
 
-def look(x: float, most: float, seen: bool = True) -> Look:
+def look(x: float, most: float) -> Look:
     """Return how a value looks beside the largest one."""
     sign = "" if not x or math.isnan(x) else "pos" if x > 0 else "neg"
     share = 0.0 if math.isnan(x) or not most else min(abs(x) / most, 1.0)
-    return Look(sign, share, short(x) if seen else "")
+    return Look(sign, share, short(x))
 
 
 def short(x: float) -> str:

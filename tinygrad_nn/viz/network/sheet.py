@@ -29,7 +29,7 @@ class Place:
         kind: `neurons`, `image` (of the input), `box` or `loss`.
         title, lines: what is written above neurons, or inside of the box.
         shown: which neurons; `left` of them are left out, behind the first `lead`.
-        wide, high, x, ys: its size, its centre, and those of its neurons.
+        wide, high, x, ys: its size, its centre, and those of its neurons; `room` is the width with what is written.
     """
 
     kind: str
@@ -42,6 +42,7 @@ class Place:
     lead: int = 0
     left: int = 0
     image: tuple[int, int] | None = None
+    room: float = 0.0
     x: float = 0.0
     ys: list[float] = field(default_factory=list)
 
@@ -135,12 +136,13 @@ class Sheet:
         """Give every place its x and y; return where the last one ends."""
         x = 0.0
         for k, place in enumerate(self.places):
-            texts = [(place.title, TITLE * 1.08), *((text, LINE) for text in place.lines)]
-            head = min(max(width(text, size) for text, size in texts), _TITLE_ROOM)
-            room = place.wide if place.kind in ("box", "loss") else max(place.wide, head)
-            x += (k > 0) * max(gap - (room - place.wide) / 2, 24.0) + room / 2
+            place.room = place.wide
+            if place.kind not in ("box", "loss"):
+                texts = [(place.title, TITLE * 1.08), *((text, LINE) for text in place.lines)]
+                place.room = max(place.wide, *(width(fitted(text, size), size) for text, size in texts))
+            x += (k > 0) * max(gap - (place.room - place.wide) / 2, 24.0) + place.room / 2
             place.x = x
-            x += room / 2
+            x += place.room / 2
             top = self.middle - PITCH * (len(place.shown) - (not place.left)) / 2
             skips = [bool(place.left and n >= place.lead) for n in range(len(place.shown))]
             place.ys = [top + PITCH * (n + skip) for n, skip in enumerate(skips)]
@@ -195,6 +197,17 @@ class Sheet:
                 caption = self.say("back", layer=layer, function=function)
             steps.append(Step("backward", k, caption))
         return steps
+
+
+def fitted(text: str, size: float) -> str:
+    """Return a text that fits above a column: without its first parts, which are between slashes, or its end."""
+    parts = text.split(" / ")
+    while len(parts) > 1 and width(" / ".join(parts), size) > _TITLE_ROOM:
+        parts = ["…", *parts[1 + (parts[0] == "…") :]] if parts != ["…", parts[-1]] else parts[1:]
+    text = " / ".join(parts)
+    if width(text, size) <= _TITLE_ROOM:
+        return text
+    return next(f"{text[:n]}…" for n in range(len(text), 0, -1) if width(f"{text[:n]}…", size) <= _TITLE_ROOM)
 
 
 def wrapped(text: str, most: int = 18) -> list[str]:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tinygrad_nn.errors import SettingError
+from tinygrad_nn.hints.calls import answered
+from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.settings import is_integer
 from tinygrad_nn.viz import render
 from tinygrad_nn.viz.network import drawing
@@ -19,7 +21,7 @@ from tinygrad_nn.viz.options import Theme
 from tinygrad_nn.viz.picture import ZOOM
 
 
-class Neurons:
+class Neurons(Signposts):
     """A network on a batch, layer by layer, with the numbers of every neuron; see `viz.neurons`.
 
     Options:
@@ -54,6 +56,7 @@ class Neurons:
         sizes = " - ".join(f"{column.size:,}" for column in self.walk.chain.columns)
         return self._sheet.say("summary", sizes=sizes, example=example + 1, rows=self.walk.chain.rows)
 
+    @answered
     def svg(self, step: int = 0, example: int = 0) -> str:
         """Return the picture as SVG.
 
@@ -76,6 +79,7 @@ class Neurons:
         theme: Theme = "light" if self._choices.theme == "auto" else self._choices.theme
         return self._svg(step, example, theme)
 
+    @answered
     def html(self, path: str | Path | None = None) -> str:
         """Return the interactive page: one file that needs no network; write it to `path` if one is given."""
         text = page(self._sheet, self.summary(), self.text())
@@ -83,6 +87,7 @@ class Neurons:
             Path(path).write_text(text, encoding="utf-8")
         return text
 
+    @answered
     def render(self, path: str | Path, *, step: int = 0, example: int = 0) -> Path:
         """Write the view in the format of the suffix: svg, html, txt, png or pdf.
 

@@ -34,14 +34,16 @@ class Walk:
 
 def walk(model: Model, x: object, target: object, loss: Loss | None) -> Walk:
     """Run a model on a batch, and the loss of what it returns, and back; see `viz.neurons`."""
-    name = printable(
-        type(model).__name__ if isinstance(model, Module) else getattr(model, "__name__", "model")
-    )
+    name = _checked(model)
+    elsewhere = f"viz.draw({name}, x) draws every model"
+    if callable(target):
+        raise SettingError(
+            f"neurons: the target is a function\n  hint   viz.neurons({name}, x, target, loss)"
+        )
     if loss is None and target is not None:
         whole = np.asarray(as_array(target)).dtype.kind in "iub"
         hint = "cross_entropy" if whole else "mse"
         raise SettingError(f"neurons: a target, and no loss\n  hint   loss=nn.losses.{hint}")
-    elsewhere = f"viz.draw({name}, x) draws every model"
     given = _input(model, x)
     recorder = Recorder()
 
@@ -84,10 +86,22 @@ def walk(model: Model, x: object, target: object, loss: Loss | None) -> Walk:
     return found
 
 
+def _checked(model: object) -> str:
+    """Return what a model is called; refuse what is none."""
+    if isinstance(model, type):
+        raise GraphError(f"neurons: {model.__name__} is a class\n  hint   {model.__name__}(...)")
+    if not callable(model) or isinstance(model, Tensor):
+        raise GraphError(f"neurons: {type(model).__name__} is neither a module nor a function")
+    otherwise = type(model).__name__
+    return printable(otherwise if isinstance(model, Module) else getattr(model, "__name__", otherwise))
+
+
 def _input(model: Model, x: object) -> object:
     """Return the batch as the model takes it, and so that derivatives by it are known too."""
     array = x._data if isinstance(x, Tensor) else as_array(x)
     name = x.name if isinstance(x, Tensor) else None
+    if not array.size:
+        raise ShapeError(f"neurons: x has shape {array.shape}, and no numbers to show")
     if array.dtype.kind != "f":
         # Numbers of rows of an embedding stay integers; other layers cast them.
         return array

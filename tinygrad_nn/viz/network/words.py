@@ -120,11 +120,19 @@ PHRASES: Phrases = {
     "key neuron": {"en": "the neuron above, below", "ja": "上、下のニューロン"},
     "key example": {"en": "the example before, the next", "ja": "前の例、次の例"},
     "key zoom": {"en": "zoom out, zoom in, fit", "ja": "縮小、拡大、全体"},
-    "key theme": {"en": "light, dark", "ja": "明るく、暗く"},
+    "key theme": {"en": "light or dark, large text, full screen", "ja": "明暗、大きな文字、全画面"},
+    "menu": {"en": "Menu", "ja": "メニュー"},
+    "large text": {"en": "Large text", "ja": "大きな文字"},
+    "full screen": {"en": "Full screen", "ja": "全画面"},
+    "save svg": {"en": "Save as SVG", "ja": "SVGで保存"},
+    "save png": {"en": "Save as PNG", "ja": "PNGで保存"},
+    "speed": {"en": "Speed", "ja": "速さ"},
     "key overview": {"en": "back to the overview", "ja": "概要に戻る"},
     "mouse": {
-        "en": "Drag to pan, turn the wheel or pinch to zoom, click a neuron for its numbers.",
-        "ja": "ドラッグで移動、ホイールかピンチで拡大縮小、クリックでニューロンの数値。",
+        "en": "Drag to pan, turn the wheel or pinch to zoom, click a neuron for its numbers. The address ends in the "
+        "step that is shown: copy it as a link.",
+        "ja": "ドラッグで移動、ホイールかピンチで拡大縮小、クリックでニューロンの数値。"
+        "アドレスの末尾は表示中のステップです。リンクとして使えます。",
     },
     # The numbers of a neuron.
     "from": {"en": "from", "ja": "入力元"},
