@@ -105,15 +105,19 @@ class Activations(Look):
         return found
 
     def packed(self, frames: Sequence[Taken]) -> Json:
-        layers = [
-            {
-                "name": name,
-                "facts": rounded(np.stack([frame[f"{name} facts"] for frame in frames])),
-                "track": between([np.sqrt(frame[name]) for frame in frames], 0.0, 1.0),
-            }
-            for name in self._names
-        ]
-        return {"layers": layers}
+        return {"layers": _tracks(self._names, frames)}
+
+
+def _tracks(names: Sequence[str], frames: Sequence[Taken]) -> list[Json]:
+    """Return what the page shows of each name: its facts, and how its counts change."""
+    return [
+        {
+            "name": name,
+            "facts": rounded(np.stack([frame[f"{name} facts"] for frame in frames])),
+            "track": between([np.sqrt(frame[name]) for frame in frames], 0.0, 1.0),
+        }
+        for name in names
+    ]
 
 
 def _told_apart(calls: Sequence[Call]) -> dict[str, Call]:
@@ -160,15 +164,7 @@ class Gradients(Look):
         return found
 
     def packed(self, frames: Sequence[Taken]) -> Json:
-        layers = [
-            {
-                "name": name,
-                "facts": rounded(np.stack([frame[f"{name} facts"] for frame in frames])),
-                "track": between([np.sqrt(frame[name]) for frame in frames], 0.0, 1.0),
-            }
-            for name in self._names
-        ]
-        return {"decades": list(DECADES), "layers": layers}
+        return {"decades": list(DECADES), "layers": _tracks(self._names, frames)}
 
 
 def _size(x: Array) -> float:
