@@ -17,13 +17,6 @@ plt = pytest.importorskip("matplotlib.pyplot")
 X, Y = moons(60)
 
 
-@pytest.fixture(autouse=True)
-def _close():
-    plt.close("all")
-    yield
-    plt.close("all")
-
-
 def network():
     return nn.Sequential(
         nn.Dense(2, 8, rng=0), nn.BatchNorm(8), nn.Tanh(), nn.Dropout(0.5, rng=2), nn.Dense(8, 2, rng=1)

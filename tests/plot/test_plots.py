@@ -23,13 +23,6 @@ RECORD = History(
 )
 
 
-@pytest.fixture(autouse=True)
-def _close():
-    plt.close("all")
-    yield
-    plt.close("all")
-
-
 def network():
     return nn.Sequential(nn.Dense(2, 8, rng=0), nn.ReLU(), nn.Dense(8, 2, rng=1), nn.Tanh())
 
