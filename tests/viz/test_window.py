@@ -487,6 +487,11 @@ def test_the_panel_says_each_thing_once(opened):
     page.run("goto(3)")
     words = page.run("return by('panel').innerText")
     assert words.count("Shape") == words.count("Module") == words.count("Value") == 1
+    page.run("goto(9)")
+    columns = page.run(
+        "return [...document.querySelectorAll('#arrivals th')].filter(e => e.offsetWidth).length"
+    )
+    assert columns == 2
 
 
 def test_a_page_of_401_ops_is_made_and_shown_in_seconds(opened):
