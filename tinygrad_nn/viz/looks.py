@@ -59,10 +59,13 @@ def look(array: Array, *, images: bool) -> Look | None:
     shown = cells[np.isfinite(cells)]
     low, high = float(finite.min()), float(finite.max())
     most = max(abs(low), abs(high), float(np.abs(shown).max(initial=0.0)))
-    # As shares, because the width of a bar may overflow.
-    counts, _ = np.histogram(finite / (most or 1.0), _BARS, (low / (most or 1.0), high / (most or 1.0)))
+    # As shares of the span, each a share of the largest magnitude, because a span may overflow.
+    scale = most or 1.0
+    span = high / scale - low / scale
+    places = (finite / scale - low / scale) * (_BARS / span) if span else np.full(finite.size, _BARS / 2)
+    counts = np.bincount(np.minimum(places.astype(np.intp), _BARS - 1), minlength=_BARS)
     result = Look(
-        _text(0.5 + 0.5 * cells / (most or 1.0)),
+        _text(0.5 + 0.5 * (cells / scale)),
         cells.shape[1],
         most,
         _text(counts / counts.max()),
@@ -79,8 +82,10 @@ def look(array: Array, *, images: bool) -> Look | None:
 
 def _sampled(matrix: Array, most: int) -> Array:
     """Return a matrix of at most so many rows and columns: some of its own, evenly spread."""
-    picks = [np.linspace(0, n - 1, min(n, most)).round().astype(int) for n in matrix.shape]
-    return np.asarray(matrix[np.ix_(*picks)])
+    for axis, size in enumerate(matrix.shape):
+        if size > most:
+            matrix = matrix.take(np.arange(most) * (size - 1) // (most - 1), axis)
+    return matrix
 
 
 def _images(a: Array) -> list[Array]:
