@@ -5,12 +5,14 @@
 The DOT files are compared by a test, so that the pictures in the documentation are what the code draws today.
 """
 
+import argparse
 from pathlib import Path
 
 import numpy as np
 
 import tinygrad_nn as tn
 from tinygrad_nn import nn, viz
+from tinygrad_nn.commands import run
 
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 
@@ -89,6 +91,14 @@ def wrong_shape():
     raise AssertionError("the shapes do not fit, and nothing was said")
 
 
+def neurons():
+    """Neurons and weights, on the way back: circles show how the loss changes with what comes in."""
+    layers = [nn.Dense(2, 4, rng=0), nn.Tanh(), nn.Dense(4, 3, rng=3), nn.Tanh(), nn.Dense(3, 2, rng=1)]
+    x, labels = tn.data.moons(8)
+    title = "Two moons, with the gradients as far as the second layer"
+    return viz.neurons(nn.Sequential(*layers), x, labels, nn.losses.cross_entropy, title=title)
+
+
 def profile():
     """Where the time of a training step goes; it is another on each machine."""
     layers = [nn.Conv2d(1, 6, 5, padding=2, rng=0), nn.ReLU(), nn.MaxPool2d(2)]
@@ -108,19 +118,26 @@ def profile():
     return viz.draw(times, depth=1, title="Where the time of a training step of LeNet goes")
 
 
+# The step of the walk that the picture of neurons shows.
+STEP = 7
+
 # Those that are the same each time.
 ALL = (expression, perceptron, blocks, backward_pass, training_step, not_a_number, wrong_shape)
 
 
 def main():
-    PICTURES.mkdir(parents=True, exist_ok=True)
+    parser = argparse.ArgumentParser(description="Write every kind of picture that this library draws.")
+    parser.add_argument("--folder", type=Path, default=PICTURES, help="where to (default: docs/pictures)")
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
     for draw in ALL:
         picture = draw()
         for suffix in (".dot", ".svg"):
-            print(picture.render(PICTURES / (draw.__name__ + suffix)))
-    print(profile().render(PICTURES / "profile.svg"))
+            print(picture.render(folder / (draw.__name__ + suffix)))
+    print(neurons().render(folder / "neurons.svg", step=STEP))
+    print(profile().render(folder / "profile.svg"))
     print(f"\n{perceptron()}\n\n{expression().explain()}")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -13,17 +13,18 @@ import numpy as np
 
 import tinygrad_nn as tn
 from tinygrad_nn import nn, optim
+from tinygrad_nn.commands import count, positive, run, seed
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train a network to read handwritten digits.")
     parser.add_argument(
-        "--epochs", type=int, default=10, help="times through the training images (default: 10)"
+        "--epochs", type=count, default=10, help="times through the training images (default: 10)"
     )
-    parser.add_argument("--hidden", type=int, default=256, help="hidden units (default: 256)")
-    parser.add_argument("--lr", type=float, default=0.1, help="learning rate at the start (default: 0.1)")
-    parser.add_argument("--batch", type=int, default=128, help="images a step (default: 128)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of weights and order (default: 0)")
+    parser.add_argument("--hidden", type=count, default=256, help="hidden units (default: 256)")
+    parser.add_argument("--lr", type=positive, default=0.1, help="learning rate at the start (default: 0.1)")
+    parser.add_argument("--batch", type=count, default=128, help="images a step (default: 128)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of weights and order (default: 0)")
     parser.add_argument("--parallel", action="store_true", help="share the work among the ranks of mpiexec")
     args = parser.parse_args()
 
@@ -70,4 +71,4 @@ def digits() -> tuple[np.ndarray, ...]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

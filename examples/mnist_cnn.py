@@ -14,17 +14,22 @@ import numpy as np
 
 import tinygrad_nn as tn
 from tinygrad_nn import nn, optim
+from tinygrad_nn.commands import count, positive, run, seed
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train a convolutional network to read handwritten digits.")
     parser.add_argument(
-        "--epochs", type=int, default=10, help="times through the training images (default: 10)"
+        "--epochs", type=count, default=10, help="times through the training images (default: 10)"
     )
-    parser.add_argument("--images", type=int, default=60_000, help="training images to use (default: 60000)")
-    parser.add_argument("--lr", type=float, default=2e-3, help="learning rate at the start (default: 0.002)")
-    parser.add_argument("--batch", type=int, default=128, help="images a step (default: 128)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of weights, order and shifts (default: 0)")
+    parser.add_argument(
+        "--images", type=count, default=60_000, help="training images to use (default: 60000)"
+    )
+    parser.add_argument(
+        "--lr", type=positive, default=2e-3, help="learning rate at the start (default: 0.002)"
+    )
+    parser.add_argument("--batch", type=count, default=128, help="images a step (default: 128)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of weights, order and shifts (default: 0)")
     args = parser.parse_args()
 
     # Images are (N, 28, 28, 1): height, width, and one channel, which comes last.
@@ -78,4 +83,4 @@ class Shifted:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

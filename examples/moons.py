@@ -9,14 +9,15 @@ import numpy as np
 
 import tinygrad_nn as tn
 from tinygrad_nn import nn, optim
+from tinygrad_nn.commands import count, positive, run, seed
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train a small network to tell two moons apart.")
-    parser.add_argument("--hidden", type=int, default=3, help="hidden units (default: 3)")
-    parser.add_argument("--steps", type=int, default=2000, help="full-batch updates (default: 2000)")
-    parser.add_argument("--lr", type=float, default=1.0, help="learning rate (default: 1.0)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of data and weights (default: 0)")
+    parser.add_argument("--hidden", type=count, default=3, help="hidden units (default: 3)")
+    parser.add_argument("--steps", type=count, default=2000, help="full-batch updates (default: 2000)")
+    parser.add_argument("--lr", type=positive, default=1.0, help="learning rate (default: 1.0)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of data and weights (default: 0)")
     args = parser.parse_args()
 
     x, y = tn.data.moons(200, noise=0.2, seed=args.seed)
@@ -41,4 +42,4 @@ def accuracy(model, x, y) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -9,6 +9,7 @@ import numpy as np
 
 import tinygrad_nn as tn
 from tinygrad_nn import nn, optim
+from tinygrad_nn.commands import count, run, seed
 
 LETTERS, PADDING = ".abcdefghijklmnopqrstuvwxyz0123456789_", -1
 """A dot stands in front of each name, and behind it."""
@@ -28,9 +29,9 @@ class Speller(nn.Module):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train a network on NumPy's names, and let it invent some.")
-    parser.add_argument("--hidden", type=int, default=128, help="size of the memory (default: 128)")
-    parser.add_argument("--epochs", type=int, default=40, help="passes through all names (default: 40)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of all chance (default: 0)")
+    parser.add_argument("--hidden", type=count, default=128, help="size of the memory (default: 128)")
+    parser.add_argument("--epochs", type=count, default=40, help="passes through all names (default: 40)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of all chance (default: 0)")
     args = parser.parse_args()
     modules = (np, np.linalg, np.fft, np.ma, np.random, np.char)
     names = sorted({name.lower() for module in modules for name in dir(module) if not name.startswith("_")})
@@ -77,4 +78,4 @@ def invent(model, rng):
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

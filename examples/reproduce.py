@@ -13,12 +13,13 @@ just to see it run: the bands are those of the full length, and do not apply the
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
 from systems import mnist_adam, mnist_hidden, mnist_mse, mnist_numerical, moons
 from systems.report import Report, clock, hardware
+
+from tinygrad_nn.commands import run
 
 SYSTEMS = {
     "mnist-mse": mnist_mse,
@@ -64,4 +65,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -10,6 +10,7 @@ import numpy as np
 
 import tinygrad_nn as tn
 from tinygrad_nn import nn, optim
+from tinygrad_nn.commands import count, run, seed
 
 
 class Block(nn.Module):
@@ -42,7 +43,9 @@ def main():
     parser = argparse.ArgumentParser(description="Train a small GPT on plays, and let it write.")
     usual = {"steps": 2000, "layers": 4, "heads": 4, "width": 128, "context": 64, "batch": 12, "seed": 0}
     for name, value in usual.items():
-        parser.add_argument(f"--{name}", type=int, default=value, help=f"default: {value}")
+        parser.add_argument(
+            f"--{name}", type=seed if name == "seed" else count, default=value, help=f"default: {value}"
+        )
     args = parser.parse_args()
     text, rng = plays(), np.random.default_rng(args.seed)
     model = GPT(len(text.vocabulary), args.layers, args.heads, args.width, args.context, rng)
@@ -83,4 +86,4 @@ def plays():
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,5 +1,7 @@
 """How much there is of each part of the package, against what it may be: growth is a decision."""
 
+import re
+
 import pytest
 
 from tests.support import budget
@@ -24,6 +26,15 @@ def test_types_say_what_they_can(table):
 
 def test_few_lines_are_kept_from_the_type_checker(table):
     assert sum(ignored for _, _, ignored in table.values()) <= budget.IGNORES
+
+
+def test_the_readme_says_how_much_there_is(table):
+    said = re.search(
+        r"what an op is take some ([\d,]+) lines of code, the whole package ([\d,]+)",
+        (budget.PACKAGE.parent / "README.md").read_text(encoding="utf-8"),
+    )
+    lines = table["primitives engine"][0], sum(lines for lines, _, _ in table.values())
+    assert lines == pytest.approx([int(number.replace(",", "")) for number in said.groups()], rel=0.05)
 
 
 def test_every_room_has_a_budget():

@@ -259,7 +259,7 @@ def entry(kind, **arguments):
         ([entry("Dense", in_features=2, out_features=3, init="eval")], "Dense takes no 'init'"),
         ([entry("Dense", in_features=2, out_features=3, dtype="object")], "Dense of dtype 'object'"),
         ([entry("Dense", in_features=2, out_features=3, dtype="(9999999,)f4")], "Dense of dtype"),
-        ([entry("Dense", in_features=2)], "TypeError"),
+        ([entry("Dense", in_features=2)], "ArgumentError: Dense: there is no out_features"),
         ([entry("Dense", in_features=2, out_features=4)], "larger arrays than the file"),
         ([entry("Dense", in_features=2, out_features=2)], r"shape +weight: \(2, 3\), expected \(2, 2\)"),
         ([entry("Dense", in_features=10**9, out_features=10**9)], "larger arrays than the file"),

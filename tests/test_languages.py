@@ -8,7 +8,7 @@ import pytest
 
 import tinygrad_nn
 from tinygrad_nn.errors import SettingError
-from tinygrad_nn.languages import LANGUAGES, checked_language, phrase
+from tinygrad_nn.languages import LANGUAGES, checked_language, cut, ljust, phrase, rjust, width
 
 PACKAGE = Path(tinygrad_nn.__file__).parent
 TABLES = sorted(
@@ -39,3 +39,30 @@ def test_a_language_without_sentences_is_refused():
     assert checked_language("explain", "ja") == "ja"
     with pytest.raises(SettingError, match="explain: lang is one of 'en', 'ja', got 'de'"):
         checked_language("explain", "de")
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("loss", 4),
+        ("損失", 4),
+        (chr(0xFF4C) * 4, 8),
+        ("é", 1),
+        ("e" + chr(0x301), 1),
+        ("層1", 3),
+        ("", 0),
+        (chr(0x3B1), 1),
+    ],
+)
+def test_a_text_is_as_wide_as_a_terminal_shows_it(text, columns):
+    assert width(text) == columns
+    assert ljust(text, 10) == text + " " * (10 - columns)
+    assert rjust(text, 10) == " " * (10 - columns) + text
+
+
+@pytest.mark.parametrize("columns", range(-1, 12))
+def test_a_text_is_cut_to_columns_and_no_character_in_two(columns):
+    text = "epoch 損失 0.5"
+    assert text.startswith(cut(text, columns))
+    assert width(cut(text, columns)) in (max(columns, 0), max(columns - 1, 0))
+    assert cut("loss", 40) == "loss"

@@ -1,4 +1,4 @@
-"""What pyproject.toml says of the package: what it needs, and that the README leads somewhere on PyPI."""
+"""What pyproject.toml says of the package: what it needs, and what is needed for what."""
 
 import re
 import subprocess
@@ -8,24 +8,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-LINK = re.compile(r"(!?)\[[^\]]*\]\(([^)]+)\)")
-
-
-def test_links_of_the_readme_on_pypi_lead_to_the_files_of_the_repository():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    on_pypi = readme
-    for rule in PROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
-        on_pypi = re.sub(rule["pattern"], rule["replacement"], on_pypi)
-    repository = PROJECT["project"]["urls"]["Repository"]
-    pairs = list(zip(LINK.findall(readme), LINK.findall(on_pypi), strict=True))
-    assert len(pairs) > 20
-    for (picture, here), (_, there) in pairs:
-        if "://" in here:
-            assert there == here
-        else:
-            assert (ROOT / here.partition("#")[0]).exists()
-            assert there == f"{repository}/{'raw' if picture else 'blob'}/main/{here}"
-    assert all(url.startswith(repository) for url in PROJECT["project"]["urls"].values())
 
 
 def test_the_core_needs_what_draws_and_saves_and_the_text_of_a_graph_needs_neither():
@@ -46,6 +28,6 @@ def test_the_core_needs_what_draws_and_saves_and_the_text_of_a_graph_needs_neith
 def test_every_extra_that_users_have_is_in_all():
     extras = PROJECT["project"]["optional-dependencies"]
     # Ranks need an MPI of the system; the rest is for those who work on the package.
-    apart = {"all", "mpi", "oracle", "test", "dev"}
+    apart = {"docs", "all", "mpi", "oracle", "test", "dev"}
     (whole,) = extras["all"]
     assert set(whole.removeprefix("tinygrad_nn[").rstrip("]").split(",")) == extras.keys() - apart

@@ -1,7 +1,6 @@
 """Reverse-mode automatic differentiation and small neural networks on NumPy."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,12 +8,13 @@ from tinygrad_nn import data, errors, nn, optim, parallel, viz
 from tinygrad_nn.context import enable_grad, no_grad
 from tinygrad_nn.engine.autodiff import grad, gradients, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from tinygrad_nn.engine.debug import debug
+from tinygrad_nn.engine.lines import record_lines
 from tinygrad_nn.engine.operators import Tensor
 from tinygrad_nn.engine.tensor import as_tensor, tensor
 from tinygrad_nn.errors import TinygradError, UsageWarning
 from tinygrad_nn.graph.recorder import trace
 from tinygrad_nn.graph.remat import remat
-from tinygrad_nn.hints import FUNCTIONS, no_attribute
+from tinygrad_nn.hints.lookups import face
 from tinygrad_nn.ops.activation import (
     elu,
     gelu,
@@ -116,6 +116,7 @@ __all__ = [
     "product",
     "profile",
     "quotient",
+    "record_lines",
     "relu",
     "remat",
     "resize",
@@ -153,15 +154,10 @@ _ON_FIRST_USE = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import what not every program needs when it is first asked for."""
-    if name not in _ON_FIRST_USE:
-        error = no_attribute("module 'tinygrad_nn'", name, FUNCTIONS)
-        function = getattr(np, name, None)
-        if callable(function) and function in REGISTRY:
-            error.args = (f"{error}; NumPy's functions take tensors\n  hint   np.{name}",)
-        raise error
-    module = import_module(_ON_FIRST_USE[name])
-    value = module if module.__name__.endswith(f".{name}") else getattr(module, name)
-    globals()[name] = value
-    return value
+def _in_numpy(name: str) -> str:
+    function = getattr(np, name, None)
+    return f"np.{name}: NumPy's functions take tensors" if callable(function) and function in REGISTRY else ""
+
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = face(globals(), later=_ON_FIRST_USE, elsewhere=_in_numpy)

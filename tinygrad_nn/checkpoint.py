@@ -18,10 +18,11 @@ import numpy as np
 import safetensors.numpy as codec
 
 from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.engine.trees import flat
 from tinygrad_nn.errors import CheckpointError, DtypeError, SettingError
 from tinygrad_nn.files import StrPath, write_atomically
 from tinygrad_nn.nn.architecture import built, described
-from tinygrad_nn.nn.module import Module, flat
+from tinygrad_nn.nn.module import Module
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.states import (
     RandomSource,

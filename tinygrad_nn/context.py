@@ -53,6 +53,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
+class Line(NamedTuple):
+    """A line of the user's program."""
+
+    file: str
+    number: int
+
+
 class Scope(tuple[Any, Any]):
     """One call of a module: `module`, and `parent`, the call it happened in. Two calls are never equal."""
 

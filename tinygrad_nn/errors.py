@@ -131,8 +131,18 @@ class CheckFailed(TinygradError, AssertionError):
 
 
 class GradientMismatch(CheckFailed):
-    """A derivative rule and the numerical derivative disagree."""
+    """A derivative rule and the numerical derivative disagree; `report` is what gradcheck has compared."""
+
+    report: Any = None
 
 
 class UsageWarning(UserWarning):
     """Something works, but hardly as it was meant; says what to write."""
+
+
+__all__ = [name for name, x in globals().items() if isinstance(x, type) and x.__module__ == __name__]
+
+
+def __dir__() -> list[str]:
+    """List the errors."""
+    return __all__

@@ -7,9 +7,9 @@ import matplotlib
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.support.pages import ROOT, TUTORIAL, run
+from tests.support.pages import ROOT, TUTORIALS, run
 
 matplotlib.use("Agg")
-for kind, place, _, names in run(TUTORIAL):
+for kind, place, _, names in run(TUTORIALS[0]):
     if kind == "picture":
         names["picture"].figure.savefig(ROOT / "docs" / place, dpi=90)

@@ -156,4 +156,7 @@ def draw(report: Report, X: Any, y: Any, linear: Network, models: dict[int, Netw
     ):
         share = tn.train.accuracy(tn.train.predict(model, X), y)
         tn.plot.decision_boundary(model, X, y, ax=ax).set_title(f"{title}: {share:.1%} right")
+        # One for all eight.
+        if ax is not axes.flat[-1]:
+            ax.get_legend().remove()
     report.figure("sweep", figure)

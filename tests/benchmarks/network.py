@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from tinygrad_nn import nn
 from tinygrad_nn.interop import torch_state
 
 Step = Callable[[], Any]
+LAST = "PyTorch, channels last"
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,13 @@ CONTESTANTS: dict[str, Callable[[Network], Step]] = {
     "tinygrad_nn compiled, NumPy": compiled_numpy,
     "jax.jit": jax_jit,
     "PyTorch": pytorch,
-    "PyTorch, channels last": pytorch_channels_last,
+    LAST: pytorch_channels_last,
     "torch.compile": torch_compile,
 }
+
+
+def contestants(network: Network) -> dict[str, Callable[[], Step]]:
+    """Return what makes the step of each contestant; without images there are no channels to be laid out."""
+    return {
+        name: partial(make, network) for name, make in CONTESTANTS.items() if name != LAST or network.images
+    }

@@ -20,16 +20,15 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.benchmarks import convolutions, gpt, recurrent, residual
 from tests.benchmarks.growth import draw_growth, growth, growth_table
-from tests.benchmarks.network import CONTESTANTS, Network
+from tests.benchmarks.network import CONTESTANTS, LAST, Network, contestants
 from tests.benchmarks.race import CLOCKS, Times, machine, race, ratio_text, report, said, table, warm
 
-OURS, THEIRS, LAST = "tinygrad_nn compiled", "PyTorch", "PyTorch, channels last"
+OURS, THEIRS = "tinygrad_nn compiled", "PyTorch"
 USUAL = ("tinygrad_nn", OURS, "tinygrad_nn compiled, NumPy", "jax.jit", THEIRS, LAST)
 """Who races when nobody is named; torch.compile, which takes a minute to begin, has to be asked for."""
 VARIABLES = (
@@ -109,12 +108,9 @@ def measured(
     results = {}
     for network in networks:
         print(f"{network.name}, threads: {threads}", file=sys.stderr, flush=True)
-        makers = {
-            name: partial(CONTESTANTS[name], network)
-            for name in settings.contestants
-            if name != LAST or network.images
-        }
-        steps, losses = warm(makers, settings.losses)
+        makers = contestants(network)
+        racing = {name: makers[name] for name in settings.contestants if name in makers}
+        steps, losses = warm(racing, settings.losses)
         if not network.random:
             print(f"  {same_losses(losses)}", file=sys.stderr)
         if settings.rounds:

@@ -1,6 +1,5 @@
 """A race is fair when everybody computes the same: run with `pytest tests/benchmarks`."""
 
-import importlib.util
 import warnings
 
 import numpy as np
@@ -37,11 +36,9 @@ SMALL = (
 @pytest.mark.parametrize("name", [name for name in CONTESTANTS if name != "NumPy by hand"])
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
 def test_every_contestant_reaches_the_loss_of_the_hand_written_step(workload, name):
+    pytest.importorskip(NEEDS.get(name, "numpy"))
     x, labels = workload.batch_of_data()
     expected = by_hand(workload)
-    package = NEEDS.get(name)
-    if package is not None and importlib.util.find_spec(package) is None:
-        pytest.skip(f"{package} is not installed")
     step, prepare = CONTESTANTS[name](workload)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -53,13 +50,14 @@ def test_every_contestant_reaches_the_loss_of_the_hand_written_step(workload, na
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", [name for name in network.CONTESTANTS if name != "PyTorch"])
-@pytest.mark.parametrize("small", SMALL, ids=lambda small: small.name)
+@pytest.mark.parametrize(
+    ("small", "name"),
+    [(small, name) for small in SMALL for name in network.contestants(small) if name != "PyTorch"],
+    ids=lambda case: getattr(case, "name", case),
+)
 def test_networks_learn_as_that_of_pytorch(small, name):
     pytest.importorskip("torch")
     pytest.importorskip(NEEDS.get(name, "numpy"))
-    if name == "PyTorch, channels last" and not small.images:
-        pytest.skip("it has no channels")
-    steps = [network.CONTESTANTS[who](small) for who in (name, "PyTorch")]
-    own, theirs = ([float(step()) for _ in range(STEPS)] for step in steps)
+    makers = network.contestants(small)
+    own, theirs = ([float(step()) for _ in range(STEPS)] for step in (makers[name](), makers["PyTorch"]()))
     np.testing.assert_allclose(own, theirs, rtol=1e-4)

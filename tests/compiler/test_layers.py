@@ -8,6 +8,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.layers import LAYERS
+from tests.support.steps import training_step
 from tinygrad_nn import nn
 from tinygrad_nn.engine import trees
 
@@ -178,15 +179,7 @@ def test_a_transformer_learns_the_same_bit_for_bit_with_numpy(backend):
     def losses(prepare):
         model = Transformer()
         optimizer = tn.optim.AdamW(model.parameters(), lr=0.01)
-
-        def step(ids, following):
-            optimizer.zero_grad()
-            loss = nn.losses.cross_entropy(model(ids), following)
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        step = prepare(step)
+        step = prepare(training_step(model, optimizer))
         return [step(ids, following).item() for _ in range(4)]
 
     expected, found = losses(lambda step: step), losses(partial(tn.compile, backend=backend))

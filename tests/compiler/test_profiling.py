@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support.steps import training_step
 from tinygrad_nn import errors, nn
 
 X, LABELS = np.ones((5, 4), np.float32), np.array([0, 1, 2, 0, 1])
@@ -15,20 +16,11 @@ X, LABELS = np.ones((5, 4), np.float32), np.array([0, 1, 2, 0, 1])
 
 def training():
     model = nn.Sequential(nn.Dense(4, 8, rng=0), nn.Tanh(), nn.Dense(8, 3, rng=1))
-    optimizer = tn.optim.SGD(model.parameters(), lr=0.1)
-
-    def step(x, labels):
-        optimizer.zero_grad()
-        loss = nn.losses.cross_entropy(model(x), labels)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step, optimizer
+    return training_step(model, tn.optim.SGD(model.parameters(), lr=0.1))
 
 
 def test_an_eager_step_is_timed_by_op_module_and_phase():
-    report = tn.profile(training()[0], X, LABELS, calls=3)
+    report = tn.profile(training(), X, LABELS, calls=3)
     found = {(row.op, row.module, row.phase): row.count for row in report.rows}
     first = "Sequential / 0: Dense(4 -> 8)"
     assert found["matmul", first, "forward"] == found["matmul", first, "backward"] == 1
@@ -39,7 +31,7 @@ def test_an_eager_step_is_timed_by_op_module_and_phase():
 
 
 def test_a_compiled_step_is_replayed_and_timed_line_by_line(backend):
-    step = tn.compile(training()[0], backend=backend)
+    step = tn.compile(training(), backend=backend)
     report = tn.profile(step, X, LABELS, calls=2)
     assert len(step.programs) == 1
     ops = " ".join(row.op for row in report.rows)
@@ -51,14 +43,14 @@ def test_a_compiled_step_is_replayed_and_timed_line_by_line(backend):
 
 
 def test_profiled_calls_do_what_other_calls_do(backend):
-    eager, compiled = training()[0], tn.compile(training()[0], backend=backend)
+    eager, compiled = training(), tn.compile(training(), backend=backend)
     for step in (eager, compiled):
         tn.profile(step, X, LABELS, calls=4)
     np.testing.assert_allclose(compiled(X, LABELS).item(), eager(X, LABELS).item(), rtol=1e-5)
 
 
 def test_the_rows_add_up_to_the_whole():
-    report = tn.profile(training()[0], X, LABELS)
+    report = tn.profile(training(), X, LABELS)
     for columns in (("op",), ("module",), ("op", "phase")):
         rows = report.by(*columns)
         assert sum(row.seconds for row in rows) == pytest.approx(report.seconds)
@@ -82,7 +74,7 @@ def test_a_slow_op_comes_first_and_time_outside_of_ops_is_said():
 
 
 def test_the_table_names_columns_and_says_how_many_rows_are_left_out():
-    text = tn.profile(training()[0], X, LABELS).table(rows=2)
+    text = tn.profile(training(), X, LABELS).table(rows=2)
     head, columns, *rows = text.splitlines()
     assert re.fullmatch(r"step: \S+ (s|ms|µs) a call, the mean of 10", head)
     assert columns.split() == ["share", "time", "calls", "op", "module", "phase"]
@@ -91,7 +83,7 @@ def test_the_table_names_columns_and_says_how_many_rows_are_left_out():
 
 
 def test_the_file_is_a_timeline_of_ops_inside_of_modules(tmp_path):
-    report = tn.profile(training()[0], X, LABELS, calls=1)
+    report = tn.profile(training(), X, LABELS, calls=1)
     report.save(tmp_path / "step.json")
     bars = json.loads((tmp_path / "step.json").read_bytes())["traceEvents"]
     assert all(bar["ph"] == "X" and bar["ts"] >= 0 and bar["dur"] >= 0 for bar in bars)
@@ -112,7 +104,7 @@ def test_what_computes_nothing_has_an_empty_profile():
 
 
 def test_times_say_for_every_op_how_long_it_and_its_rules_took(backend):
-    step, _ = training()
+    step = training()
     for timed in (step, tn.compile(step, backend=backend)):
         report = tn.profile(timed, X, LABELS, calls=3)
         times = report.times()
@@ -181,7 +173,7 @@ def test_times_of_no_single_graph_and_of_changing_steps_are_refused():
 
 
 def test_after_an_error_nobody_watches():
-    step, _ = training()
+    step = training()
     with pytest.raises(errors.ShapeError):
         tn.profile(step, np.ones((5, 3), np.float32), LABELS)
     compiled = tn.compile(step)
@@ -192,8 +184,8 @@ def test_after_an_error_nobody_watches():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: tn.profile(training()[0](X, LABELS)), "step is Tensor, expected a function"),
-        (lambda: tn.profile(training()[0], X, LABELS, calls=0), "calls is a positive integer, got 0"),
+        (lambda: tn.profile(training()(X, LABELS)), "step is Tensor, expected a function"),
+        (lambda: tn.profile(training(), X, LABELS, calls=0), "calls is a positive integer, got 0"),
         (lambda: tn.profile(lambda: None).by("layer"), "columns are op, module, phase, got 'layer'"),
         (lambda: tn.profile(lambda: None).by(), "got none"),
     ],

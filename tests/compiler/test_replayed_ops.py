@@ -15,6 +15,7 @@ HALF = X.astype(np.float16)
 SINGLE = X.astype(np.float32)
 COUNTS = np.arange(24).reshape(4, 6)
 LABELS = np.array([0, 5, 2, 2])
+TALL = RNG.normal(size=(32, 4)).astype(np.float32)
 
 
 def again(array):
@@ -62,6 +63,7 @@ PROGRAMS = {
     "nothing at all": (lambda x: np.tanh(x) * 2 + 1, (np.zeros((0, 3)),)),
     "small products": (lambda x, s: (x.T @ s) + x.T[:, ::-1] @ s[:, :] + np.matmul(s, x).T, (X[:, :3], S)),
     "stacked and mixed products": (lambda x, s: (x.reshape(2, 2, 6) @ x.T, s @ x), (SINGLE, S)),
+    "a long stack and a matrix": (lambda x, s: np.tile(x, (2, 16, 6))[..., :32] @ s, (SINGLE, TALL)),
     "losses of each reduction": (
         lambda x, k: [nn.losses.cross_entropy(x * 2, k, reduction=how) for how in ("none", "sum", "mean")],
         (X, LABELS),

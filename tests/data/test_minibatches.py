@@ -221,3 +221,13 @@ def test_streams_refuse_an_order_of_rows_that_they_do_not_have(order):
     with pytest.raises(CheckpointError, match="the state does not fit this Stream(.|\n)*wrong +order"):
         stream.load_state_dict(stream.state_dict() | {"order": order})
     assert [next(stream)[0].tolist() for _ in range(5)] == [next(twin)[0].tolist() for _ in range(5)]
+
+
+def test_batches_show_their_arrays_in_a_line():
+    x, y = np.zeros((20, 2)), np.arange(20)
+    assert (
+        repr(data.batches(x, y, size=6))
+        == "Batches((20, 2) float64, (20,) int64; 4 batches of 6 rows, shuffled)"
+    )
+    assert "4 batches of 6 rows, in order" in repr(data.batches(x, y, size=6, shuffle=False))
+    assert repr(data.batches_forever(x, size=6)) == "Stream((20, 2) float64; 6 rows at a time, without end)"

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,10 @@ from tests.support import mpi, needs
 ROOT = Path(__file__).parents[2]
 
 
-def run(name, *args, **environment):
+def run(name, *args, cwd=None, **environment):
     return subprocess.run(
         [sys.executable, str(ROOT / "examples" / name), *args],
+        cwd=cwd,
         capture_output=True,
         text=True,
         timeout=300,
@@ -97,6 +99,63 @@ def last_loss(done):
     return float(re.fullmatch(r"validation loss (\d\.\d\d)", done.stdout.splitlines()[-1])[1])
 
 
-@pytest.mark.parametrize("name", ["moons.py", "mnist.py", "mnist_cnn.py", "names.py", "shakespeare.py"])
-def test_the_help_of_an_example_names_defaults(name):
-    assert "default" in run(name, "--help").stdout
+EXAMPLES = ["moons.py", "mnist.py", "mnist_cnn.py", "names.py", "shakespeare.py", "graphs.py"]
+
+
+@pytest.mark.parametrize("name", [*EXAMPLES, "reproduce.py"])
+def test_the_help_of_an_example_names_defaults_and_writes_nothing(name, tmp_path):
+    pictures = ROOT / "docs" / "pictures"
+    before = {path: path.stat().st_mtime_ns for path in pictures.iterdir()}
+    done = run(name, "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "usage:" in done.stdout
+    assert "default" in done.stdout or name == "reproduce.py"
+    assert {path: path.stat().st_mtime_ns for path in pictures.iterdir()} == before
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("mnist.py", "--epochs", "0"),
+        ("mnist.py", "--lr", "-1"),
+        ("mnist_cnn.py", "--images", "-5"),
+        ("names.py", "--hidden", "0"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused_before_anything_runs(name, option, value):
+    done = run(name, option, value)
+    assert done.returncode == 2
+    assert re.search(
+        rf"error: argument {option}: ({value} is no |invalid count value: '{value}')", done.stderr
+    )
+    assert "Traceback" not in done.stderr
+
+
+def started(name, *args):
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "examples" / name), *args],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signal for one child")
+def test_an_example_that_is_interrupted_shows_no_traceback():
+    with started("moons.py", "--steps", "20000") as child:
+        assert child.stdout.readline().startswith("step ")
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert errors == "\ninterrupted\n"
+
+
+def test_an_example_whose_reader_has_seen_enough_ends_quietly():
+    with started("moons.py", "--steps", "2000") as child:
+        assert child.stdout.readline().startswith("step ")
+        child.stdout.close()
+        errors = child.stderr.read()
+    assert child.returncode == 0
+    assert errors == ""

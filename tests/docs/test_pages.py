@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.support.pages import PAGES, ROOT, TUTORIAL, run
+from tests.support.pages import PAGES, PART, ROOT, TUTORIALS, run
 
 PRINTS = {"docs/speed.md": "def replay("}
 """What code without a text under it prints, at least."""
@@ -17,7 +17,9 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if "```python" in PAGES[page] and page != TUTORIAL])
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "```python" in PAGES[page] and page not in TUTORIALS]
+)
 def test_the_python_of_a_page_runs_and_prints_the_text_under_it(page):
     everything, blocks = "", 0
     for kind, text, printed, _ in run(page):
@@ -30,11 +32,12 @@ def test_the_python_of_a_page_runs_and_prints_the_text_under_it(page):
     assert blocks == PAGES[page].count("```python")
 
 
-def test_the_tutorial_shows_all_that_it_prints_and_each_picture_that_it_draws():
+@pytest.mark.parametrize("page", TUTORIALS)
+def test_the_tutorial_shows_all_that_it_prints_and_each_picture_that_it_draws(page):
     pyplot = pytest.importorskip("matplotlib.pyplot")
     pyplot.switch_backend("Agg")
     owed, pictures = "", []
-    for kind, text, printed, names in run(TUTORIAL):
+    for kind, text, printed, names in run(page):
         if kind == "python":
             assert not owed, f"nothing stands under a block that prints {owed!r}"
             owed = printed
@@ -42,11 +45,16 @@ def test_the_tutorial_shows_all_that_it_prints_and_each_picture_that_it_draws():
             assert owed == text
             owed = ""
         else:
-            assert (ROOT / "docs" / text).stat().st_size > 1000
+            assert (ROOT / page).parent.joinpath(text).stat().st_size > 1000
             pictures.append(names["picture"])
     assert not owed
     assert len(set(map(id, pictures))) == len(pictures) == 5
     pyplot.close("all")
+
+
+def test_the_tutorial_is_the_same_program_in_every_language():
+    first, *others = ([part[2] for part in PART.finditer(PAGES[page])] for page in TUTORIALS)
+    assert all(other == first for other in others)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if LINK.search(PAGES[page])])

@@ -91,3 +91,32 @@ def test_summing_losses_as_numbers_keeps_no_graph():
         losses += x * x
     losses.backward()  # a tensor keeps the graph, as documented
     assert x.grad == 12.0
+
+
+@pytest.mark.parametrize("numbers", [np.mean, np.array, np.asarray, np.median])
+def test_losses_that_numpy_is_given_are_numbers_to_be_asked_for(numbers):
+    losses = [vector(1.0, 2.0).sum() for _ in range(3)]
+    with pytest.raises(
+        NoGradientRule, match=r"hint   a number: loss\.item\(\), as in losses\.append\(loss\.item"
+    ):
+        numbers(losses)
+    assert numbers([loss.item() for loss in losses]) is not None
+
+
+def test_losses_that_matplotlib_is_given_are_numbers_to_be_asked_for():
+    plt = pytest.importorskip("matplotlib.pyplot", reason="pip install 'tinygrad_nn[plot]'")
+    with pytest.raises(NoGradientRule, match=r"hint   a number: loss\.item\(\)"):
+        plt.plot([vector(1.0, 2.0).sum() for _ in range(3)])
+    plt.close("all")
+
+
+def test_asking_a_result_for_its_gradient_says_why_there_is_none():
+    w = vector(1.0, 2.0)
+    (w * w).sum().backward()
+    w = w - 0.1 * w.grad
+    with pytest.warns(
+        tn.UsageWarning, match=r"the result of subtract is None(.|\n)*with tn\.no_grad\(\): w -= "
+    ):
+        assert w.grad is None
+    assert vector(1.0).grad is None
+    assert tn.tensor(1.0).grad is None

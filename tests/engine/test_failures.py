@@ -1,5 +1,9 @@
 """Errors of ops: they name the op, the shapes, the tensors and the module, and say what to write."""
 
+import subprocess
+import sys
+import traceback
+
 import numpy as np
 import pytest
 
@@ -63,3 +67,72 @@ def test_wrong_calls_are_explained(call, error, text):
 def test_a_wrong_product_says_which_dimensions_are_wrong(left, right, text):
     with pytest.raises(ShapeError, match=text):
         tn.tensor(np.ones(left), name="measured") @ np.ones(right)
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 2), (3, 2, 2)])
+@pytest.mark.parametrize("product", [lambda t: t @ 2.0, lambda t: 2 @ t], ids=["right", "left"])
+def test_a_product_with_a_number_says_how_that_is_written(shape, product):
+    with pytest.raises(ShapeError, match=r"matmul(.|\n)*hint   a 0-d operand is multiplied with \*"):
+        product(tn.tensor(np.ones(shape)))
+
+
+def test_an_error_that_says_more_than_numpy_stands_alone():
+    with pytest.raises(ShapeError) as caught:
+        tn.tensor(np.ones((2, 3))) @ np.ones((2, 3))
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "gufunc" not in shown
+    assert "direct cause" not in shown
+    with pytest.raises(ShapeError) as caught:
+        np.median(tn.tensor(np.ones((2, 3))), axis=5)
+    assert "direct cause" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_error_in_an_op_of_the_users_shows_the_users_line():
+    @tn.kernel(lambda g, x: g, name="fails_inside")
+    def fails_inside(x):
+        return x.reshape(7)
+
+    with pytest.raises(ShapeError) as caught:
+        fails_inside(tn.tensor(np.ones(3)))
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "return x.reshape(7)" in shown
+
+
+WARNS = """\
+import numpy as np
+import tinygrad_nn as tn
+x = tn.tensor([0.0, 1.0], name="x")
+class Logarithm(tn.nn.Module):
+    def forward(self, x):
+        return np.log(x)
+a = x.log()
+b = 1 / x
+c = tn.nn.Sequential(tn.nn.ReLU(), Logarithm())(x)
+for k in range(3): d = np.log(x)
+with np.errstate(all="ignore"): e = np.log(x)
+print(a.data[0], b.data[0], c.data[0], d.data[0], e.data[0])
+"""
+
+
+def test_a_warning_of_numpy_points_to_the_users_line_and_names_the_tensor(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(WARNS)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert done.stdout == "-inf inf -inf -inf -inf\n"
+    log = "RuntimeWarning: divide by zero encountered in log, of"
+    assert done.stderr.splitlines() == [
+        f"{script}:7: {log} x (2,)",
+        "  a = x.log()",
+        f"{script}:8: RuntimeWarning: divide by zero encountered in divide, of x (2,)",
+        "  b = 1 / x",
+        f"{script}:6: {log} (2,)",
+        "  in     Sequential / 1: Logarithm()",
+        "  return np.log(x)",
+        f"{script}:10: {log} x (2,)",
+        "  for k in range(3): d = np.log(x)",
+    ]
+
+
+def test_a_warning_of_numpy_that_is_an_error_stays_one():
+    with pytest.raises(RuntimeWarning, match=r"divide by zero encountered in log, of x \(1,\)$"):
+        tn.tensor([0.0], name="x").log()

@@ -131,3 +131,14 @@ def test_a_ufunc_without_rule_is_called_by_its_name_and_runs_without_gradient():
     with pytest.raises(NoGradientRule, match=r"^np\.nextafter has no derivative rule"):
         np.nextafter(t, 3.0)
     assert np.nextafter(t.detach(), np.float32(3)).tolist() == np.nextafter(t.data, np.float32(3)).tolist()
+
+
+def test_a_ufunc_of_scipy_without_rule_is_called_by_its_own_name():
+    special = pytest.importorskip("scipy.special", reason="pip install scipy")
+    with pytest.raises(
+        NoGradientRule, match=r"scipy\.special\.j0 has no derivative rule(.|\n)*tn\.op\(scipy\.special\.j0"
+    ):
+        special.j0(vector(1.0))
+    np.testing.assert_array_equal(special.j0(tn.tensor([1.0])).astype(float), special.j0(np.float32([1.0])))
+    assert special.expit(vector(0.0)).item() == 0.5
+    assert special.expit(vector(0.0)).requires_grad

@@ -36,6 +36,26 @@ def test_an_in_place_operator_on_a_result_makes_a_new_tensor():
     np.testing.assert_array_equal(x.grad, [2.0, 4.0])
 
 
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda w: w.__isub__(0.1), r"w -= \.\.\."),
+        (lambda w: w.__iadd__(0.1), r"w \+= \.\.\."),
+        (lambda w: w.__imul__(0.1), r"w \*= \.\.\."),
+        (lambda w: w.__itruediv__(2.0), r"w /= \.\.\."),
+    ],
+)
+def test_the_line_that_changes_a_leaf_in_place_comes_first_and_works(change, line):
+    w = vector(1.0)
+    w.name = "w"
+    with pytest.raises(
+        GraphError, match=rf"hint   with tn\.no_grad\(\): {line}\n .*a result, whose \.grad stays None"
+    ):
+        change(w)
+    with tn.no_grad():
+        assert change(w) is w
+
+
 @pytest.mark.case("H122")
 def test_an_in_place_operator_on_a_leaf_is_refused():
     x = leaf([1.0, 2.0])

@@ -5,6 +5,7 @@ import pytest
 
 import tinygrad_nn as tn
 from examples.shakespeare import GPT
+from tests.support.op_calls import calls_of, in_one_function
 from tinygrad_nn import errors, nn
 from tinygrad_nn.primitives import REGISTRY, Primitive
 
@@ -36,7 +37,6 @@ NOT_THERE = {
 FIXED = ("set_at", "get_written")
 """Their indices have to be constant: ONNX does not say which of two values for one place stays."""
 
-LISTS = {"concatenate": np.concatenate, "stack": np.stack}
 SEQUENCES = ("lstm_states", "gru_states", "rnn_states")
 """Parts of layers, which are checked as such."""
 
@@ -64,36 +64,16 @@ def single(x):
     return x.astype(np.float32) if isinstance(x, np.ndarray) and x.dtype == np.float64 else x
 
 
-def calls(op):
-    """Return the op's own samples, in float32."""
-    rng = np.random.default_rng(0)
-    if op.samples is not None:
-        return [(tuple(map(single, operands)), params) for operands, params in op.samples(rng)]
-    domain = op.domain or (-3.0, 3.0)
-    each = domain if isinstance(domain[0], tuple) else (domain,) * len(op.rules)
-    limits = [(max(low, -3.0), min(high, 3.0)) for low, high in each]
-    return [(tuple(single(rng.uniform(*interval, (3, 4))) for interval in limits), {})]
-
-
 def all_calls(op):
-    """Return one function that makes all calls, and its arguments."""
+    """Return one function that makes all calls of an op's own samples, in float32, and its arguments."""
 
-    def is_given(x):
+    def is_input(x):
         return isinstance(x, np.ndarray) and (op.name not in FIXED or x.dtype.kind == "f")
 
-    def function(*arrays):
-        rest, results = iter(arrays), []
-        for operands, params in calls(op):
-            filled = [next(rest) if is_given(x) else x for x in operands]
-            if op.name in LISTS:
-                results.append(LISTS[op.name](filled, **params))
-            elif op.name == "einsum":
-                results.append(np.einsum(params["subscripts"], *filled))
-            else:
-                results.append(op(*filled, **params))
-        return tuple(results)
-
-    return function, tuple(x for operands, _ in calls(op) for x in operands if is_given(x))
+    calls = [
+        (tuple(map(single, operands)), params) for operands, params in calls_of(op, np.random.default_rng(0))
+    ]
+    return in_one_function(op, calls, is_input)
 
 
 @pytest.mark.parametrize("name", OPS)

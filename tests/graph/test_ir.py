@@ -8,6 +8,7 @@ from tests.support.networks import X
 from tinygrad_nn.errors import GraphError
 from tinygrad_nn.graph.builder import captured
 from tinygrad_nn.graph.recorder import trace
+from tinygrad_nn.languages import width
 
 
 def test_a_graph_prints_as_its_text_and_wants_as_many_inputs_as_it_has():
@@ -54,3 +55,9 @@ def test_a_value_that_is_given_cannot_have_operands_nor_an_op():
     for name in ("operands", "op"):
         with pytest.raises(AttributeError):
             broken(lambda v, name=name: setattr(v[0], name, (0,)))
+
+
+def test_shapes_stand_under_each_other_where_names_are_of_full_width():
+    x = tn.tensor([1.0, 2.0], requires_grad=True, name="入力")
+    lines = str(np.exp(x * tn.tensor(2.0, name="係数")).sum().graph()).splitlines()
+    assert len({width(line[: line.rindex("(")]) for line in lines}) == 1

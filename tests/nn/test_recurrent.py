@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support.steps import training_step
 from tinygrad_nn import nn, optim, train
 from tinygrad_nn.errors import SettingError, ShapeError
 
@@ -128,14 +129,7 @@ def test_a_compiled_training_step_is_the_eager_one(kind, backend):
     for compiled in (False, True):
         model = Last(kind(3, 5, 2, True, rng=0, dtype=np.float64))
         optimizer = optim.Adam(model.parameters(), lr=0.01)
-
-        def step(x, y, model=model, optimizer=optimizer):
-            optimizer.zero_grad()
-            loss = nn.losses.cross_entropy(model(x), y)
-            loss.backward()
-            optimizer.step()
-            return loss
-
+        step = training_step(model, optimizer)
         run = tn.compile(step, backend) if compiled else step
         labels = np.array([0, 1, 1, 0])
         losses.append([run(X.astype(np.float64), labels).item() for _ in range(6)])
@@ -219,10 +213,13 @@ def test_sizes_are_positive_integers(args, message):
     [
         (
             {"batch_first": True},
-            r"LSTM: there is no option batch_first=\n  hint   nothing: x is \(N, T, features\)",
+            r"LSTM: there is no keyword batch_first=True\n  takes  .*\n  hint   nothing: x is",
         ),
-        ({"nonlinearity": "relu"}, r"no option nonlinearity=\n  hint   nothing: RNN has tanh"),
-        ({"hidden": 3}, r"LSTM: there is no option hidden=$"),
+        (
+            {"nonlinearity": "relu"},
+            r"no keyword nonlinearity='relu'\n  takes  .*\n  hint   nothing: RNN has tanh",
+        ),
+        ({"hidden": 3}, r"LSTM: there is no keyword hidden=3\n  takes  .*\n  hint   hidden_size=3$"),
     ],
 )
 def test_options_of_others_are_refused_with_what_to_write(option, message):

@@ -7,6 +7,8 @@ import pytest
 
 import tinygrad_nn as tn
 from tinygrad_nn import nn
+from tinygrad_nn.errors import SettingError
+from tinygrad_nn.languages import width
 
 
 class Residual(nn.Module):
@@ -129,3 +131,29 @@ def test_parameters_of_a_module_that_are_also_those_of_one_inside_are_counted_th
         ("0", "4"),
         ("0.inner", "20"),
     ]
+
+
+@pytest.mark.parametrize("shape", [784, (784,), [784], (None, 784)])
+def test_the_shape_of_an_input_may_be_a_number_or_have_the_batch_axis_first(shape):
+    assert nn.Dense(784, 10, rng=0).summary(shape).rows == [("", "Dense(784 -> 10)", "(N, 10)", "7,850")]
+
+
+@pytest.mark.parametrize("shape", ["784", (None,), (28, None), (2.5,), True, -1])
+def test_what_is_no_shape_of_an_input_is_refused_with_one(shape):
+    with pytest.raises(
+        SettingError, match=r"summary: input_shape is .*got (.|\n)*model\.summary\(\(784,\)\)"
+    ):
+        nn.Dense(784, 10, rng=0).summary(shape)
+
+
+def test_columns_stand_under_each_other_where_names_are_of_full_width():
+    class Layer(nn.Module):
+        def forward(self, x):
+            return x
+
+    Layer.__name__ = "隠れ層"
+    *table, _, _ = repr(
+        nn.Sequential(nn.Dense(2, 3, rng=0), Layer(), nn.Dense(3, 2, rng=1)).summary(2)
+    ).splitlines()
+    places = {width(line[: line.index("(N")]) for line in table if "(N" in line}
+    assert len(places) == 1

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support import needs
 from tests.support.derive import check
 from tinygrad_nn.errors import DtypeError, ShapeError
 
@@ -41,7 +42,7 @@ def test_a_cast_goes_to_dtypes_that_tensors_have():
         np.astype(t, complex)
 
 
-@pytest.mark.skipif(not hasattr(np, "cumulative_sum"), reason="NumPy has it since 2.1")
+@needs.numpy_2_1
 def test_running_sums_may_include_their_start():
     check(lambda t: np.cumulative_sum(t, include_initial=True), [[1.0, 2.0]], [0, 1, 3], [2, 1])
     check(lambda t: np.cumulative_prod(t, include_initial=True), [[2.0, 3.0]], [1, 2, 6], [4, 2])

@@ -35,6 +35,7 @@ def test_op_passes_every_check(record):
     assert report.checks["value"] == report.examples
     assert report.checks["jacobian"] == derived(report)
     assert report.nonzero >= least_nonzero(report)
+    assert report.unchecked == []
 
 
 @pytest.mark.parametrize("record", [r for r in RECORDS if r.reference is not None], ids=lambda r: r.name)

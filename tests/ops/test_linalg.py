@@ -47,6 +47,18 @@ def test_batches_broadcast_and_gradients_come_home(left, right):
     np.testing.assert_allclose(db, eb, rtol=1e-12)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_long_stack_of_matrices_times_one_matrix_is_a_product_for_each(order):
+    rng = np.random.default_rng(3)
+    a = np.asarray(rng.normal(size=(16, 8, 32)), order=order)
+    b, g = rng.normal(size=(32, 3)), rng.normal(size=(16, 8, 3))
+    expected = np.stack([x @ b for x in a])
+    y, (da, db) = derive(np.matmul, a, b, cotangent=g)
+    np.testing.assert_allclose(y, expected, rtol=1e-12)
+    np.testing.assert_allclose(da, g @ b.T, rtol=1e-12)
+    np.testing.assert_allclose(db, np.einsum("nij,nik->jk", a, g), rtol=1e-10)
+
+
 @pytest.mark.case("H078")
 def test_a_product_over_an_empty_inner_dimension_is_zero():
     check(

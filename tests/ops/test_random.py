@@ -60,7 +60,9 @@ def test_what_is_no_generator_is_refused_with_the_line_to_write(rng):
 
 def test_a_generator_that_is_not_given_is_asked_for():
     for call in (tn.dropout, tn.keep_mask):
-        with pytest.raises(TypeError, match=r"(?s)missing 1 required keyword-only argument: 'rng'"):
+        with pytest.raises(
+            TypeError, match=r"there is no rng\n|missing 1 required keyword-only argument: 'rng'"
+        ):
             call(tn.tensor(X))
 
 

@@ -11,9 +11,9 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.interrupts import interrupted_everywhere
-from tests.support.leaves import weights
+from tests.support.leaves import leaf, weights
 from tinygrad_nn.errors import BadRule, CheckpointError, GraphError
-from tinygrad_nn.optim import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop, optimizer
+from tinygrad_nn.optim import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop, optimizer, schedules
 from tinygrad_nn.testing import check_optimizer
 from tinygrad_nn.testing.bad_states import same_states
 
@@ -540,3 +540,16 @@ def test_an_interrupted_step_of_adamw_finds_or_leaves_a_parameter_whole():
         places += "adam_update" in where
         assert parameter.data.tolist() in ([1.0, 1.0, 1.0], after), where
     assert places > 5
+
+
+def test_an_optimizer_shows_its_settings_in_a_line():
+    w, b = leaf([1.0]), leaf([2.0])
+    assert repr(Adam([w, b])) == "Adam(2 parameters, lr=0.001, betas=(0.9, 0.999), eps=1e-08; step 0)"
+    rate = schedules.warmup(schedules.cosine(0.1, 10), 3)
+    sgd = SGD([w], lr=rate, momentum=0.9)
+    (w * w).sum().backward()
+    sgd.step()
+    assert repr(sgd) == "SGD(1 parameter, lr=warmup(cosine(0.1, 10, 0.0), 3), momentum=0.9; step 1)"
+    assert repr(pickle.loads(pickle.dumps(rate))) == repr(rate)
+    groups = SGD([{"parameters": [w], "lr": 0.1}, {"parameters": [b]}], lr=0.01)
+    assert repr(groups) == "SGD(2 parameters, lr=1.0, rates=[0.1, 0.01]; step 0)"

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 
+from tests.support import needs
 from tinygrad_nn.errors import RankError, SettingError
 from tinygrad_nn.parallel import threads
 
@@ -58,7 +59,7 @@ def test_nobody_waits_longer_than_told():
         threads(2, work, timeout=0.05)
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="Windows")
+@needs.pthread_kill
 def test_ctrl_c_ends_the_ranks_where_they_next_meet():
     ended, begun = threading.Semaphore(0), threading.Event()
 

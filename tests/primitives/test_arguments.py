@@ -197,7 +197,7 @@ WRONG_ARGUMENTS = {
     "PyTorch's word for axis": (lambda t: t.sum(dim=0), r"sum: .*dim=0\n  takes .*axis.*\n.*axis=0"),
     "PyTorch's word for keepdims": (lambda t: t.sum(0, keepdim=True), r"sum: (.|\n)*keepdims=True"),
     "of a kernel": (lambda t: tn.softmax(t, dim=1), r"softmax: .*dim=1\n  takes  x, axis\n.*axis=1"),
-    "of a kernel of an array": (lambda t: tn.softmax(t.data, dim=1), "NumPy calls it axis: axis=1"),
+    "of a kernel of an array": (lambda t: tn.softmax(t.data, dim=1), "hint   axis=1"),
     "of a composite": (lambda t: t.median(dim=1), r"median: .*dim=1(.|\n)*axis=1"),
     "of a comparison": (lambda t: t.argmax(dim=1), r"argmax: .*dim=1(.|\n)*axis=1"),
     "a word that nobody has": (

@@ -51,6 +51,9 @@ class Browser:
     def open(self, path: Path) -> None:
         self._send("POST", f"{self._session}/url", {"url": path.as_uri()})
 
+    def visit(self, address: str) -> None:
+        self._send("POST", f"{self._session}/url", {"url": address})
+
     def open_blank(self) -> None:
         self._send("POST", f"{self._session}/url", {"url": "about:blank"})
 

@@ -1,16 +1,31 @@
 """What some tests need from the machine: marks that skip them, with the reason, where it is not there."""
 
 import os
+import shutil
+import signal
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 
 from tests.support.mpi import mpiexec
+from tinygrad_nn.compiler import threads
 
 fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork, which this system lacks")
 fifos = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs, which this system lacks")
 owners = pytest.mark.skipif(
     not hasattr(os, "getuid"), reason="needs files with owners, which this system lacks"
+)
+pthread_kill = pytest.mark.skipif(
+    not hasattr(signal, "pthread_kill"), reason="needs signals to one thread, which this system lacks"
+)
+blas = pytest.mark.skipif(
+    threads.blas() is None,
+    reason="needs a BLAS that can be told how many threads it may use, unlike NumPy's here",
+)
+dot = pytest.mark.skipif(shutil.which("dot") is None, reason="needs dot: apt install graphviz")
+numpy_2_1 = pytest.mark.skipif(
+    not hasattr(np, "cumulative_sum"), reason="needs functions that NumPy has since 2.1"
 )
 mnist = pytest.mark.skipif(
     not os.environ.get("TINYGRAD_NN_DATA"), reason="needs TINYGRAD_NN_DATA, the folder with MNIST"

@@ -9,9 +9,10 @@ from textwrap import dedent
 from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
-FILES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+FILES = [ROOT / "README.md", ROOT / "README.ja.md", *sorted(ROOT.glob("docs/**/*.md"))]
 PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in FILES}
-TUTORIAL = "docs/from_numpy_in_five_steps.md"
+TUTORIALS = ("docs/from_numpy_in_five_steps.md", "docs/ja/first_hour.md")
+"""One page in English and in Japanese."""
 
 PART = re.compile(r"^ *```(python|text)\n(.*?)^ *```|^!\[.*?\]\((.*?)\)", re.DOTALL | re.MULTILINE)
 

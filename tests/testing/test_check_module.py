@@ -6,7 +6,7 @@ import pytest
 import tinygrad_nn as tn
 from tests.support.layers import LAYERS, X
 from tinygrad_nn import nn
-from tinygrad_nn.errors import CheckFailed
+from tinygrad_nn.errors import ArgumentError, CheckFailed
 from tinygrad_nn.testing import check_module
 
 
@@ -90,6 +90,56 @@ def test_a_module_that_takes_integers_beside_floats_is_checked():
     check_module(_Shifted, ids, X)
     with pytest.raises(CheckFailed, match="the gradient is wrong"):
         check_module(lambda seed: _Shifted(seed, bug=True), ids, X)
+
+
+class _WithFunction(nn.Module):
+    def __init__(self, seed):
+        self.dense = nn.Dense(3, 2, rng=seed)
+        self.f = lambda x: x * 2
+
+    def forward(self, x):
+        return self.f(self.dense(x))
+
+
+def test_what_cannot_be_pickled_is_named():
+    with pytest.raises(
+        CheckFailed, match=r"it cannot be pickled: self.f is <function .*lambda.*\n  hint   def"
+    ):
+        check_module(_WithFunction, X)
+    layers = lambda seed: nn.Sequential(nn.Dense(3, 2, rng=seed), lambda x: x * 2)
+    with pytest.raises(CheckFailed, match=r"it cannot be pickled: self.modules\[1\] is <function"):
+        check_module(layers, X)
+    with pytest.raises(CheckFailed, match=r"it cannot be pickled: self\.0\.f is <function"):
+        check_module(lambda seed: nn.Sequential(_WithFunction(seed)), X)
+
+    class Local(nn.Dense):
+        pass
+
+    with pytest.raises(
+        CheckFailed, match=r"Local cannot be pickled\n  hint   its class stands at the top of a file"
+    ):
+        check_module(lambda seed: Local(3, 2, rng=seed), X)
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        (
+            nn.Dense(3, 2, rng=0),
+            r"got a Dense\n  hint   check_module\(lambda seed: Dense\(..., rng=seed\), x\)",
+        ),
+        (
+            nn.Dense,
+            r"a factory takes a seed, and Dense needs in_features, out_features\n  hint   check_module",
+        ),
+        (None, "it takes a factory, which makes a module from a seed, got a NoneType"),
+        (lambda seed: None, "the factory returned a NoneType, expected a Module"),
+    ],
+    ids=["a module", "a class", "nothing", "a function without return"],
+)
+def test_what_is_no_factory_is_told_so(factory, message):
+    with pytest.raises(ArgumentError, match=message):
+        check_module(factory, X)
 
 
 def test_a_module_without_bugs_passes_check_module():

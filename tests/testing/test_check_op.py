@@ -146,7 +146,6 @@ def power_of(x, *, n):
 @pytest.mark.parametrize(
     ("function", "rule", "text"),
     [
-        (cube, lambda g, x: g * (3 * x * x), "reference=lambda x: ..."),
         (
             power_of,
             lambda g, x, *, n: g * n * x ** (n - 1),
@@ -154,13 +153,117 @@ def power_of(x, *, n):
         ),
         (cube, None, "differentiable=False,"),
     ],
-    ids=["reference", "samples", "rule"],
+    ids=["samples", "rule"],
 )
 def test_missing_data_gives_the_text_to_paste(function, rule, text):
     op = tn.op(function, rule, method=False)
     with pytest.raises(tn.errors.CheckFailed) as failure:
         tn.testing.check_op(op)
     assert text in str(failure.value)
+
+
+def declared(function, *rules, **options):
+    """Declare a function of the user's, who has not said more than the rules."""
+    return tn.kernel(*rules, name="of_mine", method=False, **options)(function)
+
+
+def test_without_a_reference_gradients_are_checked_and_values_are_said_not_to_be():
+    report = tn.testing.check_op(declared(cube, lambda g, x: g * (3 * x * x)), max_examples=10)
+    assert report.nonzero >= 10
+    assert report.unchecked == [
+        "values not compared: reference=lambda x: ... (plain NumPy, obviously right) is missing"
+    ]
+    assert report.unchecked[0] in repr(report)
+    with pytest.raises(tn.errors.GradientMismatch, match="looks like 2/3 times the derivative"):
+        tn.testing.check_op(declared(cube, lambda g, x: g * (2 * x * x)), max_examples=10)
+
+
+@pytest.mark.parametrize(
+    ("function", "rule"),
+    [
+        (np.abs, lambda g, x: g * np.sign(x)),
+        (lambda x: np.maximum(x, 0), lambda g, x: g * (x > 0)),
+        (lambda x: np.hypot(x, 1), lambda g, x: g * x / np.hypot(x, 1)),
+        (
+            lambda x: np.array([float(v) ** 2 for v in x.flat]).reshape(x.shape).astype(x.dtype),
+            lambda g, x: g * 2 * x,
+        ),
+    ],
+    ids=["abs", "relu", "hypot", "floats"],
+)
+def test_an_op_without_complex_numbers_falls_back_to_central_differences(function, rule):
+    compared = {"reference": lambda x: np.asarray(function(x))}
+    report = tn.testing.check_op(declared(lambda x: function(x), rule, **compared), max_examples=10)
+    assert report.nonzero >= 10
+    assert all(note.startswith("central differences alone") for note in report.unchecked)
+    with pytest.raises(tn.errors.GradientMismatch, match="looks like -1 times the derivative"):
+        tn.testing.check_op(
+            declared(lambda x: function(x), lambda g, x: -rule(g, x), **compared), max_examples=10
+        )
+
+
+UNDEFINED = {
+    "log": (np.log, lambda g, x: g / x, r"NaN for x < 0: say domain=\(0.1, 3\)"),
+    "sqrt": (np.sqrt, lambda g, x: g / (2 * np.sqrt(x)), r"NaN for x < 0: say domain=\(0.05, 3\)"),
+    "arcsin": (
+        np.arcsin,
+        lambda g, x: g / np.sqrt(1 - x * x),
+        r"NaN for x < -1 and x > 1: say domain=\(-0.95, 0.95\)",
+    ),
+    "log1p": (np.log1p, lambda g, x: g / (1 + x), r"NaN for x < -1: say domain=\(-0.9, 3\)"),
+    "of the other side": (
+        lambda x: np.log(1 - x),
+        lambda g, x: g / (x - 1),
+        r"NaN for x > 1: say domain=\(-3, 0.9\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNDEFINED)
+def test_where_a_function_has_no_values_is_said_and_the_domain_to_declare(name):
+    function, rule, message = UNDEFINED[name]
+    with pytest.raises(CheckFailed, match=message) as failure:
+        tn.testing.check_op(declared(lambda x: function(x), rule, reference=function), max_examples=30)
+    domain = eval(str(failure.value).partition("domain=")[2].partition("), or")[0] + ")")
+    op = declared(lambda x: function(x), rule, reference=lambda x: function(x), domain=domain)
+    assert tn.testing.check_op(op, max_examples=10).nonzero >= 10
+
+
+def test_a_function_that_has_values_hardly_anywhere_needs_a_domain():
+    op = declared(
+        lambda x: np.log(x - 2.99), lambda g, x: g / (x - 2.99), reference=lambda x: np.log(x - 2.99)
+    )
+    with pytest.raises(CheckFailed, match=r"a domain=\(low, high\) inside of which they are finite"):
+        tn.testing.check_op(op, max_examples=10)
+
+
+def overwriting(x):
+    x *= 2
+    return x * x
+
+
+def test_a_function_that_writes_into_its_operand_is_named():
+    op = declared(overwriting, lambda g, x: 8 * g * x, reference=lambda x: 4 * x * x)
+    with pytest.raises(CheckFailed, match="untouched: the function writes into operand 0; x = x") as failure:
+        tn.testing.check_op(op, max_examples=5)
+    script = str(failure.value).partition("  reproduce\n")[2]
+    code = compile("\n".join(line.strip() for line in script.splitlines()), "script", "exec")
+    with pytest.raises(CheckFailed, match="writes into operand 0"):
+        exec(code, {})
+
+
+@pytest.mark.parametrize(
+    ("function", "rules", "message"),
+    [
+        (lambda a, b: a * b, 1, "2 operands, 1 rule: .* for b paste"),
+        (lambda a, b, c: a * b * c, 1, "3 operands, 1 rule: .* for b, c paste"),
+        (lambda a, b, c: a * b * c, 2, "3 operands, 2 rules: .* for c paste"),
+    ],
+)
+def test_operands_without_a_rule_are_counted(function, rules, message):
+    op = declared(function, *[lambda g, a: g * a] * rules, reference=function)
+    with pytest.raises(CheckFailed, match=f"of_mine: {message}"):
+        tn.testing.check_op(op, max_examples=5)
 
 
 def test_an_op_whose_gradient_is_always_zero_has_to_say_so():

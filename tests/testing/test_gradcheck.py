@@ -186,6 +186,149 @@ def test_wrong_calls_say_what_is_wrong(call, error, message):
         call()
 
 
+def cubes(x):
+    return (x**3).sum()
+
+
+def slopes(x):
+    return 3 * x * x
+
+
+def nothing(*_):
+    """A function whose author has forgotten `return`."""
+
+
+RNG = np.random.default_rng(0)
+MISTAKEN = {
+    "a gradient that is a list of numbers": (
+        lambda: gradcheck((cubes, lambda x: [float(v) for v in slopes(x)]), X[0]),
+        "returned a list of 3 numbers, expected an array for each input\n  hint   return np.array",
+    ),
+    "a list of function and gradient": (
+        lambda: gradcheck([cubes, slopes], X),
+        "are a tuple of two, got a list of 2",
+    ),
+    "one function in a tuple": (lambda: gradcheck((cubes,), X), "are a tuple of two, got a tuple of 1"),
+    "a function without return": (lambda: gradcheck(nothing, X), "nothing returned None\n  hint   return"),
+    "a pair of one without return": (lambda: gradcheck((nothing, slopes), X), "nothing returned None"),
+    "a gradient without return": (lambda: gradcheck((cubes, nothing), X), "nothing returned None"),
+    "numerically, no return": (
+        lambda: numerical_gradient(nothing, X),
+        "numerical_gradient: nothing returned None",
+    ),
+    "a Jacobian of no return": (
+        lambda: numerical_jacobian(nothing, X),
+        "numerical_jacobian: nothing returned None",
+    ),
+    "a gradient that was called": (
+        lambda: gradcheck((cubes, slopes(X)), X),
+        "the gradient of the pair is no function, but of type ndarray.*the gradient itself, not what it returns",
+    ),
+    "a function that was called": (
+        lambda: gradcheck((cubes(X), slopes), X),
+        "the function of the pair is no function",
+    ),
+    "a pair that is no tuple": (
+        lambda: gradcheck(cubes, slopes, X),
+        "a function and its gradient are one argument",
+    ),
+    "the input first": (lambda: gradcheck(X, cubes), "what comes first is no function, but of type ndarray"),
+    "numerically, the input first": (
+        lambda: numerical_gradient(X, cubes),
+        "numerical_gradient: input 0 is a function",
+    ),
+    "numerically, no function": (
+        lambda: numerical_jacobian(X, X),
+        "what comes first is no function, but of type ndarr",
+    ),
+    "the gradient first": (
+        lambda: gradcheck((slopes, cubes), X),
+        "returns one number.*the function comes first",
+    ),
+    "inputs in a list": (
+        lambda: gradcheck(lambda a, b: (a * b).sum(), [X, X[0]]),
+        "input 0 is a list of arrays",
+    ),
+    "one gradient for two inputs": (
+        lambda: gradcheck((lambda a, b: (a * b).sum(), lambda a, b: b), X, X),
+        "returned 1 gradient for 2 inputs, expected one for each\n  hint   return d0, d1",
+    ),
+    "two gradients for one input": (
+        lambda: gradcheck((cubes, lambda x: (slopes(x), slopes(x))), X),
+        "returned 2 gradients for 1 input",
+    ),
+    "gradients in another order": (
+        lambda: gradcheck((lambda a, b: (a * b).sum(), lambda a, b: (a.sum(axis=0), b + 0 * a)), X, X[0]),
+        "hint   gradients come in the order of the inputs",
+    ),
+    "a transpose": (lambda: gradcheck((cubes, lambda x: slopes(x).T), X), "hint   return the transpose, .T"),
+    "a row for each": (
+        lambda: gradcheck((lambda b: (X + b).sum(), lambda b: np.ones_like(X)), X[0]),
+        r"gradient 0 has shape \(2, 3\), its input has shape \(3,\)\n  hint   .sum\(axis=0\)",
+    ),
+    "a random function": (
+        lambda: gradcheck((lambda x: (x * RNG.normal(size=x.shape)).sum(), slopes), X),
+        "is random: two calls with the same input return .* and .*\n  hint   what is random is drawn once, outside",
+    ),
+    "a random function of tensors": (
+        lambda: gradcheck(lambda x: x * RNG.random(), X),
+        "is random: two calls",
+    ),
+    "a random gradient": (
+        lambda: gradcheck((cubes, lambda x: slopes(x) * RNG.random()), X),
+        "gradient .* is random",
+    ),
+    "a random function, numerically": (
+        lambda: numerical_gradient(lambda x: (x * RNG.random()).sum(), X),
+        "is random",
+    ),
+    "dropout in training": (
+        lambda: gradcheck(tn.nn.Sequential(tn.nn.Dropout(0.5, rng=0)), X),
+        r"Sequential is random.*\n  hint   model.eval\(\) before",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKEN)
+def test_a_call_that_is_mistaken_is_told_plainly(mistake):
+    call, message = MISTAKEN[mistake]
+    with pytest.raises(tn.errors.TinygradError, match=f"(?s){message}"):
+        call()
+
+
+def test_functions_that_look_mistaken_and_are_not_are_checked():
+    assert gradcheck((cubes, lambda x: [slopes(x)]), X).nonzero
+    assert gradcheck((lambda a, b: (a * b).sum(), lambda a, b: [b, a]), X, X).nonzero
+    assert gradcheck((lambda x: x * x, lambda x: 2 * x), 3.0).nonzero
+    assert gradcheck(lambda x: x * np.random.default_rng(0).random(), X).nonzero
+    assert gradcheck(tn.nn.Sequential(tn.nn.Dropout(0.5, rng=0)).eval(), X).nonzero
+    assert gradcheck(tn.tensor([1.0, 2.0]).__mul__, X[:, :2]).nonzero
+
+    def overwriting(x):
+        x *= 2
+        return (x * x).sum()
+
+    assert gradcheck((overwriting, lambda x: 8 * x), X).nonzero
+
+
+def test_a_report_is_one_line_and_says_what_was_not_judged():
+    assert repr(gradcheck(np.exp, X)).startswith("GradcheckReport(36 entries, complex step, largest error")
+    kink = gradcheck((lambda x: np.abs(x).sum(), np.sign), np.array([0.0, 1.0]), order=1)
+    assert "central differences" in repr(kink)
+    assert repr(kink).endswith(", 1 at kinks)")
+    assert repr(gradcheck(lambda x: (x * 0).sum(), X, order=2)).startswith(
+        "GradcheckReport(42 entries up to order 2"
+    )
+    assert "3 projections" in repr(gradcheck(np.sin, X, mode="directions"))
+
+
+def test_large_inputs_are_not_spelled_out_in_a_failure():
+    with pytest.raises(GradientMismatch) as failure:
+        gradcheck((cubes, lambda x: -slopes(x)), np.linspace(1, 2, 3000))
+    assert "    # x0 is the input of shape (3000,)" in str(failure.value)
+    assert len(str(failure.value)) < 1000
+
+
 Y = np.array([[0.25, 1.75, -3.5], [2.5, 0.125, -1.0]])
 
 

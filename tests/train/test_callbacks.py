@@ -124,7 +124,7 @@ def test_callbacks_refuse_options_that_make_no_sense(make, message):
         make()
 
 
-EVENTS = "on_start, on_step, on_epoch, on_interrupt, on_end"
+EVENTS = "on_start, on_batch, on_step, on_epoch, on_interrupt, on_end"
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,7 @@ EVENTS = "on_start, on_step, on_epoch, on_interrupt, on_end"
         ("on_epoch_end", "on_epoch"),
         ("on_train_batch_end", "on_step"),
         ("on_batch_end", "on_step"),
+        ("on_batch_begin", "on_batch"),
         ("on_train_end", "on_end"),
         ("on_epoch_begin", None),
         ("on_steps", "on_step"),
@@ -167,7 +168,23 @@ def test_every_event_may_be_defined_and_attributes_may_be_called_what_they_like(
     own.on_screen = True
     type("Other", (own,), {"on_paper": False, "once": lambda self: None})
     trained(epochs=1, size=100, callbacks=[own()])
-    assert told == ["on_start", "on_step", "on_step", "on_epoch", "on_end"]
+    steps = ["on_batch", "on_step"] * 2
+    assert told == ["on_start", *steps, "on_epoch", "on_end"]
+
+
+def test_before_a_step_a_callback_has_its_batch_and_after_it_what_was_measured():
+    class Looking(Callback):
+        def on_batch(self, run):
+            (points,), labels, weights = run.parts_of(run.given)
+            self.expected = cross_entropy(run.model(points), labels).item()
+            assert weights == {}
+
+        def on_step(self, run):
+            seen.append(run.measured == {"loss": self.expected, "acc": run.measured["acc"]})
+
+    seen = []
+    trained(epochs=1, size=100, callbacks=[Looking()])
+    assert seen == [True, True]
 
 
 def test_a_plateau_cannot_reduce_a_rate_that_follows_a_schedule():
@@ -184,3 +201,16 @@ def test_a_plateau_cannot_reduce_a_rate_that_follows_a_schedule():
             progress=False,
         )
     assert weights(model) == before
+
+
+def test_a_callback_shows_its_settings_in_a_line():
+    assert (
+        repr(EarlyStopping("loss", patience=3)) == "EarlyStopping(monitor='loss', patience=3, min_delta=0.0)"
+    )
+    assert repr(Checkpoint("run.safetensors", every=9)) == "Checkpoint(path='run.safetensors', every=9)"
+
+    class Collects(Callback):
+        def __init__(self):
+            self.everything, self.count = [0] * 1000, 3
+
+    assert repr(Collects()) == "Collects(count=3)"

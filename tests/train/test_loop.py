@@ -11,7 +11,7 @@ from tests.support.training import X, Y, network, trained, weights
 from tinygrad_nn import nn, optim
 from tinygrad_nn.data import batches, batches_forever, moons
 from tinygrad_nn.engine import trees
-from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.errors import ArgumentError, ShapeError
 from tinygrad_nn.nn.losses import cross_entropy
 from tinygrad_nn.train import accuracy, evaluate, fit, predict
 
@@ -394,3 +394,10 @@ def test_an_optimizer_of_another_model_is_refused_at_the_first_step():
             progress=False,
         )
     assert (weights(model), weights(other)) == before
+
+
+def test_arrays_in_the_place_of_the_loss_are_answered_with_the_call_to_write():
+    with pytest.raises(
+        ArgumentError, match=r"hint   evaluate\(model, tn\.nn\.losses\.cross_entropy, \(X, y\)\)"
+    ):
+        evaluate(network(), X, Y)

@@ -28,12 +28,14 @@ class ByName:
             yield self.kind({"id": ["a"] * len(batch[0]), **dict(zip(self.names, batch, strict=True))})
 
 
-def trained(data, **options):
+def fitted(data, **options):
     model = network()
-    fit(
-        model, cross_entropy, optim.SGD(model.parameters(), lr=0.1), data, epochs=2, progress=False, **options
-    )
-    return weights(model)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    return model, fit(model, cross_entropy, optimizer, data, epochs=2, progress=False, **options)
+
+
+def trained(data, **options):
+    return weights(fitted(data, **options)[0])
 
 
 def both(**arrays):
@@ -72,18 +74,7 @@ def test_weights_of_rows_and_several_inputs_have_names_too():
 
 def test_ranks_share_out_batches_by_name():
     def work(comm):
-        model = network()
-        optimizer = optim.SGD(model.parameters(), lr=0.1)
-        history = fit(
-            model,
-            cross_entropy,
-            optimizer,
-            ByName(x=X, y=Y),
-            keys=("x", "y"),
-            epochs=2,
-            progress=False,
-            comm=comm,
-        )
+        _, history = fitted(ByName(x=X, y=Y), keys=("x", "y"), comm=comm)
         return history["loss"]
 
     alone, two = tn.parallel.threads(1, work)[0], tn.parallel.threads(2, work)[0]

@@ -10,8 +10,9 @@ from tests.support.training import Terminal, X, Y, shown
 from tinygrad_nn import nn, optim
 from tinygrad_nn.data import batches
 from tinygrad_nn.errors import ArgumentError
+from tinygrad_nn.languages import width
 from tinygrad_nn.nn.losses import cross_entropy
-from tinygrad_nn.train import fit
+from tinygrad_nn.train import accuracy, fit
 
 VALUE = r"\d+\.\d{4}"
 
@@ -49,9 +50,31 @@ def test_a_narrow_terminal_is_never_made_to_wrap(monkeypatch):
     monkeypatch.setenv("COLUMNS", "30")
     out = Terminal()
     shown(out, epochs=1)
-    states = re.split(r"[\r\n]", out.getvalue())
+    *states, last, rest = re.split(r"[\r\n]", out.getvalue())
     assert any(states)
+    assert rest == ""
     assert all(len(state) < 30 for state in states)
+    # What stays is whole, and nothing is written over it.
+    assert re.fullmatch(rf"epoch 1/1  loss {VALUE}  acc {VALUE}  \d+\.\ds *", last)
+
+
+def test_names_of_full_width_are_cut_by_the_columns_that_they_take(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("tinygrad_nn.train.progress.UPDATES_PER_SECOND", 1e9)
+    out = Terminal()
+    model = nn.Dense(2, 2, rng=0)
+    fit(
+        model,
+        cross_entropy,
+        optim.SGD(model.parameters(), lr=0.1),
+        batches(X, Y, size=10, rng=0),
+        validation=(X, Y),
+        metrics={"正解率の平均": accuracy},
+        progress=out,
+    )
+    *states, last, _ = re.split(r"[\r\n]", out.getvalue())
+    assert max(map(width, states)) == 39
+    assert re.search(rf"  val_正解率の平均 {VALUE}  .*s *$", last)
 
 
 def test_numbers_too_small_for_four_decimals_get_an_exponent():

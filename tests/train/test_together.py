@@ -419,7 +419,7 @@ def leave():
     sys.exit(3)
 
 
-EVENTS = ["on_start", "on_step", "on_epoch", "on_end"]
+EVENTS = ["on_start", "on_batch", "on_step", "on_epoch", "on_end"]
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -56,6 +56,22 @@ def test_numbers_of_any_size_have_a_look(array):
 
 
 @pytest.mark.parametrize(
+    "array",
+    [
+        np.where(np.arange(100) < 99, 1.0, np.nextafter(1.0, 2.0)),
+        np.where(np.arange(100) % 2, 1.5e308, -1.5e308),
+        np.full(100, 5e-324) * (np.arange(100) % 3),
+    ],
+    ids=["two neighbours", "the largest", "the smallest"],
+)
+def test_numbers_of_any_distance_have_a_histogram(array):
+    seen = look(array, images=False)
+    assert len(seen.bars) == 24
+    assert "/" in seen.bars
+    assert (seen.low, seen.high) == (array.min(), array.max())
+
+
+@pytest.mark.parametrize(
     "array", [np.float64(3), np.ones(4), np.array(["a"] * 9)], ids=["number", "few", "texts"]
 )
 def test_what_is_told_whole_or_is_no_number_has_no_picture(array):

@@ -86,3 +86,16 @@ def test_what_draws_is_loaded_when_something_is_drawn():
 def test_an_option_that_does_not_exist_is_named_with_those_that_do():
     with pytest.raises(TypeError, match=r"graph: there is no keyword color='red'\n  takes  names, depth"):
         loss().graph(color="red")
+
+
+def test_numbers_that_differ_in_their_last_digits_can_be_drawn():
+    x = tn.tensor(1 + np.arange(6) * np.finfo(float).eps, requires_grad=True, name="x")
+    assert "x" in (x * 2).sum().graph().html()
+
+
+def test_an_explanation_is_shown_as_it_prints():
+    x = tn.tensor(3.0, requires_grad=True, name="x")
+    story = (x * x).explain()
+    assert isinstance(story, str)
+    assert repr(story) == str(story)
+    assert repr(story).startswith("forward\n")

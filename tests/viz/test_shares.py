@@ -44,7 +44,7 @@ def test_a_box_says_its_share_and_that_of_its_rules_and_frames_add_up():
     times = Times.of(whole, 10.0, {(tanh,): 0.5, rules: 2.0, (first,): 3.0, (second,): 1.0})
     picture = viz.draw(times)
     texts = {item.lines[0]: item.time for item in picture.scene.items.values()}
-    assert texts["tanh"] == "5.0 % · backward 20 %"
+    assert texts["%3 tanh"] == "5.0 % · backward 20 %"
     assert [group.title for group in picture.scene.groups.values()] == [
         "Sequential · 45 % · backward 20 %",
         "0: Dense · 30 %",
@@ -56,16 +56,16 @@ def test_a_box_says_its_share_and_that_of_its_rules_and_frames_add_up():
         in picture.scene.notes
     )
     assert [item.lines[0] for item in picture.scene.items.values() if item.hot] == [
-        "matmul",
-        "tanh",
-        "matmul",
+        "%1 @",
+        "%3 tanh",
+        "%4 @",
     ]
 
 
 def test_what_one_loop_does_together_is_a_part_of_it_for_each_and_whole_around_them():
     boxes, frames, _ = drawn({(("add", "forward"), ("tanh", "forward")): 4.0})
-    assert boxes["tanh"].time == "part of 40 %"
-    assert not boxes["tanh"].hot
+    assert boxes["%3 tanh"].time == "part of 40 %"
+    assert not boxes["%3 tanh"].hot
     assert frames == ["Sequential · 40 %", "0: Dense · part of 40 %", "1: Tanh · part of 40 %", "2: Dense"]
 
 

@@ -34,7 +34,8 @@ from tinygrad_nn.ops import (
 )
 from tinygrad_nn.ops import recurrent as networks
 from tinygrad_nn.optim import adam, clipping, sgd
-from tinygrad_nn.primitives import REGISTRY, Array, Primitive, Shape
+from tinygrad_nn.primitives import Array, Primitive, Shape
+from tinygrad_nn.primitives.primitive import primitive_of
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -241,14 +242,7 @@ ROWS: dict[object, Row] = {
 """By NumPy's function, as the registry has it, or by the kernel itself."""
 
 
-def op_of(key: object) -> Primitive:
-    """Return the op that stands for a function of NumPy; an op itself as it is."""
-    record = REGISTRY.get(key, key)
-    assert isinstance(record, Primitive)
-    return record
-
-
-CATALOGUE = {op_of(key): row for key, row in ROWS.items()}
+CATALOGUE = {primitive_of(key): row for key, row in ROWS.items()}
 _NOTHING = Row()
 
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from tinygrad_nn.compiler.catalogue import op_of, row_of
+from tinygrad_nn.compiler.catalogue import row_of
 from tinygrad_nn.compiler.draft import Draft
 from tinygrad_nn.graph.compare import same
 from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.primitives import Array, Params, Primitive, Shape
+from tinygrad_nn.primitives.primitive import primitive_of
 
 
 def _pick(x: object, *, name: str) -> None:
@@ -27,7 +28,7 @@ def _pick(x: object, *, name: str) -> None:
 RESIDUAL = Primitive(_pick, _pick, (None,), "residual", method=False)
 """In a draft, a second result of the call that makes its operand; no op of a user."""
 
-COPY = op_of(np.positive)
+COPY = primitive_of(np.positive)
 
 
 def is_random(call: Call) -> bool:
@@ -182,7 +183,7 @@ class _Symbol(NDArrayOperatorsMixin):
         return _Symbol(-1, op, operands, params)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: object, **params: object) -> _Symbol:
-        return _Symbol(-1, op_of(ufunc), operands, params)
+        return _Symbol(-1, primitive_of(ufunc), operands, params)
 
     def __bool__(self) -> bool:
         raise TypeError("a symbol has no truth: what depends on one is no definition of primitives alone")

@@ -20,6 +20,7 @@ from tinygrad_nn.errors import ArgumentError, GraphError, printable
 from tinygrad_nn.files import write_atomically
 from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.graph.times import Times, duration
+from tinygrad_nn.languages import cut, ljust, rjust, width
 from tinygrad_nn.primitives import Primitive
 from tinygrad_nn.settings import positive_integer
 
@@ -195,7 +196,7 @@ class Profile:
         for row in found[:rows]:
             names = [_short(getattr(row, column)) for column in columns]
             lines.append((f"{row.share:.1%}", duration(row.seconds), f"{row.count:g}", *names))
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
         head = f"{self.name}: {duration(self.seconds)} a call, the mean of {self.calls}"
         left = f"\n... and {len(found) - rows} more" if len(found) > rows else ""
         return "\n".join([head, *(_aligned(line, widths) for line in lines)]) + left
@@ -267,12 +268,12 @@ def _modules(events: Sequence[Event]) -> Iterator[dict[str, Any]]:
 
 def _short(text: str) -> str:
     text = printable(text)
-    return text if len(text) <= WIDEST else f"{text[: WIDEST - 3]}..."
+    return text if width(text) <= WIDEST else f"{cut(text, WIDEST - 3)}..."
 
 
 def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
-    numbers = [f"{text:>{width}}" for text, width in zip(line[:3], widths, strict=False)]
-    names = [f"{text:<{width}}" for text, width in zip(line[3:], widths[3:], strict=True)]
+    numbers = [rjust(text, columns) for text, columns in zip(line[:3], widths, strict=False)]
+    names = [ljust(text, columns) for text, columns in zip(line[3:], widths[3:], strict=True)]
     return "  ".join([*numbers, *names]).rstrip()
 
 

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from tinygrad_nn.data.columns import Column, Stored, column
 from tinygrad_nn.errors import CheckpointError, SettingError, ShapeError
+from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.settings import positive_integer
 from tinygrad_nn.states import (
     State,
@@ -22,7 +23,7 @@ Seed = int | np.random.Generator | np.random.SeedSequence | None
 Batch = tuple[np.ndarray, ...]
 
 
-class Batches:
+class Batches(Signposts):
     """What `batches` returns: `len` is the number of batches in an epoch, each iteration is a new epoch."""
 
     def __init__(
@@ -48,6 +49,10 @@ class Batches:
         self._taken = 0
         self._drawn_from: State | None = None
         self._pending: tuple[np.ndarray | None, int] | None = None
+
+    def __repr__(self) -> str:
+        order = "shuffled" if self._shuffle else "in order"
+        return f"Batches({_told(self._arrays)}; {len(self)} batches of {self._size} rows, {order})"
 
     def __len__(self) -> int:
         return -(-self._stop // self._size)
@@ -102,6 +107,17 @@ class Batches:
         )
         return rest, tuple(array[held] for array in self._arrays)
 
+    def sample(self, count: int) -> Batch:
+        """Return at most `count` rows from anywhere in the set, in its order; the order of the batches stays.
+
+        Which rows depends on nothing but their number.
+
+        Example:
+            >>> batches([5, 6, 7, 8, 9], size=2, rng=0).sample(3)
+            (array([7, 8, 9]),)
+        """
+        return _anywhere(self._arrays, self._rows, self._chosen, count)
+
     def state_dict(self) -> StateDict:
         """Return where the latest iteration stands: how many batches it gave, in which order, and the generator."""
         state = {"rows": self._rows, "size": self._size, "taken": self._taken}
@@ -154,6 +170,9 @@ class Stream(Iterator[Batch]):
         self._rng = np.random.default_rng(rng)
         self._order: np.ndarray = np.empty(0, np.int64)
 
+    def __repr__(self) -> str:
+        return f"Stream({_told(self._arrays)}; {self._size} rows at a time, without end)"
+
     def _next_rows(self) -> np.ndarray:
         raise NotImplementedError
 
@@ -174,6 +193,10 @@ class Stream(Iterator[Batch]):
         kept, held = _divided(self._rows if self._chosen is None else self._chosen, share)
         rest = type(self)(self._arrays, size=self._size, rng=self._rng, chosen=kept)
         return rest, tuple(array[held] for array in self._arrays)
+
+    def sample(self, count: int) -> Batch:
+        """Return at most `count` rows from anywhere in the set, in its order; the stream stays where it is."""
+        return _anywhere(self._arrays, self._rows, self._chosen, count)
 
     def state_dict(self) -> StateDict:
         """Return the rows that are still to come of the epoch begun, and the generator."""
@@ -280,6 +303,12 @@ def part_of(rows: int, rank: int, size: int) -> slice:
     return slice(rows * rank // size, rows * (rank + 1) // size)
 
 
+def _anywhere(arrays: tuple[Column, ...], rows: int, chosen: np.ndarray | None, count: int) -> Batch:
+    """Return so many rows of all arrays; a regular grid could meet one label only."""
+    places = np.sort(np.random.default_rng(0).permutation(rows)[:count])
+    return tuple(array[places if chosen is None else chosen[places]] for array in arrays)
+
+
 def _divided(rows: int | np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Return rows to train on and rows to hold out, each in their order."""
     if isinstance(share, bool) or not 0 < share < 1:
@@ -306,3 +335,7 @@ def _checked(
             f"batches need arrays with the same number of rows, at least one, got shapes {shapes}"
         )
     return columns, len(columns[0]), size
+
+
+def _told(arrays: tuple[Column, ...]) -> str:
+    return ", ".join(f"{array.shape} {array.dtype}" for array in arrays)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Never, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn import context
+from tinygrad_nn.engine.failures import warn_of_usage
 from tinygrad_nn.engine.node import Leaf, Node
 from tinygrad_nn.errors import DtypeError, GraphError, NoGradientRule, ShapeError
-from tinygrad_nn.hints import METHODS, no_attribute
+from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.primitives import Array, Shape
 from tinygrad_nn.primitives.operands import as_array
 
@@ -43,7 +44,7 @@ def tell_of_number(tensor: Any, how: str) -> None:
             watcher.on_number(tensor, how)
 
 
-class Conversions:
+class Conversions(Signposts):
     """The part of Tensor that reads its array and its node and makes no new tensors."""
 
     __slots__ = ("_data", "_node")
@@ -60,19 +61,19 @@ class Conversions:
 
         def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
             if self.requires_grad:
+                number = (
+                    "" if self.ndim else "a number: loss.item(), as in losses.append(loss.item())\n         "
+                )
                 raise NoGradientRule(
                     "NumPy asked for the plain array of a tensor that requires grad, which would lose its gradient\n"
-                    "  hint   np.stack([t1, t2]) instead of np.array([t1, t2]); f(t), or np.stack([f(x) for x in t]),\n"
-                    "         instead of np.vectorize(f)(t); X @ t, np.dot(X, t), np.concatenate([...]);\n"
+                    f"  hint   {number}np.stack([t1, t2]) instead of np.array([t1, t2]);\n"
+                    "         f(t), or np.stack([f(x) for x in t]), instead of np.vectorize(f)(t);\n"
+                    "         X @ t, np.dot(X, t), np.concatenate([...]);\n"
                     "         tn.logsumexp(t), tn.softmax(t) instead of SciPy's, whose ufuncs take tensors\n"
                     "         without gradient: t.data, t.detach()"
                 )
             tell_tracers(self, "np.asarray(t)")
             return np.array(self._data, dtype=dtype, copy=copy)
-
-        def __getattr__(self, name: str) -> Never:
-            """Say what to write instead of a method of PyTorch; only asked for what does not exist."""
-            raise no_attribute("'Tensor' object", name, METHODS)
 
     _data: Array
     _node: Node | Leaf | None
@@ -132,6 +133,12 @@ class Conversions:
     @property
     def grad(self) -> Array | None:
         """The gradient that `backward` found, an array of this tensor's shape and dtype, or None."""
+        if type(self._node) is Node:
+            warn_of_usage(
+                f".grad of the result of {self._node.op.name} is None: backward() leaves gradients in leaves alone\n"
+                "  hint   tn.gradients(loss, t) for this one\n"
+                "         a parameter stays a leaf with `with tn.no_grad(): w -= ...` in place of w = w - ..."
+            )
         return self._node.grad if isinstance(self._node, Leaf) else None
 
     @grad.setter

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import context
-from tinygrad_nn.engine.failures import module_path, users_frame, warn_of_usage
+from tinygrad_nn.engine.failures import module_path, warn_of_usage
+from tinygrad_nn.engine.lines import users_line
 from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import NonFinite, StaleValue, printable
@@ -66,6 +67,7 @@ class _Debugger(Watcher):
         if len(self.made) > self.prune_at:
             self.made = {n: entry for n, entry in self.made.items() if n.saved is not None}
             self.prune_at = 1000 + 2 * len(self.made)
+        node.line = users_line()
         self.made[node] = (_line(), [_checksum(a) for _, a in _saved(node)])
 
     def before_rules(self, node: Any, cotangent: Any) -> None:
@@ -158,7 +160,6 @@ def _checksum(array: Any) -> int:
 
 
 def _line() -> str:
-    """Return the innermost line of code that is neither ours nor NumPy's."""
-    frame, _ = users_frame()
-    name, number = frame.f_code.co_filename, frame.f_lineno
+    """Return the line of the user, with its text."""
+    name, number = users_line()
     return f"{name}:{number}: {linecache.getline(name, number).strip()}"

@@ -21,6 +21,7 @@ from tinygrad_nn.errors import (
     TinygradError,
     UsageWarning,
 )
+from tinygrad_nn.hints.calls import is_refused, wrong_call
 from tinygrad_nn.primitives import Params, Shape
 from tinygrad_nn.primitives.record import Record
 
@@ -40,6 +41,8 @@ def worded(op: Record, operands: Any, arrays: Any, params: Params, error: Except
     """Return the error to raise instead of NumPy's: one line of summary, then operands, module and a hint."""
     if isinstance(error, TinygradError):
         return error
+    if is_refused(op.function, error):
+        return wrong_call(op.function, operands, params, error, op.name)
     hint = _axis_hint(params)
     kind = ArgumentError if hint else next(ours for base, ours in _KINDS.items() if isinstance(error, base))
     shapes = [np.shape(a) for a in arrays]
@@ -59,6 +62,32 @@ def worded(op: Record, operands: Any, arrays: Any, params: Params, error: Except
     failure = kind("\n".join(lines))
     failure.call = (op, tuple(operands), params, context.SCOPE.get())
     return failure
+
+
+def cause_of(op: Record, error: Exception) -> BaseException | None:
+    """Return what the error to raise is shown to come from: nothing, where it says more than NumPy does."""
+    if isinstance(error, TinygradError):
+        return error.__cause__
+    return None if str(op.home[0]).startswith("tinygrad_nn.") else error
+
+
+# Raised here instead of given where the library stands: `again` gives it for the line that the user has written.
+warnings.filterwarnings("error", category=RuntimeWarning, module=r"tinygrad_nn\.engine\.tensor$")
+
+
+def again(op: Record, operands: Any, arrays: Any, params: Params, warning: RuntimeWarning) -> Any:
+    """Compute what NumPy has warned of once more, and warn for the user's line, of what it was computed from."""
+    with np.errstate(all="ignore"):
+        out = op.function(*arrays, **params)
+    known = [(x, a) for x, a in zip(operands, arrays, strict=True) if isinstance(a, np.ndarray)]
+    of = " and ".join(f"{_name(x)} {a.shape}".lstrip() for x, a in known)
+    path = module_path(context.SCOPE.get())
+    text = f"{warning}, of {of}" + (f"\n  in     {path}" if path else "")
+    try:
+        warnings.warn(text, RuntimeWarning, stacklevel=users_frame()[1])
+    except RuntimeWarning as raised:
+        raise raised from None
+    return out
 
 
 def _summary(op: Record, shapes: list[Shape], error: Exception) -> str:

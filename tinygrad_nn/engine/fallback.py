@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,12 @@ def _spelled(function: Any) -> str:
     owner = getattr(function, "__self__", None)  # of the method of a ufunc
     if isinstance(owner, np.ufunc):
         return f"{_spelled(owner)}.{function.__name__}"
-    home = (getattr(function, "__module__", None) or "numpy").replace("numpy", "np", 1)
-    return f"{home}.{function.__name__}"
+    home = getattr(function, "__module__", None)
+    if home is None:
+        # Ufuncs do not tell.
+        scipy = sys.modules.get("scipy.special")
+        home = "scipy.special" if getattr(scipy, function.__name__, None) is function else "numpy"
+    return f"{home.replace('numpy', 'np', 1)}.{function.__name__}"
 
 
 def _no_rule(function: Any) -> str:

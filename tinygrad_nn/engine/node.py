@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.context import Scope, current
+from tinygrad_nn.context import Line, Scope, current
 from tinygrad_nn.primitives import Array, Params, Primitive, Shape
 from tinygrad_nn.primitives.primitive import Plan
 
@@ -77,10 +77,23 @@ class Node:
     """A value that an op made. It never refers to the value itself, only to what is needed to go back.
 
     `operands` holds a node or leaf for each operand that has one, and the constant itself otherwise. `saved` is
-    None once a backward pass has released it, and `Later` where it is computed again.
+    None once a backward pass has released it, and `Later` where it is computed again. `line`, of the user's program,
+    is there only where somebody asked for it.
     """
 
-    __slots__ = ("dtype", "name", "number", "op", "operands", "params", "plan", "saved", "scope", "shape")
+    __slots__ = (
+        "dtype",
+        "line",
+        "name",
+        "number",
+        "op",
+        "operands",
+        "params",
+        "plan",
+        "saved",
+        "scope",
+        "shape",
+    )
     requires_grad = True
 
     op: Primitive
@@ -93,6 +106,7 @@ class Node:
     scope: Scope | None
     name: str | None
     number: int
+    line: Line
 
 
 class Later(tuple[Any, ...]):

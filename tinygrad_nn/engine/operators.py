@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn import context
-from tinygrad_nn.engine.failures import worded
+from tinygrad_nn.engine.failures import cause_of, worded
 from tinygrad_nn.engine.tensor import NO_PARAMS, Tensor, apply, compute
 from tinygrad_nn.engine.writing import At
 from tinygrad_nn.errors import GraphError, SettingError, printable
@@ -45,6 +45,7 @@ COMPARE = {
     "eq": np.equal,
     "ne": np.not_equal,
 }
+_SIGNS: dict[Function, str] = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/"}
 UNARY = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
 
 
@@ -54,7 +55,10 @@ def _binary(op: Primitive) -> tuple[Callable[..., Tensor], ...]:
         a, m = self._data, self._node
         if type(other) is Tensor and other._data.dtype is a.dtype:
             b, n = other._data, other._node
-            needs = (m is not None and m.requires_grad) + 2 * (n is not None and n.requires_grad)
+            # Bits that are put together without arithmetic of bools, which takes longer.
+            needs = 1 if m is not None and m.requires_grad else 0
+            if n is not None and n.requires_grad:
+                needs += 2
             links = [a if m is None else m, b if n is None else n]
             return compute(op, [a, b], links, needs, NO_PARAMS, (self, other))
         if type(other) is float:
@@ -76,17 +80,18 @@ def _binary(op: Primitive) -> tuple[Callable[..., Tensor], ...]:
 def _written(op: Primitive, leaf: Tensor, other: Any) -> Tensor:
     """Change the values of a leaf in place, where no graph is recorded."""
     if context.current().recording:
-        name = printable(leaf.name or "w")
+        name, sign = printable(leaf.name or "w"), _SIGNS.get(op.key, "...")
         raise GraphError(
             f"{op.name}: an in-place change of a leaf that requires grad has no gradient\n"
-            f"  hint   {name} = {name} + ... makes a new tensor; inside `with no_grad():` it writes"
+            f"  hint   with tn.no_grad(): {name} {sign}= ...\n"
+            f"         {name} = {name} {sign} ... makes another tensor, a result, whose .grad stays None"
         )
     arrays = [leaf._data, other._data if isinstance(other, Tensor) else other]
     traced = context.current().tracers
     try:
         op.key(*arrays, out=leaf._data.copy() if traced else leaf._data)
     except (ValueError, TypeError) as error:
-        raise worded(op, (leaf, other), arrays, {}, error) from error
+        raise worded(op, (leaf, other), arrays, {}, error) from cause_of(op, error)
     if traced:  # written down as an update, which a replay of the step does
         in_place_update(leaf._data, apply(op, (leaf, other))._data)
     leaf.data = leaf._data  # tells graphs that used it that it has changed

@@ -21,7 +21,7 @@ from tinygrad_nn.engine.conversions import (
     tell_of_copy,
     tell_tracers,
 )
-from tinygrad_nn.engine.failures import worded
+from tinygrad_nn.engine.failures import again, cause_of, worded
 from tinygrad_nn.engine.fallback import without_rule
 from tinygrad_nn.engine.methods import Methods
 from tinygrad_nn.engine.node import Leaf, Node, tick
@@ -93,7 +93,9 @@ def compute(
         given = before_op(op, params) if watchers else params
         out = op.function(*arrays, **given) if given else op.function(*arrays)
     except (ValueError, TypeError, IndexError) as error:
-        raise worded(op, operands, arrays, params, error) from error
+        raise worded(op, operands, arrays, params, error) from cause_of(op, error)
+    except RuntimeWarning as warning:
+        out = again(op, operands, arrays, given, warning)
     residuals: Sequence[Any] = ()
     if op.residuals:
         out, residuals = op.split(out)
@@ -321,7 +323,9 @@ class Tensor(Methods, Conversions):
             raise
         except (ValueError, TypeError, IndexError) as error:
             tensors = [x for x in trees.leaves(args) if isinstance(x, Tensor)]
-            raise worded(record, tensors, [x._data for x in tensors], kwargs, error) from error
+            raise worded(record, tensors, [x._data for x in tensors], kwargs, error) from cause_of(
+                record, error
+            )
         if record.otherwise is not None and record.is_composed(params):
             return record.otherwise(*operands, **params)
         return apply(record, operands, params)

@@ -5,7 +5,7 @@ Everything else is a leaf, modules and subclasses of dict included: what cannot 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 Tree: TypeAlias = Any
@@ -114,3 +114,19 @@ def is_sequence(thing: object) -> bool:
 def rebuilt(sequence: Tree, parts: Iterator[Tree]) -> Tree:
     """Return a list, tuple or named tuple like `sequence` with other parts."""
     return sequence._make(parts) if hasattr(sequence, "_fields") else type(sequence)(parts)
+
+
+def flat(items: Mapping[Any, object]) -> Iterator[tuple[str, object]]:
+    """Yield the values of a mapping, those of lists, tuples and dicts in it one by one under dotted names."""
+    stack = [(str(key), value) for key, value in reversed(list(items.items()))]
+    inside: set[int] = set()
+    while stack:
+        name, value = stack.pop()
+        if isinstance(value, (list, tuple, dict)):
+            if id(value) in inside:
+                continue
+            inside.add(id(value))
+            inner = value.items() if isinstance(value, dict) else enumerate(value)
+            stack.extend(reversed([(f"{name}.{key}", item) for key, item in inner]))
+        else:
+            yield name, value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -13,8 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from tinygrad_nn.errors import ExportError
-from tinygrad_nn.graph.ir import Call, Graph, Value, call_text, path
-from tinygrad_nn.primitives import REGISTRY, Array, Params, Primitive, Shape
+from tinygrad_nn.export.expressions import length
+from tinygrad_nn.export.naming import free
+from tinygrad_nn.export.tracing import Traced, refused
+from tinygrad_nn.graph.ir import Call, Value
+from tinygrad_nn.primitives import Array, Params, Primitive, Shape
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -22,50 +24,21 @@ if TYPE_CHECKING:
 Setting = float | str | Sequence[int]
 """What ONNX calls an attribute."""
 
+LARGE = 2**62
+"""Beyond the end of any axis."""
+
 _IR_VERSION = 10
-
-
-def op_of(key: object) -> Primitive:
-    """Return the op that stands for a function of NumPy; an op itself as it is."""
-    record = REGISTRY.get(key, key)
-    assert isinstance(record, Primitive)
-    return record
-
-
-@dataclass(slots=True, eq=False)
-class Growing:
-    """How shapes of a graph follow from the length of the batch.
-
-    Attributes:
-        graph: that of the batch that was given.
-        batch: the length of the batch, and of the input that has it; none where all shapes are fixed.
-        by: for each value and axis, how much longer it is for each sample; 0 where it is fixed.
-    """
-
-    graph: Graph
-    batch: int = 0
-    by: list[tuple[int, ...]] = field(default_factory=list)
-
-    def of(self, value: Value) -> tuple[int, ...]:
-        """Return how much each axis of a value grows with each sample."""
-        return self.by[value.index] if self.by else (0,) * len(value.shape)
-
-    def length(self, by: int, size: int) -> str:
-        """Return how long an axis is that grows, in words."""
-        rest = size - by * self.batch
-        times = "batch" if by == 1 else f"{by} * batch"
-        return f"{times} + {rest}" if rest else times
 
 
 class Writer:
     """Makes nodes and constants; each has a name that nothing else has."""
 
-    def __init__(self, graph: Graph, growing: Growing, package: ModuleType, opset: int) -> None:
-        self.graph = graph
-        self.growing = growing
+    def __init__(self, traced: Traced, package: ModuleType, opset: int) -> None:
+        self.traced = traced
+        self.graph = traced.graph
         self.package = package
         self.opset = opset
-        self.labels = graph.labels()
+        self.labels = self.graph.labels()
         self.nodes: list[NodeProto] = []
         self.constants: dict[object, tuple[str, Array]] = {}
         self.names: dict[int, str] = {}
@@ -76,12 +49,7 @@ class Writer:
 
     def free(self, wish: str) -> str:
         """Return a name that is not taken, as near to the wish as can be."""
-        name, k = wish, 1
-        while name in self._taken:
-            k += 1
-            name = f"{wish}_{k}"
-        self._taken.add(name)
-        return name
+        return free(wish, self._taken)
 
     def constant(self, array: Array, name: str = "constant") -> str:
         """Return the name of an array in the file; equal ones are there once."""
@@ -111,13 +79,13 @@ class Writer:
 
     def _info(self, name: str, value: Value) -> object:
         shape = [
-            self.growing.length(n, size) if n else size
-            for n, size in zip(self.growing.of(value), value.shape, strict=True)
+            length(by, size - by * self.traced.batch, "batch").text if by else size
+            for by, size in zip(self.traced.growth(value), value.shape, strict=True)
         ]
         return self.package.helper.make_tensor_value_info(name, self.dtype(value.dtype), shape)
 
     def model(
-        self, converters: Mapping[Primitive, Converter], names: tuple[list[str], list[str]], title: str
+        self, converters: Mapping[Primitive, Converter], names: tuple[list[str], list[str]]
     ) -> ModelProto:
         """Return the model."""
         helper, graph = self.package.helper, self.graph
@@ -140,14 +108,11 @@ class Writer:
                 self.parts[call.index] = made
         for k, name in zip(graph.outputs, names[1], strict=True):
             value = graph.values[k]
-            source = self.names[k] if k in self.names else self.given(value, value.dtype)
-            self.nodes.append(
-                helper.make_node("Identity", [source], [name], name=self.free(f"{name}/Identity"))
-            )
+            self.node("Identity", [self.named(value)], [name], f"{name}/")
         nodes, used = self._needed(names[1])
         made = helper.make_graph(
             nodes,
-            title,
+            self.traced.title,
             [self._info(name, graph.values[k]) for k, name in zip(graph.inputs, names[0], strict=True)],
             [self._info(name, graph.values[k]) for k, name in zip(graph.outputs, names[1], strict=True)],
             [
@@ -171,21 +136,47 @@ class Writer:
                 used.update(node.input)
         return kept[::-1], used
 
+    def named(self, value: Value) -> str:
+        """Return the name of any value of the graph."""
+        return self.names[value.index] if value.index in self.names else self.given(value, value.dtype)
+
     def given(self, value: Value, dtype: np.dtype) -> str:
         """Return the name of a parameter or constant, in a dtype."""
         array = np.asarray(value.data)
-        growing = self.growing.of(value)
-        if any(growing):
+        if any(self.traced.growth(value)):
             if array.size and (array != array.flat[0]).any():
                 raise ExportError(
                     f"export.onnx: a constant of shape {value.shape} has a row for each sample of the batch\n"
                     "  hint   make it an argument of the function, or dynamic=False"
                 )
             once = self.constant(np.full((1,) * array.ndim, array.flat[0] if array.size else 0, dtype))
-            return Conversion.expanded(self, once, value)
+            return self.expanded(once, value)
         if value.name is not None and array.dtype == dtype:
             return self.constant(array, value.name)
         return self.constant(array.astype(dtype))
+
+    def expanded(self, name: str, value: Value) -> str:
+        """Return a value stretched to the shape of another."""
+        growth = self.traced.growth(value)
+        if any(growth):
+            parts = [self._length(by, size) for by, size in zip(growth, value.shape, strict=True)]
+            shape = self.free("shape")
+            self.node("Concat", parts, [shape], "", axis=0)
+        else:
+            shape = self.constant(np.array(value.shape, np.int64))
+        result = self.free("expanded")
+        self.node("Expand", [name, shape], [result], "")
+        return result
+
+    def _length(self, by: int, size: int) -> str:
+        """Return the length of an axis, as a vector of one number."""
+        rest = self.constant(np.array([size - by * self.traced.batch], np.int64))
+        if not by:
+            return rest
+        scaled, whole = self.free("length"), self.free("length")
+        self.node("Mul", [self.constant(np.array([by], np.int64)), self.batch()], [scaled], "")
+        self.node("Add", [scaled, rest], [whole], "")
+        return whole
 
 
 class Conversion:
@@ -271,15 +262,15 @@ class Conversion:
 
     def fixed(self) -> None:
         """Refuse the call if shapes of its operands grow with the batch."""
-        if any(any(self.writer.growing.of(value)) for value in (*self.values, self.call)):
+        if any(any(self.writer.traced.growth(value)) for value in (*self.values, self.call)):
             raise self.refused("cannot have a batch of any length\n  hint   dynamic=False")
 
     def target(self, value: Value) -> str:
         """Return the shape of a value for Reshape, where -1 stands for what grows with the batch."""
-        growing = self.writer.growing.of(value)
-        if sum(map(bool, growing)) > 1 or (any(growing) and 0 in value.shape):
+        growth = self.writer.traced.growth(value)
+        if sum(map(bool, growth)) > 1 or (any(growth) and 0 in value.shape):
             raise self.refused("has several axes that grow with the batch\n  hint   dynamic=False")
-        return self.ints(*[-1 if n else size for n, size in zip(growing, value.shape, strict=True)])
+        return self.ints(*[-1 if n else size for n, size in zip(growth, value.shape, strict=True)])
 
     def reshaped(self, name: str, value: Value) -> str:
         """Return a value in the shape of another."""
@@ -294,32 +285,9 @@ class Conversion:
         axes = list(axes)
         return name if axes == sorted(axes) else self.op("Transpose", name, perm=axes)
 
-    @staticmethod
-    def expanded(writer: Writer, name: str, value: Value) -> str:
-        """Return a value stretched to the shape of another."""
-        growing = writer.growing.of(value)
-        parts = []
-        for n, size in zip(growing, value.shape, strict=True):
-            part = writer.constant(np.array([size - n * writer.growing.batch], np.int64))
-            if n:
-                scaled, length = writer.free("length"), writer.free("length")
-                by = writer.constant(np.array([n], np.int64))
-                writer.node("Mul", [by, writer.batch()], [scaled], "")
-                writer.node("Add", [scaled, part], [length], "")
-                part = length
-            parts.append(part)
-        if any(growing):
-            shape = writer.free("shape")
-            writer.node("Concat", parts, [shape], "", axis=0)
-        else:
-            shape = writer.constant(np.array(value.shape, np.int64))
-        result = writer.free("expanded")
-        writer.node("Expand", [name, shape], [result], "")
-        return result
-
     def broadcast(self, name: str, value: Value | None = None) -> str:
         """Return a value stretched to the shape of another, of the result by default."""
-        return self.expanded(self.writer, name, value or self.call)
+        return self.writer.expanded(name, value or self.call)
 
     def channels_first(self, name: str, rank: int) -> str:
         """Return (N, *space, C) as (N, C, *space)."""
@@ -332,6 +300,10 @@ class Conversion:
     def sliced(self, name: str, first: int, last: int, axis: int, step: int = 1) -> str:
         """Return a part of a value along an axis."""
         return self.op("Slice", name, self.ints(first), self.ints(last), self.ints(axis), self.ints(step))
+
+    def backwards(self, name: str, axis: int) -> str:
+        """Return a value with the elements of an axis from the last one to the first."""
+        return self.sliced(name, -1, -LARGE, axis, -1)
 
     def numbers(self, function: Callable[..., Array], shape: Shape) -> Array:
         """Return which element of an array each element of function(array) is."""
@@ -350,13 +322,7 @@ class Conversion:
 
     def refused(self, why: str) -> ExportError:
         """Return an error that names the line of the graph, and the module."""
-        labels = self.writer.labels
-        line = f"{labels[self.call.index]} = {call_text(self.call, labels)}   {self.call.shape}"
-        module = path(self.call.scope)
-        return ExportError(
-            f"export.onnx: {self.call.op.name} {why}\n  in     {line}"
-            + (f"\n  of     {module}" if module else "")
-        )
+        return refused("export.onnx", self.call, self.writer.labels, why)
 
 
 Converter = Callable[[Conversion], str | Mapping[str, str]]

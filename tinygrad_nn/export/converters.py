@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from tinygrad_nn.export import elements, elementwise, reductions, sequences, windowed
-from tinygrad_nn.export.conversion import Converter, op_of
+from tinygrad_nn.export.conversion import Converter
 from tinygrad_nn.ops import (
     activation,
     arithmetic,
@@ -38,6 +38,7 @@ from tinygrad_nn.ops import (
 )
 from tinygrad_nn.ops import attention as attention_ops
 from tinygrad_nn.primitives import Primitive
+from tinygrad_nn.primitives.primitive import primitive_of
 
 _SAME = {
     np.add: "Add",
@@ -136,10 +137,10 @@ _OTHERS: dict[object, Converter] = {
     np.imag: elementwise.imaginary,
     np.nan_to_num: elementwise.nan_to_num,
     np.clip: elementwise.clip,
-    np.where: elementwise.where_true,
+    np.where: elementwise.where,
     np.not_equal: elementwise.not_equal,
-    arithmetic.both: lambda c: elementwise.zero_where("Mul", c, 0, 1),
-    arithmetic.part: lambda c: elementwise.zero_where("Div", c, 0, 1),
+    arithmetic.both: partial(elementwise.zero_at_zero, "Mul"),
+    arithmetic.part: partial(elementwise.zero_at_zero, "Div"),
     activation.silu: elementwise.silu,
     activation.log_sigmoid: elementwise.log_sigmoid,
     activation.leaky_relu: elementwise.with_setting("LeakyRelu", "negative_slope", 0.01),
@@ -156,8 +157,8 @@ _OTHERS: dict[object, Converter] = {
     special.erfc: elementwise.one_minus_erf,
     special.ndtr: elementwise.ndtr,
     special.logit: elementwise.logit,
-    np.var: lambda c: reductions.spread_of(c, c.params.get("ddof", 0), False),
-    np.std: lambda c: reductions.spread_of(c, c.params.get("ddof", 0), True),
+    np.var: reductions.variance,
+    np.std: reductions.deviation,
     norms.euclidean_norm: reductions.reduced("ReduceL2", "Abs"),
     norms.p_norm: reductions.p_norm,
     np.vecdot: reductions.vecdot,
@@ -197,8 +198,8 @@ _OTHERS: dict[object, Converter] = {
     np.reshape: elements.reshape,
     np.transpose: elements.transpose,
     np.swapaxes: elements.swapaxes,
-    np.expand_dims: elements.to_same_elements,
-    np.squeeze: elements.to_same_elements,
+    np.expand_dims: elements.reshape,
+    np.squeeze: elements.reshape,
     np.broadcast_to: lambda c: c.broadcast(c.x()),
     shape.astype: elements.astype,
     np.concatenate: elements.concatenate,
@@ -234,7 +235,7 @@ _OTHERS: dict[object, Converter] = {
 
 
 CONVERTERS: dict[Primitive, Converter] = {
-    op_of(key): converter
+    primitive_of(key): converter
     for key, converter in (
         *((key, elementwise.plain(kind)) for key, kind in _SAME.items()),
         *((key, elementwise.logical(kind)) for key, kind in _LOGICAL.items()),

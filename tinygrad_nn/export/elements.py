@@ -9,13 +9,10 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from tinygrad_nn.export import reductions
-from tinygrad_nn.export.conversion import Conversion
+from tinygrad_nn.export.conversion import LARGE, Conversion
 from tinygrad_nn.graph.ir import Call
 from tinygrad_nn.ops import indexing
 from tinygrad_nn.primitives import Array, Shape
-
-_LARGE = 2**62
-"""Beyond the end of any axis."""
 
 
 def reshape(c: Conversion) -> str:
@@ -41,10 +38,6 @@ def swapaxes(c: Conversion) -> str:
     return c.op("Transpose", c.x(), perm=axes)
 
 
-def to_same_elements(c: Conversion) -> str:
-    return c.reshaped(c.x(), c.call)
-
-
 def astype(c: Conversion) -> str:
     return c.op("Cast", c.x(), to=c.writer.dtype(c.dtype))
 
@@ -65,7 +58,9 @@ def stack(c: Conversion) -> str:
 def flip(c: Conversion) -> str:
     name = c.x()
     for axis in reductions.axes_of(c):
-        name = c.sliced(name, -1, -_LARGE, axis, -1)
+        # Before 1.21, onnx took an axis without entries for one of one entry when it is walked backwards.
+        if c.shape[axis]:
+            name = c.backwards(name, axis)
     return c.op("Identity", name)
 
 
@@ -77,7 +72,7 @@ def roll(c: Conversion) -> str:
     for k, by in zip(*np.broadcast_arrays(axes, shift), strict=True):
         cut = -int(by) % sizes[k] if sizes[k] else 0
         if cut:
-            parts = c.sliced(name, cut, _LARGE, int(k)), c.sliced(name, 0, cut, int(k))
+            parts = c.sliced(name, cut, LARGE, int(k)), c.sliced(name, 0, cut, int(k))
             name = c.op("Concat", *parts, axis=int(k))
     return c.reshaped(name, c.call)
 
@@ -161,8 +156,7 @@ def _chosen(c: Conversion, name: str, shape: Shape, first: int) -> str:
         first: the place of the first array.
     """
     index, arrays = list(c.params["index"]), c.values[first:]
-    if Ellipsis in [part for part in index if isinstance(part, type(Ellipsis))]:
-        k = next(k for k, part in enumerate(index) if part is Ellipsis)
+    for k in [k for k, part in enumerate(index) if part is Ellipsis]:
         index[k : k + 1] = [slice(None)] * (len(shape) - sum(part is not None for part in index) + 1)
     holes = [place for place, part in enumerate(index) if part is indexing.HOLE]
     if any(array.dtype == bool for array in arrays):
@@ -196,14 +190,14 @@ def _sliced(c: Conversion, name: str, index: Sequence[object]) -> str:
         if isinstance(part, slice):
             if part != slice(None):
                 step = part.step or 1
-                ends = (0, _LARGE) if step > 0 else (_LARGE, -_LARGE)
+                ends = (0, LARGE) if step > 0 else (LARGE, -LARGE)
                 start, stop = (
                     end if i is None else i for i, end in zip((part.start, part.stop), ends, strict=True)
                 )
                 name = c.sliced(name, start, stop, axis, step)
         else:
             assert isinstance(part, (int, np.integer))
-            name = c.sliced(name, int(part), int(part) + 1 or _LARGE, axis)
+            name = c.sliced(name, int(part), int(part) + 1 or LARGE, axis)
             squeezed.append(axis)
         axis += 1
     if squeezed:

@@ -75,12 +75,12 @@ def scaled(factor: float) -> Converter:
     return lambda c: c.op("Mul", c.x(), c.like(factor))
 
 
-def zero_where(kind: str, c: Conversion, *places: int) -> str:
-    """a kind b, and 0 where one of some operands is 0."""
+def zero_at_zero(kind: str, c: Conversion) -> str:
+    """a kind b, and 0 where one of them is 0."""
     a, b = c.all()
     zero = c.like(0)
-    at = [c.op("Equal", (a, b)[k], zero) for k in places]
-    return c.op("Where", at[0] if len(at) == 1 else c.op("Or", *at), zero, c.op(kind, a, b))
+    at_zero = c.op("Or", c.op("Equal", a, zero), c.op("Equal", b, zero))
+    return c.op("Where", at_zero, zero, c.op(kind, a, b))
 
 
 def ldexp(c: Conversion) -> str:
@@ -148,9 +148,8 @@ def clip(c: Conversion) -> str:
     return c.op("Min", c.op("Max", x, low), high)
 
 
-def where_true(c: Conversion) -> str:
-    dtype = np.result_type(*[v.dtype for v in c.values[1:]]) if c.dtype is None else c.dtype
-    return c.op("Where", c.x(0, np.dtype(bool)), c.x(1, dtype), c.x(2, dtype))
+def where(c: Conversion) -> str:
+    return c.op("Where", c.x(0, np.dtype(bool)), c.x(1, c.dtype), c.x(2, c.dtype))
 
 
 def silu(c: Conversion) -> str:

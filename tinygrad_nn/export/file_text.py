@@ -13,16 +13,17 @@ import numpy as np
 
 from tinygrad_nn.errors import ExportError
 from tinygrad_nn.export import plain, plain_updates
-from tinygrad_nn.export.conversion import op_of
+from tinygrad_nn.export.expressions import Text
 from tinygrad_nn.export.lines import Given, Line, Lines, Source, gradients, is_affine, is_literal, settle
 from tinygrad_nn.export.naming import Names
 from tinygrad_nn.export.rates import rates
 from tinygrad_nn.export.rules import RULES
 from tinygrad_nn.export.spellings import SPELLINGS, is_view
 from tinygrad_nn.export.updates import REBINDING, UPDATES
-from tinygrad_nn.export.wording import Text, Wording, number, setting
+from tinygrad_nn.export.wording import Wording, number, setting
 from tinygrad_nn.graph.ir import Call, title
 from tinygrad_nn.primitives import Array, Shape
+from tinygrad_nn.primitives.primitive import primitive_of
 
 _WIDTH = 100
 _SMALL = 48
@@ -51,8 +52,7 @@ Part = tuple[str, str]
 class FileText:
     """One file: its lines, what they are called, and what they need."""
 
-    def __init__(self, title: str, lines: Lines) -> None:
-        self.title = title
+    def __init__(self, lines: Lines) -> None:
         self.lines = lines
         self.claims = gradients(lines)
         settle(lines.lines, lines.outputs, {*self.claims, *filter(is_affine, lines.lines)}, is_view)
@@ -89,7 +89,7 @@ class FileText:
         whole = "\n\n\n".join([*helpers, *schedules, function, *(["\n".join(data)] if data else [])])
         standard = [f"import {module}\n" for module in ("base64", "math") if f"{module}." in whole]
         imports = "".join([*standard, "\n" if standard else "", "import numpy as np"])
-        what = "One step of training" if self.changes else f"What {self.title} computes"
+        what = "One step of training" if self.changes else f"What {self.lines.title} computes"
         return f'"""{what}, in NumPy alone. Written by tinygrad_nn."""\n\n{imports}\n\n\n{whole}\n'
 
     def _function(self, name: str) -> str:
@@ -123,7 +123,7 @@ class FileText:
             return Text(self.names[source])
         for rate in self.rates:
             if text := rate.text(source):
-                return Text(text, 6 if "*" in text else 9)
+                return text
         if is_literal(source):
             return number(source.data)
         if source.value.kind != "input":
@@ -226,7 +226,7 @@ class FileText:
         return f'unpacked({kind}, {array.shape}, """\n{pieces}\n""")'
 
 
-_ADD = op_of(np.add)
+_ADD = primitive_of(np.add)
 
 
 def _is_stretched(shape: Shape, full: Shape) -> bool:

@@ -13,48 +13,14 @@ from typing import TypeGuard, TypeVar, cast
 import numpy as np
 
 from tinygrad_nn.errors import ExportError
-from tinygrad_nn.export.conversion import op_of
-from tinygrad_nn.graph.ir import Call, Graph, Value
+from tinygrad_nn.export.expressions import Share, Size
+from tinygrad_nn.export.tracing import Traced
+from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.ops import arithmetic, linalg, reduction, shape
 from tinygrad_nn.primitives import Params, Primitive, Shape
+from tinygrad_nn.primitives.primitive import primitive_of
 
 T = TypeVar("T")
-
-
-class Size(int):
-    """An integer that follows the length of the batch, and how it is written."""
-
-    text: str
-    strength: int
-
-    @classmethod
-    def of(cls, value: int, by: int, batch: int) -> Size:
-        """Return a length that grows with each sample by so much."""
-        made = cls(value)
-        rest = value - by * batch
-        product = "n" if by == 1 else f"{by} * n"
-        made.text = f"{product} + {rest}" if rest > 0 else f"{product} - {-rest}" if rest else product
-        made.strength = 5 if rest else 6
-        return made
-
-
-class Share(float):
-    """A number divided by the length of the batch, and how it is written."""
-
-    text: str
-    strength = 6
-
-    @classmethod
-    def of(cls, value: float, batch: int) -> Share:
-        """Return a number that is the smaller, the longer the batch is."""
-        made = cls(value)
-        whole = value * batch
-        times = round(1 / whole)
-        if np.isclose(whole, round(whole)):
-            made.text = f"{round(whole)} / n"
-        else:
-            made.text = f"1 / ({times} * n)" if times and np.isclose(1 / whole, times) else f"{whole!r} / n"
-        return made
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -113,18 +79,18 @@ class Line:
 
 Source = Line | Given
 
-_ADD, _MULTIPLY, _DIVIDE, _MATMUL = (op_of(f) for f in (np.add, np.multiply, np.divide, np.matmul))
-_RESHAPE, _SWAP, _TRANSPOSE = op_of(np.reshape), op_of(np.swapaxes), op_of(np.transpose)
+_ADD, _MULTIPLY, _DIVIDE, _MATMUL = (primitive_of(f) for f in (np.add, np.multiply, np.divide, np.matmul))
+_RESHAPE, _SWAP, _TRANSPOSE = primitive_of(np.reshape), primitive_of(np.swapaxes), primitive_of(np.transpose)
 _NEUTRAL = {
     _MULTIPLY: 1,
     _DIVIDE: 1,
     arithmetic.product: 1,
-    op_of(np.power): 1,
+    primitive_of(np.power): 1,
     _ADD: 0,
-    op_of(np.subtract): 0,
+    primitive_of(np.subtract): 0,
 }
-_SAME = {op_of(np.positive), op_of(np.conjugate), linalg.used}
-_SAME_IF_SHAPED = {_RESHAPE, reduction.sum_to, op_of(np.broadcast_to)}
+_SAME = {primitive_of(np.positive), primitive_of(np.conjugate), linalg.used}
+_SAME_IF_SHAPED = {_RESHAPE, reduction.sum_to, primitive_of(np.broadcast_to)}
 
 
 def is_literal(source: Source) -> TypeGuard[Given]:
@@ -155,6 +121,7 @@ class Lines:
     """The lines of a graph, and what each of its values is now.
 
     Attributes:
+        title: what the function is called.
         graph: the graph.
         lines: what is computed, in order.
         outputs: what is returned.
@@ -163,18 +130,16 @@ class Lines:
 
     def __init__(
         self,
-        graph: Graph,
-        longer: Graph | None,
+        traced: Traced,
         in_place: Container[Primitive],
         rebinding: Container[Primitive],
     ) -> None:
-        self.graph = graph
-        self.batch = graph.values[graph.inputs[0]].shape[0] if longer is not None else 0
+        self.title, self.graph, longer, self.batch = traced
         self.sources: dict[int, Source] = {}
         self._known: dict[object, Line] = {}
         self._all: list[Line] = []
         segment = 0
-        for value, other in zip(graph.values, longer.values if longer else graph.values, strict=True):
+        for value, other in zip(self.graph.values, longer.values, strict=True):
             size = self._merged(value.shape, other.shape, value)
             if not isinstance(value, Call):
                 self.sources[value.index] = Given(value, self._data(value, other), size)
@@ -192,7 +157,7 @@ class Lines:
                 self._all.append(line)
             else:
                 self.sources[value.index] = self._once(self._simpler(line))
-        self.outputs = [self.sources[k] for k in graph.outputs]
+        self.outputs = [self.sources[k] for k in self.graph.outputs]
         self.lines = self._needed(in_place)
 
     # What depends on the length of the batch

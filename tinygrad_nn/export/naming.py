@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tinygrad_nn.context import Scope
-from tinygrad_nn.export.conversion import op_of
 from tinygrad_nn.export.lines import Claim, Given, Line, Lines, Source, is_affine, is_rows
 from tinygrad_nn.ops import activation, arithmetic, attention, convolution_kernels, indexing, normalisation
 from tinygrad_nn.primitives import Primitive
+from tinygrad_nn.primitives.primitive import primitive_of
 
 _MODULES = {
     "Dense": "z",
@@ -38,7 +38,7 @@ _MODULES = {
 """What comes out of a layer."""
 
 _OPS: dict[Primitive, str] = {
-    op_of(key): word
+    primitive_of(key): word
     for key, word in {
         np.matmul: "z",
         np.add: "sum",
@@ -76,6 +76,16 @@ def identifier(text: str) -> str:
     return f"_{text}" if text[0].isdigit() else text
 
 
+def free(wish: str, taken: set[str]) -> str:
+    """Return a name that is not taken, as near to the wish as can be; then it is."""
+    name, k = wish, 1
+    while name in taken:
+        k += 1
+        name = f"{wish}_{k}"
+    taken.add(name)
+    return name
+
+
 def scope_key(scope: Scope) -> str:
     """Return the dotted path of a module, below the one that was called first."""
     return ".".join(call.key() for call in scope.chain()[1:])
@@ -101,12 +111,7 @@ class Names:
 
     def free(self, wish: str) -> str:
         """Return a name that is not taken, as near to the wish as can be."""
-        name, k = wish, 1
-        while name in self._taken:
-            k += 1
-            name = f"{wish}_{k}"
-        self._taken.add(name)
-        return name
+        return free(wish, self._taken)
 
     def _given(self, lines: Lines) -> None:
         sources = [x for x in lines.sources.values() if isinstance(x, Given)]
@@ -169,9 +174,9 @@ class Names:
 
 
 _SHOWN = {
-    op_of(np.reshape): "reshaped",
-    op_of(np.transpose): "T",
-    op_of(np.swapaxes): "turned",
+    primitive_of(np.reshape): "reshaped",
+    primitive_of(np.transpose): "T",
+    primitive_of(np.swapaxes): "turned",
     indexing.getitem: "part",
 }
 """What to call the gradient of what shows elements of another array."""
@@ -197,10 +202,10 @@ def _word(source: Source) -> str:
 
 
 _HEADS: dict[Primitive, str] = {
-    op_of(np.swapaxes): "heads",
-    op_of(np.reshape): "joined",
-    op_of(np.multiply): "scaled",
-    op_of(np.matmul): "scores",
+    primitive_of(np.swapaxes): "heads",
+    primitive_of(np.reshape): "joined",
+    primitive_of(np.multiply): "scaled",
+    primitive_of(np.matmul): "scores",
 }
 """What comes out of an op in an attention of several heads."""
 

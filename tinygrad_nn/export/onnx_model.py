@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from tinygrad_nn.errors import ArgumentError, ExportError, SettingError, printable
-from tinygrad_nn.export.conversion import Growing, Writer
+from tinygrad_nn.errors import ArgumentError, SettingError
+from tinygrad_nn.export.conversion import Writer
 from tinygrad_nn.export.converters import CONVERTERS
+from tinygrad_nn.export.tracing import traced
 from tinygrad_nn.graph.ir import Graph
 from tinygrad_nn.graph.recorder import trace
-from tinygrad_nn.nn.module import in_mode
 from tinygrad_nn.primitives.operands import Function
 from tinygrad_nn.settings import is_integer
 
@@ -66,62 +64,25 @@ def onnx(
         SettingError, ArgumentError: a setting that is none; another number of names than there are.
 
     Example:
-        >>> import tinygrad_nn as tn
+        >>> import numpy as np, tinygrad_nn as tn
         >>> model = tn.nn.Sequential(tn.nn.Dense(2, 3, rng=0), tn.nn.Tanh())
         >>> exported = tn.export.onnx(model, np.zeros((1, 2), np.float32))
         >>> [node.op_type for node in exported.graph.node]
         ['MatMul', 'Add', 'Tanh', 'Identity']
     """
     package = _package()
-    if not callable(model):
-        raise ArgumentError(f"export.onnx: expected a model or another function, got {type(model).__name__}")
     if not is_integer(opset) or opset < FIRST_OPSET:
         raise SettingError(f"export.onnx: opset is an integer from {FIRST_OPSET}, got {opset!r}")
-    examples = example if type(example) is tuple else (example,)
-    graph = _traced(model, examples)
-    growing = _growing(graph, _traced(model, _longer(examples))) if dynamic else Growing(graph)
-    exported = Writer(graph, growing, package, opset).model(CONVERTERS, _named(graph, names), _title(model))
+    found = traced("export.onnx", model, example, _graph, dynamic=dynamic)
+    exported = Writer(found, package, opset).model(CONVERTERS, _named(found.graph, names))
     package.checker.check_model(exported, full_check=True)
     if path is not None:
         package.save_model(exported, os.fspath(path))
     return exported
 
 
-def _traced(model: Function, examples: tuple[object, ...]) -> Graph:
-    """Return the graph of a forward pass in evaluation mode."""
-    with in_mode(model, training=False):
-        return trace(model, *examples)[0]
-
-
-def _title(model: Function) -> str:
-    return printable(getattr(model, "__name__", type(model).__name__))
-
-
-# Which shapes grow with the batch
-
-
-def _longer(examples: tuple[object, ...]) -> tuple[object, ...]:
-    """Return the examples for a batch of one sample more."""
-    arrays = [np.asarray(x) for x in examples]
-    if not arrays or not arrays[0].ndim or not len(arrays[0]):
-        raise ArgumentError(
-            "export.onnx: the first axis of the example is the batch, and has a sample at least\n"
-            "  hint   dynamic=False for a model without a batch"
-        )
-    return tuple(np.concatenate([x, x[:1]]) if x.ndim and len(x) == len(arrays[0]) else x for x in arrays)
-
-
-def _growing(graph: Graph, longer: Graph) -> Growing:
-    """Compare two graphs of the same function, the second for a batch that has a sample more."""
-    hint = "\n  hint   dynamic=False exports it for this length alone"
-    if [getattr(v, "op", None) for v in graph.values] != [getattr(v, "op", None) for v in longer.values]:
-        raise ExportError(f"export.onnx: what the model does depends on the length of the batch{hint}")
-    batch = graph.values[graph.inputs[0]].shape[0]
-    by = [
-        tuple(b - a for a, b in zip(value.shape, other.shape, strict=True))
-        for value, other in zip(graph.values, longer.values, strict=True)
-    ]
-    return Growing(graph, batch, by)
+def _graph(function: Function, *examples: object) -> Graph:
+    return trace(function, *examples)[0]
 
 
 def _named(graph: Graph, names: Sequence[str] | None) -> tuple[list[str], list[str]]:

@@ -8,6 +8,7 @@ from functools import partial
 from types import MethodType
 
 from tinygrad_nn.errors import ExportError
+from tinygrad_nn.export.expressions import TIMES, Text
 from tinygrad_nn.export.lines import Given, Lines
 from tinygrad_nn.optim import schedules
 from tinygrad_nn.optim.optimizer import Optimizer
@@ -75,17 +76,17 @@ class Rate:
             f"{name}{ending}" for name in ("steps", "rate", "learning_rate")
         )
 
-    def text(self, given: Given) -> str | None:
+    def text(self, given: Given) -> Text | None:
         """Return how the count or a rate is written, if the value is one."""
         optimizer, data = self.optimizer, given.value.data
         if data is optimizer.steps:
-            return self.steps
+            return Text(self.steps)
         lr = self.rate if callable(optimizer.lr) else optimizer.lr
         if data is optimizer._rate:
-            return lr if isinstance(lr, str) else repr(float(lr))
+            return Text(lr if isinstance(lr, str) else repr(float(lr)))
         for own, of_group in zip(optimizer.rates.tolist(), optimizer._own_rates, strict=True):
             if data is of_group:
-                return f"{own!r} * {lr}" if isinstance(lr, str) else repr(own * lr)
+                return Text(f"{own!r} * {lr}", TIMES) if isinstance(lr, str) else Text(repr(own * lr))
         return None
 
     def lines(self) -> list[str]:

@@ -11,9 +11,9 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from tinygrad_nn.export.conversion import Conversion, Converter
 
 
-def axes_of(c: Conversion) -> list[int]:
+def axes_of(c: Conversion, default: int | None = None) -> list[int]:
     """Return the axes of a reduction, counted from the front."""
-    rank, axis = len(c.shapes[0]), c.params.get("axis")
+    rank, axis = len(c.shapes[0]), c.params.get("axis", default)
     return list(range(rank)) if axis is None or not rank else list(normalize_axis_tuple(axis, rank))
 
 
@@ -48,12 +48,8 @@ def softmax(kind: str, c: Conversion) -> str:
 def softmax_back(c: Conversion) -> str:
     """Return the gradient of what a softmax was taken of."""
     a, p = c.all()
-    total = c.op("ReduceSum", c.op("Mul", a, p), c.ints(*_axes_by(c, -1)), keepdims=1)
+    total = c.op("ReduceSum", c.op("Mul", a, p), c.ints(*axes_of(c, -1)), keepdims=1)
     return c.op("Mul", c.op("Sub", a, total), p)
-
-
-def _axes_by(c: Conversion, default: int) -> list[int]:
-    return list(normalize_axis_tuple(c.params.get("axis", default), len(c.shape)))
 
 
 def mean_of_rows(c: Conversion) -> str:
@@ -74,8 +70,8 @@ def softmax_of_some(c: Conversion) -> str:
     return c.op("Where", chosen, parts, c.like(0))
 
 
-def spread_of(c: Conversion, ddof: float, root: bool) -> str:
-    axes = axes_of(c)
+def variance(c: Conversion) -> str:
+    axes, ddof = axes_of(c), c.params.get("ddof", 0)
     if not axes:
         return c.op("Sub", c.x(), c.x())
     if c.params.keys() - {"axis", "keepdims", "ddof"}:
@@ -87,7 +83,11 @@ def spread_of(c: Conversion, ddof: float, root: bool) -> str:
     if ddof:
         c.fixed()
         mean = c.op("Mul", mean, c.like(count / (count - ddof)))
-    return c.op("Sqrt", mean) if root else mean
+    return mean
+
+
+def deviation(c: Conversion) -> str:
+    return c.op("Sqrt", variance(c))
 
 
 def p_norm(c: Conversion) -> str:

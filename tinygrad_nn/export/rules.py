@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_nn.export.conversion import op_of
 from tinygrad_nn.ops import (
     activation,
     attention,
@@ -16,9 +15,10 @@ from tinygrad_nn.ops import (
     pooling,
 )
 from tinygrad_nn.primitives import Primitive
+from tinygrad_nn.primitives.primitive import primitive_of
 
 RULES: dict[Primitive, tuple[str, ...]] = {
-    op_of(key): rules
+    primitive_of(key): rules
     for key, rules in {
         np.add: ("g", "g"),
         np.subtract: ("g", "-g"),

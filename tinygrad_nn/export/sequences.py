@@ -6,27 +6,22 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tinygrad_nn.export.conversion import Conversion, Setting, op_of
+from tinygrad_nn.export.conversion import Conversion, Setting
 from tinygrad_nn.graph.ir import Call, Value
+from tinygrad_nn.primitives.primitive import primitive_of
 
 
 def _sources(c: Conversion) -> list[Value]:
     """Return what has been put side by side as the one operand of a recurrent op."""
     joined = c.values[0]
-    if not isinstance(joined, Call) or joined.op is not op_of(np.concatenate):
+    if not isinstance(joined, Call) or joined.op is not primitive_of(np.concatenate):
         raise c.refused("has weights that are not operands of one call: nn.LSTM, or tn.lstm, has them")
     values = c.writer.graph.values
     parts = [values[k] for k in joined.operands]
-    flat = (op_of(np.reshape),)
+    flat = (primitive_of(np.reshape),)
     return [
         values[part.operands[0]] if isinstance(part, Call) and part.op in flat else part for part in parts
     ]
-
-
-def _named(c: Conversion, value: Value) -> str:
-    """Return the name of any value of the graph."""
-    names = c.writer.names
-    return names[value.index] if value.index in names else c.writer.given(value, value.dtype)
 
 
 def _gates(c: Conversion, name: str, order: Sequence[int], axis: int) -> str:
@@ -46,10 +41,10 @@ def recurrent(
         c.op("Unsqueeze", c.op("Transpose", _gates(c, _matrix(c, w, n), order, 1), perm=[1, 0]), c.ints(0))
         for w, n in ((w_ih, features), (w_hh, width))
     ]
-    both = [_gates(c, c.flat(_named(c, b)), order, 0) for b in biases]
+    both = [_gates(c, c.flat(c.writer.named(b)), order, 0) for b in biases]
     bias = c.op("Unsqueeze", c.op("Concat", *both, axis=0), c.ints(0))
-    starts = [c.op("Reshape", _named(c, h), c.ints(1, -1, width)) for h in first]
-    sequence = c.op("Reshape", _named(c, x), c.ints(steps, -1, features))
+    starts = [c.op("Reshape", c.writer.named(h), c.ints(1, -1, width)) for h in first]
+    sequence = c.op("Reshape", c.writer.named(x), c.ints(steps, -1, features))
     y, *last = c.ops(
         kind, 1 + states, sequence, *turned, bias, _lengths(c), *starts, hidden_size=width, **settings
     )
@@ -60,7 +55,7 @@ def recurrent(
 
 
 def _matrix(c: Conversion, value: Value, rows: int) -> str:
-    return c.op("Reshape", _named(c, value), c.ints(rows, -1))
+    return c.op("Reshape", c.writer.named(value), c.ints(rows, -1))
 
 
 def _lengths(c: Conversion) -> str:
@@ -68,8 +63,10 @@ def _lengths(c: Conversion) -> str:
     alive = c.values[1]
     if not alive.shape:
         return ""
-    if not isinstance(alive, Call) or alive.op is not op_of(np.less):
+    if not isinstance(alive, Call) or alive.op is not primitive_of(np.less):
         raise c.refused("that goes backwards over sequences of several lengths has no operator there")
     return c.op(
-        "Cast", _named(c, c.writer.graph.values[alive.operands[1]]), to=c.writer.dtype(np.dtype(np.int32))
+        "Cast",
+        c.writer.named(c.writer.graph.values[alive.operands[1]]),
+        to=c.writer.dtype(np.dtype(np.int32)),
     )

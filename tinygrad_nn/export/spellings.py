@@ -10,9 +10,9 @@ from collections.abc import Callable
 import numpy as np
 
 from tinygrad_nn.export import plain, plain_updates
-from tinygrad_nn.export.conversion import op_of
-from tinygrad_nn.export.lines import Line, Size, is_rows
-from tinygrad_nn.export.wording import ATOM, COMPARED, PLUS, POWER, SIGN, TIMES, Text, Wording, setting
+from tinygrad_nn.export.expressions import ATOM, COMPARED, PLUS, POWER, SIGN, TIMES, Size, Text
+from tinygrad_nn.export.lines import Line, is_rows
+from tinygrad_nn.export.wording import Wording, setting
 from tinygrad_nn.ops import (
     activation,
     arithmetic,
@@ -32,18 +32,10 @@ from tinygrad_nn.ops import (
     special,
 )
 from tinygrad_nn.ops.windows import Window
-from tinygrad_nn.primitives import Primitive
+from tinygrad_nn.primitives import REGISTRY, Function, Primitive
+from tinygrad_nn.primitives.primitive import primitive_of
 
 Spelling = Callable[[Wording], Text]
-
-_NUMPY = (
-    "exp log sqrt sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh exp2 expm1 "
-    "log1p log2 log10 cbrt reciprocal fabs sign floor ceil rint trunc deg2rad radians rad2deg degrees "
-    "maximum minimum fmax fmin fmod hypot arctan2 logaddexp logaddexp2 copysign heaviside ldexp "
-    "where isnan isinf isfinite logical_and logical_or logical_xor logical_not square vecdot "
-    "take take_along_axis tril triu flip roll pad diagonal expand_dims squeeze broadcast_to round clip "
-    "nan_to_num convolve cumsum cumprod zeros_like ones_like argsort"
-)
 
 _METHODS = ["sum", "mean", "max", "min", "prod", "var", "std", "argmax", "argmin"]
 
@@ -95,8 +87,16 @@ _HELPED: dict[Primitive, Callable[..., object]] = {
 }
 
 
-def _numpy(name: str) -> Spelling:
-    return lambda c: c.call(f"np.{name}", *c.all(), **c.params)
+def _home(function: Function) -> str:
+    """Return the module of NumPy in which a function is, if it is one of NumPy; not every ufunc tells."""
+    own = isinstance(function, np.ufunc) and getattr(np, function.__name__, None) is function
+    home = "numpy" if own else getattr(function, "__module__", "")
+    return home if home.partition(".")[0] == "numpy" else ""
+
+
+def _numpy(function: Function) -> Spelling:
+    name = f"np{_home(function).removeprefix('numpy')}.{function.__name__}"
+    return lambda c: c.call(name, *c.all(), **c.params)
 
 
 def _method(name: str) -> Spelling:
@@ -293,10 +293,6 @@ def _float_power(c: Wording) -> Text:
     return power if c.line.dtype == np.float64 else c.call(f"{power.text}.astype", c.line.dtype)
 
 
-def _linear_algebra(name: str) -> Spelling:
-    return lambda c: c.call(f"np.linalg.{name}", *c.all(), **c.params)
-
-
 _OTHERS: dict[object, Spelling] = {
     arithmetic.product: _product,
     np.float_power: _float_power,
@@ -308,10 +304,6 @@ _OTHERS: dict[object, Spelling] = {
     np.concatenate: _sequence("concatenate"),
     np.stack: _sequence("stack"),
     np.einsum: _einsum,
-    np.linalg.inv: _linear_algebra("inv"),
-    np.linalg.det: _linear_algebra("det"),
-    np.linalg.solve: _linear_algebra("solve"),
-    np.linalg.cholesky: _linear_algebra("cholesky"),
     shape.astype: lambda c: c.method("astype", c.params["dtype"]),
     activation.relu: _relu,
     activation.leaky_relu: _leaky_relu,
@@ -348,9 +340,9 @@ _OTHERS: dict[object, Spelling] = {
 }
 
 SPELLINGS: dict[Primitive, Spelling] = {
-    op_of(key): spelling
+    primitive_of(key): spelling
     for key, spelling in (
-        *((getattr(np, name), _numpy(name)) for name in _NUMPY.split()),
+        *((op, _numpy(op.key)) for op in REGISTRY.values() if isinstance(op, Primitive) and _home(op.key)),
         *((getattr(np, name), _method(name)) for name in _METHODS),
         *((key, _sign(*sign)) for key, sign in _SIGNS.items()),
         *((key, _helped(helper)) for key, helper in _HELPED.items()),
@@ -364,4 +356,4 @@ def is_view(line: Line) -> bool:
     """Tell whether a line shows elements of another array."""
     if line.op is indexing.getitem:
         return len(line.operands) == 1
-    return line.op in (op_of(np.transpose), op_of(np.swapaxes)) or is_rows(line)
+    return line.op in (primitive_of(np.transpose), primitive_of(np.swapaxes)) or is_rows(line)

@@ -8,13 +8,14 @@ import numpy as np
 
 from tinygrad_nn.engine.operators import in_place_update
 from tinygrad_nn.export import plain_updates
-from tinygrad_nn.export.conversion import op_of
+from tinygrad_nn.export.expressions import PLUS, Text
 from tinygrad_nn.export.lines import Line
 from tinygrad_nn.export.spellings import Spelling
-from tinygrad_nn.export.wording import PLUS, Text, Wording
+from tinygrad_nn.export.wording import Wording
 from tinygrad_nn.ops import batch_norm
 from tinygrad_nn.optim import adagrad, adam, clipping, lion, rmsprop, sgd
 from tinygrad_nn.primitives import Primitive
+from tinygrad_nn.primitives.primitive import primitive_of
 
 
 def _updated(helper: Callable[..., object], *options: str, decays: bool = True) -> Spelling:
@@ -70,7 +71,7 @@ def _assigned(c: Wording) -> Text:
     return Text(f"{w}[...] = {text}")
 
 
-_SIGNS = {op_of(np.add): "+", op_of(np.subtract): "-"}
+_SIGNS = {primitive_of(np.add): "+", primitive_of(np.subtract): "-"}
 
 UPDATES: dict[Primitive, Spelling] = {
     sgd.sgd_update: _sgd,

@@ -12,9 +12,6 @@ from tinygrad_nn.ops import convolution_kernels, pooling
 from tinygrad_nn.ops.windows import Window
 from tinygrad_nn.primitives import Shape
 
-_LARGE = 2**62
-"""Beyond the end of any axis."""
-
 
 def _geometry(window: Window, **more: Setting) -> dict[str, Setting]:
     before, after = zip(*window.padding, strict=True)
@@ -145,13 +142,10 @@ def put_at(c: Conversion) -> str:
 
 
 def convolve(c: Conversion) -> str:
-    (a, b), mode = sorted(c.shapes, reverse=True), c.params.get("mode", "full")
-    long, short = (0, 1) if c.shapes[0] == a else (1, 0)
-    n = b[0]
-    pads = {"full": (n - 1, n - 1), "valid": (0, 0), "same": (n // 2, (n - 1) // 2)}[mode]
-    if mode == "same":
-        # NumPy takes the middle of the full one, from (n - 1) // 2 on.
-        pads = n - 1 - (n - 1) // 2, (n - 1) // 2
-    flipped = c.sliced(c.x(short, c.dtype), -1, -_LARGE, 0, -1)
+    short, long = sorted((0, 1), key=lambda k: c.shapes[k])
+    (n,) = c.shapes[short]
+    # Of the full one NumPy takes the middle, from (n - 1) // 2 on.
+    pads = {"full": (n - 1, n - 1), "valid": (0, 0), "same": (n // 2, (n - 1) // 2)}
+    flipped = c.backwards(c.x(short, c.dtype), 0)
     row = [c.op("Reshape", name, c.ints(1, 1, -1)) for name in (c.x(long, c.dtype), flipped)]
-    return c.reshaped(c.op("Conv", *row, pads=list(pads)), c.call)
+    return c.reshaped(c.op("Conv", *row, pads=pads[c.params.get("mode", "full")]), c.call)

@@ -5,35 +5,21 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from tinygrad_nn.errors import ExportError
-from tinygrad_nn.export.lines import Line, Share, Size, Source, is_literal
-from tinygrad_nn.graph.ir import call_text, path
+from tinygrad_nn.export.expressions import ATOM, COMPARED, SIGN, Share, Size, Text
+from tinygrad_nn.export.lines import Line, Source, is_literal
+from tinygrad_nn.export.tracing import refused
 from tinygrad_nn.ops.indexing import HOLE
 from tinygrad_nn.primitives import Params, Shape
-
-ATOM, POWER, SIGN, TIMES, PLUS, BITS, COMPARED = 9, 8, 7, 6, 5, 4, 3
-"""How strongly the parts of an expression hold together."""
-
-
-class Text(NamedTuple):
-    """An expression, and how strongly its outermost parts hold together."""
-
-    text: str
-    strength: int = ATOM
-
-    def within(self, strength: int) -> str:
-        """Return it as a part of an expression, in brackets where it would fall apart."""
-        return self.text if self.strength >= strength else f"({self.text})"
 
 
 def number(value: object) -> Text:
     """Return a number as Python writes it."""
     if isinstance(value, Size | Share):
-        return Text(value.text, ATOM if value.text.isidentifier() else value.strength)
+        return value.text
     if isinstance(value, float) and not math.isfinite(value):
         text = "np.nan" if math.isnan(value) else "np.inf" if value > 0 else "-np.inf"
         return Text(text, SIGN if text[0] == "-" else ATOM)
@@ -158,10 +144,4 @@ class Wording:
 
     def refused(self, why: str) -> ExportError:
         """Return an error that names the line of the graph, and the module."""
-        call = self.line.call
-        where = path(call.scope) or ("the model" if call.phase == "forward" else call.phase)
-        return ExportError(
-            f"export.numpy: {call.op.name} {why}\n"
-            f"  in     {self._labels[call.index]} = {call_text(call, self._labels)}\n"
-            f"  of     {where}"
-        )
+        return refused("export.numpy", self.line.call, self._labels, why)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tinygrad_nn.context import Scope
+from tinygrad_nn.context import Line, Scope
 from tinygrad_nn.engine.node import Leaf, Node, Source, reachable
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import GraphError, GraphFreed, printable
@@ -61,6 +61,7 @@ class Builder:
         scope: Scope | None = None,
         phase: str = "forward",
         of: int | None = None,
+        line: Line | None = None,
     ) -> int:
         """Append a value that an op makes."""
         index = len(self.graph.values)
@@ -72,6 +73,7 @@ class Builder:
             scope=scope,
             phase=phase,
             of=of,
+            line=line,
             kind=kind,
             op=op,
             operands=tuple(operands),
@@ -119,7 +121,14 @@ class Builder:
                         self.graph.notes.append(note)
             operands = [self.operand(link) for link in node.operands]
             self.nodes[node] = self.add_op(
-                node.op, operands, node.params, node.shape, node.dtype, scope=node.scope, name=node.name
+                node.op,
+                operands,
+                node.params,
+                node.shape,
+                node.dtype,
+                scope=node.scope,
+                name=node.name,
+                line=getattr(node, "line", None),
             )
 
     def rename(self, names: Mapping[str, Tensor | Array]) -> None:

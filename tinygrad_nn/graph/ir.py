@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tinygrad_nn.context import Scope
+from tinygrad_nn.context import Line, Scope
 from tinygrad_nn.errors import GraphError, printable
 from tinygrad_nn.graph.generators import Twins
+from tinygrad_nn.languages import ljust, width
 from tinygrad_nn.primitives import Array, Params, Primitive, Shape
 
 KINDS = ("input", "parameter", "constant", "state")
@@ -41,6 +42,7 @@ class Value:
         data: the array or number behind a value that is given, by reference.
         phase: forward, backward (made by derivative rules, or from their results) or update.
         of: the value whose derivative rule made it.
+        line: of the user's program, that it was made by, where that is known.
     """
 
     index: int
@@ -52,6 +54,7 @@ class Value:
     data: Data | None = None
     phase: str = "forward"
     of: int | None = None
+    line: Line | None = None
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -131,8 +134,8 @@ class Graph:
         rows = [(f"{labels[v.index]} = {call_text(v, labels)}", size(v), where(v, labels)) for v in shown]
         if not rows and self.outputs:
             rows = [(labels[k], size(self.values[k]), self.values[k].kind) for k in self.outputs]
-        widths = [max((len(row[k]) for row in rows), default=0) for k in (0, 1)]
-        lines = [f"{a:<{widths[0]}}   {b:<{widths[1]}}   {c}".rstrip() for a, b, c in rows]
+        widths = [max((width(row[k]) for row in rows), default=0) for k in (0, 1)]
+        lines = [f"{ljust(a, widths[0])}   {ljust(b, widths[1])}   {c}".rstrip() for a, b, c in rows]
         if len(shown) < len(ops):
             lines.insert(0, f"... {len(ops) - len(shown)} earlier ops are left out")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
@@ -239,9 +242,18 @@ def literal(data: object) -> str:
     return repr(data.item()) if isinstance(data, np.ndarray) and not data.ndim else ""
 
 
+def told_operands(value: Call) -> list[int]:
+    """Return the operands that a reader is told of: all but memory that an update only writes on the way."""
+    if not value.op.writes:
+        return list(value.operands)
+    pairs = zip(value.op.operand_names, value.operands, strict=True)
+    scratch = {k for name, k in pairs if name == "scratch"}
+    return [k for k in value.operands if k not in scratch]
+
+
 def call_text(value: Call, labels: Sequence[str]) -> str:
     """Return the call that makes a value: sum(%3, axis=0)."""
-    parts = [labels[k] for k in value.operands] + [
+    parts = [labels[k] for k in told_operands(value)] + [
         f"{name}={setting_text(setting)}" for name, setting in value.params.items()
     ]
     return f"{printable(value.op.name)}({', '.join(parts)})"

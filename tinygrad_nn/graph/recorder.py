@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import context
+from tinygrad_nn.context import Line
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.arguments import names_of
 from tinygrad_nn.engine.backward import stale
+from tinygrad_nn.engine.failures import users_frame
 from tinygrad_nn.engine.node import Leaf, Node, Source, tick
 from tinygrad_nn.engine.tensor import Tensor, wrap
 from tinygrad_nn.engine.watcher import Tracer
@@ -50,6 +52,8 @@ class Recorder(Tracer, Builder):
         self._find = find
         self.changed: dict[Source, int] = {}
         self._twins = Twins()
+        # Its identity, because a frame keeps all its variables alive.
+        self._caller = id(users_frame()[0])
         self._rule: int | None = None
         self._last = -1
 
@@ -92,8 +96,14 @@ class Recorder(Tracer, Builder):
             scope=context.SCOPE.get(),
             phase=phase,
             of=self._rule,
+            line=self._line(),
         )
         self.know(result, self._last)
+
+    def _line(self) -> Line | None:
+        """Return the line of the traced code, which is none where that is all ours."""
+        frame, _ = users_frame()
+        return None if id(frame) == self._caller else Line(frame.f_code.co_filename, frame.f_lineno)
 
     def on_copy(self, tensor: Tensor, copy: Array) -> None:
         array, node = tensor._data, tensor._node
@@ -142,7 +152,7 @@ class Recorder(Tracer, Builder):
             for x in operands
         ]
         first = self.graph.values[places[update.writes[0]]]
-        self.add_op(update, places, params, first.shape, first.dtype, phase="update")
+        self.add_op(update, places, params, first.shape, first.dtype, phase="update", line=self._line())
         return True
 
     def on_host(self, prepare: Callable[[], None]) -> bool:

@@ -12,12 +12,13 @@ import numpy as np
 
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor
+from tinygrad_nn.engine.trees import flat
 from tinygrad_nn.errors import CheckpointError
 from tinygrad_nn.files import StrPath
 from tinygrad_nn.interop.flattening import flattened
 from tinygrad_nn.interop.turns import FEATURES, Turn, of_flattened, of_kind, turn_of
 from tinygrad_nn.nn.batch_norm import BatchNorm
-from tinygrad_nn.nn.module import Module, flat
+from tinygrad_nn.nn.module import Module
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.states import State, StateDict, check_state
 

@@ -1,8 +1,8 @@
 """Layers, models and losses."""
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from tinygrad_nn.hints import LAYERS, no_attribute
+from tinygrad_nn.hints.lookups import face
 from tinygrad_nn.nn import init, losses
 from tinygrad_nn.nn.activations import (
     ELU,
@@ -91,10 +91,5 @@ __all__ = [
     "losses",
 ]
 
-
-# A type checker that knew of it would take every name for one of ours.
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> NoReturn:
-        """Say what to write instead of PyTorch's name of something."""
-        raise no_attribute("module 'tinygrad_nn.nn'", name, LAYERS)
+    __getattr__, __dir__ = face(globals())

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.engine.trees import flat
 from tinygrad_nn.errors import CheckpointError
 from tinygrad_nn.nn import (
     activations,
@@ -31,7 +32,7 @@ from tinygrad_nn.nn import (
     pooling,
     recurrent,
 )
-from tinygrad_nn.nn.module import Module, flat
+from tinygrad_nn.nn.module import Module
 from tinygrad_nn.primitives import Array
 
 _FILES: tuple[ModuleType, ...] = (

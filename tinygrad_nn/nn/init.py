@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tinygrad_nn.hints.lookups import face
 from tinygrad_nn.primitives import Array
 
 Initializer = Callable[[tuple[int, ...], np.random.Generator, DTypeLike], Array]
@@ -104,3 +106,7 @@ def orthogonal(gain: float = 1.0) -> Initializer:
         return (q if fan_in >= out else q.T).reshape(shape).astype(dtype)
 
     return draw
+
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = face(globals())

@@ -8,14 +8,14 @@ weight 2 counts as if it were there twice, and one of weight 0 as if it were not
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinygrad_nn.engine.conversions import plain
-from tinygrad_nn.engine.failures import label_error, module_path, position_of, warn_of_usage
-from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.tensor import Operand, Tensor, apply, as_tensor
-from tinygrad_nn.errors import ArgumentError, DtypeError, LabelError, SettingError, ShapeError
+from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
+from tinygrad_nn.hints.lookups import face
 from tinygrad_nn.nn.reducing import (
     Reduction,
     check_reduction,
@@ -25,129 +25,21 @@ from tinygrad_nn.nn.reducing import (
     reduced,
     targets_like,
 )
+from tinygrad_nn.nn.scores import (
+    check_probabilities,
+    class_probabilities,
+    expect_log_probabilities,
+    expect_logits,
+    labels_of,
+    scores_of,
+)
 from tinygrad_nn.ops import fused_losses
-from tinygrad_nn.ops.activation import log_sigmoid, log_softmax, sigmoid, softmax, softplus, xlogy
+from tinygrad_nn.ops.activation import log_softmax, softplus, xlogy
 from tinygrad_nn.ops.arithmetic import product
-from tinygrad_nn.ops.elementwise import absolute, log
+from tinygrad_nn.ops.elementwise import absolute
 from tinygrad_nn.ops.indexing import where
 from tinygrad_nn.primitives import Array, Primitive
-from tinygrad_nn.primitives.operands import as_array
 from tinygrad_nn.settings import check_share
-
-_SUM_TO_ONE = 1e-3
-# How far above 0 rounding takes the logarithm of a probability that someone computed by subtraction.
-_ROUNDED_UP = 1e-2
-
-
-def _check_probabilities(who: str, what: str, p: Operand) -> None:
-    values = plain(p)
-    if values.size and not (values.min() >= 0 and values.max() <= 1):
-        raise LabelError(f"{who}: {what} are probabilities from 0 to 1, got {values.min()} to {values.max()}")
-
-
-def _check_rows(who: str, targets: Operand) -> None:
-    """Refuse targets with a row that does not sum to 1."""
-    sums = plain(targets).sum(axis=-1, dtype=np.float64)
-    wrong = ~(np.abs(sums - 1) <= _SUM_TO_ONE)
-    if wrong.any():
-        row = position_of(wrong)
-        raise LabelError(
-            f"{who}: row {row} of the targets sums to {sums[row]:.6g}, expected 1\n"
-            "  hint   targets / targets.sum(axis=-1, keepdims=True), or normalized=False for plain weights"
-        )
-
-
-def _class_probabilities(who: str, logits: Tensor, targets: Operand, normalized: bool) -> Tensor | Array:
-    probabilities = targets_like(who, logits, targets)
-    if normalized:
-        _check_rows(who, probabilities)
-        _check_probabilities(who, "targets", probabilities)
-    return probabilities
-
-
-_PROBABILITIES = frozenset({softmax, sigmoid})
-_LOG_PROBABILITIES = frozenset({log_softmax, log_sigmoid, log})
-
-
-def _expect_logits(who: str, x: Tensor, instead: str) -> None:
-    """Warn of logits that are probabilities, by the op that made them: to look at their values would take time."""
-    node = x._node
-    if node is not None and node.op in _PROBABILITIES:
-        warn_of_usage(
-            f"{who}: {_maker(node)} has made these probabilities already, and {who} takes logits\n"
-            f"  hint   leave {node.op.name} out of the model, or {instead}"
-        )
-
-
-def _maker(node: Node) -> str:
-    path = module_path(node.scope)
-    return f"{node.op.name} in {path}" if path else str(node.op.name)
-
-
-def _expect_log_probabilities(x: Tensor) -> None:
-    """Warn of probabilities, refuse other values above 0; looks at the values only of what no log or softmax made."""
-    node = x._node
-    op = None if node is None else node.op
-    hint = "\n  hint   nll(log_softmax(logits), labels), or cross_entropy(logits, labels)"
-    if node is not None and node.op in _PROBABILITIES:
-        warn_of_usage(
-            f"nll: {_maker(node)} has made these probabilities, and nll takes their logarithms{hint}"
-        )
-    elif op not in _LOG_PROBABILITIES and x.size:
-        largest = plain(x).max()
-        if largest > _ROUNDED_UP:
-            raise LabelError(f"nll: logarithms of probabilities are at most 0, got {largest}{hint}")
-
-
-def _scores(who: str, x: Operand) -> Tensor:
-    scores = x if type(x) is Tensor else as_tensor(x)
-    if scores._data.ndim < 2:
-        raise ShapeError(
-            f"{who}: predictions have shape {scores.shape}, expected (N, classes) or (N, ..., classes)"
-        )
-    return scores
-
-
-def _labels(
-    who: str, scores: Tensor, targets: Operand, ignore_index: int | None
-) -> tuple[Tensor | Array, Tensor | Array | None]:
-    """Return valid labels and the mask of rows that count; where a row does not, its label is replaced by 0."""
-    labels = targets if type(targets) is Tensor else as_array(targets)
-    array = labels._data if isinstance(labels, Tensor) else labels
-    if array.dtype.kind not in "iu":
-        one_hot = array.ndim == scores.ndim
-        hint = (
-            f"labels.argmax(axis={array.ndim - 1}) for one-hot rows" if one_hot else "labels.astype(np.int64)"
-        )
-        raise DtypeError(f"{who}: labels are integers, got dtype {array.dtype}\n  hint   {hint}")
-    shape = scores._data.shape
-    if array.shape != shape[:-1]:
-        raise _ill_fitting(who, shape, array.shape)
-    mask = None
-    if ignore_index is not None:
-        mask = labels != ignore_index
-        labels = where(mask, labels, 0)
-        array = plain(labels)
-    if not fused_losses.labels_fit(array, shape[-1]):
-        raise label_error(who, array, shape[-1])
-    return labels, mask
-
-
-def _ill_fitting(who: str, scores: tuple[int, ...], labels: tuple[int, ...]) -> ShapeError:
-    """Return the error for labels that are not one for each row of scores."""
-    rows = scores[:-1]
-    hint = ""
-    if labels == scores:
-        axis = len(labels) - 1
-        hint = f"labels.argmax(axis={axis}) for one-hot rows, or labels.astype(np.float32) for probabilities"
-    elif labels == scores[:1] + scores[2:]:
-        hint = "np.moveaxis(logits, 1, -1): the classes are the last axis here"
-    elif math.prod(labels) == math.prod(rows):
-        hint = f"labels.reshape{rows if len(rows) > 1 else '(-1)'}"
-    return ShapeError(
-        f"{who}: {scores[0]} rows of shape {scores} but labels of shape {labels}, expected {rows}"
-        + (f"\n  hint   {hint}" if hint else "")
-    )
 
 
 def _by_rows(op: Primitive, scores: Tensor, labels: Tensor | Array, **params: object) -> Tensor:
@@ -197,8 +89,8 @@ def cross_entropy(
         >>> cross_entropy(np.array([[0.0, 0.0]]), np.array([[0.5, 0.5]])).item()
         0.6931471805599453
     """
-    logits = _scores("cross_entropy", logits)
-    _expect_logits("cross_entropy", logits, "nll(log_softmax(logits), labels)")
+    logits = scores_of("cross_entropy", logits)
+    expect_logits("cross_entropy", logits, "nll(log_softmax(logits), labels)")
     targets = targets if type(targets) is Tensor else np.asarray(targets)
     ndim = logits._data.ndim
     if label_smoothing:
@@ -211,14 +103,14 @@ def cross_entropy(
                 "cross_entropy: probabilities have no label to ignore\n"
                 "  hint   sample_weight=..., 0 for rows that count for nothing"
             )
-        shares = _class_probabilities("cross_entropy", logits, targets, normalized)
+        shares = class_probabilities("cross_entropy", logits, targets, normalized)
         if label_smoothing:
             shares = shares * (1 - label_smoothing) + label_smoothing / logits.shape[-1]
         if weight is not None:
             shares = shares * weight
         losses = -product(shares, log_softmax(logits)).sum(axis=-1)
         return reduced("cross_entropy", losses, reduction, sample_weight)
-    labels, mask = _labels("cross_entropy", logits, targets, ignore_index)
+    labels, mask = labels_of("cross_entropy", logits, targets, ignore_index)
     if mask is None and weight is None and sample_weight is None and not label_smoothing:
         if reduction != "none":
             note_divisor("rows" if reduction == "mean" else "sum")
@@ -269,9 +161,9 @@ def nll(
         >>> nll(np.log([[0.25, 0.75]]), np.array([0])).item()
         1.3862943611198906
     """
-    log_probabilities = _scores("nll", log_probabilities)
-    _expect_log_probabilities(log_probabilities)
-    labels, mask = _labels("nll", log_probabilities, labels, ignore_index)
+    log_probabilities = scores_of("nll", log_probabilities)
+    expect_log_probabilities(log_probabilities)
+    labels, mask = labels_of("nll", log_probabilities, labels, ignore_index)
     losses, counts = _by_rows(fused_losses.nll, log_probabilities, labels), mask
     if weight is not None:
         weight = class_weights("nll", log_probabilities, weight, reduction)
@@ -378,11 +270,11 @@ def binary_cross_entropy(
         0.6931471805599453
     """
     logits = as_tensor(logits)
-    _expect_logits(
+    expect_logits(
         "binary_cross_entropy", logits, "binary_cross_entropy_probabilities(probabilities, targets)"
     )
     targets = targets_like("binary_cross_entropy", logits, targets)
-    _check_probabilities("binary_cross_entropy", "targets", targets)
+    check_probabilities("binary_cross_entropy", "targets", targets)
     if pos_weight is None:
         losses = fused_losses.binary_cross_entropy_elements(logits, targets)
     else:
@@ -424,8 +316,8 @@ def binary_cross_entropy_probabilities(
     """
     probabilities = as_tensor(probabilities)
     targets = targets_like("binary_cross_entropy_probabilities", probabilities, targets)
-    _check_probabilities("binary_cross_entropy_probabilities", "predictions", probabilities)
-    _check_probabilities("binary_cross_entropy_probabilities", "targets", targets)
+    check_probabilities("binary_cross_entropy_probabilities", "predictions", probabilities)
+    check_probabilities("binary_cross_entropy_probabilities", "targets", targets)
     losses = -(xlogy(targets, probabilities) + xlogy(1 - targets, 1 - probabilities))
     return reduced("binary_cross_entropy_probabilities", losses, reduction, sample_weight)
 
@@ -453,8 +345,12 @@ def kl_divergence(
         >>> kl_divergence(np.zeros((1, 2)), np.array([[1.0, 0.0]])).item()
         0.6931471805599453
     """
-    logits = _scores("kl_divergence", logits)
-    _expect_logits("kl_divergence", logits, "write np.sum(xlogy(targets, targets / probabilities))")
-    targets = _class_probabilities("kl_divergence", logits, targets, normalized=True)
+    logits = scores_of("kl_divergence", logits)
+    expect_logits("kl_divergence", logits, "write np.sum(xlogy(targets, targets / probabilities))")
+    targets = class_probabilities("kl_divergence", logits, targets, normalized=True)
     terms = xlogy(targets, targets) - product(targets, log_softmax(logits))
     return reduced("kl_divergence", terms.sum(axis=-1), reduction, sample_weight)
+
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = face(globals())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import MethodType
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
@@ -16,9 +16,12 @@ from tinygrad_nn.context import DEFAULT, SCOPE, STATE, Plan, Scope, Temporarily,
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
+from tinygrad_nn.engine.trees import flat
 from tinygrad_nn.errors import DtypeError, SettingError, ShapeError, printable
+from tinygrad_nn.hints.calls import answered, is_refused, wrong_call
+from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.nn.drawing import Drawing
-from tinygrad_nn.nn.summary import TRIED_WITH, Row, Summary, counted_parameters, spell_shape
+from tinygrad_nn.nn.summary import Row, Summary, counted_parameters, shape_of_rows, spell_shape
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.states import check_state, weights_of_pytorch
 
@@ -36,7 +39,7 @@ class _HasForward(Protocol[Inputs, Output]):
     def forward(self, *args: Inputs.args, **kwargs: Inputs.kwargs) -> Output: ...
 
 
-class Module(Drawing):
+class Module(Signposts, Drawing):
     """Base of layers and models: define `forward`, and assign tensors, arrays and modules as attributes.
 
     A Tensor made with requires_grad=True is a parameter, an ndarray is a buffer, a Module is a child; lists, tuples and
@@ -76,8 +79,13 @@ class Module(Drawing):
         try:
             SCOPE.set(_new_scope(Scope, (self, previous)))
             return self.forward(*args, **kwargs)
+        except TypeError as error:
+            if not is_refused(type(self).forward, error):
+                raise
+            failure = wrong_call(type(self).forward, (self, *args), kwargs, error)
         finally:
             SCOPE.set(previous)
+        raise failure from None
 
     def attributes(self) -> Mapping[Any, object]:
         """Return what is looked through for parameters, buffers and children: all attributes, by name."""
@@ -193,6 +201,7 @@ class Module(Drawing):
         """Return copies of all parameters, other tensors and buffers by their dotted names."""
         return {name: plain(value).copy() for name, value in self._named_values()}
 
+    @answered
     def load_state_dict(self, state: Mapping[str, Operand]) -> None:
         """Copy arrays into the parameters and buffers of the same names; all of them, or none.
 
@@ -220,13 +229,15 @@ class Module(Drawing):
         """Switch this module and all inside to evaluation behaviour; return the module."""
         return self.train(False)
 
+    @answered
     def summary(
-        self, input_shape: tuple[int, ...] | None = None, *, dtype: DTypeLike = np.float32
+        self, input_shape: int | Sequence[int | None] | None = None, *, dtype: DTypeLike = np.float32
     ) -> Summary:
         """Return the table of the modules inside: their names, output shapes and numbers of parameters.
 
         Args:
-            input_shape: shape of one input, without the batch axis; without it there are no output shapes.
+            input_shape: shape of one input, without the batch axis, which may stand first as None; one number for one
+                axis; without it there are no output shapes.
             dtype: of the input.
 
         Example:
@@ -241,7 +252,7 @@ class Module(Drawing):
         """
         outputs: dict[int, list[str]] = {}
         if input_shape is not None:
-            for _, module, output in outputs_of_calls(self, np.zeros((TRIED_WITH, *input_shape), dtype)):
+            for _, module, output in outputs_of_calls(self, np.zeros(shape_of_rows(input_shape), dtype)):
                 outputs.setdefault(id(module), []).append(spell_shape(output.shape))
         parameters = self.parameters()
         return Summary(
@@ -308,22 +319,6 @@ def with_others(module: M, others: Mapping[int, Tensor]) -> M:
         vars(copies[id(inner)]).update(attributes, _given=inner._given | given)
     twin: M = copies[id(module)]
     return twin
-
-
-def flat(items: Mapping[Any, object]) -> Iterator[tuple[str, object]]:
-    """Yield the values of a mapping, those of lists, tuples and dicts in it one by one under dotted names."""
-    stack = [(str(key), value) for key, value in reversed(list(items.items()))]
-    inside: set[int] = set()
-    while stack:
-        name, value = stack.pop()
-        if isinstance(value, (list, tuple, dict)):
-            if id(value) in inside:
-                continue
-            inside.add(id(value))
-            inner = value.items() if isinstance(value, dict) else enumerate(value)
-            stack.extend(reversed([(f"{name}.{key}", item) for key, item in inner]))
-        else:
-            yield name, value
 
 
 _REAL = "fiub"

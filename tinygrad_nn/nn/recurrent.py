@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Never
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
-from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
-from tinygrad_nn.hints import RECURRENT
+from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, orthogonal, zeros
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.ops import recurrent
@@ -38,12 +36,8 @@ class _Recurrent(Module):
         bias_init: Initializer | None = None,
         rng: Seed = None,
         dtype: DTypeLike = np.float32,
-        **unknown: Never,
     ) -> None:
         who = type(self).__name__
-        for option in unknown:
-            hint = f"\n  hint   {RECURRENT[option]}" if option in RECURRENT else ""
-            raise ArgumentError(f"{who}: there is no option {option}={hint}")
         self.input_size = positive_integer(who, "input_size", input_size)
         self.hidden_size = positive_integer(who, "hidden_size", hidden_size)
         self.num_layers = positive_integer(who, "num_layers", num_layers)

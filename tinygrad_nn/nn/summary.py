@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from tinygrad_nn.errors import SettingError
+from tinygrad_nn.languages import ljust, rjust, width
+from tinygrad_nn.settings import is_integer
 
 TRIED_WITH = 2
 """Rows that a model is tried with; the axis of this length is shown as N."""
@@ -43,12 +48,11 @@ class Summary:
     def __repr__(self) -> str:
         table = [Row._fields, *self.rows]
         used = [k for k in range(len(Row._fields)) if any(row[k] for row in self.rows)]
-        widths = {k: max(len(row[k]) for row in table) for k in used}
+        widths = {k: max(width(row[k]) for row in table) for k in used}
         lines = [
-            "  ".join(row[k].rjust(widths[k]) if k == 3 else row[k].ljust(widths[k]) for k in used).rstrip()
-            for row in table
+            "  ".join((rjust if k == 3 else ljust)(row[k], widths[k]) for k in used).rstrip() for row in table
         ]
-        rule = "-" * max(map(len, [*lines, self._footer()]))
+        rule = "-" * max(map(width, [*lines, self._footer()]))
         return "\n".join([lines[0], rule, *lines[1:], rule, self._footer()])
 
     def _repr_html_(self) -> str:
@@ -65,6 +69,24 @@ def counted_parameters(new: int, *, shared: bool) -> str:
     if shared:
         return f"{new:,} (shared)" if new else "shared"
     return f"{new:,}"
+
+
+def shape_of_rows(one: int | Sequence[int | None]) -> tuple[int, ...]:
+    """Return the shape of the rows that a model is tried with, of the shape of one of them.
+
+    Raises:
+        SettingError: it is no shape.
+    """
+    axes = [one] if is_integer(one) else list(one) if isinstance(one, (tuple, list)) else [None]
+    if len(axes) > 1 and axes[0] is None:
+        # The batch axis, as Keras writes it.
+        axes = axes[1:]
+    sizes = [axis for axis in axes if is_integer(axis) and axis >= 0]
+    if len(sizes) < len(axes):
+        raise SettingError(
+            f"summary: input_shape is the shape of one input, got {one!r:.60}\n  hint   model.summary((784,))"
+        )
+    return (TRIED_WITH, *sizes)
 
 
 def spell_shape(shape: tuple[int, ...]) -> str:

@@ -38,7 +38,11 @@ def sigmoid(x: Array) -> Array:
 
 # Where every other sign differs, np.where takes ten times as long as a product.
 @kernel(
-    lambda g, y: product(y > 0, g), reference=lambda x: np.maximum(x, 0), kinks={0.0: 0.0}, analytic=False
+    lambda g, y: product(y > 0, g),
+    reference=lambda x: np.maximum(x, 0),
+    kinks={0.0: 0.0},
+    analytic=False,
+    formula="where(x > 0, g, 0)",
 )
 def relu(x: Array) -> Array:
     """max(x, 0), with derivative 0 at 0."""
@@ -100,6 +104,7 @@ _FAR = -1e4
     lambda g, y, s: product(g, s + product(1 - s, y)),
     residuals={"s": lambda x: sigmoid(x)},
     reference=lambda x: x / (1 + np.exp(-x)),
+    formula="g * (sigmoid(x) + y * (1 - sigmoid(x)))",
 )
 def silu(x: Array) -> tuple[Array, Array]:
     """Return x * sigmoid(x), also called swish (Elfwing et al., 2017, arXiv:1702.03118)."""
@@ -122,6 +127,7 @@ def _normal_pdf(x: Array) -> Array:
 @kernel(
     lambda g, x, p: product(g, p + product(_normal_pdf(x), x)),
     residuals={"p": _normal_cdf},
+    formula="g * (normal(x) + x * normal_density(x))",
     reference=lambda x: x * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2))) / 2,
     analytic=False,
     method=False,
@@ -182,6 +188,7 @@ def gelu_tanh_slope(x: Array) -> Array:
 @kernel(
     lambda g, d: product(g, d),
     residuals={"d": lambda x: gelu_tanh_slope(x)},
+    formula="g * gelu_tanh_slope(x)",
     reference=lambda x: x / 2 * (1 + np.tanh(_SCALE * (x + _CUBIC * x**3))),
 )
 def gelu_tanh(x: Array) -> tuple[Array, Array]:
@@ -231,6 +238,7 @@ def gelu(x: Any, *, approximate: str = "none") -> Any:
     reference=lambda a, b: np.where(a == 0, 0, a * np.log(np.where(a == 0, 1, b))),
     domain=((-3, 3), (0.1, 9)),
     also=("scipy.special.xlogy",),
+    formula=("g * log(b)", None),
 )
 def xlogy(a: Array, b: Array) -> Array:
     """Return a * log(b), and 0 where a is 0, whatever b is (but NaN)."""
@@ -252,6 +260,7 @@ def _softmax_back_by_p(g: Array, a: Array, p: Array, *, axis: Axis = -1) -> Arra
     ),
     broadcasts=False,
     operand_names=("a", "p"),
+    formula=("p * (g - sum(g * p))", "g * (a - sum(a * p)) - sum(g * p) * a"),
     method=False,
 )
 def softmax_back(a: Array, p: Array, *, axis: Axis = -1) -> Array:
@@ -272,6 +281,7 @@ def softmax_back(a: Array, p: Array, *, axis: Axis = -1) -> Array:
     lambda g, y, *, axis=-1: softmax_back(g, y, axis=axis),
     reference=lambda x, axis=-1: np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True),
     samples=_AXES,
+    formula="y * (g - sum(g * y))",
 )
 def softmax(x: Array, *, axis: Axis = -1) -> Array:
     """exp(x) / sum(exp(x)) along `axis`, shifted by the largest entry.

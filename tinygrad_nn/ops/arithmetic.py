@@ -96,6 +96,7 @@ divide = op(
     lambda g, b: quotient(g, b),
     lambda g, a, b: -quotient(product(quotient(g, b), a), b),
     domain=NONZERO_DIVISOR,
+    formula=(None, "-g * a / b**2"),
 )
 negative = op(np.negative, lambda g: -g, linear=True)
 positive = op(np.positive, lambda g: g, linear=True)
@@ -116,6 +117,7 @@ def _power(
         call=call,
         reference=reference,
         domain=((0.3, 3), (-2, 2)),
+        formula=(None, "g * y * log(a)"),
     )
 
 
@@ -142,6 +144,7 @@ arctan2 = op(
     lambda g, a, b: -product(g, part(part(a, np.hypot(a, b)), np.hypot(a, b))),
     analytic=False,
     domain=((0.3, 3), (-3, 3)),
+    formula=("g * b / (a**2 + b**2)", "-g * a / (a**2 + b**2)"),
 )
 
 

@@ -82,7 +82,11 @@ def _back_from_moments(g: Array, x: Array, y: Array, *, shapes: tuple[Shape, ...
 
 
 @kernel(
-    _back_from_moments, samples=cases([each(*_SHAPES, (3, 2, 2, 3))]), reference=_by_definition, method=False
+    _back_from_moments,
+    samples=cases([each(*_SHAPES, (3, 2, 2, 3))]),
+    reference=_by_definition,
+    method=False,
+    formula="row(g, 0) / shapes[0][-2] + row(g, 1) * 2 * (x - row(y, 0)) / shapes[0][-2]",
 )
 @in_single
 def column_moments(x: Array) -> Array:
@@ -119,6 +123,7 @@ def _back_from_scaled(g: Array, x: Array, c: Array) -> Array:
     _back_from_scaled,
     samples=cases(*([shape, (*shape[:-2], 3, shape[-1])] for shape in _SHAPES)),
     reference=lambda x, c: (x - _row(c, 0)) * _row(c, 1) + _row(c, 2),
+    formula=(None, "rows(-row(c, 1) * sum(g, axis=-2), sum(g * (x - row(c, 0)), axis=-2), sum(g, axis=-2))"),
     broadcasts=False,
     method=False,
 )
@@ -147,6 +152,7 @@ def fill_scaled_columns(x: Array, c: Array, out: Array) -> Array:
     ),
     broadcasts=False,
     operand_names=("a", "b", "c"),
+    formula=("row(g, 0) * (b - c) + row(g, 1)", None, None),
     method=False,
 )
 def column_products(a: Array, b: Array, c: Array) -> Array:
@@ -179,6 +185,11 @@ def _slope(m: Array, eps: float) -> Array:
     ),
     reference=lambda m, weight, bias, eps: np.stack(
         [m[..., 0, :], weight / np.sqrt(m[..., 1, :] + eps), 0 * m[..., 0, :] + bias], axis=-2
+    ),
+    formula=(
+        "rows(row(g, 0), row(g, 1) * weight * (-0.5) / sqrt(row(m, 1) + eps) ** 3)",
+        "row(g, 1) / sqrt(row(m, 1) + eps)",
+        None,
     ),
     broadcasts=False,
     method=False,

@@ -46,6 +46,7 @@ cumsum = op(
     linear=True,
     samples=_CALLS,
     otherwise=cumsum_in,
+    formula="sums_from_the_end(g)",
 )
 
 
@@ -100,6 +101,7 @@ cumprod = op(
     lambda g, x, *, shapes, axis=None: np.reshape(_cumprod_rule(g, x, axis), shapes[0]),
     samples=_CALLS,
     otherwise=cumprod_in,
+    formula="sums_from_the_end(g * y) / x",
 )
 
 

@@ -35,6 +35,7 @@ cholesky = op(
     broadcasts=False,
     analytic=False,
     symmetric=True,
+    formula="(inv(y).T @ phi(y.T @ g) @ inv(y) + inv(y).T @ phi(y.T @ g).T @ inv(y)) / 2",
 )
 
 
@@ -55,6 +56,7 @@ def _log_det_rule(g: Array, a: Array, y: Array) -> Array:
 @kernel(
     _log_det_rule,
     reference=lambda a: np.stack([np.sign(np.linalg.det(a)), np.log(np.abs(np.linalg.det(a)))], axis=-1),
+    formula="g[..., 1, None, None] * inv(a).T",
     samples=_COVARIANCES,
     broadcasts=False,
     analytic=False,

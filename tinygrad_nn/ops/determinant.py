@@ -105,4 +105,5 @@ det = op(
     operand_names=("a",),
     broadcasts=False,
     samples=cases([regular((3, 3), (2, 3, 3), (2, 1, 2, 2), (1, 1), (0, 3, 3))]),
+    formula="g[..., None, None] * cofactors(a)",
 )

@@ -103,6 +103,7 @@ einsum = op(
     call=lambda *operands, subscripts, **params: np.einsum(subscripts, *operands, **params),
     variadic=True,
     adapt=_adapt,
+    formula="rest_of_sum(g)",
     samples=cases(
         [(2, 3), (3, 4), {"subscripts": "ij,jk->ik"}, (2, 3, 4), (2, 4, 3), {"subscripts": "bij,bjk->bik"}],
         [(2, 3), {"subscripts": each("ij->ji", "ij->")}, (3, 4), {"subscripts": "ij->i"}],

@@ -11,7 +11,7 @@ from tinygrad_nn.ops.samples import cases
 from tinygrad_nn.primitives import Array, Primitive, Sample, op
 
 
-def _choice(function: Callable[..., Array], wins: Callable[[Array, Array], Array]) -> Primitive:
+def _choice(function: Callable[..., Array], sign: str, wins: Callable[[Array, Array], Array]) -> Primitive:
     """Declare an op that picks a where wins(a, b), b where wins(b, a), and either where they are equal."""
     return op(
         function,
@@ -19,14 +19,15 @@ def _choice(function: Callable[..., Array], wins: Callable[[Array, Array], Array
         lambda g, a, b: np.where(a == b, g / 2, np.where(wins(b, a), g, 0)),
         kinks=lambda a, b: a - b,
         analytic=False,
+        formula=tuple(f"where({p} {sign} {q}, g, where({p} == {q}, g / 2, 0))" for p, q in ("ab", "ba")),
     )
 
 
-maximum = _choice(np.maximum, lambda p, q: p > q)
-minimum = _choice(np.minimum, lambda p, q: p < q)
+maximum = _choice(np.maximum, ">", lambda p, q: p > q)
+minimum = _choice(np.minimum, "<", lambda p, q: p < q)
 # The other one may be NaN; of two, neither wins.
-fmax = _choice(np.fmax, lambda p, q: (p > q) | ((q != q) & (p == p)))
-fmin = _choice(np.fmin, lambda p, q: (p < q) | ((q != q) & (p == p)))
+fmax = _choice(np.fmax, ">", lambda p, q: (p > q) | ((q != q) & (p == p)))
+fmin = _choice(np.fmin, "<", lambda p, q: (p < q) | ((q != q) & (p == p)))
 
 
 def _bounds(a: Array, a_min: object = np._NoValue, a_max: object = np._NoValue, **other: object) -> Sample:

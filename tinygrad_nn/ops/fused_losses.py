@@ -67,6 +67,11 @@ def _plain_cross_entropy(logits: Array, labels: Array, reduction: str = "mean") 
     residuals={"d": lambda logits, labels: minus_one_hot(softmax(logits), labels)},
     reference=_plain_cross_entropy,
     samples=cases(*_ROWS, reduction=each("mean", "sum", "none")),
+    formula=(
+        "(softmax(logits) - one_hot(labels)) * g / shapes[0][0] if reduction == 'mean' else "
+        "(softmax(logits) - one_hot(labels)) * (g if reduction == 'sum' else g[:, None])",
+        None,
+    ),
 )
 def cross_entropy(logits: Array, labels: Array, *, reduction: str = "mean") -> tuple[Array, Array]:
     """-log(softmax(logits)[label]) for (N, C) logits and N integer labels: their mean, their sum, or each."""
@@ -94,6 +99,7 @@ def cross_entropy(logits: Array, labels: Array, *, reduction: str = "mean") -> t
     None,
     linear=True,
     samples=cases(*_ROWS),
+    formula=("-g[:, None] * one_hot(labels)", None),
     reference=lambda scores, labels: -np.sum(scores * np.eye(scores.shape[1])[labels], axis=1),
 )
 def nll(scores: Array, labels: Array) -> Array:

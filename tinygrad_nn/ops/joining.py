@@ -44,7 +44,7 @@ def _flat_or_along(arrays: Iterable[Array], axis: int | None = 0, **other: objec
     return _sequence(arrays, axis, **other)
 
 
-_of_arrays = partial(op, variadic=True, linear=True)
+_of_arrays = partial(op, variadic=True, linear=True, formula="its_part(g)")
 concatenate = _of_arrays(
     np.concatenate,
     _part,

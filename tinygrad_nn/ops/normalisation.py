@@ -66,6 +66,11 @@ def _without_mean_and(a: Array, u: Array) -> Array:
     samples=cases([(3, 4), (3, 4), (3, 1), {}, (2, 1, 5), (2, 1, 5), (2, 1, 1), {}, (0, 3), (0, 3), (0, 1)]),
     broadcasts=False,
     operand_names=("a", "u", "s"),
+    formula=(
+        "(g - mean(g) - u * mean(g * u)) * s",
+        "-g * s * mean(a * u) - mean(g * u) * s * a",
+        "sum(g * (a - mean(a) - u * mean(a * u)))",
+    ),
     method=False,
 )
 def standardized_back(a: Array, u: Array, s: Array) -> Array:
@@ -89,6 +94,7 @@ def standardized_back(a: Array, u: Array, s: Array) -> Array:
     residuals={"s": in_single(lambda x, eps: _factor(x - means_of_rows(x), eps))},
     reference=lambda x, eps: _plain_layer_norm(x, eps=eps),
     samples=_ROWS,
+    formula=("(g - mean(g) - y * mean(g * y)) / sqrt(mean((x - mean(x)) ** 2) + eps)", None),
     method=False,
 )
 def standardized(x: Array, eps: float) -> tuple[Array, Array]:
@@ -103,6 +109,7 @@ def standardized(x: Array, eps: float) -> tuple[Array, Array]:
     residuals={"s": in_single(lambda x, eps: _factor(x, eps))},
     reference=lambda x, eps: _plain_rms_norm(x, eps=eps),
     samples=_ROWS,
+    formula=("(g - y * mean(g * y)) / sqrt(mean(x**2) + eps)", None),
     method=False,
 )
 def in_unit_squares(x: Array, eps: float) -> tuple[Array, Array]:

@@ -116,6 +116,7 @@ def _extremum(
         otherwise=of_some,
         analytic=False,
         samples=_CALLS,
+        formula="where(x == y, g / ties(y), 0)",
     )
 
 

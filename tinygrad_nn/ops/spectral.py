@@ -78,7 +78,7 @@ def _on_diagonal(x: Array) -> Array:
 
 
 def _eigh_rule(g: Array, y: Array, *, UPLO: str = "L") -> Array:
-    """V (diag(gw) + V.T gV / (w[j] - w[i])) V.T, the symmetric part (Giles 2008, matrix derivatives)."""
+    """V (diag(gw) + V.T gV / (wj - wi)) V.T, the symmetric part (Giles 2008, matrix derivatives)."""
     y = used(y, g)
     w, v = y[..., 0, :], y[..., 1:, :]
     turning = _symmetric(over_differences(turned(v) @ g[..., 1:, :], w, w, diagonal=False))
@@ -125,7 +125,7 @@ def eigvalsh(a: Array, UPLO: str = "L") -> Array:
 
 
 def _svd_rule(g: Array, a: Array, y: Array) -> Array:
-    """What turns the vectors among themselves, and what out of their space (Townsend 2016, Differentiating the SVD)."""
+    """U (diag(gS) + what turns vectors) V.T, and out of their space (Townsend 2016, Differentiating the SVD)."""
     m, y = np.shape(a)[-2], used(y, g)
     u, s, v = y[..., :m, :], y[..., m, :], y[..., m + 1 :, :]
     gu, gs, gv = g[..., :m, :], g[..., m, :], g[..., m + 1 :, :]
@@ -207,7 +207,13 @@ def _pinv_rule(
 
 
 pinv = op(
-    np.linalg.pinv, _pinv_rule, operand_names=("a",), samples=_RECTANGLES, broadcasts=False, analytic=False
+    np.linalg.pinv,
+    _pinv_rule,
+    operand_names=("a",),
+    samples=_RECTANGLES,
+    broadcasts=False,
+    analytic=False,
+    formula="(g.T - a @ y @ g.T) @ y @ y.T + y.T @ y @ (g.T - g.T @ y @ a) - y.T @ g @ y.T",
 )
 
 

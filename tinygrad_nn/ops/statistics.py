@@ -111,6 +111,7 @@ var = op(
     adapt=_corrected,
     reference=np.var,
     samples=cases(*_SPREADS, [(1, 2), {"axis": 0}, ()]),
+    formula="g * 2 * (x - mean(x)) / (n - ddof)",
 )
 std = op(
     np.std,
@@ -123,6 +124,7 @@ std = op(
     adapt=_corrected,
     reference=np.std,
     samples=cases(*_SPREADS),
+    formula="g * (x - mean(x)) / ((n - ddof) * y)",
 )
 
 

@@ -1,8 +1,8 @@
 """Optimizers, and schedules for their learning rate."""
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from tinygrad_nn.hints import OPTIMIZERS, no_attribute
+from tinygrad_nn.hints.lookups import face
 from tinygrad_nn.optim import schedules
 from tinygrad_nn.optim.adagrad import Adagrad
 from tinygrad_nn.optim.adam import Adam, AdamW
@@ -26,10 +26,5 @@ __all__ = [
     "schedules",
 ]
 
-
-# A type checker that knew of it would take every name for one of ours.
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> NoReturn:
-        """Say what to write instead of another library's name of something."""
-        raise no_attribute("module 'tinygrad_nn.optim'", name, OPTIMIZERS)
+    __getattr__, __dir__ = face(globals())

@@ -150,7 +150,6 @@ class Distributed:
         held = [(k, p._node.grad) for k, p in enumerate(self.parameters) if p._node.grad is not None]
         places = tuple([k for k, _ in held])
         gradients = [gradient for _, gradient in held]
-        pack, total = pack_gradients, sum_over_ranks
         if isinstance(rows, (int, float, np.number)):
             (set_rows if traced else set_rows.function)(exchange.mine, rows=float(rows))
         else:
@@ -162,8 +161,8 @@ class Distributed:
         if not (held or summed or traced) and exchange.mine[0]:
             raise no_gradient("Distributed.step", len(self.parameters))
         if traced:
-            pack(exchange.mine, *gradients, exchange=exchange, places=places, summed=summed)
-            total(exchange.total, exchange.mine, exchange=exchange, places=places)
+            pack_gradients(exchange.mine, *gradients, exchange=exchange, places=places, summed=summed)
+            sum_over_ranks(exchange.total, exchange.mine, exchange=exchange, places=places)
         else:
             exchange.pack(gradients, places, summed=summed)
             exchange.meet()

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from tinygrad_nn import context
 from tinygrad_nn.engine.node import Leaf, tick
 from tinygrad_nn.errors import BadRule, GraphError, SettingError
+from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.optim.groups import Parameters, check_rate, groups_of
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array, Primitive
@@ -29,7 +30,7 @@ _BLOCK, _LARGE = 2**18, 2**21
 """Bytes of a block, and of a parameter from which on blocks pay."""
 
 
-class Optimizer:
+class Optimizer(Signposts):
     """Base of optimizers: holds the parameters, the learning rate, the step count and the state of each parameter.
 
     A subclass says what is its own in three places. `rule` is a kernel that updates one parameter in place.
@@ -84,6 +85,13 @@ class Optimizer:
         self._operands: list[list[Array]] = []
         self._lay_out()
         self._looked: object = None
+
+    def __repr__(self) -> str:
+        settings = {"lr": self.lr} | ({"rates": self._own.tolist()} if len(self._own) else {}) | self._options
+        told = [f"{name}={getattr(x, '__name__', repr(x))}" for name, x in settings.items()]
+        count = len(self.parameters)
+        of = f"{count} parameter{'s' * (count > 1)}"
+        return f"{type(self).__name__}({', '.join([of, *told])}; step {int(self.steps)})"
 
     @property
     def rates(self) -> Array:

@@ -11,10 +11,19 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from tinygrad_nn.errors import SettingError
+from tinygrad_nn.hints.lookups import face
 
 Schedule = Callable[[int], float]
+
+
+class _Rate(partial[float]):
+    """A schedule, with its settings."""
+
+    def __repr__(self) -> str:
+        return f"{self.func.__name__.lstrip('_')}({', '.join(map(repr, self.args))})"
 
 
 def _positive(who: str, **values: float) -> None:
@@ -39,7 +48,7 @@ def piecewise(rates: Sequence[float], boundaries: Sequence[int]) -> Schedule:
         raise SettingError(
             f"piecewise: {len(rates)} rates need {len(rates) - 1} increasing boundaries, got {boundaries}"
         )
-    return partial(_piecewise, rates, boundaries)
+    return _Rate(_piecewise, rates, boundaries)
 
 
 def _piecewise(rates: list[float], boundaries: list[int], step: int) -> float:
@@ -54,7 +63,7 @@ def exponential(rate: float, decay: float, steps: int = 1) -> Schedule:
         0.025
     """
     _positive("exponential", rate=rate, decay=decay, steps=steps)
-    return partial(_exponential, rate, decay, steps)
+    return _Rate(_exponential, rate, decay, steps)
 
 
 def _exponential(rate: float, decay: float, steps: int, step: int) -> float:
@@ -69,7 +78,7 @@ def inverse_time(rate: float, steps: int) -> Schedule:
         0.05
     """
     _positive("inverse_time", rate=rate, steps=steps)
-    return partial(_inverse_time, rate, steps)
+    return _Rate(_inverse_time, rate, steps)
 
 
 def _inverse_time(rate: float, steps: int, step: int) -> float:
@@ -84,7 +93,7 @@ def linear(first: float, last: float, steps: int) -> Schedule:
         0.05
     """
     _positive("linear", steps=steps)
-    return partial(_linear, first, last, steps)
+    return _Rate(_linear, first, last, steps)
 
 
 def _linear(first: float, last: float, steps: int, step: int) -> float:
@@ -99,7 +108,7 @@ def cosine(rate: float, steps: int, last: float = 0.0) -> Schedule:
         [0.1, 0.05, 0.0, 0.0]
     """
     _positive("cosine", rate=rate, steps=steps)
-    return partial(_cosine, rate, steps, last)
+    return _Rate(_cosine, rate, steps, last)
 
 
 def _cosine(rate: float, steps: int, last: float, step: int) -> float:
@@ -115,8 +124,12 @@ def warmup(schedule: Schedule, steps: int) -> Schedule:
         (0.01, 0.1, 0.05)
     """
     _positive("warmup", steps=steps)
-    return partial(_warmup, schedule, steps)
+    return _Rate(_warmup, schedule, steps)
 
 
 def _warmup(schedule: Schedule, steps: int, step: int) -> float:
     return schedule(0) * (step + 1) / steps if step < steps else schedule(step - steps)
+
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = face(globals())

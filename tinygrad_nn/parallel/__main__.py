@@ -3,52 +3,37 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable
 
+from tinygrad_nn.commands import count, positive, run
 from tinygrad_nn.errors import SettingError
 from tinygrad_nn.parallel.communicator import world
 from tinygrad_nn.parallel.cost import Network, measured, table
-
-
-def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
-    def number(text: str) -> float:
-        value = kind(text)
-        if not 0 < value < math.inf:
-            raise argparse.ArgumentTypeError(f"{text} is no positive number")
-        return value
-
-    return number
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line, measure, and print."""
     parser = argparse.ArgumentParser(prog="python -m tinygrad_nn.parallel", description=__doc__)
     parser.add_argument(
-        "--parameters", type=_positive(int), default=200_000, help="numbers in the model (default: 200000)"
+        "--parameters", type=count, default=200_000, help="numbers in the model (default: 200000)"
     )
     parser.add_argument(
         "--step",
-        type=_positive(float),
+        type=positive,
         default=1.0,
         metavar="MS",
         help="milliseconds of a step of one rank (default: 1)",
     )
-    parser.add_argument(
-        "--bytes", type=_positive(int), default=4, help="of a number (default: 4, which is float32)"
-    )
+    parser.add_argument("--bytes", type=count, default=4, help="of a number (default: 4, which is float32)")
     parser.add_argument(
         "--ranks",
-        type=_positive(int),
+        type=count,
         nargs="+",
         default=[2, 4, 8, 64, 1024],
         help="(default: 2 4 8 64 1024)",
     )
+    parser.add_argument("--latency", type=positive, metavar="US", help="of another network, in microseconds")
     parser.add_argument(
-        "--latency", type=_positive(float), metavar="US", help="of another network, in microseconds"
-    )
-    parser.add_argument(
-        "--bandwidth", type=_positive(float), metavar="GB/S", help="of another network, in 1e9 bytes a second"
+        "--bandwidth", type=positive, metavar="GB/S", help="of another network, in 1e9 bytes a second"
     )
     options = parser.parse_args(arguments)
     if (options.latency is None) != (options.bandwidth is None):
@@ -66,4 +51,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

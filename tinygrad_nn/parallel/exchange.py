@@ -48,13 +48,10 @@ def pack_gradients(
 
 
 @kernel(None, None, writes=(0, 1), differentiable=False, method=False)
-def sum_over_ranks(
-    total: Array, mine: Array, *, exchange: Exchange, places: tuple[int, ...] | None = None
-) -> None:
-    """Sum over all ranks; with `places`, no rank may have gradients of other parameters."""
+def sum_over_ranks(total: Array, mine: Array, *, exchange: Exchange, places: tuple[int, ...]) -> None:
+    """Sum over all ranks, of which none may have gradients of other parameters than those at `places`."""
     exchange.meet()
-    if places is not None:
-        exchange.expect_none_besides(places)
+    exchange.expect_none_besides(places)
 
 
 @kernel(None, None, writes=(0,), differentiable=False, method=False)

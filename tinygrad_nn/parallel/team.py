@@ -8,7 +8,6 @@ time what the next meeting is, whatever has happened to the others.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from itertools import zip_longest
 from types import TracebackType
@@ -35,6 +34,9 @@ class Failure(NamedTuple):
             return cls("not finite", str(error))
         if isinstance(error, KeyboardInterrupt):
             return cls("interrupt", "Ctrl-C")
+        # Only who fails needs it, and to import it takes a hundredth of importing all.
+        import traceback
+
         return cls("error", "".join(traceback.format_exception(error)).rstrip())
 
 

@@ -13,7 +13,7 @@ from typing import Never, TypeVar
 from tinygrad_nn.errors import BadRule
 from tinygrad_nn.primitives.composite import Composite
 from tinygrad_nn.primitives.operands import Function
-from tinygrad_nn.primitives.primitive import Adapt, Kinks, Primitive
+from tinygrad_nn.primitives.primitive import Adapt, Formulas, Kinks, Primitive
 from tinygrad_nn.primitives.record import Domain, Home, Samples, register
 from tinygrad_nn.primitives.rule import takes_cotangent
 from tinygrad_nn.primitives.signature import parameters_of
@@ -46,6 +46,7 @@ def op(
     linear: bool = False,
     zero_gradient: bool = False,
     differentiable: bool = True,
+    formula: Formulas = None,
     **unknown: Never,
 ) -> Primitive:
     """Declare the derivative of a function NumPy has: one rule per operand, None for an operand without one.
@@ -78,6 +79,9 @@ def op(
         linear: whether it is linear in its operands.
         zero_gradient: whether its gradient is zero everywhere.
         differentiable: whether results require grad; comparisons do not.
+        formula: what the rule says, to a reader, where its source is no formula: `"g * (x == y) / n"`, or one for each
+            rule, None where the source will do. Its letters are those of rules and `n`, how many elements a reduction
+            brings together; `tn.testing.check_op` compares it with the rule.
 
     Raises:
         BadRule: a rule asks for a name that does not exist, an option is unknown, or the op is registered already, and
@@ -108,6 +112,7 @@ def op(
         linear=linear,
         zero_gradient=zero_gradient,
         differentiable=differentiable,
+        formula=formula,
     )
     declared_by = sys._getframe(1)
     place = declared_by.f_globals.get("__name__"), declared_by.f_code.co_qualname
@@ -137,6 +142,7 @@ def kernel(
     linear: bool = False,
     zero_gradient: bool = False,
     differentiable: bool = True,
+    formula: Formulas = None,
     **unknown: Never,
 ) -> Callable[[Function], Primitive]:
     """Decorate a plain NumPy function to declare it as an op; operands go by its own parameter names.
@@ -148,8 +154,7 @@ def kernel(
         also: functions that it stands for, those of modules that may not be loaded by their full names.
         reference: plain NumPy, obviously right, which the checks compare it with.
         residuals: values to save besides, by name; the function returns `(result, *residuals)` then.
-        adapt, variadic, writes, promotes, method, domain, kinks, samples, broadcasts, symmetric, analytic, linear,
-            zero_gradient, differentiable: as for `op`.
+        adapt: this, and what is not listed, as for `op`.
 
     Raises:
         BadRule: no rules, a rule that is none, a lambda without `name=`, an unknown option.
@@ -194,6 +199,7 @@ def kernel(
             linear=linear,
             zero_gradient=zero_gradient,
             differentiable=differentiable,
+            formula=formula,
         )
         register(record, also, _home(function))
         return record

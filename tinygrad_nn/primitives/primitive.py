@@ -26,6 +26,7 @@ import numpy as np
 
 from tinygrad_nn import context
 from tinygrad_nn.errors import ArgumentError, BadRule, NoGradientRule
+from tinygrad_nn.hints.calls import is_refused, wrong_call
 from tinygrad_nn.primitives.operands import Function, Operands, Params
 from tinygrad_nn.primitives.record import REGISTRY, Domain, Record, Sample, Samples
 from tinygrad_nn.primitives.rule import Rule
@@ -33,6 +34,8 @@ from tinygrad_nn.primitives.signature import Signature
 
 Kinks = tuple[float, ...] | Mapping[float, Any] | Function
 Adapt = Callable[..., Sample]
+Formulas = str | tuple[str | None, ...] | None
+"""What rules say, to a reader: of the only one, or of each."""
 
 _LETTERS = "abcdef"
 _PLAIN = frozenset({np.ndarray, np.float32, np.float64, float, int, bool})
@@ -69,9 +72,15 @@ class Primitive(Record):
         linear: bool = False,
         zero_gradient: bool = False,
         differentiable: bool = True,
+        formula: Formulas = None,
     ) -> None:
         count = len(rules)
         _check_options(name, residuals, domain, kinks)
+        self.formulas = formula if isinstance(formula, tuple) else (formula,) + (None,) * (count - 1)
+        if len(self.formulas) != count:
+            raise BadRule(
+                f"{name}: {count} rules, {len(self.formulas)} formulas\n  hint   None where a rule needs none"
+            )
         self.key = key
         self.function = function
         self.name = name
@@ -137,24 +146,30 @@ class Primitive(Record):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the op; Tensors among the operands record it, anything else is plain NumPy."""
-        if len(args) == self.direct and not kwargs:
-            # What follows would say the same of operands that are arrays, as they are in most rules.
-            for x in args:
-                if type(x) not in _PLAIN:
-                    break
-            else:
-                return self.function(*args)
-        operands, params = self.bind(args, kwargs)
-        for x in operands:
-            # Tensor.__primitive__ is `apply` of the engine: an op itself never names the tensor.
-            if type(x) not in _PLAIN and (record := getattr(type(x), "__primitive__", None)) is not None:
-                return record(self, operands, params)
-        if self.writes:
-            for tracer in context.current().tracers:
-                if tracer.on_update(self, operands, params):
-                    return None
-        result = self.function(*operands, **params)
-        return self.split(result)[0] if self.residuals else result
+        try:
+            if len(args) == self.direct and not kwargs:
+                # What follows would say the same of operands that are arrays, as they are in most rules.
+                for x in args:
+                    if type(x) not in _PLAIN:
+                        break
+                else:
+                    return self.function(*args)
+            operands, params = self.bind(args, kwargs)
+            for x in operands:
+                # Tensor.__primitive__ is `apply` of the engine: an op itself never names the tensor.
+                if type(x) not in _PLAIN and (record := getattr(type(x), "__primitive__", None)) is not None:
+                    return record(self, operands, params)
+            if self.writes:
+                for tracer in context.current().tracers:
+                    if tracer.on_update(self, operands, params):
+                        return None
+            result = self.function(*operands, **params)
+            return self.split(result)[0] if self.residuals else result
+        except TypeError as error:
+            if not is_refused(self.function, error):
+                raise
+            failure = wrong_call(self.function, args, kwargs, error, self.name)
+        raise failure from None
 
     def split(self, returned: Any) -> tuple[Any, list[Any]]:
         """Return the result and the residuals of an op that has some."""
@@ -229,8 +244,8 @@ class Primitive(Record):
 
 
 def primitive_of(key: object) -> Primitive:
-    """Return the op that is registered under a NumPy function or a name."""
-    record = REGISTRY[key]
+    """Return the op that is registered under a NumPy function or a name; an op itself as it is."""
+    record = key if isinstance(key, Primitive) else REGISTRY[key]
     if not isinstance(record, Primitive):
         raise TypeError(f"{record!r} is made of other ops and has no rule of its own")
     return record

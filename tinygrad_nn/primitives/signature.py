@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import inspect
 import numbers
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from tinygrad_nn.errors import ArgumentError
-from tinygrad_nn.hints import KEYWORDS
+from tinygrad_nn.hints.calls import unknown_keyword
 from tinygrad_nn.primitives.operands import Function, Operands, Params
 
 _NO_DEFAULT = object()
@@ -77,15 +76,6 @@ class Signature:
         """Tell whether an argument says nothing that leaving it out would not say."""
         default = self.defaults.get(keyword, _NO_DEFAULT)
         return value is default or (type(value) is str and value == default)
-
-
-def unknown_keyword(name: str, keyword: str, value: Any, known: Iterable[str]) -> ArgumentError:
-    """Return the error for a keyword that does not exist, with the one that NumPy has for it."""
-    word = KEYWORDS.get(keyword, keyword)
-    hint = f"\n  hint   NumPy calls it {word}: {word}={value!r}" if word in known else ""
-    return ArgumentError(
-        f"{name}: there is no keyword {keyword}={value!r}\n  takes  {', '.join(known)}{hint}"
-    )
 
 
 def parameters_of(function: Function) -> list[inspect.Parameter] | None:

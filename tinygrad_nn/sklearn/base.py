@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from functools import wraps
-from typing import Literal, ParamSpec, Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +15,6 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from tinygrad_nn.data.minibatches import batches
 from tinygrad_nn.errors import ArgumentError, SettingError
-from tinygrad_nn.hints import ESTIMATOR_SETTINGS
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.optim import Optimizer
 from tinygrad_nn.optim.schedules import Schedule
@@ -37,23 +35,6 @@ Arrays = tuple[Array, ...]
 REAL = (np.float64, np.float32)
 """Dtypes of rows, and of the network with them; what has another one comes in the first."""
 
-P = ParamSpec("P")
-
-
-def told(init: Callable[P, None]) -> Callable[P, None]:
-    """Let a constructor tell what to write instead of settings that others have."""
-
-    @wraps(init)
-    def constructor(*args: P.args, **settings: P.kwargs) -> None:
-        for name in settings:
-            if name in ESTIMATOR_SETTINGS and name not in init.__annotations__:
-                raise ArgumentError(
-                    f"{type(args[0]).__name__} has no setting {name}\n  hint   {ESTIMATOR_SETTINGS[name]}"
-                )
-        init(*args, **settings)
-
-    return constructor
-
 
 class Net(BaseEstimator):
     """Base of the estimators; see `NetClassifier`, whose settings these are."""
@@ -65,7 +46,6 @@ class Net(BaseEstimator):
     n_iter_: int
     _rng: np.random.Generator
 
-    @told
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] = (100,),

@@ -18,7 +18,7 @@ from tinygrad_nn.ops.activation import log_softmax, softmax
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.primitives.operands import Function
-from tinygrad_nn.sklearn.base import REAL, Arrays, Factory, Net, Watcher, told
+from tinygrad_nn.sklearn.base import REAL, Arrays, Factory, Net, Watcher
 
 ClassWeight = Mapping[Hashable, float] | Literal["balanced"] | None
 
@@ -77,7 +77,6 @@ class NetClassifier(ClassifierMixin, Net):
     classes_: Array
     _default_loss = staticmethod(losses.cross_entropy)
 
-    @told
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] = (100,),

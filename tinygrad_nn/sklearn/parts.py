@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
-from tinygrad_nn.hints import ESTIMATORS, closest
+from tinygrad_nn.hints.words import closest, word
 from tinygrad_nn.nn import activations
 from tinygrad_nn.nn.containers import Sequential
 from tinygrad_nn.nn.dense import Dense
@@ -146,7 +146,7 @@ def optimizer_of(who: str, choice: str | Function, model: Module, rate: float | 
 
 def _named(who: str, setting: str, name: str, table: Mapping[str, Found], otherwise: str) -> Found:
     if not isinstance(name, str) or name not in table:
-        meant = ESTIMATORS.get(str(name)) or closest(str(name).lower(), table)
+        meant = word(str(name), "estimators") or closest(str(name).lower(), table)
         hint = meant if meant and "=" in meant else f'{setting}="{meant}"' if meant else otherwise
         raise SettingError(
             f"{who}: there is no {setting} {name!r:.60}; there are {', '.join(table)}\n  hint   {hint}"

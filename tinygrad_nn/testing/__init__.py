@@ -1,6 +1,9 @@
 """Checks of derivatives, for this library's ops and for yours."""
 
+from typing import TYPE_CHECKING
+
 from tinygrad_nn.errors import CheckFailed, GradientMismatch
+from tinygrad_nn.hints.lookups import face
 from tinygrad_nn.testing import battery, strategies
 from tinygrad_nn.testing.check_module import check_module
 from tinygrad_nn.testing.check_op import OpReport, check_op
@@ -25,3 +28,6 @@ __all__ = [
     "report",
     "strategies",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = face(globals())

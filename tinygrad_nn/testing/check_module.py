@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike
 
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.tensor import Tensor, tensor
+from tinygrad_nn.errors import ArgumentError, CheckFailed
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.primitives.signature import parameters_of
 from tinygrad_nn.testing.bad_states import refuses_bad_states, same_states
 from tinygrad_nn.testing.gradcheck import gradcheck
 from tinygrad_nn.testing.verdict import close, require
@@ -34,6 +36,7 @@ def check_module(factory: Callable[[int], Module], *inputs: ArrayLike, batched: 
         batched: whether rows are independent of each other, in evaluation mode; of several results, in the first.
 
     Raises:
+        ArgumentError: it is no factory, but a module, for one.
         CheckFailed: says what it does not do.
         GradientMismatch: a gradient is wrong.
 
@@ -42,6 +45,7 @@ def check_module(factory: Callable[[int], Module], *inputs: ArrayLike, batched: 
         >>> check_module(lambda seed: Dense(3, 4, rng=seed), np.ones((2, 3)))
     """
     arrays = [np.asarray(x) for x in inputs]
+    _check_factory(factory)
     _seeded(factory)
     _parameters(factory(0), arrays)
     _state(factory)
@@ -56,6 +60,34 @@ def check_module(factory: Callable[[int], Module], *inputs: ArrayLike, batched: 
         double = _OfFloats(double, arrays)
     gradcheck(double, *wide)
     gradcheck(double, *wide, order=2, mode="directions")
+
+
+def _check_factory(factory: Callable[[int], Module]) -> None:
+    """Refuse what makes no modules from seeds."""
+    kind = type(factory).__name__
+    if isinstance(factory, Module) or not callable(factory):
+        made = f"{kind}(..., rng=seed)" if isinstance(factory, Module) else "Dense(3, 4, rng=seed)"
+        raise ArgumentError(
+            f"check_module: it takes a factory, which makes a module from a seed, got a {kind}\n"
+            f"  hint   check_module(lambda seed: {made}, x)"
+        )
+    name = getattr(factory, "__name__", kind)
+    parameters = parameters_of(factory) or ()
+    needed = [
+        p
+        for p in parameters
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(needed) > 1:
+        raise ArgumentError(
+            f"check_module: a factory takes a seed, and {name} needs {', '.join(p.name for p in needed)}\n"
+            f"  hint   check_module(lambda seed: {name}(..., rng=seed), x)"
+        )
+    module: object = factory(0)
+    if not isinstance(module, Module):
+        raise ArgumentError(
+            f"check_module: the factory returned a {type(module).__name__}, expected a Module"
+        )
 
 
 def _same_state(a: Module, b: Module) -> bool:
@@ -97,12 +129,38 @@ def _state(factory: Callable[[int], Module]) -> None:
 def _copies(module: Module, arrays: list[Array]) -> None:
     module.eval()
     expected = [y._data for y in _results(module, arrays)]
-    for how, twin in (("deepcopy", copy.deepcopy(module)), ("pickle", pickle.loads(pickle.dumps(module)))):
+    try:
+        blob = pickle.dumps(module)
+    except (AttributeError, TypeError, pickle.PicklingError) as error:
+        raise CheckFailed(_unpicklable(module)) from error
+    for how, twin in (("deepcopy", copy.deepcopy(module)), ("pickle", pickle.loads(blob))):
         _require(_same_state(module, twin), f"a {how} has another state")
         found = [y._data for y in _results(twin, arrays)]
         _require(all(map(np.array_equal, found, expected)), f"a {how} computes something else")
         shared = {id(p) for p in module.parameters()} & {id(p) for p in twin.parameters()}
         _require(not shared, f"a {how} shares its parameters")
+
+
+def _unpicklable(module: Module) -> str:
+    """Return what is said of a module that cannot be pickled: which attribute it is."""
+    for path, part in module.named_modules():
+        for name, value in vars(part).items():
+            for k, item in enumerate(value) if isinstance(value, (list, tuple)) else [(None, value)]:
+                if not isinstance(item, Module) and not _can_be_pickled(item):
+                    place = ".".join(filter(None, ["self", path, name])) + ("" if k is None else f"[{k}]")
+                    return (
+                        f"check_module: it cannot be pickled: {place} is {item!r:.80}\n"
+                        "  hint   def at the top of a file, or a method, and no lambda"
+                    )
+    return f"check_module: {type(module).__name__} cannot be pickled\n  hint   its class stands at the top of a file"
+
+
+def _can_be_pickled(thing: object) -> bool:
+    try:
+        pickle.dumps(thing)
+    except (AttributeError, TypeError, pickle.PicklingError):
+        return False
+    return True
 
 
 def _results(module: Module, arrays: list[Array]) -> list[Tensor]:

@@ -12,8 +12,9 @@ import numpy as np
 from tinygrad_nn.errors import CheckFailed
 from tinygrad_nn.primitives import REGISTRY, Composite, Primitive, Record
 from tinygrad_nn.testing.battery import run
-from tinygrad_nn.testing.battery.calls import Chooser, draw_call, missing_data, with_random
+from tinygrad_nn.testing.battery.calls import Chooser, draw_call, with_random
 from tinygrad_nn.testing.battery.composites import check_composite_call, draw_arguments
+from tinygrad_nn.testing.battery.lacking import missing_data, no_reference
 from tinygrad_nn.testing.gradcheck import GradcheckReport
 from tinygrad_nn.testing.strategies import run_examples
 from tinygrad_nn.testing.verdict import Verdict
@@ -22,9 +23,16 @@ Op = Record | Callable[..., Any] | str
 """What tells an op: `tn.op` returned it, it stands for this function, or it has this name."""
 
 
-@dataclass
+NO_COMPLEX_STEP = "central differences alone: neither function nor reference takes complex numbers"
+"""What is said of an op whose record does not say so itself."""
+
+
+@dataclass(repr=False)
 class OpReport:
-    """What `check_op` has looked at: how often each check applied, and how much the examples could show."""
+    """What `check_op` has looked at: how often each check applied, and how much the examples could show.
+
+    `unchecked` says what the record gave nothing to check with.
+    """
 
     name: str
     kind: str
@@ -34,6 +42,19 @@ class OpReport:
     inconclusive: int = 0
     kinks: int = 0
     checks: Counter[str] = field(default_factory=Counter)
+    unchecked: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        counts = {"on kinks": self.kinks, "inconclusive": self.inconclusive}
+        also = [f"{count} {what}" for what, count in counts.items() if count]
+        examples = f"{self.examples} examples, {self.nonzero} with a gradient"
+        return f"OpReport({'; '.join([', '.join([self.name, self.kind, examples, *also]), *self.unchecked])})"
+
+    def told(self) -> str:
+        """Return in a few words what was looked at."""
+        if self.kind == "update":
+            return "an update: check_optimizer is for these"
+        return "; ".join([f"{self.kind}, {self.examples} examples", *self.unchecked])
 
     def add(self, checks: Iterable[str], verdict: Verdict | GradcheckReport | None) -> None:
         """Count one example: the checks that applied to it, and what the first derivative showed."""
@@ -98,7 +119,8 @@ def check_op(op: Op, max_examples: int | None = None) -> OpReport:
 
     Raises:
         GradientMismatch: a rule is wrong; names the worst entry and how to reproduce it.
-        CheckFailed: another check has failed, or the record lacks the data for one; the text can be pasted.
+        CheckFailed: another check has failed, or the record lacks the calls to check; the text can be pasted. Without
+            `reference=` values are compared with nothing, as `unchecked` of the report says.
         ImportError: Hypothesis is not installed.
 
     Example:
@@ -111,11 +133,16 @@ def check_op(op: Op, max_examples: int | None = None) -> OpReport:
         return report  # check_optimizer runs it
     if isinstance(record, Primitive) and (missing := missing_data(record)):
         raise CheckFailed(missing)
+    if isinstance(record, Primitive) and (note := no_reference(record)):
+        report.unchecked.append(note)
 
     def example(choose: Chooser) -> None:
         if isinstance(record, Primitive):
             call = draw_call(record, choose)
             report.add(run(call), call.verdict)
+            central = call.verdict is not None and call.exact is None and not call.at_kink
+            if central and record.analytic and NO_COMPLEX_STEP not in report.unchecked:
+                report.unchecked.append(NO_COMPLEX_STEP)
         elif isinstance(record, Composite):
             verdict = check_composite_call(record, *draw_arguments(record, choose))
             derived = () if verdict is None else ("jacobian", "second_order", "dtype")

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Literal, Protocol
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from tinygrad_nn.engine import trees
-from tinygrad_nn.engine.autodiff import gradients
-from tinygrad_nn.engine.conversions import seed_like
-from tinygrad_nn.engine.tensor import Tensor, as_tensor, tensor
-from tinygrad_nn.errors import GradientMismatch, GraphError, SettingError, ShapeError
+from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.errors import GradientMismatch, GraphError, SettingError
 from tinygrad_nn.nn.module import Module
+from tinygrad_nn.plot import agreement
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.testing.comparison import cases_of, words_for
+from tinygrad_nn.testing.diagnosis import Case, Finding, diagnose
 from tinygrad_nn.testing.numerical import (
     ArrayFunction,
     Estimate,
@@ -24,29 +23,37 @@ from tinygrad_nn.testing.numerical import (
     as_float64,
     away_from_zero,
     central_jacobian,
+    check_repeats,
     check_uses,
     complex_jacobian,
     flat_result,
-    takes_complex,
 )
-from tinygrad_nn.testing.tape import Tape
+from tinygrad_nn.testing.subjects import (
+    Differentiable,
+    OfArrays,
+    OfTensors,
+    Pair,
+    Subject,
+    check_callables,
+    with_parameters,
+)
 from tinygrad_nn.testing.verdict import Verdict, entry, judge, mismatch, reproduction, spell
 
-Differentiable = Callable[..., Tensor | Sequence[Tensor]]
-"""A function of tensors."""
-Pair = tuple[Callable[..., ArrayLike], Callable[..., ArrayLike | Sequence[ArrayLike]]]
-"""A plain NumPy function with a scalar result, and its gradient, one array per input, written by hand."""
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LARGEST_JACOBIAN = 4096
+LARGEST_SPELLED = 256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GradcheckReport:
-    """What a passed check has looked at.
+    """What a check has looked at; of one that failed it is the `report` of the error.
 
     `entries` of Jacobians (or projections) were compared, of which `kinks` lay on a kink and `inconclusive`
     could not be judged because the numerical derivative was too uncertain; `largest_error` is the largest
-    difference.
+    difference. Of the `wrong` ones, `findings` say what they look like; `gradients` has what was compared of each
+    input, (rule, numerical, wrong), arrays of shape (results, *input), of the first order or of the one that failed.
     """
 
     order: int
@@ -57,127 +64,23 @@ class GradcheckReport:
     inconclusive: int
     largest_error: float
     nonzero: bool
+    wrong: int = 0
+    findings: tuple[Finding, ...] = ()
+    gradients: tuple[tuple[Array, Array, Array], ...] = field(default=(), repr=False, compare=False)
 
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw what the rules say of every entry over what numerical derivatives say; see `tn.plot.agreement`."""
+        return agreement(self.gradients, ax=ax)
 
-class Subject(Protocol):
-    """Something with a derivative: its value, its gradients by rules, and its value on complex arrays."""
-
-    name: str
-
-    def value(self, xs: list[Array]) -> Array:
-        """Return the result, flat, computed afresh on float64 arrays."""
-
-    def on_complex(self) -> ArrayFunction | None:
-        """Return the function on complex arrays, None where it has none."""
-
-    def pull(self, cotangents: Sequence[Array]) -> Array:
-        """Return one row of gradients, all inputs flat, for each flat cotangent."""
-
-    def flat_cotangent(self, cotangent: Input) -> Array:
-        """Return a cotangent for the result as the user wrote it, flat."""
-
-
-class _OfTensors(Subject):
-    """A function of Tensors, or its derivative of order - 1 for fixed cotangents."""
-
-    def __init__(self, fn: Differentiable, xs: list[Array], order: int, rng: np.random.Generator) -> None:
-        self.name = getattr(fn, "__name__", type(fn).__name__)
-        self.order = order
-        self.levels: list[Callable[..., Tensor]] = [lambda *ts: _one_tensor(fn(*ts), self.name)]
-        self.tensors = [tensor(x, requires_grad=True) for x in xs]
-        self.cotangents: list[Array] = []
-        for _ in range(order - 1):
-            y = self.levels[-1](*self.tensors)
-            self.cotangents.append(away_from_zero(rng, y.shape))
-            self.levels.append(_gradient_of(self.levels[-1], self.cotangents[-1]))
-        self.result = self.levels[-1](*self.tensors)
-
-    def value(self, xs: list[Array]) -> Array:
-        ts = [tensor(x, requires_grad=self.order > 1) for x in xs]
-        if self.order == 1:
-            return flat_result(self.levels[0](*ts))
-        return flat_result(_gradients(self.levels[-2](*ts), ts, self.cotangents[-1]))
-
-    def on_complex(self) -> ArrayFunction | None:
-        y = self.result if self.order == 1 else self.levels[-2](*self.tensors)
-        tape = Tape(y, self.tensors)
-        if not tape.analytic:
-            return None
-        if self.order == 1:
-            return tape.run
-
-        def gradient(zs: list[Array]) -> Array:
-            tape.run(zs)
-            return np.concatenate([g.ravel() for g in tape.pull(self.cotangents[-1])])
-
-        # A function of complex numbers may have a rule that is none: that of arcsinh uses np.hypot.
-        return gradient if takes_complex(gradient, [t._data for t in self.tensors]) else None
-
-    def pull(self, cotangents: Sequence[Array]) -> Array:
-        seeds = [c.reshape(self.result.shape) for c in cotangents]
-        rows = [flat_result(_gradients(self.result, self.tensors, seed, retain_graph=True)) for seed in seeds]
-        return np.array(rows).reshape(len(rows), sum(x.size for x in self.tensors))
-
-    def flat_cotangent(self, cotangent: Input) -> Array:
-        return seed_like(self.result, cotangent).ravel()
-
-
-def _gradients(y: Tensor, xs: list[Tensor], cotangent: Array, **options: bool) -> list[Tensor]:
-    """Return gradients; zeros where the result is a constant, as derivatives of linear functions are."""
-    if not y.requires_grad:
-        return [tensor(np.zeros(x.shape)) for x in xs]
-    return list(gradients(y, xs, cotangent=cotangent, **options))
-
-
-def _gradient_of(lower: Callable[..., Tensor], cotangent: Array) -> Callable[..., Tensor]:
-    return lambda *ts: _joined(_gradients(lower(*ts), list(ts), cotangent, create_graph=True))
-
-
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    return as_tensor(np.concatenate([part.reshape(-1) for part in parts]))
-
-
-def _one_tensor(y: Tensor | Sequence[Tensor], name: str) -> Tensor:
-    """Return what a function returned, one tensor or several, nested too, as one tensor."""
-    parts = list(trees.leaves(y))
-    for part in parts:
-        if not isinstance(part, Tensor):
-            raise GraphError(f"gradcheck: {name} returned {type(part).__name__}, expected Tensors")
-    return y if isinstance(y, Tensor) else _joined(parts)
-
-
-class _OfArrays(Subject):
-    """A plain NumPy function with a scalar result, and its gradient as someone wrote it."""
-
-    def __init__(self, pair: Pair, xs: list[Array]) -> None:
-        self.function, self.gradient = pair
-        self.name = getattr(self.gradient, "__name__", "gradient")
-        self.xs = xs
-        shape = np.shape(self.function(*xs))
-        if np.prod(shape) != 1:
-            raise ShapeError(
-                f"gradcheck: the function of a (function, gradient) pair returns one number, got shape {shape}"
-            )
-
-    def value(self, xs: list[Array]) -> Array:
-        return flat_result(self.function(*xs))
-
-    def on_complex(self) -> ArrayFunction | None:
-        function: ArrayFunction = lambda zs: np.asarray(self.function(*zs))
-        return function if takes_complex(function, self.xs) else None
-
-    def pull(self, cotangents: Sequence[Array]) -> Array:
-        parts = self.gradient(*self.xs)
-        parts = parts if isinstance(parts, (tuple, list)) else (parts,)
-        for k, (g, x) in enumerate(zip(parts, self.xs, strict=True)):
-            if np.shape(g) != x.shape:
-                raise ShapeError(
-                    f"gradcheck: gradient {k} has shape {np.shape(g)}, its input has shape {x.shape}"
-                )
-        return np.array([c * flat_result(parts) for c in cotangents])
-
-    def flat_cotangent(self, cotangent: Input) -> Array:
-        return np.reshape(np.asarray(cotangent, float), 1)
+    def __repr__(self) -> str:
+        also = {"at kinks": self.kinks, "inconclusive": self.inconclusive, "wrong": self.wrong}
+        counts = [f"{count} {what}" for what, count in also.items() if count]
+        what = "entries" if self.mode == "jacobian" else "projections"
+        orders = f" up to order {self.order}" if self.order > 1 else ""
+        zero = [] if self.nonzero else ["all zero"]
+        named = [finding.name for finding in self.findings]
+        parts = [f"{self.entries} {what}{orders}", self.method, f"largest error {self.largest_error:.2g}"]
+        return f"GradcheckReport({', '.join([*parts, *counts, *zero, *named])})"
 
 
 def gradcheck(
@@ -209,8 +112,10 @@ def gradcheck(
         seed: of the random directions and cotangents.
 
     Raises:
-        GradientMismatch: a gradient is wrong; names the worst entry and how to reproduce it.
-        CheckFailed: the function does not use its argument.
+        GradientMismatch: a gradient is wrong; names the worst entry, what it looks like, and how to reproduce it. Its
+            `report` is one of what was compared.
+        CheckFailed: the function does not use its argument, or is random.
+        ArgumentError, ShapeError, GraphError: a call that is mistaken, as by a gradient that was called.
         DtypeError: an input is not float64.
 
     Example:
@@ -219,20 +124,27 @@ def gradcheck(
     """
     if order < 1:
         raise SettingError(f"gradcheck: order is at least 1, got {order}")
+    check_callables(fn, inputs)
     xs = as_float64("gradcheck", inputs)
+    names = [f"input {k}" for k in range(len(xs))]
+    hint = "what is random is drawn once, outside"
     if isinstance(fn, Module):
-        parameters = [parameter for parameter in fn.parameters() if parameter.requires_grad]
-        xs += as_float64(f"gradcheck of {type(fn).__name__}", parameters, len(xs))
-        fn = _with_parameters(fn, parameters)
+        hint = "model.eval() before: dropout is random in training mode"
+        parameters = {name: parameter for name, parameter in fn.named_parameters() if parameter.requires_grad}
+        xs += as_float64(f"gradcheck of {type(fn).__name__}", parameters.values(), len(xs))
+        names += parameters
+        fn = with_parameters(fn, list(parameters.values()))
     if not xs:
         raise ValueError("gradcheck: there is nothing to differentiate; pass the inputs after the function")
     if isinstance(fn, tuple) and order > 1:
         raise ValueError("gradcheck: a (function, gradient) pair has one order only")
     entries = sum(x.size for x in xs)
     rng = np.random.default_rng(seed)
-    verdicts = []
+    verdicts: list[Verdict] = []
     for level in range(1, order + 1):
-        subject = _OfArrays(fn, xs) if isinstance(fn, tuple) else _OfTensors(fn, xs, level, rng)
+        subject = OfArrays(fn, xs) if isinstance(fn, tuple) else OfTensors(fn, xs, level, rng)
+        if level == 1:
+            check_repeats("gradcheck", subject.name, subject.value, xs, hint)
         weights = None if cotangent is None or level > 1 else subject.flat_cotangent(cotangent)
         exact, estimate, rule = _derivatives(subject, xs, weights, method, mode, directions, rng)
         whole = rule.shape[1] == entries
@@ -244,11 +156,23 @@ def gradcheck(
                     f"{what}: there is no derivative where the values are {value!r}\n"
                     "  hint   inputs inside of the domain of the function, where it is finite"
                 )
-            where = _where(verdict, xs) if whole else ["the result", "a direction"]
-            raise mismatch(what, verdict, where, _reproduction(inputs, order, cotangent, seed))
+            where = _where(verdict, xs, names) if whole else ["the result", "a direction"]
+            cases = cases_of(verdict.compared, xs, subject.value, subject.shape)
+            words = words_for(cases, names)
+            failure = mismatch(what, verdict, where, [*words, *_reproduction(inputs, order, cotangent, seed)])
+            failure.report = _report(level, [*verdicts, verdict], cases, whole=whole)
+            raise failure
         verdicts.append(verdict)
         if level == 1 and entries and not verdict.nonzero:
             check_uses("gradcheck", subject.value, xs)
+    return _report(
+        order, verdicts, cases_of(verdicts[0].compared, xs, subject.value, subject.shape), whole=whole
+    )
+
+
+def _report(
+    order: int, verdicts: Sequence[Verdict], cases: Sequence[Case], *, whole: bool
+) -> GradcheckReport:
     return GradcheckReport(
         order=order,
         mode="jacobian" if whole else "directions",
@@ -258,6 +182,9 @@ def gradcheck(
         inconclusive=sum(v.inconclusive for v in verdicts),
         largest_error=max(v.largest_error for v in verdicts),
         nonzero=verdicts[0].nonzero,
+        wrong=sum(v.wrong for v in verdicts),
+        findings=diagnose(cases),
+        gradients=tuple((case.rule, case.numerical, case.wrong) for case in cases),
     )
 
 
@@ -312,35 +239,19 @@ def _weighted(f: ArrayFunction, cotangent: Array | None) -> ArrayFunction:
     return f if cotangent is None else lambda xs: np.asarray(np.sum(cotangent * f(xs).ravel()))
 
 
-def _with_parameters(module: Module, parameters: list[Tensor]) -> Differentiable:
-    """Return the module as a function of its inputs and then its parameters."""
-
-    def function(*ts: Tensor) -> Tensor | Sequence[Tensor]:
-        before = [(p, p._data, p._node) for p in parameters]
-        inputs, values = ts[: len(ts) - len(parameters)], ts[len(ts) - len(parameters) :]
-        try:
-            for p, t in zip(parameters, values, strict=True):
-                p._data, p._node = t._data, t._node
-            result: Tensor | Sequence[Tensor] = module(*inputs)
-            return result
-        finally:
-            for p, data, node in before:
-                p._data, p._node = data, node
-
-    function.__name__ = type(module).__name__
-    return function
-
-
-def _where(verdict: Verdict, xs: list[Array]) -> list[str]:
+def _where(verdict: Verdict, xs: list[Array], names: Sequence[str]) -> list[str]:
     row, column = verdict.place
     k, index = entry(xs, column)
-    return [f"result entry {row} (flat)", f"input {k}{index}"]
+    return [f"result entry {row} (flat)", f"{names[k]}{index}"]
 
 
 def _reproduction(inputs: Sequence[Input], order: int, cotangent: Input | None, seed: int) -> list[str]:
     arrays = [np.asarray(x._data if isinstance(x, Tensor) else x) for x in inputs]
     names = [f"x{k}" for k in range(len(arrays))]
-    lines = [f"{name} = {spell(x)}" for name, x in zip(names, arrays, strict=True)]
+    lines = [
+        f"{name} = {spell(x)}" if x.size <= LARGEST_SPELLED else f"# {name} is the input of shape {x.shape}"
+        for name, x in zip(names, arrays, strict=True)
+    ]
     options = f", order={order}" if order > 1 else ""
     if cotangent is not None:
         options += f", cotangent={spell(np.asarray(cotangent))}"

@@ -19,7 +19,8 @@ from tinygrad_nn.engine.tensor import Tensor, as_tensor
 from tinygrad_nn.primitives import Array, Primitive, Record
 from tinygrad_nn.primitives.rule import Rule
 from tinygrad_nn.testing.battery import CHECKS, derivatives, duties
-from tinygrad_nn.testing.battery.calls import SHAPES, Chooser, OpCall, draw_call, missing_data, saved_arrays
+from tinygrad_nn.testing.battery.calls import SHAPES, Chooser, OpCall, draw_call, saved_arrays
+from tinygrad_nn.testing.battery.lacking import missing_data
 from tinygrad_nn.testing.numerical import away_from_zero, largest
 from tinygrad_nn.testing.tape import home
 from tinygrad_nn.testing.verdict import close
@@ -195,6 +196,8 @@ class MutationReport:
     def __str__(self) -> str:
         counts = f"{self.mutants} mutants: {self.caught} caught, {self.equivalent} equivalent"
         return "\n".join([f"{counts}, {len(self.survivors)} survived", *self.survivors])
+
+    __repr__ = __str__
 
 
 def calls_for(op: Primitive) -> list[OpCall]:

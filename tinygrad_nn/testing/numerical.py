@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinygrad_nn.engine.tensor import Tensor, tensor
-from tinygrad_nn.errors import CheckFailed, DtypeError, ShapeError
+from tinygrad_nn.errors import ArgumentError, CheckFailed, DtypeError, GraphError, ShapeError
 from tinygrad_nn.primitives import Array, Function
 
 ArrayFunction = Callable[[list[Array]], Array]
@@ -148,6 +148,16 @@ def split_like(flat: Array, xs: Sequence[Array]) -> tuple[Array, ...]:
 
 def as_float64(who: str, inputs: Iterable[Input], start: int = 0) -> list[Array]:
     """Return inputs of a check, counted from `start`, as arrays; what is not float64 is refused."""
+    inputs = list(inputs)
+    for position, x in enumerate(inputs, start):
+        if callable(x) and not isinstance(x, Tensor):
+            raise ArgumentError(
+                f"{who}: input {position} is a function\n  hint   {who}(function, x): the function, and then its inputs"
+            )
+        if isinstance(x, (list, tuple)) and any(isinstance(part, (Tensor, np.ndarray)) for part in x):
+            raise ArgumentError(
+                f"{who}: input {position} is a {type(x).__name__} of arrays\n  hint   {who}(function, *inputs)"
+            )
     arrays = [np.array(x._data if isinstance(x, Tensor) else x) for x in inputs]
     for position, array in enumerate(arrays, start):
         if array.dtype != np.float64:
@@ -165,32 +175,76 @@ def flat_result(y: object) -> Array:
     return np.asarray(y._data if isinstance(y, Tensor) else y, dtype=np.float64).ravel()
 
 
-def check_uses(who: str, f: ArrayFunction, xs: Sequence[Array]) -> None:
-    """Raise `CheckFailed` for a function that returns the same whatever it is given: its derivative says nothing.
+def returned(who: str, name: str, y: object) -> object:
+    """Return what a function returned.
 
-    Asked for only where all derivatives are zero. Where it fails with other arguments, it uses them; of no elements
-    nothing can be seen.
+    Raises:
+        GraphError: it is None, which is what comes back without `return`.
     """
-    if not all(x.size for x in xs):
-        return
+    if y is None:
+        raise GraphError(f"{who}: {name} returned None\n  hint   return ...")
+    return y
+
+
+def check_repeats(who: str, name: str, f: ArrayFunction, xs: Sequence[Array], hint: str) -> None:
+    """Raise `CheckFailed` for a function that returns something else when it is called again."""
+    with np.errstate(all="ignore"):
+        first, again = f(list(xs)), f(list(xs))
+    if not np.array_equal(first, again, equal_nan=True):
+        raise CheckFailed(
+            f"{who}: {name} is random: two calls with the same input return {_some(first)} and {_some(again)}\n"
+            f"  hint   {hint}"
+        )
+
+
+def _some(y: Array) -> str:
+    return f"{y.flat[0]:.6g}" if y.size == 1 else f"[{', '.join(f'{v:.4g}' for v in y.flat[:3])}, ...]"
+
+
+def ignores(f: ArrayFunction, xs: Sequence[Array], places: Sequence[int]) -> bool:
+    """Tell whether a function returns the same whatever some of its inputs are.
+
+    Where it fails with other ones, it uses them; of no elements nothing can be seen.
+    """
+    if not all(xs[k].size for k in places):
+        return False
     here = f(list(xs))
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         for value in (np.nan, 1e3, -1e3):
             try:
-                there = f([np.full_like(x, value) for x in xs])
+                there = f([np.full_like(x, value) if k in places else x for k, x in enumerate(xs)])
             except Exception:
-                return
+                return False
             if not np.array_equal(here, there, equal_nan=True):
-                return
-    raise CheckFailed(
-        f"{who}: the function does not use its argument: it returns the same whatever that is\n"
-        "  hint   compute with what it is given, lambda W: loss(x @ W, t); a model is checked by gradcheck(model, x)"
-    )
+                return False
+    return True
 
 
-def _on_arrays(fn: Function) -> ArrayFunction:
-    return lambda xs: flat_result(fn(*map(tensor, xs)))
+def check_uses(who: str, f: ArrayFunction, xs: Sequence[Array]) -> None:
+    """Raise `CheckFailed` for a function that returns the same whatever it is given: its derivative says nothing.
+
+    Asked for only where all derivatives are zero.
+    """
+    if ignores(f, xs, range(len(xs))):
+        raise CheckFailed(
+            f"{who}: the function does not use its argument: it returns the same whatever that is\n"
+            "  hint   compute with what it is given, lambda W: loss(x @ W, t); a model is checked by "
+            "gradcheck(model, x)"
+        )
+
+
+def _on_arrays(who: str, fn: Function, xs: list[Array]) -> ArrayFunction:
+    """Return a function of arrays as one of a list of them, if it can be called, and returns the same twice."""
+    if not callable(fn):
+        raise ArgumentError(
+            f"{who}: what comes first is no function, but of type {type(fn).__name__}\n"
+            f"  hint   {who}(function, x): the function, and then its inputs"
+        )
+    name = getattr(fn, "__name__", type(fn).__name__)
+    f: ArrayFunction = lambda xs: flat_result(returned(who, name, fn(*map(tensor, xs))))
+    check_repeats(who, name, f, xs, "what is random is drawn once, outside")
+    return f
 
 
 def _result_shape(fn: Function, xs: list[Array]) -> tuple[int, ...]:
@@ -220,7 +274,7 @@ def numerical_jacobian(fn: Function, *inputs: Input) -> Array | tuple[Array, ...
                [0., 4.]])
     """
     xs = as_float64("numerical_jacobian", inputs)
-    f = _on_arrays(fn)
+    f = _on_arrays("numerical_jacobian", fn, xs)
     jacobian = central_jacobian(f, xs).value
     if jacobian.size and not jacobian.any():
         check_uses("numerical_jacobian", f, xs)
@@ -247,7 +301,7 @@ def numerical_gradient(fn: Function, *inputs: Input) -> Array | tuple[Array, ...
         array([ 3., 12.])
     """
     xs = as_float64("numerical_gradient", inputs)
-    f = _on_arrays(fn)
+    f = _on_arrays("numerical_gradient", fn, xs)
     size = f(xs).size
     if size != 1:
         raise ShapeError(
@@ -287,7 +341,7 @@ def directional_derivative(
             "directional_derivative: a direction has the shape of its input; got inputs "
             f"{[x.shape for x in xs]} and directions {[v.shape for v in vs]}"
         )
-    f = _on_arrays(fn)
+    f = _on_arrays("directional_derivative", fn, xs)
     estimate = central_jacobian(along(f, xs, vs), [np.zeros(())])
     if estimate.value.size and not estimate.value.any():
         check_uses("directional_derivative", f, xs)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import numpy as np
 
 from tinygrad_nn.primitives import REGISTRY, Primitive, Record
-from tinygrad_nn.viz.facts import source
+from tinygrad_nn.viz.mathematics import formula_of
+from tinygrad_nn.viz.notation import Notation
+from tinygrad_nn.viz.sources import source
 
 _HEAD = """# The ops
 
 Made from the registry by `python -m tinygrad_nn.testing.ops_table`; a test compares. A rule names what it is given:
 `g` the cotangent of the result, `y` the result, `x` (or `a`, `b`, ...) the operands, after the star the parameters.
+Before it stands what it computes as mathematics, which the tests compare with the rule.
 """
 
 
@@ -28,8 +33,14 @@ def ops_table(public: Mapping[str, object]) -> str:
     records = sorted(dict.fromkeys(REGISTRY.values()), key=lambda record: record.name)
     primitives = [record for record in records if isinstance(record, Primitive) and not record.writes]
     derived = [record for record in primitives if record.differentiable and not record.made_of_others]
-    lines = [_HEAD, f"## {len(derived)} ops with rules", "", "| op | reached as | rules |", "|---|---|---|"]
-    lines += [f"| {op.name} | {_reached(op, public)} | {_rules(op)} |" for op in derived]
+    lines = [
+        _HEAD,
+        f"## {len(derived)} ops with rules",
+        "",
+        "| op | reached as | derivatives | rules |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| {op.name} | {_reached(op, public)} | {_derivatives(op)} | {_rules(op)} |" for op in derived]
     composites = [record for record in records if record.made_of_others]
     lines += ["", f"## {len(composites)} functions made of other ops", ""]
     lines += ["| function | reached as |", "|---|---|"]
@@ -62,6 +73,21 @@ def _name_elsewhere(key: object) -> str:
         if name and getattr(module, name, None) is key:
             return f"{module.__name__.replace('numpy', 'np')}.{name}"
     return ""
+
+
+def _derivatives(op: Primitive) -> str:
+    """Return what the rules of an op compute as mathematics; nothing for one that is code."""
+    written = []
+    for place in range(len(op.rules)):
+        if op.rules[place] is not None:
+            formula = formula_of(op, place)
+            text = formula.text if formula.words else ""
+            if formula.tree is not None:
+                letters = {node.id: node.id for node in ast.walk(formula.tree) if isinstance(node, ast.Name)}
+                with suppress(LookupError):
+                    text = Notation(letters, "en").write(formula.tree)
+            written.append(re.sub(r"([|*_<\[\]])", r"\\\1", text) or "as the rule says")
+    return "<br>".join(dict.fromkeys(written))
 
 
 def _rules(op: Primitive) -> str:

@@ -35,6 +35,16 @@ class Verdict:
     estimated_error: float
     method: str
     nonzero: bool
+    compared: Compared
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two Jacobians, of shape (results, inputs), and where they differ; of kinks a slope that the rule may give."""
+
+    rule: Array
+    numerical: Array
+    wrong: Array
 
 
 def judge(
@@ -89,6 +99,7 @@ def judge(
         estimated_error=float(estimate.error[place]) if estimate is not None and place else 0.0,
         method="complex step" if exact is not None else "central differences",
         nonzero=bool(np.any(rule != 0)),
+        compared=Compared(rule, np.real(target), wrong),
     )
 
 

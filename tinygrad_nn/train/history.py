@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tinygrad_nn import plot
 from tinygrad_nn.errors import SettingError
+from tinygrad_nn.hints.lookups import Signposts
+from tinygrad_nn.languages import rjust, width
 from tinygrad_nn.states import State, StateDict, check_entries, is_number
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def better(name: str, mode: Mode | None = None) -> Mode:
     return mode or ("min" if name.endswith(("loss", "error", "mae", "mse")) else "max")
 
 
-class History:
+class History(Signposts):
     """The columns that training recorded: `h["val_loss"]` is a list with one number per epoch.
 
     Columns are those of the progress lines (`loss`, metrics, `val_` ones) and `seconds`. `stopped` says in
@@ -143,9 +145,10 @@ class History:
         if not len(self):
             return "History(no epochs)"
         table = [["epoch", *self], *([f"{row[0]}", *map(number, row[1:])] for row in self._rows())]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        widths = [max(map(width, column)) for column in zip(*table, strict=True)]
         lines = [
-            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table
+            "  ".join(rjust(cell, columns) for cell, columns in zip(row, widths, strict=True))
+            for row in table
         ]
         return "\n".join([*lines, *([f"stopped: {self.stopped}"] if self.stopped else [])])
 

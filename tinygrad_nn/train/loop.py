@@ -126,12 +126,16 @@ def _train(
     run: Run, step: Step, watchers: Sequence[Callback], validated: Callable[[], Mapping[str, float]] | None
 ) -> None:
     company = run.company
+    # Most callbacks do nothing before a step, and are not asked to.
+    early = [watcher for watcher in watchers if type(watcher).on_batch is not Callback.on_batch]
     try:
         _tell(watchers, "on_start", run)
         with company.interrupts, in_mode(run.model, training=True):
             while run.epoch < run.epochs and run.stopping is None:
                 company.begin_epoch()
                 for batch in run.remaining():
+                    run.given = batch
+                    _tell(early, "on_batch", run)
                     step(batch)
                     _tell(watchers, "on_step", run)
                     company.check()
@@ -178,6 +182,11 @@ def evaluate(
         ArgumentError: data that are neither arrays nor batches; a metric with the name of another column.
         RankError: another rank has failed, or has other data.
     """
+    if not callable(loss):
+        raise ArgumentError(
+            f"evaluate: the loss is a function of predictions and targets, got {type(loss).__name__}\n"
+            "  hint   evaluate(model, tn.nn.losses.cross_entropy, (X, y))"
+        )
     with company_of(None, comm) as company:
         named = metrics_by_name("evaluate", metrics)
         batches = _batches_of("evaluate", data, keys)

@@ -11,12 +11,12 @@ from typing import SupportsFloat, TypeGuard
 
 import numpy as np
 
-from tinygrad_nn import hints
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
 from tinygrad_nn.engine.trees import Tree
 from tinygrad_nn.errors import ArgumentError, SettingError, ShapeError
+from tinygrad_nn.hints.words import closest, word
 from tinygrad_nn.nn import losses
 from tinygrad_nn.nn.reducing import reduced
 from tinygrad_nn.primitives import Array
@@ -166,7 +166,7 @@ def metrics_by_name(who: str, metrics: object) -> dict[str, Metric]:
         raise ArgumentError(f"{who}: metrics are functions by name, got {metrics!r:.60}\n  hint   {call}")
     for metric in named.values():
         if isinstance(metric, str) and metric not in METRICS:
-            meant = hints.METRICS.get(metric) or hints.closest(metric, METRICS)
+            meant = word(metric, "metrics") or closest(metric, METRICS)
             hint = f'\n  hint   "{meant}"' if meant else "\n  hint   a function of predictions and targets"
             raise ArgumentError(f"{who}: there is no metric {metric!r}; there are {', '.join(METRICS)}{hint}")
     taken = ", ".join(repr(name) for name in named if name in _COLUMNS or name.startswith("val_"))

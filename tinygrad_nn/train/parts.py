@@ -11,7 +11,7 @@ from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.primitives import Function
 from tinygrad_nn.primitives.signature import parameters_of
-from tinygrad_nn.train.metrics import Metric, Weights
+from tinygrad_nn.train.metrics import Metric, Weights, is_array
 
 Model = Callable[..., Tree]
 Loss = Callable[..., Tensor]
@@ -67,6 +67,18 @@ class Reader:
         self._weighed = {}
         *inputs, targets = inputs
         return inputs, targets, {} if last is None else {"sample_weight": last}
+
+
+def refuse_whole_arrays(who: str, data: object) -> None:
+    """Raise `ArgumentError` for arrays where batches are wanted."""
+    if (
+        is_array(data)
+        or isinstance(data, (tuple, Mapping))
+        or (isinstance(data, list) and data and is_array(data[0]))
+    ):
+        raise ArgumentError(
+            f"{who}: data are batches, and these are whole arrays\n  hint   tn.data.batches(X, y, size=100, rng=0)"
+        )
 
 
 def _are_names(keys: object) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TextIO
 
 from tinygrad_nn.errors import ArgumentError
+from tinygrad_nn.languages import cut, ljust, width
 from tinygrad_nn.train.history import number
 from tinygrad_nn.train.run import Callback, Run
 
@@ -51,12 +52,9 @@ class Progress(Callback):
     def on_epoch(self, run: Run) -> None:
         row = {name: column[-1] for name, column in run.history.history.items() if name != "seconds"}
         line = f"{_line(run, run.epoch, row)}  {run.history['seconds'][-1]:.1f}s"
-        if self._terminal:
-            self._rewrite(line)
-            self._shown = 0
-        else:
-            self._out.write(line)
-        self._out.write("\n")
+        # What is left of the line before is written over; this one may wrap, because nothing is written over it.
+        self._out.write(f"\r{ljust(line, self._shown)}\n" if self._terminal else f"{line}\n")
+        self._shown = 0
         self._flush()
 
     def on_end(self, run: Run) -> None:
@@ -68,10 +66,10 @@ class Progress(Callback):
 
     def _rewrite(self, line: str) -> None:
         # A line that wraps could not be rewritten.
-        line = line[: shutil.get_terminal_size().columns - 1]
-        self._out.write("\r" + line.ljust(self._shown))
+        line = cut(line, shutil.get_terminal_size().columns - 1)
+        self._out.write("\r" + ljust(line, self._shown))
         self._flush()
-        self._shown = len(line)
+        self._shown = width(line)
 
 
 def _line(run: Run, epoch: int, row: Mapping[str, float]) -> str:

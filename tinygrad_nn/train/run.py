@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
-from tinygrad_nn import hints
 from tinygrad_nn.checkpoint import Restorable
 from tinygrad_nn.errors import ArgumentError, SettingError
+from tinygrad_nn.hints.words import closest, word
 from tinygrad_nn.optim import Distributed, Optimizer
 from tinygrad_nn.settings import is_integer
 from tinygrad_nn.states import State, StateDict, check_entries, is_count, is_number, is_stateful
 from tinygrad_nn.train.company import Company
 from tinygrad_nn.train.history import History
-from tinygrad_nn.train.metrics import Means, Metrics, is_array, metrics_by_name
-from tinygrad_nn.train.parts import Batch, Keys, Loss, Model, Reader
+from tinygrad_nn.train.metrics import Means, Metrics, metrics_by_name
+from tinygrad_nn.train.parts import Batch, Keys, Loss, Model, Reader, refuse_whole_arrays
 
 
 class Callback:
@@ -38,7 +39,8 @@ class Callback:
         events = [name for name in vars(Callback) if name.startswith("on_")]
         for name in dir(cls):
             if name.startswith("on_") and name not in events and callable(getattr(cls, name)):
-                meant = hints.EVENTS[name] if name in hints.EVENTS else hints.closest(name, events)
+                known = word(name, "events")
+                meant = closest(name, events) if known is None else known
                 hint = f"\n  hint   def {meant}(self, run)" if meant else ""
                 raise ArgumentError(
                     f"{cls.__name__}: there is no event {name}; the events are {', '.join(events)}{hint}"
@@ -47,8 +49,11 @@ class Callback:
     def on_start(self, run: Run) -> None:
         """Called once, before the first step."""
 
+    def on_batch(self, run: Run) -> None:
+        """Called before every step, when `run.given` is its batch."""
+
     def on_step(self, run: Run) -> None:
-        """Called after every step of the optimizer."""
+        """Called after every step of the optimizer, when `run.measured` has its loss and metrics."""
 
     def on_epoch(self, run: Run) -> None:
         """Called after every epoch, when its row stands in the history."""
@@ -58,6 +63,11 @@ class Callback:
 
     def on_end(self, run: Run) -> None:
         """Called once at the end, also after Ctrl-C or an error."""
+
+    def __repr__(self) -> str:
+        short = (int, float, str, os.PathLike, type(None))
+        own = [(name, x) for name, x in vars(self).items() if name[0] != "_" and isinstance(x, short)]
+        return f"{type(self).__name__}({', '.join(f'{name}={x!r}' for name, x in own)})"
 
     def state_dict(self) -> StateDict:
         """Return what a checkpoint has to keep."""
@@ -84,6 +94,9 @@ class Run:
         epoch, epochs: epochs completed, and wanted.
         batch, steps_per_epoch: steps completed in this epoch, and their number if it is known.
         history: the rows of the completed epochs.
+        given: the latest batch, as the data gave it, of which `parts_of(given)` are the model's arguments, the targets
+            and the weights of the rows; of several ranks, the rows of this one.
+        measured: loss and metrics of the latest step, by name.
         rank, size: which of how many processes this is, that train together; 0 of 1 without `comm=`.
         model, loss, optimizer, data, metrics, callbacks: what `fit` was given; of the data, what is not held out.
     """
@@ -106,15 +119,7 @@ class Run:
         _check_roles(model, loss, optimizer, epochs, callbacks)
         self.metrics = metrics_by_name("fit", metrics)
         self.parts_of = Reader("fit", model, loss, self.metrics, keys)
-        if (
-            is_array(data)
-            or isinstance(data, (tuple, Mapping))
-            or (isinstance(data, list) and data and is_array(data[0]))
-        ):
-            raise ArgumentError(
-                "fit: data are batches, and these are whole arrays\n"
-                "  hint   tn.data.batches(X, y, size=100, rng=0)"
-            )
+        refuse_whole_arrays("fit", data)
         self.model: Any = model
         self.loss, self.optimizer, self.data = loss, optimizer, data
         self.epochs, self.company = epochs, Company()
@@ -131,6 +136,8 @@ class Run:
         self.callbacks.sort(key=lambda callback: callback.rank)
         self.history = History()
         self.epoch = self.batch = 0
+        self.given: Batch = ()
+        self.measured: Mapping[str, float] = {}
         self.whole = True
         self.stopping: str | None = None
         self.resumed: str | None = None
@@ -184,6 +191,7 @@ class Run:
     def record(self, numbers: Mapping[str, float], rows: float) -> None:
         """Count a completed step, and what was measured of its batch."""
         self._means.add(numbers, rows)
+        self.measured = numbers
         self.batch += 1
         self._batches_here += 1
         self.whole = True

@@ -43,7 +43,7 @@ class Step:
         run = self._run
         run.optimizer.zero_grad()
         predictions = run.model(*inputs)
-        value = _one_number(run.loss(predictions, targets, **weights))
+        value = one_number("fit", run.loss(predictions, targets, **weights))
         value.backward()
         return value, predictions
 
@@ -85,7 +85,7 @@ class SharedStep(Step):
         run.optimizer.zero_grad()
         predictions = run.model(*inputs)
         value, divisor = self._company.loss(run.loss, predictions, targets, **weights)
-        _one_number(value).backward()
+        one_number("fit", value).backward()
         return value, predictions, divisor
 
     def _updated(self) -> None:
@@ -148,10 +148,15 @@ class SharedStep(Step):
             )
 
 
-def _one_number(value: Tree) -> Tensor:
+def one_number(who: str, value: Tree) -> Tensor:
+    """Return a loss, if it is one number, of which there are gradients.
+
+    Raises:
+        ShapeError: it is not.
+    """
     if not isinstance(value, Tensor) or value.size != 1:
         raise ShapeError(
-            f"fit: the loss is a tensor with one element, got {type(value).__name__} of shape {np.shape(value)}\n"
+            f"{who}: the loss is a tensor with one element, got {type(value).__name__} of shape {np.shape(value)}\n"
             '  hint   reduction="mean", or .mean()'
         )
     return value

@@ -4,6 +4,7 @@ viz.draw(loss)                          what a tensor was computed from
 viz.draw(model, x)                      a model on an example batch
 viz.draw(tn.value_and_grad(f), x)       a function, here with its whole backward pass
 viz.draw(error)                         the way to the op that failed
+viz.neurons(model, x, target, loss)     layers of neurons, as circles and lines, with the numbers of each
 viz.draw(tn.profile(step, x).times())   where the time of a step goes
 """
 
@@ -14,32 +15,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.engine.failures import users_frame
+from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import GraphError
 from tinygrad_nn.graph.builder import captured, from_error
 from tinygrad_nn.graph.generators import put_back
 from tinygrad_nn.graph.recorder import Recorder, record, tensors
-from tinygrad_nn.graph.times import Times
+from tinygrad_nn.hints.lookups import face
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.primitives.operands import as_array
 
-__all__ = ["DrawOptions", "Picture", "draw"]
+__all__ = ["DrawOptions", "NeuronOptions", "Neurons", "Picture", "draw", "neurons"]
 
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from tinygrad_nn.graph.times import Times
+    from tinygrad_nn.viz.network.options import NeuronOptions
+    from tinygrad_nn.viz.network.view import Neurons
     from tinygrad_nn.viz.options import DrawOptions
     from tinygrad_nn.viz.picture import Picture
-else:
-
-    def __getattr__(name: str) -> type:
-        """Load what draws when something is drawn: most programs never do."""
-        if name not in __all__:
-            raise AttributeError(f"module 'tinygrad_nn.viz' has no attribute {name!r}")
-        from tinygrad_nn.viz.options import DrawOptions
-        from tinygrad_nn.viz.picture import Picture
-
-        return {"Picture": Picture, "DrawOptions": DrawOptions}[name]
 
 
 def draw(
@@ -65,6 +60,8 @@ def draw(
         %1 = multiply(x, x)   ()
         %2 = add(%1, 3)       ()
     """
+    from tinygrad_nn.graph.times import Times
+    from tinygrad_nn.viz.naming import name_values
     from tinygrad_nn.viz.options import settings
     from tinygrad_nn.viz.picture import Picture
 
@@ -75,6 +72,7 @@ def draw(
                 "draw: a tensor has been computed already, so it takes no inputs\n  hint   draw(t)"
             )
         builder = captured(target, names=chosen.names)
+        name_values(builder, users_frame()[0])
         return Picture(builder.graph, chosen, builder.nodes, target._node)
     if isinstance(target, BaseException):
         return Picture(from_error(target), chosen, {}, None)
@@ -97,8 +95,50 @@ def draw(
         if not results:
             raise GraphError(f"draw: {name} returned {type(result).__name__}, and no tensor to draw")
         recorder.rename(chosen.names or {})
+        name_values(recorder, users_frame()[0])
         root = results[0]._node if len(results) == 1 else None
         return Picture(recorder.graph, chosen, recorder.nodes, root)
+
+
+def neurons(
+    model: Callable[..., Tensor],
+    x: Operand,
+    target: Operand | None = None,
+    loss: Callable[..., Tensor] | None = None,
+    **options: Unpack[NeuronOptions],
+) -> Neurons:
+    """Return a network as neurons and the lines between them, with the numbers of each, forward and back.
+
+    A product of rows with a matrix, a bias and functions of each element are a layer of neurons, whether modules or
+    plain functions compute them; all else that a row goes through (convolutions, normalisation, recurrence) is a box.
+    Gradients, optimizers and random generators stay as they are.
+
+    Args:
+        model: a module or function that takes rows of numbers, one for each example, and returns a tensor.
+        x: a batch of shape (N, features), or images that the model makes into rows.
+        target: what the loss compares with what the model returns; None where the loss knows it.
+        loss: for the way back: `loss(model(x), target)` is one number.
+        options: see `Neurons`.
+
+    Raises:
+        GraphError: the model has no layer of neurons, or returns no tensor.
+        SettingError: an option that does not exist or makes no sense; a target without a loss.
+        ShapeError: the loss is not one number.
+
+    Example:
+        >>> from tinygrad_nn import nn
+        >>> model = nn.Sequential(nn.Dense(2, 3, rng=0), nn.Tanh(), nn.Dense(3, 1, rng=1))
+        >>> print(neurons(model, [[0.0, 1.0]]))
+        x          2 inputs
+        0: Dense   a = tanh(z), 3 neurons
+        2: Dense   1 neuron
+    """
+    from tinygrad_nn.viz.network.options import choices
+    from tinygrad_nn.viz.network.view import Neurons
+    from tinygrad_nn.viz.network.walk import walk
+
+    chosen = choices(options)
+    return Neurons(walk(model, x, target, loss), chosen)
 
 
 def _examples(target: Callable[..., object], inputs: Sequence[object]) -> list[object]:
@@ -124,8 +164,11 @@ def graph(self: Tensor | Module, *inputs: object, **options: Unpack[DrawOptions]
     return draw(self, *inputs, **options)
 
 
-def explain(self: Tensor) -> str:
+def explain(self: Tensor, lang: str = "en") -> str:
     """Return how this tensor was computed, and how its gradient flows back, with numbers and shapes.
+
+    Args:
+        lang: "en" or "ja".
 
     Example:
         >>> import tinygrad_nn as tn
@@ -134,13 +177,23 @@ def explain(self: Tensor) -> str:
         forward
           x                     ()   3
           %1 = multiply(x, x)   ()   9
-        backward, from the gradient 1 of %1
-          %1   multiply: the gradient reaches x as g * x = 1 * 3 = 3, and x as g * x = 1 * 3 = 3
+        backward, from the gradient 1 of %1; g is the gradient of an op's own result y
+          %1   multiply: x gets g · x = 1 · 3 = 3, and x gets g · x = 1 · 3 = 3
               x (): 3
               x (): 3  +  3  =  6
     """
-    return draw(self).explain()
+    return draw(self).explain(lang)
 
 
 for owner, name, method in ((Tensor, "graph", graph), (Module, "graph", graph), (Tensor, "explain", explain)):
     setattr(owner, name, method)
+
+if not TYPE_CHECKING:
+    # Most programs never draw.
+    _LATER = {
+        "Picture": "tinygrad_nn.viz.picture",
+        "DrawOptions": "tinygrad_nn.viz.options",
+        "Neurons": "tinygrad_nn.viz.network.view",
+        "NeuronOptions": "tinygrad_nn.viz.network.options",
+    }
+    __getattr__, __dir__ = face(globals(), later=_LATER)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from tinygrad_nn.graph.ir import Call, Graph, Value, call_text, path
-from tinygrad_nn.viz.facts import Fact, Facts, letters, rule_sources, spelled
+from tinygrad_nn.graph.ir import Call, Graph, call_text, path, told_operands
+from tinygrad_nn.languages import Language
+from tinygrad_nn.viz.captions import rules
+from tinygrad_nn.viz.facts import Arrival, Fact, Facts
+from tinygrad_nn.viz.lines import file_names, place
 from tinygrad_nn.viz.module_calls import Frame
 from tinygrad_nn.viz.options import Options
 from tinygrad_nn.viz.scene import Scene
@@ -17,17 +20,24 @@ _MERMAID = {
     "state": "[{}]",
     "error": "{{{{{}}}}}",
 }
+# Gradients of which several entries are told: of more, each has its largest entry alone.
+_MOST_ARRIVALS = 60
 # Their borders are dashed.
 _DASHED = ("constant", "state", "backward", "update")
 # What Mermaid shows as the character itself.
 _SHOWN_AS = str.maketrans({"#": "#35;", "&": "#amp;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "`": "#96;"})
 
 
-def details(graph: Graph, facts: Facts) -> list[dict[str, object]]:
+def details(graph: Graph, facts: Facts, lang: Language = "en") -> list[dict[str, object]]:
     """Return what is known about every value, empty entries left out."""
-    labels = graph.labels()
-    entries = []
+    labels, files = graph.labels(), file_names(graph)
+    told = {k for call in graph.ops for k in told_operands(call)}
+    entries: list[dict[str, object]] = []
     for value in graph.values:
+        if value.kind == "state" and value.index not in told:
+            # The others keep their places.
+            entries.append({"shape": []})
+            continue
         gradient = facts.gradients.get(value.index, Fact())
         entry: dict[str, object] = {
             "name": labels[value.index],
@@ -37,48 +47,47 @@ def details(graph: Graph, facts: Facts) -> list[dict[str, object]]:
             "shape": list(value.shape),
             "dtype": str(value.dtype),
             "module": path(value.scope),
-            "operands": list(value.operands) if isinstance(value, Call) else [],
+            "line": place(value, files),
+            "operands": told_operands(value) if isinstance(value, Call) else [],
             "value": facts.values.get(value.index, Fact()).text,
             "alert": facts.alert(value.index),
             "gradient": gradient.text + (f" ({gradient.alert})" if gradient.alert else ""),
-            "rules": _rules(value, labels),
+            "rules": rules(graph, value, labels, lang),
             "of": "" if value.of is None else labels[value.of],
         }
         entries.append({key: part for key, part in entry.items() if part not in ("", []) or key == "shape"})
     return entries
 
 
-def _rules(value: Value, labels: list[str]) -> list[list[str]]:
-    """Return for each operand with a rule what it is called, its rule in the user's names, and where that stands."""
-    if not isinstance(value, Call):
-        return []
-    sources = rule_sources(value.op)
-    if value.op.variadic:
-        return [list(source) for source in sources]
-    who = {name: labels[k] for name, k in zip(value.op.operand_names, value.operands, strict=True)}
-    names = letters(value, labels)
-    return [[who[name], spelled(text, names), place] for name, text, place in sources]
-
-
-def steps(facts: Facts) -> list[dict[str, object]]:
+def steps(facts: Facts, lang: Language = "en") -> list[dict[str, object]]:
     """Return the steps forward and backward, with the gradients that arrive."""
+    several = sum(len(step.arrivals) for step in facts.steps) <= _MOST_ARRIVALS
     return [
         {
             "phase": step.phase,
             "value": step.index,
-            "caption": step.caption,
-            "arrivals": [
-                {
-                    "to": arrival.operand,
-                    "before": arrival.before.text,
-                    "added": arrival.added.text,
-                    "total": arrival.total.text,
-                }
-                for arrival in step.arrivals
-            ],
+            "caption": step.caption(lang),
+            "letters": step.legend(lang),
+            "arrivals": [_arrival(arrival, several, lang) for arrival in step.arrivals],
         }
         for step in facts.steps
     ]
+
+
+def _arrival(arrival: Arrival, several: bool, lang: Language) -> dict[str, object]:
+    """Return a gradient that arrived, with calculations of several of its entries, or of the largest one."""
+    told: dict[str, object] = {
+        "to": arrival.operand,
+        "before": arrival.before.text,
+        "added": arrival.added.text,
+        "total": arrival.total.text,
+    }
+    largest = arrival.handing.largest(lang)
+    if largest is not None:
+        entries = arrival.handing.entries(lang) if several else [largest]
+        told["entries"] = [[", ".join(map(str, e.index)), e.text, e.calculation] for e in entries]
+        told["largest"] = entries.index(largest)
+    return told
 
 
 def as_dict(graph: Graph, facts: Facts, scene: Scene, title: str | None) -> dict[str, object]:

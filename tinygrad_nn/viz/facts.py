@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-import linecache
 import math
-import re
-import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
-from types import CodeType
 
 import numpy as np
 
@@ -20,14 +13,16 @@ from tinygrad_nn.engine.backward import backward
 from tinygrad_nn.engine.node import Node, Source
 from tinygrad_nn.engine.watcher import Watcher
 from tinygrad_nn.errors import TinygradError, printable
-from tinygrad_nn.graph.ir import Call, Graph, Value, call_text
+from tinygrad_nn.graph.ir import Call, Data, Graph, call_text
 from tinygrad_nn.graph.times import Times
-from tinygrad_nn.primitives import Array, Primitive
-from tinygrad_nn.primitives.rule import Rule
+from tinygrad_nn.languages import Language
+from tinygrad_nn.primitives import Array
+from tinygrad_nn.viz.captions import Handing, caption, legend
+from tinygrad_nn.viz.entries import Occasion, number
 from tinygrad_nn.viz.looks import Look, look
 
-# Elements that an array may have to be shown whole.
-_SMALL = 4
+# Elements that an array may have to be shown whole, and all arrays together to be kept for trying other numbers.
+_SMALL, _FEW = 4, 1_000
 
 
 @dataclass(slots=True)
@@ -42,22 +37,44 @@ class Fact:
 
 @dataclass(slots=True)
 class Arrival:
-    """One gradient that reached an operand: what was there before, if anything, what was added, and the sum."""
+    """One gradient that reached an operand: what was there before, if anything, what was added, and the sum.
+
+    `handing` tells how what was added comes about.
+    """
 
     operand: int
     before: Fact
     added: Fact
     total: Fact
+    handing: Handing
 
 
 @dataclass(slots=True)
 class WalkStep:
-    """One step of the walk through a computation: a value is made, or its rules hand its gradient on."""
+    """One step of the walk through a computation: a value is made, or its rules hand its gradient on.
+
+    `call` is the op, in text what a forward step says.
+    """
 
     phase: str
-    index: int
-    caption: str
+    call: Call
+    text: str = ""
     arrivals: list[Arrival] = field(default_factory=list)
+
+    @property
+    def index(self) -> int:
+        """The value that is made, or whose gradient is handed on."""
+        return self.call.index
+
+    def legend(self, lang: Language) -> str:
+        """Return what the letters of its formulas stand for."""
+        return (
+            legend(self.call, [arrival.handing for arrival in self.arrivals], lang) if self.arrivals else ""
+        )
+
+    def caption(self, lang: Language = "en") -> str:
+        """Return what the step says."""
+        return self.text or caption(self.call, [arrival.handing for arrival in self.arrivals], lang)
 
 
 @dataclass(slots=True)
@@ -69,6 +86,7 @@ class Facts:
         origins: values that are not finite although all they were made from is.
         steps: the walk through the computation, forward, then backward.
         notes: what the reader has to know of it.
+        arrays: the values themselves, where they are few.
         times: how long its parts took, where that was measured.
         looks, gradient_looks: small pictures of the larger ones, by the index of the value.
     """
@@ -78,6 +96,7 @@ class Facts:
     origins: set[int] = field(default_factory=set)
     steps: list[WalkStep] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    arrays: list[Data | None] | None = None
     times: Times | None = None
     looks: dict[int, Look] = field(default_factory=dict)
     gradient_looks: dict[int, Look] = field(default_factory=dict)
@@ -85,11 +104,6 @@ class Facts:
     def alert(self, index: int) -> str:
         """Return what is not finite in a value, and whether that starts there."""
         return self.values.get(index, Fact()).alert + (" starts here" if index in self.origins else "")
-
-
-def number(x: object) -> str:
-    """Return a number with four significant digits."""
-    return f"{x:.4g}" if isinstance(x, (float, np.floating)) else str(x)
 
 
 def describe(array: Array | float) -> Fact:
@@ -127,11 +141,11 @@ def outline(graph: Graph) -> Facts:
     """Return what is known without looking at any value: the ops in their order."""
     labels = graph.labels()
     calls = [call for call in graph.ops if call.kind == "op"]
-    steps = [WalkStep(call.phase, call.index, _assignment(call, labels)) for call in calls]
+    steps = [WalkStep(call.phase, call, assignment(call, labels)) for call in calls]
     return Facts(notes=list(graph.notes), steps=steps)
 
 
-def _assignment(call: Call, labels: list[str]) -> str:
+def assignment(call: Call, labels: list[str]) -> str:
     return f"{labels[call.index]} = {call_text(call, labels)}"
 
 
@@ -140,6 +154,9 @@ def gather(graph: Graph, nodes: Mapping[Source, int], root: Source | None) -> Fa
     facts = outline(graph)
     with np.errstate(all="ignore"):
         arrays = graph.evaluate()
+    if few(graph):
+        # Copies, because an optimizer may change what it was drawn with.
+        facts.arrays = [None if array is None else np.array(array) for array in arrays]
     facts.values = {k: describe(array) for k, array in enumerate(arrays) if array is not None}
     facts.looks = _looks(graph, {k: np.asarray(array) for k, array in enumerate(arrays) if array is not None})
     alerted = {k for k, fact in facts.values.items() if fact.alert}
@@ -148,15 +165,27 @@ def gather(graph: Graph, nodes: Mapping[Source, int], root: Source | None) -> Fa
     if type(root) is not Node or any(value.phase == "backward" for value in graph.values):
         return facts
     if np.prod(root.shape) == 1:
-        _differentiate(graph, nodes, root, facts)
+        _differentiate(graph, nodes, root, facts, arrays)
     else:
         facts.notes.append(f"no gradients: the result has shape {root.shape}, and a loss is one number")
     return facts
 
 
-def _differentiate(graph: Graph, nodes: Mapping[Source, int], root: Node, facts: Facts) -> None:
+def few(graph: Graph) -> bool:
+    """Tell whether a graph is one to try numbers in: forward alone, and small."""
+    numbers = sum(math.prod(value.shape) for value in graph.values)
+    return numbers <= _FEW and all(v.phase == "forward" and v.kind != "error" for v in graph.values)
+
+
+def _differentiate(
+    graph: Graph,
+    nodes: Mapping[Source, int],
+    root: Node,
+    facts: Facts,
+    arrays: list[Data | None],
+) -> None:
     seed = np.ones(root.shape, root.dtype)
-    follower = _Follower(graph, nodes, root, seed, facts.values)
+    follower = _Follower(graph, nodes, root, seed, arrays)
     try:
         with context.watching(follower):
             backward(root, seed, retain=True)
@@ -185,163 +214,31 @@ class _Follower(Watcher):
         nodes: Mapping[Source, int],
         root: Node,
         seed: Array,
-        values: Mapping[int, Fact],
+        arrays: list[Data | None],
     ) -> None:
         self.graph, self.nodes, self.labels = graph, nodes, graph.labels()
+        # What an optimizer may change before somebody asks is as it is now.
+        self.arrays = [
+            np.array(array) if value.kind in ("parameter", "state") else array
+            for value, array in zip(graph.values, arrays, strict=True)
+        ]
         self.steps: list[WalkStep] = []
         self.totals: dict[Source, Array] = {root: seed}
         self.facts: dict[Source, Fact] = {root: describe(seed)}
-        self.numbers: dict[int | str, str] = {
-            k: fact.short for k, fact in values.items() if not graph.values[k].shape
-        }
 
     def before_rules(self, node: Node, cotangent: object) -> None:
-        self.steps.append(WalkStep("backward", self.nodes[node], ""))
+        call = self.graph.values[self.nodes[node]]
+        assert isinstance(call, Call)
+        self.steps.append(WalkStep("backward", call))
 
     def on_gradient(self, node: Node, index: int, gradient: Array) -> None:
-        parent = node.operands[index]
+        parent, step = node.operands[index], self.steps[-1]
         total, before, added = self.totals.get(parent), self.facts.get(parent, Fact()), describe(gradient)
+        operands = [self.arrays[k] for k in step.call.operands]
+        result = self.arrays[step.index]
+        occasion = Occasion(node.op, index, operands, result, self.totals[node], node.params)
+        handing = Handing(step.call, self.labels, occasion, gradient)
         # A copy, because the backward pass may add to its own arrays in place.
         self.totals[parent] = np.array(gradient) if total is None else total + gradient
         self.facts[parent] = added if total is None else describe(self.totals[parent])
-        self.steps[-1].arrivals.append(Arrival(self.nodes[parent], before, added, self.facts[parent]))
-
-    def after_rules(self, node: Node) -> None:
-        step = self.steps[-1]
-        step.caption = caption(
-            self.graph, step, self.labels, node, self.numbers | {"g": self.facts[node].short}
-        )
-
-
-def caption(
-    graph: Graph, step: WalkStep, labels: list[str], node: Node, numbers: Mapping[int | str, str]
-) -> str:
-    """Return in words how an op hands its gradient on to its operands, with numbers where these are single ones."""
-    value = graph.values[step.index]
-    assert isinstance(value, Call)
-    parts = []
-    for (place, rule, _), arrival in zip(node.plan.calls, step.arrivals, strict=True):
-        operand = graph.values[value.operands[place]]
-        text = _rule_text(rule)
-        words = _PLAIN.get(text) or f"as {spelled(text, letters(value, labels))}"
-        words = _broadcast(value, operand, words)
-        put_in = {name: numbers.get(k, "") for name, k in _places(value).items()} | {"g": numbers["g"]}
-        if (
-            text not in _PLAIN
-            and all(put_in.get(name, "-") for name in _NAME.findall(text))
-            and not operand.shape
-        ):
-            words += f" = {spelled(text, put_in)} = {arrival.added.text}"
-        parts.append(f"{labels[operand.index]} {words}")
-    return f"{printable(node.op.name)}: the gradient reaches {', and '.join(parts)}"
-
-
-_PLAIN = {"g": "unchanged", "-g": "negated"}
-_NAME = re.compile(r"""(?<![\w.'"])[A-Za-z_]\w*\b(?!\s*=[^=])""")
-"""A name in a rule that stands for a value: no attribute, no keyword."""
-
-
-def _places(value: Call) -> dict[str, int]:
-    """Return the index of what each letter of an op's rules stands for."""
-    operands = () if value.op.variadic else zip(value.op.operand_names, value.operands, strict=True)
-    return {**dict(operands), "y": value.index}
-
-
-def letters(value: Call, labels: list[str]) -> dict[str, str]:
-    """Return what to write for each letter of an op's rules: what the user calls it, and g, if nothing else is g."""
-    own = {name: labels[k] for name, k in _places(value).items()}
-    return own | {"g": "gradient" if "g" in labels else "g"}
-
-
-def spelled(text: str, names: Mapping[str, str]) -> str:
-    """Return a rule with its letters replaced, all at once, because the new names may be letters too."""
-
-    def replaced(match: re.Match[str]) -> str:
-        name = names.get(match.group(), match.group())
-        return f"({name})" if name.startswith("-") and match.group() != text else name
-
-    # A function in several lines has names of its own.
-    return text if text.startswith("def ") else _NAME.sub(replaced, text)
-
-
-def _rule_text(rule: Rule) -> str:
-    # A rule in several lines says in its docstring: The gradient for ...: g @ b.T, ...
-    if rule.function.__doc__:
-        return rule.function.__doc__.splitlines()[0].rpartition(": ")[2].split(", ")[0].rstrip(".")
-    return source(rule.function)[0]
-
-
-def _broadcast(value: Call, operand: Value, words: str) -> str:
-    """Return how a gradient is handed on, with what undoes broadcasting."""
-    if not value.op.broadcasts or value.op.variadic or operand.shape == value.shape:
-        return words
-    axes = summed(operand.shape, value.shape)
-    if axes:
-        over = f"summed over {'axis' if len(axes) == 1 else 'axes'} {', '.join(map(str, axes))}"
-        return over if words == _PLAIN["g"] else f"{words}, {over}"
-    return f"{words}, spread over {operand.shape}" if summed(value.shape, operand.shape) else words
-
-
-def summed(shape: tuple[int, ...], full: tuple[int, ...]) -> list[int]:
-    """Return the axes that broadcasting `shape` to `full` added or stretched, if it does broadcast."""
-    lead = len(full) - len(shape)
-    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, full[lead:], strict=True)):
-        return []
-    return [*range(lead), *[k + lead for k, n in enumerate(shape) if n != full[k + lead]]]
-
-
-@cache
-def source(function: Callable[..., object]) -> tuple[str, str]:
-    """Return the text of a rule, of a lambda its body in one line, and the file and line it stands in."""
-    code = function.__code__
-    is_lambda = code.co_name == "<lambda>"
-    try:
-        text = _body(code) if is_lambda else textwrap.dedent(inspect.getsource(function)).strip()
-    except OSError:
-        text = "source not available"
-    return text, f"{'/'.join(Path(code.co_filename).parts[-2:])}:{code.co_firstlineno}"
-
-
-def _body(code: CodeType) -> str:
-    """Return the body of a lambda in one line; raise OSError where its file is gone."""
-    positions = [place for place in code.co_positions() if place[2] != place[3]]
-    starts = [(line, column) for line, _, column, _ in positions if line is not None and column is not None]
-    ends = [(line, column) for _, line, _, column in positions if line is not None and column is not None]
-    lines = linecache.getlines(code.co_filename)
-    if not starts or not lines:
-        raise OSError(f"there is no source of {code}")
-    (first, start), (last, end) = min(starts), max(ends)
-    text = [line.encode() for line in lines[first - 1 : last]]
-    text[-1] = text[-1][:end]
-    text[0] = text[0][start:]
-    return " ".join(b"".join(text).decode().split())
-
-
-def rule_sources(op: Primitive) -> list[tuple[str, str, str]]:
-    """Return for each operand with a rule: its name in the rule, the rule, and where it stands."""
-    names = ("xs",) if op.variadic else op.operand_names
-    pairs = zip(names, op.rules, strict=True)
-    return [(name, *source(rule.function)) for name, rule in pairs if rule is not None]
-
-
-def walkthrough(graph: Graph, facts: Facts) -> str:
-    """Return the computation as text: values forward, then gradients backward, with numbers and shapes."""
-    labels = graph.labels()
-    rows = []
-    for value in graph.values:
-        if value.index in facts.values and isinstance(value.data, np.ndarray | None):
-            line = _assignment(value, labels) if isinstance(value, Call) else labels[value.index]
-            parts = (facts.values[value.index].text, facts.alert(value.index))
-            rows.append((line, str(value.shape), "   ".join(filter(None, parts))))
-    widths = [max((len(row[k]) for row in rows), default=0) for k in (0, 1)]
-    lines = ["forward", *(f"  {a:<{widths[0]}}   {b:<{widths[1]}}   {c}" for a, b, c in rows)]
-    backwards = [step for step in facts.steps if step.arrivals]
-    if backwards:
-        lines.append(f"backward, from the gradient 1 of {labels[graph.outputs[0]]}")
-    for step in backwards:
-        lines.append(f"  {labels[step.index]}   {step.caption}")
-        for arrival in step.arrivals:
-            head = f"      {labels[arrival.operand]} {graph.values[arrival.operand].shape}"
-            terms = f"{arrival.before.text}  +  {arrival.added.text}  =  " if arrival.before.text else ""
-            lines.append(f"{head}: {terms}{arrival.total.text}")
-    return "\n".join([*lines, *(f"note: {note}" for note in facts.notes)])
+        step.arrivals.append(Arrival(self.nodes[parent], before, added, self.facts[parent], handing))

@@ -59,13 +59,11 @@ def look(array: Array, *, images: bool) -> Look | None:
     shown = cells[np.isfinite(cells)]
     low, high = float(finite.min()), float(finite.max())
     most = max(abs(low), abs(high), float(np.abs(shown).max(initial=0.0)))
-    # As shares of the span, each a share of the largest magnitude, because a span may overflow.
-    scale = most or 1.0
-    span = high / scale - low / scale
-    places = (finite / scale - low / scale) * (_BARS / span) if span else np.full(finite.size, _BARS / 2)
-    counts = np.bincount(np.minimum(places.astype(np.intp), _BARS - 1), minlength=_BARS)
+    # Halves: the distance of the largest numbers that there are is one too. Neighbours have no room for edges between.
+    places = (finite / 2 - low / 2) / (high / 2 - low / 2 or 1.0) * _BARS
+    counts = np.bincount(places.astype(np.intp).clip(0, _BARS - 1), minlength=_BARS)
     result = Look(
-        _text(0.5 + 0.5 * (cells / scale)),
+        _text(0.5 + 0.5 * cells / (most or 1.0)),
         cells.shape[1],
         most,
         _text(counts / counts.max()),

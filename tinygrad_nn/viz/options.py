@@ -8,8 +8,8 @@ from typing import Literal, TypedDict, get_args
 
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import SettingError, printable
+from tinygrad_nn.hints.calls import unknown_keyword
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.primitives.signature import unknown_keyword
 
 Direction = Literal["LR", "TB"]
 Theme = Literal["auto", "light", "dark"]

@@ -12,29 +12,34 @@ from html import escape
 from importlib.resources import files
 
 from tinygrad_nn.graph.ir import Graph
-from tinygrad_nn.viz import export, svg
+from tinygrad_nn.languages import Language
+from tinygrad_nn.viz import export, svg, whatif
 from tinygrad_nn.viz.dot import extent
-from tinygrad_nn.viz.facts import Facts, number
+from tinygrad_nn.viz.entries import number
+from tinygrad_nn.viz.facts import Facts
 from tinygrad_nn.viz.layout import Layout, fitted, strip
+from tinygrad_nn.viz.lines import listings
 from tinygrad_nn.viz.looks import Look
 from tinygrad_nn.viz.module_calls import ModuleCalls
 from tinygrad_nn.viz.options import Direction, Options
 from tinygrad_nn.viz.scene import Scene, build
+from tinygrad_nn.viz.story import words
 from tinygrad_nn.viz.theme import DARK, LEGEND, LIGHT, css
 from tinygrad_nn.viz.units import Unit, closed, frame_units, units
 
 # Boxes of the picture with everything opened: beyond that, laying it out takes long, and nobody reads it; and those up
 # to which it is laid out both ways, for windows that are high.
 _MOST, _BOTH_WAYS = 1000, 300
-# The script in parts, in the order in which they run: what is told of a step, arrays as small pictures, where things
-# are, what is in the window, files of it, what starts it all.
-_SCRIPTS = ("page.js", "looks.js", "rows.js", "view.js", "saving.js", "controls.js")
+# The script in parts, in the order in which they run: what is told of a step, and in detail, arrays as small pictures,
+# where things are, what is in the window, files of it, what starts it all.
+_SCRIPTS = ("page.js", "captions.js", "looks.js", "rows.js", "view.js", "saving.js", "controls.js")
+_WHATIF = ("numbers.js", "words.js", "whatif.js")
 # Room in points for what is seen without the script.
 _ROOM = (1000.0, 800.0)
 _PREFIX = "v-"
 
 
-def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
+def page(graph: Graph, facts: Facts, options: Options, summary: str, lang: Language) -> str:
     """Return the whole page; it loads nothing, and its policy forbids that it could."""
     title = options.title or "Computation graph"
     scenes = levels(graph, facts, options)
@@ -49,10 +54,12 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
     distances = [abs(len(scene.items) - wanted) for _, scene in scenes]
     data = {
         "outputs": list(graph.outputs),
-        "values": export.details(graph, facts),
-        "steps": export.steps(facts),
+        "values": export.details(graph, facts, lang),
+        "steps": export.steps(facts, lang),
         "looks": _looks(facts.looks),
         "gradient_looks": _looks(facts.gradient_looks),
+        "code": listings(graph),
+        "words": words(lang),
         "levels": [
             {"name": name, "closed": closed(whole, modules, scene), "notes": scene.notes}
             for name, scene in scenes
@@ -65,15 +72,22 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
     boxes = [svg.box(unit.item, _PREFIX, (0.0, 0.0, *extent(unit.item)), " hidden") for unit in modules]
     drawing = "\n".join([svg.drawing(whole, positions, _PREFIX), *boxes])
     view = f"-14 -14 {positions.width + 28:.0f} {positions.height + 28:.0f}"
-    style, script = _style(), _script()
+    style, scripts = _style(), list(_SCRIPTS)
+    trial = whatif.program(graph, facts, lang)
+    if trial is not None:
+        data["whatif"] = trial
+        style += "\n" + _asset("whatif.css")
+        scripts += _WHATIF
+    script = _script(*scripts)
     allowed = f"style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:"
     fields = {
         "POLICY": f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'",
+        "LANG": lang,
         "TITLE": escape(title),
         "SUMMARY": escape(summary),
         "STYLE": style,
         "SCRIPT": script,
-        "DATA": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+        "DATA": json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
         "DRAWING": f'<svg class="level drawn" id="{_PREFIX}" viewBox="{view}" role="group" '
         f'aria-label="{escape(title)}">\n{drawing}\n</svg>',
         "LEGEND": _legend(whole),
@@ -178,15 +192,15 @@ def _asset(name: str) -> str:
 
 
 @cache
-def _script() -> str:
-    """Return the script without indentation and comments, which a small page does without."""
-    lines = (line.strip() for name in _SCRIPTS for line in _asset(name).splitlines())
+def _script(*names: str) -> str:
+    """Return scripts as one without indentation and comments, which a small page does without."""
+    lines = (line.strip() for name in names for line in _asset(name).splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
 @cache
 def _style() -> str:
-    blocks = [_asset("page.css"), css("page", ".drawn")]
+    blocks = [_asset("page.css"), _asset("captions.css"), css("page", ".drawn")]
     for name, colours in (("light", LIGHT), ("dark", DARK)):
         variables = "".join(f"--{key}:{value};" for key, value in colours.items())
         blocks.append(f":root[data-theme={name}]{{color-scheme:{name};{variables}}}")

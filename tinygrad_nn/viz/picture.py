@@ -7,9 +7,11 @@ It is drawn in stages, each a file:
 
 `facts` runs the graph again and puts its values and gradients in words; `scene` decides which boxes, arrows and frames
 there are; `dot` says it in Graphviz's language, `layout` is where Graphviz puts it, in rows if it is long, `svg` draws
-it, `page` makes it interactive, `export` writes JSON and Mermaid. Beside them: `options` says what can be chosen,
-`module_calls` what can be folded, `shares` where the time went, `theme` how things look, and `render` runs Graphviz and
-makes PNG and PDF of SVG.
+it, `page` makes it interactive, `export` writes JSON and Mermaid, `story` tells it as text. What a backward step says:
+`sources` reads a rule, `mathematics` makes a tree of it, `notation` writes that, `entries` puts numbers in, and
+`captions` makes sentences. Beside them: `naming` says what things are called, `lines` where in the user's program they
+were made, `options` what can be chosen, `module_calls` what can be folded, `shares` where the time went, `theme` how
+things look, and `render` runs Graphviz and makes PNG and PDF of SVG.
 """
 
 from __future__ import annotations
@@ -28,20 +30,31 @@ from tinygrad_nn.engine.node import Source
 from tinygrad_nn.errors import RendererNotFound, SettingError
 from tinygrad_nn.graph.ir import Graph
 from tinygrad_nn.graph.times import Times
+from tinygrad_nn.hints.calls import answered
+from tinygrad_nn.hints.lookups import Signposts
+from tinygrad_nn.languages import checked_language
 from tinygrad_nn.viz import dot, export, page, render, svg
-from tinygrad_nn.viz.facts import Facts, gather, outline, walkthrough
+from tinygrad_nn.viz.facts import Facts, gather, outline
 from tinygrad_nn.viz.options import Options, Theme
 from tinygrad_nn.viz.scene import Scene, build
+from tinygrad_nn.viz.story import walkthrough
 
 if TYPE_CHECKING:
     import graphviz
 
-# Pixels of a PNG for each point: for slides, and for screens with two.
-_ZOOM = 2.0
+ZOOM = 2.0
+"""Pixels of a PNG for each point: for slides, and for screens with two."""
 _INSTALL = 'For a picture: pip install "tinygrad_nn[viz]", or install Graphviz.'
 
 
-class Picture:
+class Story(str):
+    """Text that a terminal and a notebook show as it prints, where they would show a string in one line."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Picture(Signposts):
     """A graph with the values it had when it was drawn; printing it shows one line an op.
 
     Options of all functions that draw:
@@ -89,9 +102,13 @@ class Picture:
         notes = [f"note: {note}" for note in self.facts.notes if note not in self.graph.notes]
         return "\n".join([self.graph.text(self.options.max_nodes), *notes])
 
-    def explain(self) -> str:
-        """Return the computation as a story: every value, then every gradient and the rule that made it."""
-        return walkthrough(self.graph, self.facts)
+    def explain(self, lang: str = "en") -> str:
+        """Return the computation as a story: every value, then every gradient and the rule that made it.
+
+        Args:
+            lang: "en" or "ja".
+        """
+        return Story(walkthrough(self.graph, self.facts, checked_language("explain", lang)))
 
     @property
     def digraph(self) -> graphviz.Digraph:
@@ -131,18 +148,20 @@ class Picture:
             return f"A computation of {ops} with one parameter."
         return f"A computation of {ops} with {len(parameters)} parameters of {count:,} numbers."
 
-    def html(self, path: str | Path | None = None, *, steps: bool = True) -> str:
+    @answered
+    def html(self, path: str | Path | None = None, *, steps: bool = True, lang: str = "en") -> str:
         """Return the interactive page: one file that needs no network; write it to `path` if one is given.
 
         Args:
             path: where to write the page.
             steps: whether it has the player that walks through the computation, forward and backward.
+            lang: the language of captions, "en" or "ja".
 
         Raises:
             RendererNotFound: neither the program `dot` nor the extra `viz` is installed.
         """
         facts = self.facts if steps else replace(self.facts, steps=[])
-        text = page.page(self.graph, facts, self.options, self.summary())
+        text = page.page(self.graph, facts, self.options, self.summary(), checked_language("html", lang))
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
         return text
@@ -156,6 +175,7 @@ class Picture:
         data = export.as_dict(self.graph, self.facts, self.scene, self.options.title)
         return json.dumps(data, indent=1) + "\n"
 
+    @answered
     def render(self, path: str | Path) -> Path:
         """Write the picture in the format of the suffix: svg, html, dot, txt, mmd, json, png or pdf.
 
@@ -172,7 +192,7 @@ class Picture:
             ".txt": lambda: self.text() + "\n",
             ".mmd": self.mermaid,
             ".json": self.json,
-            ".png": lambda: render.png(self._still(), _ZOOM),
+            ".png": lambda: render.png(self._still(), ZOOM),
             ".pdf": lambda: render.pdf(self._still()),
         }
         if suffix not in writers:

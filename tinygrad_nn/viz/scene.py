@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinygrad_nn.errors import printable
-from tinygrad_nn.graph.ir import Call, Graph, Value, setting_text
-from tinygrad_nn.viz.facts import Facts, number
+from tinygrad_nn.graph.ir import Call, Graph, Value, setting_text, told_operands
+from tinygrad_nn.viz.entries import number
+from tinygrad_nn.viz.facts import Facts
 from tinygrad_nn.viz.module_calls import Frame, ModuleCalls
 from tinygrad_nn.viz.options import Options
 from tinygrad_nn.viz.shares import HOT, Shares
@@ -23,6 +24,15 @@ from tinygrad_nn.viz.theme import LEGEND
 _SHORT, _LONG = 8, 32
 # Characters of values and gradients that stand in one line.
 _ONE_LINE = 20
+_SYMBOLS = {
+    "add": "+",
+    "subtract": "−",
+    "multiply": "×",
+    "divide": "/",
+    "matmul": "@",
+    "power": "^",
+}
+"""Ops of two operands that everybody writes with a sign."""
 
 
 @dataclass(slots=True)
@@ -178,12 +188,13 @@ class _SceneBuilder:
         self.graph, self.facts, self.options = graph, facts, options
         self.calls = ModuleCalls(graph)
         self.labels = graph.labels()
-        # Numbers that are written into the label of the op that uses them.
-        self.hidden: set[int] = set()
+        told = {k for call in graph.ops for k in told_operands(call)} | {*graph.outputs}
+        # What nobody is told of, and numbers that are written into the label of the op that uses them.
+        self.hidden = {value.index for value in graph.values if value.kind == "state"} - told
         if options.fold_constants:
             used = {k for value in graph.ops for k in value.operands} - set(graph.outputs)
             scalars = {v.index for v in graph.values if v.kind in ("constant", "state") and not v.shape}
-            self.hidden = used & scalars
+            self.hidden |= used & scalars
 
     def scene(self, depth: int) -> Scene:
         scene = Scene()
@@ -257,10 +268,14 @@ class _SceneBuilder:
 
     def _call(self, value: Call) -> list[str]:
         """Return the op with the numbers and parameters of its call, in one line if that is short."""
+        symbol = _SYMBOLS.get(value.op.name, "")
         name = printable(value.op.name)
-        head = f"{self.labels[value.index]} = {name}" if value.name else name
+        label = self.labels[value.index]
+        head = f"{label} = {symbol or name}" if value.name else f"{label} {symbol or name}"
         written = {k for k in self.hidden & {*value.operands} if self.graph.values[k].kind == "constant"}
         numbers = [self.labels[k] if k in written else "·" for k in value.operands]
+        if symbol and written:
+            return [f"{label} = {f' {symbol} '.join(numbers)}"]
         if not value.op.variadic and len(numbers) > 2:
             numbers = [f"{n}={x}" for n, x in zip(value.op.operand_names, numbers, strict=True) if x != "·"]
         settings = [f"{key}={setting_text(setting)}" for key, setting in value.params.items()]

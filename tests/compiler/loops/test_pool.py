@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("numba")
 
+from tests.support import needs
 from tests.support.interrupts import interrupted_everywhere
 from tinygrad_nn.compiler.loops import pool as module
 from tinygrad_nn.compiler.loops.pool import Pool
@@ -163,7 +164,7 @@ def test_helpers_give_no_warnings(pool):
         pool.share(overflow, RANGES, (), 2)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@needs.fork
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_child_has_helpers_of_its_own():
     module.POOL.share(add_one, RANGES, (np.zeros(8),), 2)

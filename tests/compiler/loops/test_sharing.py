@@ -8,14 +8,10 @@ import pytest
 pytest.importorskip("numba")
 
 import tinygrad_nn as tn
+from tests.support import needs
 from tinygrad_nn.compiler.loops import sharing
 from tinygrad_nn.compiler.loops.pool import POOL
-from tinygrad_nn.compiler.threads import blas
 from tinygrad_nn.compiler.works import products
-
-needs_blas = pytest.mark.skipif(
-    blas() is None, reason="NumPy's BLAS cannot be told how many threads it may use"
-)
 
 
 def shared(step):
@@ -29,7 +25,7 @@ def small_products(monkeypatch):
     monkeypatch.setattr(products, "_LEAST", 100)
 
 
-@needs_blas
+@needs.blas
 @pytest.mark.parametrize("threads", [2, 3])
 @pytest.mark.parametrize(
     ("a", "b"),
@@ -49,7 +45,7 @@ def test_divided_products_are_those_of_numpy(small_products, a, b, threads):
     assert all(len(ranges) > 1 for ranges in one._ranges.values())
 
 
-@needs_blas
+@needs.blas
 def test_transposed_operands_are_divided_too(small_products):
     a, b = np.random.default_rng(0).normal(size=(2, 40, 40))
     step = tn.compile(lambda a, b: a.T @ b.T, "numba", 2)
@@ -64,7 +60,7 @@ def test_small_products_are_not_divided(threads):
     assert shared(step) == []
 
 
-@needs_blas
+@needs.blas
 def test_one_thread_divides_nothing(small_products):
     step = tn.compile(np.matmul, "numba", 1)
     step(tn.tensor(np.ones((30, 40))), tn.tensor(np.ones((40, 50))))
@@ -118,7 +114,7 @@ def test_the_number_of_threads_is_chosen_that_takes_the_least_time(monkeypatch, 
     assert used[begin + sharing._AGAIN] == 1
 
 
-@needs_blas
+@needs.blas
 def test_what_numpy_does_in_a_helper_raises_no_warning(small_products):
     step = tn.compile(np.matmul, "numba", 2)
     step(*[tn.tensor(np.ones((64, 64), np.float32))] * 2)

@@ -17,6 +17,7 @@ from tinygrad_nn.engine.failures import label_error
 from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.ops.embedding import checked_ids
 from tinygrad_nn.ops.fused_losses import labels_fit
+from tinygrad_nn.ops.linalg import FEW
 from tinygrad_nn.ops.random import fill_keep_mask
 from tinygrad_nn.ops.reduction import BLOCK, count
 from tinygrad_nn.primitives import Array, Function
@@ -68,7 +69,8 @@ def clip(call: Call, _operands: list[Value]) -> Run | None:
 def matmul(_call: Call, operands: list[Value]) -> Run:
     """Multiply a stack and a matrix as the op does, in one product."""
     a, b = operands
-    return _stack_times_matrix if len(b.shape) == 2 < len(a.shape) and 0 not in a.shape else np.matmul
+    in_one = len(b.shape) == 2 < len(a.shape) and math.prod(a.shape) >= FEW
+    return _stack_times_matrix if in_one else np.matmul
 
 
 def _stack_times_matrix(a: Array, b: Array, out: Array) -> None:

@@ -6,11 +6,12 @@ and writes a few rows that stay in the cache, where the walks of arrays as a who
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from tinygrad_nn.compiler.draft import Run
+from tinygrad_nn.compiler.kernels.general import Build
 from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.ops import recurrent_walks as walks
 from tinygrad_nn.ops.recurrent_walks import Sizes
@@ -45,19 +46,23 @@ def _blocks(a: Array, count: int) -> list[Array]:
     return [a[..., k * width : (k + 1) * width] for k in range(count)]
 
 
-def _one_dtype(call: Call, operands: Sequence[Value]) -> bool:
-    return all(x.dtype == call.dtype for k, x in enumerate(operands) if k != 1)
+def _in_one_dtype(walk: Callable[[Sizes, np.dtype], Run]) -> Build:
+    """Let a walk know calls of which all has one dtype, but for what tells which samples have which steps."""
+
+    def build(call: Call, operands: list[Value]) -> Run | None:
+        alike = all(x.dtype == call.dtype for k, x in enumerate(operands) if k != 1)
+        return walk(call.params["sizes"], call.dtype) if alike else None
+
+    return build
 
 
-def lstm_states(call: Call, operands: list[Value]) -> Run | None:
+@_in_one_dtype
+def lstm_states(sizes: Sizes, dtype: np.dtype) -> Run:
     """Walk forward, with the gates of each step in place of its projected inputs."""
-    sizes: Sizes = call.params["sizes"]
-    if not _one_dtype(call, operands):
-        return None
     steps, _, _, width = sizes
-    factor = walks.scale(width, call.dtype, *walks.LSTM_SCALE)
+    factor = walks.scale(width, dtype, *walks.LSTM_SCALE)
     shift = 1 - factor
-    z, new = _small(sizes, call.dtype, 4, 1)
+    z, new = _small(sizes, dtype, 4, 1)
 
     def run(p: Array, alive: Array, y: Array, gates: Array) -> None:
         x, h, c, w_ih, w_hh, b_ih, b_hh = walks.parts(p, sizes, 4, 2)
@@ -83,14 +88,12 @@ def lstm_states(call: Call, operands: list[Value]) -> Run | None:
     return run
 
 
-def gru_states(call: Call, operands: list[Value]) -> Run | None:
+@_in_one_dtype
+def gru_states(sizes: Sizes, dtype: np.dtype) -> Run:
     """Walk forward, after the projected inputs of all steps."""
-    sizes: Sizes = call.params["sizes"]
-    if not _one_dtype(call, operands):
-        return None
     steps, _, _, width = sizes
-    factor = walks.scale(width, call.dtype, *walks.GRU_SCALE)
-    inside, q, a, new = _small(sizes, call.dtype, 3, 3, 2, 1)
+    factor = walks.scale(width, dtype, *walks.GRU_SCALE)
+    inside, q, a, new = _small(sizes, dtype, 3, 3, 2, 1)
 
     def run(p: Array, alive: Array, y: Array, gates: Array) -> None:
         x, h, w_ih, w_hh, b_ih, b_hh = walks.parts(p, sizes, 3)
@@ -118,12 +121,10 @@ def gru_states(call: Call, operands: list[Value]) -> Run | None:
     return run
 
 
-def rnn_states(call: Call, operands: list[Value]) -> Run | None:
+@_in_one_dtype
+def rnn_states(sizes: Sizes, dtype: np.dtype) -> Run:
     """Walk forward, each step in the memory of its states."""
-    sizes: Sizes = call.params["sizes"]
-    if not _one_dtype(call, operands):
-        return None
-    (q,) = _small(sizes, call.dtype, 1)
+    (q,) = _small(sizes, dtype, 1)
 
     def run(p: Array, alive: Array, y: Array) -> None:
         x, h, w_ih, w_hh, b_ih, b_hh = walks.parts(p, sizes, 1)
@@ -174,12 +175,10 @@ def lstm_room(call: Call) -> Shape:
     return steps, count, 4 * width
 
 
-def lstm_back(call: Call, operands: list[Value]) -> Run | None:
+@_in_one_dtype
+def lstm_back(sizes: Sizes, dtype: np.dtype) -> Run:
     """Walk back, slopes and gradients of a step at a time."""
-    sizes: Sizes = call.params["sizes"]
-    if not _one_dtype(call, operands):
-        return None
-    slopes, dh, dc, old, tanh_c, a, keeps = _small(sizes, call.dtype, 4, *[1] * 6)
+    slopes, dh, dc, old, tanh_c, a, keeps = _small(sizes, dtype, 4, *[1] * 6)
     of_i, of_f, of_g, of_o = _blocks(slopes, 4)
 
     def run(p: Array, alive: Array, y: Array, gates: Array, g: Array, out: Array, rows: Array) -> None:
@@ -224,12 +223,10 @@ def gru_room(call: Call) -> Shape:
     return 2, steps, count, 3 * width
 
 
-def gru_back(call: Call, operands: list[Value]) -> Run | None:
+@_in_one_dtype
+def gru_back(sizes: Sizes, dtype: np.dtype) -> Run:
     """Walk back, slopes and gradients of a step at a time."""
-    sizes: Sizes = call.params["sizes"]
-    if not _one_dtype(call, operands):
-        return None
-    slopes, dh, of_new, a, keeps = _small(sizes, call.dtype, 3, *[1] * 4)
+    slopes, dh, of_new, a, keeps = _small(sizes, dtype, 3, *[1] * 4)
     of_r, of_u, of_q = _blocks(slopes, 3)
 
     def run(p: Array, alive: Array, y: Array, gates: Array, g: Array, out: Array, room: Array) -> None:
@@ -276,12 +273,10 @@ def rnn_room(call: Call) -> Shape:
     return steps, count, width
 
 
-def rnn_back(call: Call, operands: list[Value]) -> Run | None:
+@_in_one_dtype
+def rnn_back(sizes: Sizes, dtype: np.dtype) -> Run:
     """Walk back, slopes and gradients of a step at a time."""
-    sizes: Sizes = call.params["sizes"]
-    if not _one_dtype(call, operands):
-        return None
-    dh, old, a = _small(sizes, call.dtype, 1, 1, 1)
+    dh, old, a = _small(sizes, dtype, 1, 1, 1)
 
     def run(p: Array, alive: Array, y: Array, g: Array, out: Array, rows: Array) -> None:
         back, dead = walks.parts(p, sizes, 1)[3].T, _dead(alive)

@@ -16,18 +16,19 @@ _BLOCK = 8192
 """So many elements are added up before they become double precision."""
 UNDIVIDED = 32
 """Shorter rows are one piece, and of longer ones sums do not depend on the pieces that a range has."""
+CHUNK = 16
+"""So many columns of longer rows are a piece: a line of cache in float32."""
 
 
 @element
-def _several(rows, channels, width):
-    """Return how many rows to take at once: more than one where they are short, and so never divided."""
-    return max(1, min(rows, _LINE // width)) if width == channels < UNDIVIDED else 1
+def _lines(rows, channels, width):
+    """Return how many lines there are, how many are a block, their length, how far apart they are, and what is left.
 
-
-@element
-def _lines(rows, several, length):
-    """Return how many lines of several rows there are, and how many of them are a block."""
-    return rows // several, max(1, _BLOCK // length)
+    A line is one row, or several where they are short, and so never divided.
+    """
+    several = max(1, min(rows, _LINE // width)) if width == channels < UNDIVIDED else 1
+    step = several * channels
+    return rows // several, max(1, _BLOCK // step), several * width, step, rows % several * width
 
 
 @element
@@ -64,9 +65,7 @@ def _add_moments(x, lines, step, length, shift, mean, rest, squares, first, seco
 
 @element
 def _moments(x, out, rows, channels, width):
-    several = _several(rows, channels, width)
-    length, step = several * width, several * channels
-    lines, block = _lines(rows, several, several * channels)
+    lines, block, length, step, left = _lines(rows, channels, width)
     mean, rest, squares = np.empty(length, x.dtype), np.empty(length, x.dtype), np.empty(length, x.dtype)
     shift, first, second = np.empty(length), np.zeros(length), np.zeros(length)
     for j in range(length):
@@ -74,7 +73,6 @@ def _moments(x, out, rows, channels, width):
     for k in range(0, lines, block):
         count = min(block, lines - k)
         _add_moments(x[k * step :], count, step, length, shift, mean, rest, squares, first, second)
-    left = (rows - lines * several) * width
     if left:
         _add_moments(x[lines * step :], 1, step, left, shift, mean, rest, squares, first, second)
     _folded(first, width)
@@ -119,9 +117,7 @@ def _add_products(a, b, lines, step, length, row, products, sums, first, second)
 
 @element
 def _products(a, b, c, out, rows, channels, width):
-    several = _several(rows, channels, width)
-    length, step = several * width, several * channels
-    lines, block = _lines(rows, several, several * channels)
+    lines, block, length, step, left = _lines(rows, channels, width)
     row, products, sums = np.empty(length, a.dtype), np.empty(length, a.dtype), np.empty(length, a.dtype)
     first, second = np.zeros(length), np.zeros(length)
     for j in range(length):
@@ -129,7 +125,7 @@ def _products(a, b, c, out, rows, channels, width):
     for k in range(0, lines, block):
         at, count = k * step, min(block, lines - k)
         _add_products(a[at:], b[at:], count, step, length, row, products, sums, first, second)
-    left, at = (rows - lines * several) * width, lines * step
+    at = lines * step
     if left:
         _add_products(a[at:], b[at:], 1, step, left, row, products, sums, first, second)
     _folded(first, width)
@@ -165,13 +161,10 @@ def _add_sums(x, lines, step, length, sums, total):
 
 @element
 def _sums(x, out, rows, channels, width, divisor):
-    several = _several(rows, channels, width)
-    length, step = several * width, several * channels
-    lines, block = _lines(rows, several, several * channels)
+    lines, block, length, step, left = _lines(rows, channels, width)
     sums, total = np.empty(length, x.dtype), np.zeros(length)
     for k in range(0, lines, block):
         _add_sums(x[k * step :], min(block, lines - k), step, length, sums, total)
-    left = (rows - lines * several) * width
     if left:
         _add_sums(x[lines * step :], 1, step, left, sums, total)
     _folded(total, width)

@@ -5,7 +5,8 @@ is one product: a place of the row has what lies under the window in `kh` stretc
 has the same a little further on. Nothing is copied for that but what has a border: rows of a sample with zeros around
 them are put into scratch that stays near to the core, which takes 2 % of the time and no memory of the plan's.
 
-Each function does the pieces `first` to `last` - 1 of its work, samples or parts of the kernel.
+Each function does the pieces `first` to `last` - 1 of its work, samples or parts of the kernel. Where channels have
+nothing to do with each other, `each` is 1, and `kernel` another product.
 """
 
 from __future__ import annotations
@@ -93,30 +94,33 @@ def _band(source, room, row, rows, height, width, size, top, left, line):
 
 
 @loop
-def _rows_at_once(whole, oh, sh, deep, line, c, item):
-    """Return how many rows of results to make of one band."""
-    return oh if whole else min(oh, max(1, (_BAND // (line * c * item) - deep) // sh + 1))
+def _bands(x, height, width, c, oh, ow, kh, kw, sh, sw, top, left, dh, dw):
+    """Return whether rows are read where they lie, else room for a band; of how many results, and places of a row."""
+    deep, line = dh * (kh - 1) + 1, (ow - 1) * sw + dw * (kw - 1) + 1
+    if top == 0 and left == 0 and line <= width and (oh - 1) * sh + deep <= height:
+        return True, np.empty(1, x.dtype), oh, width
+    band = min(oh, max(1, (_BAND // (line * c * x.itemsize) - deep) // sh + 1))
+    return False, np.empty(((band - 1) * sh + deep) * line * c, x.dtype), band, line
 
 
 @loop
-def _of_channels(c, o, groups):
-    """Tell whether channels have nothing to do with each other, for which the kernel is another one."""
-    return groups > 1 and c == o and c == groups
+def _under(whole, sample, room, row, rows, height, width, size, kh, sh, top, left, dh, line):
+    """Return the address of what lies under some rows of results, read where it lies or put into the room."""
+    if whole:
+        return sample + row * sh * line * size
+    high = (rows - 1) * sh + dh * (kh - 1) + 1
+    _band(sample, room.ctypes.data, row * sh, high, height, width, size, top, left, line)
+    return room.ctypes.data
 
 
 @loop
 def convolution(
     first, last, x, w, bias, out,
-    kernel, biased, relu, height, width, c, oh, ow, o, kh, kw, sh, sw, top, left, dh, dw, groups,
+    kernel, each, biased, relu, height, width, c, oh, ow, o, kh, kw, sh, sw, top, left, dh, dw, groups,
 ):  # fmt: skip
     """Convolve samples; with a bias and relu if wanted."""
     item = x.itemsize
-    deep, line = dh * (kh - 1) + 1, (ow - 1) * sw + dw * (kw - 1) + 1
-    whole = top == 0 and left == 0 and line <= width and (oh - 1) * sh + deep <= height
-    line = width if whole else line
-    band = _rows_at_once(whole, oh, sh, deep, line, c, item)
-    room = np.empty(1 if whole else ((band - 1) * sh + deep) * line * c, x.dtype)
-    each = _of_channels(c, o, groups)
+    whole, room, band, line = _bands(x, height, width, c, oh, ow, kh, kw, sh, sw, top, left, dh, dw)
     cg, og = c // groups, o if each else o // groups
     terms, step = kh * kw * cg, 2 * VECTOR // item
     columns = max(1, _WEIGHTS // (terms * item) // step) * step if groups == 1 else og
@@ -133,10 +137,9 @@ def convolution(
             for row in range(0, oh, band):
                 rows = min(band, oh - row)
                 sample = x.ctypes.data + n * height * width * c * item
-                source = sample + row * sh * line * c * item
-                if not whole:
-                    source, high = room.ctypes.data, (rows - 1) * sh + deep
-                    _band(sample, source, row * sh, high, height, width, c * item, top, left, line)
+                source = _under(
+                    whole, sample, room, row, rows, height, width, c * item, kh, sh, top, left, dh, line
+                )
                 for r in range(rows):
                     a = source + r * sh * line * c * item
                     y = out.ctypes.data + ((n * oh + row + r) * ow * o + q) * item
@@ -163,16 +166,11 @@ def convolution(
 @loop
 def weights_of_convolution(
     first, last, g_, x, out,
-    kernel, samples, blocks, height, width, c, oh, ow, o, kh, kw, sh, sw, top, left, dh, dw, groups,
+    kernel, each, samples, blocks, height, width, c, oh, ow, o, kh, kw, sh, sw, top, left, dh, dw, groups,
 ):  # fmt: skip
     """Make parts of the gradient of weights: of a row of the kernel, one of the `blocks` that its columns fall into."""
     item = x.itemsize
-    deep, line = dh * (kh - 1) + 1, (ow - 1) * sw + dw * (kw - 1) + 1
-    whole = top == 0 and left == 0 and line <= width and (oh - 1) * sh + deep <= height
-    line = width if whole else line
-    band = _rows_at_once(whole, oh, sh, deep, line, c, item)
-    room = np.empty(1 if whole else ((band - 1) * sh + deep) * line * c, x.dtype)
-    each = _of_channels(c, o, groups)
+    whole, room, band, line = _bands(x, height, width, c, oh, ow, kh, kw, sh, sw, top, left, dh, dw)
     parts = 1 if each else groups
     cg, og = c // groups, o // parts
     wide = -(-og // blocks)
@@ -182,11 +180,10 @@ def weights_of_convolution(
     for n in range(samples):
         for row in range(0, oh, band):
             rows = min(band, oh - row)
-            source = x.ctypes.data + (n * height + row * sh) * width * c * item
-            if not whole:
-                sample, high = x.ctypes.data + n * height * width * c * item, (rows - 1) * sh + deep
-                _band(sample, room.ctypes.data, row * sh, high, height, width, c * item, top, left, line)
-                source = room.ctypes.data
+            sample = x.ctypes.data + n * height * width * c * item
+            source = _under(
+                whole, sample, room, row, rows, height, width, c * item, kh, sh, top, left, dh, line
+            )
             for piece in range(first, last):
                 i, q = piece // blocks, piece % blocks * wide
                 for g in range(parts):
@@ -221,14 +218,14 @@ def _exchanged(w, kh, kw, c, o, groups, flip):
 
 @loop
 def convolution_back(
-    first, last, g_, w, out, kernel, height, width, c, oh, ow, o, kh, kw, top, left, dh, dw, groups,
+    first, last, g_, w, out, kernel, each, height, width, c, oh, ow, o, kh, kw, top, left, dh, dw, groups,
 ):  # fmt: skip
     """Take a convolution of stride 1 back to its input, as a convolution of `g_` with weights turned round."""
     turned = _exchanged(w, kh, kw, c, o, groups, True)
     top, left = dh * (kh - 1) - top, dw * (kw - 1) - left
     convolution(
         first, last, g_, turned, turned, out,
-        kernel, 0, 0, oh, ow, o, height, width, c, kh, kw, 1, 1, top, left, dh, dw, groups,
+        kernel, each, 0, 0, oh, ow, o, height, width, c, kh, kw, 1, 1, top, left, dh, dw, groups,
     )  # fmt: skip
 
 

@@ -40,6 +40,13 @@ def fill(kernel, a, rs, cs, b, row, c, to, start, lds, rows, columns, depth):
 
 
 @loop
+def _fill_gates(kernel, p, x, w_ih, features, y, h, w_hh, width, bias, z, wide, rows, row, of_states):
+    """Fill rows of the gates, `wide` apart: bias + x @ w_ih, and to the columns that are of states too h @ w_hh."""
+    fill(kernel, address(p, x), features, 1, address(p, w_ih), row, z, wide, bias, 0, rows, row, features)
+    fill(kernel, address(y, h), width, 1, address(p, w_hh), row, z, wide, z, wide, rows, of_states, width)
+
+
+@loop
 def copy(source, start, target, at, size):
     a, b = u8(start), u8(at)
     for j in range(u8(size)):
@@ -84,12 +91,8 @@ def _lstm_cell(z, inside, y, c, h_next, c_next, width):
 @loop
 def lstm_walk(first, last, p, alive, y, gates, kernel, kept, samples, steps, count, features, width):
     """Fill the states of a LSTM, and its gates: of all steps if kept is 1, of one at a time if it is 0."""
-    begin, end, row, state = (
-        first * samples,
-        min(last * samples, count),
-        4 * width,
-        (steps + 1) * count * width,
-    )
+    begin, end = first * samples, min(last * samples, count)
+    row, state = 4 * width, (steps + 1) * count * width
     firsts, w_ih, w_hh, biases = places(2, 4, steps, count, features, width)
     bias = _bias(p, biases, row)
     for k in range(2):
@@ -98,14 +101,8 @@ def lstm_walk(first, last, p, alive, y, gates, kernel, kept, samples, steps, cou
         for n in range(begin, end, TOGETHER):
             rows = min(TOGETHER, end - n)
             k, z = t * count + n, (kept * t * count + n) * row
-            x, h, into, start = (
-                address(p, k * features),
-                address(y, k * width),
-                address(gates, z),
-                address(bias, 0),
-            )
-            fill(kernel, x, features, 1, address(p, w_ih), row, into, row, start, 0, rows, row, features)
-            fill(kernel, h, width, 1, address(p, w_hh), row, into, row, into, row, rows, row, width)
+            x, h, start, into = k * features, k * width, address(bias, 0), address(gates, z)
+            _fill_gates(kernel, p, x, w_ih, features, y, h, w_hh, width, start, into, row, rows, row, row)
             for r in range(rows):
                 old, inside = (k + r) * width, z + r * row
                 new = old + count * width
@@ -141,16 +138,15 @@ def gru_walk(first, last, p, alive, y, gates, kernel, kept, samples, steps, coun
         for n in range(begin, end, TOGETHER):
             rows = min(TOGETHER, end - n)
             k, z = t * count + n, (kept * t * count + n) * wide
-            x, h, into, start = (
-                address(p, k * features),
-                address(y, k * width),
-                address(gates, z),
-                address(bias, 0),
+            x, h, start, into = k * features, k * width, address(bias, 0), address(gates, z)
+            _fill_gates(kernel, p, x, w_ih, features, y, h, w_hh, width, start, into, wide, rows, row, both)
+            h, w_hn, start, into = (
+                address(y, h),
+                address(p, w_hh + both),
+                address(bias, row),
+                address(gates, z + row),
             )
-            fill(kernel, x, features, 1, address(p, w_ih), row, into, wide, start, 0, rows, row, features)
-            fill(kernel, h, width, 1, address(p, w_hh), row, into, wide, into, wide, rows, both, width)
-            into, start = address(gates, z + row), address(bias, row)
-            fill(kernel, h, width, 1, address(p, w_hh + both), row, into, wide, start, 0, rows, width, width)
+            fill(kernel, h, width, 1, w_hn, row, into, wide, start, 0, rows, width, width)
             for r in range(rows):
                 old, inside = (k + r) * width, z + r * wide
                 new = old + count * width
@@ -178,11 +174,10 @@ def rnn_walk(first, last, p, alive, y, kernel, samples, steps, count, features, 
             rows = min(TOGETHER, end - n)
             k = t * count + n
             old, new = k * width, (k + count) * width
-            x, h, into, start = address(p, k * features), address(y, old), address(y, new), address(bias, 0)
-            fill(
-                kernel, x, features, 1, address(p, w_ih), width, into, width, start, 0, rows, width, features
+            x, start, into = k * features, address(bias, 0), address(y, new)
+            _fill_gates(
+                kernel, p, x, w_ih, features, y, old, w_hh, width, start, into, width, rows, width, width
             )
-            fill(kernel, h, width, 1, address(p, w_hh), width, into, width, into, width, rows, width, width)
             _to_tanh(y, new, rows * width)
             for r in range(rows):
                 if not is_there(alive, k + r):

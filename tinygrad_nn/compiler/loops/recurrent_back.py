@@ -13,8 +13,6 @@ from tinygrad_nn.compiler.loops.recurrent import TOGETHER, add_to, address, copy
 
 COLUMNS = 64
 """So many columns of the gradients of weights are a piece."""
-_DEPTH = 512
-"""Over so many rows products sum at once, so that what they read fits into the cache."""
 _FEW = 8
 
 
@@ -23,6 +21,19 @@ def _clear(target, at, size):
     b = u8(at)
     for j in range(u8(size)):
         target[b + j] = 0
+
+
+@loop
+def _pass_on(kernel, z, wide, turned, row, of_inputs, width, features, out, dh, dx, rows):
+    """Add to the gradients of states what comes from rows of those of gates, `wide` apart, and fill those of inputs."""
+    into, dx, w_hh, w_ih = (
+        address(out, dh),
+        address(out, dx),
+        address(turned, 0),
+        address(turned, row * width),
+    )
+    fill(kernel, z, wide, 1, w_hh, width, into, width, into, width, rows, width, row)
+    fill(kernel, z, wide, 1, w_ih, features, dx, features, 0, 0, rows, features, of_inputs)
 
 
 @loop
@@ -54,12 +65,8 @@ def lstm_walk_back(
     first, last, p, alive, y, gates, g, turned, dz, out, kernel, samples, steps, count, features, width
 ):
     """Fill the gradients dz of what goes into the gates of a LSTM, and those of its inputs and first states."""
-    begin, end, row, state = (
-        first * samples,
-        min(last * samples, count),
-        4 * width,
-        (steps + 1) * count * width,
-    )
+    begin, end = first * samples, min(last * samples, count)
+    row, state = 4 * width, (steps + 1) * count * width
     firsts = places(2, 4, steps, count, features, width)[0]
     for k in range(2):
         to = firsts + (k * count + begin) * width
@@ -80,10 +87,8 @@ def lstm_walk_back(
                     add_to(g, old, out, h, width)
                     add_to(g, state + old, out, c, width)
                     _clear(dz, inside, row)
-            z, into, dx = address(dz, k * row), address(out, dh), address(out, k * features)
-            fill(kernel, z, row, 1, address(turned, 0), width, into, width, into, width, rows, width, row)
-            w_ih = address(turned, row * width)
-            fill(kernel, z, row, 1, w_ih, features, dx, features, 0, 0, rows, features, row)
+            z = address(dz, k * row)
+            _pass_on(kernel, z, row, turned, row, row, width, features, out, dh, k * features, rows)
 
 
 @loop
@@ -123,10 +128,8 @@ def gru_walk_back(
                 else:
                     add_to(g, old, out, h, width)
                     _clear(dz, inside, wide)
-            z, into, dx = address(dz, k * wide), address(out, dh), address(out, k * features)
-            fill(kernel, z, wide, 1, address(turned, 0), width, into, width, into, width, rows, width, row)
-            w_ih = address(turned, row * width)
-            fill(kernel, z, wide, 1, w_ih, features, dx, features, 0, 0, rows, features, both)
+            z, dx = address(dz, k * wide), address(out, k * features)
+            _pass_on(kernel, z, wide, turned, row, both, width, features, out, dh, k * features, rows)
             z, w_n = address(dz, k * wide + row), address(turned, row * width + both * features)
             fill(kernel, z, wide, 1, w_n, features, dx, features, dx, features, rows, features, width)
 
@@ -160,10 +163,8 @@ def rnn_walk_back(
                 else:
                     add_to(g, old, out, h, width)
                     _clear(dz, old, width)
-            z, into, dx = address(dz, k * width), address(out, dh), address(out, k * features)
-            fill(kernel, z, width, 1, address(turned, 0), width, into, width, into, width, rows, width, width)
-            w_ih = address(turned, width * width)
-            fill(kernel, z, width, 1, w_ih, features, dx, features, 0, 0, rows, features, width)
+            z = address(dz, k * width)
+            _pass_on(kernel, z, width, turned, width, width, width, features, out, dh, k * features, rows)
 
 
 @loop
@@ -211,42 +212,10 @@ def weights_back(first, last, p, y, dz, out, kernel, states, gates, wide, steps,
     for piece in range(first, last):
         gate, start = piece // per_gate, piece % per_gate * COLUMNS
         columns, at = min(COLUMNS, width - start), gate * width + start
-        recurrent = at
         inside = (wide - 1 if gate == gates - 1 else gate) * width + start
-        to_inputs, to_states = address(out, w_ih + at), address(out, w_hh + at)
-        for k in range(0, all_rows, _DEPTH):
-            depth, z = min(_DEPTH, all_rows - k), k * wide * width
-            x, from_inputs, start = address(p, k * features), address(dz, z + inside), to_inputs if k else 0
-            fill(
-                kernel,
-                x,
-                1,
-                features,
-                from_inputs,
-                wide * width,
-                to_inputs,
-                row,
-                start,
-                row,
-                features,
-                columns,
-                depth,
-            )
-            h, from_states, start = address(y, k * width), address(dz, z + recurrent), to_states if k else 0
-            fill(
-                kernel,
-                h,
-                1,
-                width,
-                from_states,
-                wide * width,
-                to_states,
-                row,
-                start,
-                row,
-                width,
-                columns,
-                depth,
-            )
+        x, z, dw = address(p, 0), address(dz, inside), address(out, w_ih + at)
+        fill(kernel, x, 1, features, z, wide * width, dw, row, 0, 0, features, columns, all_rows)
+        h, z, dw = address(y, 0), address(dz, at), address(out, w_hh + at)
+        fill(kernel, h, 1, width, z, wide * width, dw, row, 0, 0, width, columns, all_rows)
         _column_sums(dz, inside, wide * width, all_rows, out, biases + at, columns)
-        _column_sums(dz, recurrent, wide * width, all_rows, out, biases + row + at, columns)
+        _column_sums(dz, at, wide * width, all_rows, out, biases + row + at, columns)

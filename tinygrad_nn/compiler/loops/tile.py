@@ -18,6 +18,7 @@ tables of pointers. With rs = 1, so that rows are taps and k runs over places, i
 from __future__ import annotations
 
 import functools
+from operator import attrgetter
 
 import numpy as np
 from llvmlite import ir
@@ -309,18 +310,13 @@ def _product(dtype):
                     x, y = a + (r * rs + k0 * cs) * item, c + (r * ldc + q) * item
                     z = begin + (r * step + q) * item if begin else begin
                     rows = min(high, m - r)
+                    given = x, rs, cs, sa, panel, line, sheet, y, ldc, z, step, rows, deep, batches, end, last
                     if vectors == 1:
-                        strip1(
-                            x, rs, cs, sa, panel, line, sheet, y, ldc, z, step, rows, deep, batches, end, last
-                        )
+                        strip1(*given)
                     elif vectors == 2:
-                        strip2(
-                            x, rs, cs, sa, panel, line, sheet, y, ldc, z, step, rows, deep, batches, end, last
-                        )
+                        strip2(*given)
                     else:
-                        strip3(
-                            x, rs, cs, sa, panel, line, sheet, y, ldc, z, step, rows, deep, batches, end, last
-                        )
+                        strip3(*given)
                     if copied:
                         # Numba frees an array after its last use that it sees.
                         room[0] = real(0)
@@ -346,6 +342,8 @@ def _product_of_channels(dtype):
 
 
 _ARGUMENTS = (types.int64,) * 17
+_pointer_and_name = attrgetter("library.get_pointer_to_function", "fndesc.llvm_func_name")
+"""Return what finds compiled code in memory by its name, and that name, in Numba's words."""
 
 
 @functools.cache
@@ -356,8 +354,8 @@ def _compiled(build, name):
 
 
 def _address(build: Function, dtype: str) -> int:
-    result = _compiled(build, dtype).overloads[_ARGUMENTS]
-    address: int = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+    pointer, name = _pointer_and_name(_compiled(build, dtype).overloads[_ARGUMENTS])
+    address: int = pointer(name)
     return address
 
 

@@ -35,6 +35,12 @@ def _table(count, channels, step):
     return at
 
 
+@element
+def _is_larger(v, top):
+    """Tell whether an element takes the place of the largest before it; NaN is larger than all numbers."""
+    return (top == top) & (not v <= top)
+
+
 @loop
 def largest(first, last, x, y, channels, d, h, w, od, oh, ow, kd, kh, kw, sd, sh, sw, pd, ph, pw):
     """Fill rows first to last - 1 of the results with the largest element under each window."""
@@ -53,8 +59,7 @@ def largest(first, last, x, y, channels, d, h, w, od, oh, ow, kd, kh, kw, sd, sh
                         tap = x[(line + c) * channels :]
                         if begun:
                             for e in range(channels):
-                                v, top = tap[e], out[e]
-                                out[e] = v if (top == top) & (not v <= top) else top
+                                out[e] = tap[e] if _is_larger(tap[e], out[e]) else out[e]
                         else:
                             for e in range(channels):
                                 out[e] = tap[e]
@@ -83,9 +88,9 @@ def largest_and_first(
                         if begun:
                             for e in range(channels):
                                 v, top = tap[e], out[e]
-                                more = (top == top) & (not v <= top)
-                                out[e] = v if more else top
-                                places[e] = number if more else places[e]
+                                larger = _is_larger(v, top)
+                                out[e] = v if larger else top
+                                places[e] = number if larger else places[e]
                         else:
                             for e in range(channels):
                                 out[e] = tap[e]
@@ -122,9 +127,9 @@ def narrow_largest_and_first(
                         tap[e] = under[at[e]]
                     for e in range((k1 - k0) * channels):
                         v, top = tap[e], out[e]
-                        more = (top == top) & (not v <= top)
-                        out[e] = v if more else top
-                        places[e] = number if more else places[e]
+                        larger = _is_larger(v, top)
+                        out[e] = v if larger else top
+                        places[e] = number if larger else places[e]
 
 
 @loop

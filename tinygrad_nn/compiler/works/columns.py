@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import math
 
-from tinygrad_nn.compiler.draft import Draft, LoopNames, Loops, Run, Work, is_flat
-from tinygrad_nn.compiler.works.general import KINDS
+from tinygrad_nn.compiler.draft import Draft, LoopNames, Loops, Run, Work
+from tinygrad_nn.compiler.works.general import KINDS, are_alike
 from tinygrad_nn.graph.ir import Call
 from tinygrad_nn.ops.reduction import count
-
-_CHUNK = 16
-"""So many columns of one matrix are a piece of work: a line of cache in float32."""
 
 
 def _fits(draft: Draft, call: Call, makes: tuple[int, ...]) -> bool:
     """Tell whether all is flat, of one dtype of floats, and there is something."""
-    reads = draft.operands(call)
-    dtypes = {draft.values[k].dtype.name for k in (*reads, *makes)}
-    flat = len(dtypes) == 1 and dtypes <= KINDS.keys() and all(is_flat(draft, k) for k in reads)
-    return flat and all(math.prod(x.shape) for x in draft.values_of(call))
+    alike = are_alike(draft, (*draft.operands(call), *makes))
+    return alike and all(math.prod(x.shape) for x in draft.values_of(call))
 
 
 def _work(run: Run, arrays: tuple[int, ...], stack: int, rows: int, channels: int, *settings: float) -> Work:
     """Return the work on a stack of matrices, cut along matrices, or along columns where there is only one."""
-    from tinygrad_nn.compiler.loops.columns import UNDIVIDED
+    from tinygrad_nn.compiler.loops.columns import CHUNK, UNDIVIDED
 
-    columns, chunk = stack * channels, channels if stack > 1 or channels < UNDIVIDED else _CHUNK
+    columns, chunk = stack * channels, channels if stack > 1 or channels < UNDIVIDED else CHUNK
     return Work(run, -(-columns // chunk), arrays, (rows, channels, chunk, columns, *settings))
 
 

@@ -8,11 +8,12 @@ numbers, so that LLVM can unroll.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from tinygrad_nn.compiler.draft import Divided, Draft, LoopNames, Loops, Work, is_flat
 from tinygrad_nn.graph.ir import Call
+from tinygrad_nn.primitives import Shape
 
 BuildLoops = Callable[[Draft, Call, tuple[int, ...]], Loops | None]
 BuildWork = Callable[[Draft, Call, tuple[int, ...]], Work | None]
@@ -31,6 +32,19 @@ def first_of(*builds: BuildWork) -> BuildWork:
 
 KINDS = {"float32": "f4", "float64": "f8"}
 """The dtypes that loops compute in, and how their text calls them."""
+
+
+def are_alike(draft: Draft, arrays: Iterable[int], others: Collection[int] = ()) -> bool:
+    """Tell whether all arrays are flat, and all but some others of one dtype that loops compute in."""
+    arrays = tuple(arrays)
+    dtypes = {draft.values[k].dtype.name for k in arrays if k not in others}
+    return len(dtypes) == 1 and dtypes <= KINDS.keys() and all(is_flat(draft, k) for k in arrays)
+
+
+def filled_up(sizes: Shape, axes: int, by: int = 1) -> Shape:
+    """Return a size for each of so many axes, where those that are missing come first."""
+    return (by,) * (axes - len(sizes)) + sizes
+
 
 _UNROLLED = 64
 _SMALL = 8192
@@ -111,8 +125,7 @@ _COPIED = 1 << 16
 def concatenate(draft: Draft, call: Call, makes: tuple[int, ...]) -> Loops | None:
     """Copy a few elements to where they belong."""
     reads, values = draft.operands(call), draft.values_of(call)
-    alike = call.dtype.name in KINDS and all(x.dtype == call.dtype for x in values)
-    if call.params.keys() - {"axis"} or not alike or not all(is_flat(draft, k) for k in reads):
+    if call.params.keys() - {"axis"} or not are_alike(draft, (*reads, *makes)):
         return None
     axis, size = call.params.get("axis", 0), math.prod(call.shape)
     if axis is None or not 0 < size <= _COPIED:
@@ -134,9 +147,8 @@ def concatenate(draft: Draft, call: Call, makes: tuple[int, ...]) -> Loops | Non
 
 def _updatable(draft: Draft, call: Call) -> bool:
     """Tell whether parameter, gradient and state of an update are alike."""
-    first, *others = draft.values_of(call)[:3]
-    alike = all((x.dtype, x.shape) == (first.dtype, first.shape) for x in others)
-    return alike and first.dtype.name in KINDS and all(is_flat(draft, k) for k in draft.operands(call))
+    reads = draft.operands(call)
+    return are_alike(draft, reads, reads[3:]) and len({x.shape for x in draft.values_of(call)[:3]}) == 1
 
 
 @dataclass(slots=True, frozen=True)

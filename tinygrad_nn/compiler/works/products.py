@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
-from tinygrad_nn.compiler.draft import Divided, Draft, Work, is_flat, parts
+from tinygrad_nn.compiler.draft import Divided, Draft, Work, parts
 from tinygrad_nn.compiler.kernels import general as kernels
 from tinygrad_nn.compiler.threads import blas
+from tinygrad_nn.compiler.works.general import are_alike
 from tinygrad_nn.graph.ir import Call, Value
 from tinygrad_nn.primitives import Array
 
@@ -29,10 +30,9 @@ _PIECE = 32
 
 def tiled_product(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
     """Multiply few rows and a large matrix in tiles that stay in registers."""
-    a, b = reads = draft.operands(call)
-    left, right = draft.values[a].shape, draft.values[b].shape
-    alike = {draft.values[k].dtype.name for k in (*reads, *makes)} == {"float32"}
-    if not alike or len(left) != 2 or len(right) != 2 or not all(is_flat(draft, k) for k in (*reads, *makes)):
+    left, right = (x.shape for x in draft.values_of(call))
+    arrays = (*draft.operands(call), *makes)
+    if len(left) != 2 or len(right) != 2 or call.dtype != np.float32 or not are_alike(draft, arrays):
         return None
     (m, k), n = left, right[1]
     if m not in _ROWS or min(k, n) < _WIDE:
@@ -40,7 +40,7 @@ def tiled_product(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | No
     from tinygrad_nn.compiler.loops import products, tile
 
     sizes = (tile.product_kernel("float32"), m, n, k, _PIECE)
-    return Work(products.tiled_product, -(-m // _PIECE), (*reads, *makes), sizes)
+    return Work(products.tiled_product, -(-m // _PIECE), arrays, sizes)
 
 
 def divided_product(draft: Draft, call: Call, threads: int) -> Divided | None:

@@ -6,8 +6,8 @@ from math import prod
 
 import numpy as np
 
-from tinygrad_nn.compiler.draft import Draft, Work, is_flat
-from tinygrad_nn.compiler.works.general import KINDS
+from tinygrad_nn.compiler.draft import Draft, Work
+from tinygrad_nn.compiler.works.general import are_alike
 from tinygrad_nn.graph.ir import Call
 
 _PIECE = 16
@@ -23,7 +23,7 @@ def walk(name: str, wide: int, draft: Draft, call: Call, makes: tuple[int, ...])
         draft, call, makes: as for all works.
     """
     p, alive = draft.operands(call)
-    if not _fits(draft, call, (*draft.operands(call), *makes)):
+    if not _fits(draft, call, makes):
         return None
     from tinygrad_nn.compiler.loops import recurrent, tile
 
@@ -56,7 +56,8 @@ def walk_back(
         draft, call, makes: as for all works.
     """
     p, alive, y, *others = draft.operands(call)
-    if not _fits(draft, call, (*draft.operands(call), *makes)):
+    # What else there is to fill is room for NumPy's walks.
+    if not _fits(draft, call, makes[:1]):
         return None
     from tinygrad_nn.compiler.loops import recurrent_back as loops
     from tinygrad_nn.compiler.loops import tile
@@ -87,13 +88,14 @@ def walk_back(
     )
 
 
-def _fits(draft: Draft, call: Call, arrays: tuple[int, ...]) -> bool:
+def _fits(draft: Draft, call: Call, makes: tuple[int, ...]) -> bool:
     """Tell whether there is something to walk through, in arrays that are alike."""
-    reads, alive = draft.operands(call), draft.values[draft.operands(call)[1]]
-    alike = {draft.values[k].dtype.name for k in arrays if k != alive.index}
-    flat = all(is_flat(draft, k) for k in reads if k != alive.index or alive.shape)
-    there = not alive.shape or alive.dtype == bool
-    return prod(call.params["sizes"]) > 0 and len(alike) == 1 and alike <= KINDS.keys() and flat and there
+    p, alive, *others = draft.operands(call)
+    some = draft.values[alive]
+    # Where all samples have all steps, one number says so, which no loop reads.
+    bools = (alive,) if some.shape else ()
+    known = are_alike(draft, (p, *others, *makes, *bools), bools) and (not bools or some.dtype == bool)
+    return known and prod(call.params["sizes"]) > 0
 
 
 def _alive(draft: Draft, index: int) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from tinygrad_nn.compiler.draft import Draft, Run, Work, is_flat
-from tinygrad_nn.compiler.works.general import KINDS
+from tinygrad_nn.compiler.draft import Draft, Run, Work
+from tinygrad_nn.compiler.works.general import are_alike
 from tinygrad_nn.graph.ir import Call
 from tinygrad_nn.ops.indexing import HOLE
 from tinygrad_nn.ops.normalisation import means_of_rows
@@ -21,9 +21,7 @@ def _work(
     others: tuple[int, ...] = (),
 ) -> Work | None:
     """Return the work on the rows of a call, if its arrays, but for some others, are flat and of one dtype."""
-    dtypes = {draft.values[k].dtype for k in arrays if k not in others}
-    flat = all(is_flat(draft, k) for k in arrays)
-    if dtypes != {call.dtype} or call.dtype.name not in KINDS or not flat or not math.prod(call.shape):
+    if not are_alike(draft, arrays, others) or not math.prod(call.shape):
         return None
     width = call.shape[-1]
     return Work(run, math.prod(call.shape) // width, arrays, (width, *settings))
@@ -42,13 +40,12 @@ def _reduction(draft: Draft, run: Run, call: Call, makes: tuple[int, ...], *sett
     (x,) = draft.values_of(call)
     # What is called without an axis reduces all that there is, but for ops that only know rows.
     axis, last = call.params.get("axis", -1 if call.op is means_of_rows else None), len(x.shape) - 1
-    alike = x.dtype == call.dtype and call.dtype.name in KINDS and is_flat(draft, x.index)
-    if call.params.keys() - {"axis", "keepdims"} or axis not in (-1, last, (-1,), (last,)) or not alike:
+    arrays = (x.index, *makes)
+    if call.params.keys() - {"axis", "keepdims"} or axis not in (-1, last, (-1,), (last,)):
         return None
-    if 0 in x.shape or last < 1 or x.shape[-1] > _LONG:
+    if not are_alike(draft, arrays) or 0 in x.shape or last < 1 or x.shape[-1] > _LONG:
         return None
-    width = x.shape[-1]
-    return Work(run, math.prod(call.shape), (x.index, *makes), (width, *settings))
+    return Work(run, math.prod(call.shape), arrays, (x.shape[-1], *settings))
 
 
 def total(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
@@ -160,7 +157,7 @@ def added_rows(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
     columns = min(width, _TOTALS // count)
     if integers.dtype.kind not in "iu" or columns < min(width, _FEW):
         return None
-    arrays, dtypes = (values, *indices, *makes), {draft.values[values].dtype, call.dtype}
-    if len(dtypes) > 1 or call.dtype.name not in KINDS or not all(is_flat(draft, k) for k in arrays):
+    arrays = (values, *indices, *makes)
+    if not are_alike(draft, arrays, indices):
         return None
     return Work(rows.added_rows, -(-width // columns), arrays, (count, width, columns))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from tinygrad_nn.compiler.draft import Draft, Work, is_flat
-from tinygrad_nn.compiler.works.general import KINDS
+import numpy as np
+
+from tinygrad_nn.compiler.draft import Draft, Work
+from tinygrad_nn.compiler.works.general import are_alike, filled_up
 from tinygrad_nn.graph.ir import Call
 from tinygrad_nn.primitives import Shape
 
@@ -22,10 +24,9 @@ _NARROW = 16
 
 def _sizes(window: Window, space: Shape, channels: int) -> tuple[int, ...]:
     """Return the sizes that the compiled functions take."""
-    rest = _AXES - len(space)
     before = tuple(a for a, _ in window.padding)
-    ones = space, window.results(space), window.kernel, window.stride
-    return (channels, *(n for sizes in ones for n in ((1,) * rest + sizes)), *(0,) * rest, *before)
+    positive = space, window.results(space), window.kernel, window.stride
+    return channels, *(n for sizes in positive for n in filled_up(sizes, _AXES)), *filled_up(before, _AXES, 0)
 
 
 def _narrow(call: Call) -> str:
@@ -39,11 +40,8 @@ def _work(
     """Return the work of a compiled function on floats of one dtype, and an index of single bytes."""
     window: Window = call.params["window"]
     arrays = *draft.operands(call), *makes
-    floats = {draft.values[k].dtype.name for k in arrays} - {"uint8"}
-    alike = (
-        len(floats) == 1 and floats <= KINDS.keys() and all(is_flat(draft, k) for k in draft.operands(call))
-    )
-    if not alike or len(space) > _AXES or max(window.dilation) > 1:
+    bytes_ = [k for k in arrays if draft.values[k].dtype == np.uint8]
+    if not are_alike(draft, arrays, bytes_) or len(space) > _AXES or max(window.dilation) > 1:
         return None
     from tinygrad_nn.compiler.loops import windows
 

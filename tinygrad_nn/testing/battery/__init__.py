@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tinygrad_nn.testing.battery import derivatives, duties
+from tinygrad_nn.testing.battery import derivatives, duties, formulas
 from tinygrad_nn.testing.battery.calls import OpCall
 
-__all__ = ["CHECKS", "Check", "derivatives", "duties", "run"]
+__all__ = ["CHECKS", "Check", "derivatives", "duties", "formulas", "run"]
 
 Check = Callable[[OpCall], bool]
 """Raises `CheckFailed`, and returns False where it does not apply."""
@@ -17,6 +17,7 @@ CHECKS: tuple[Check, ...] = (
     duties.untouched,
     derivatives.value,
     derivatives.jacobian,
+    formulas.formula,
     derivatives.cotangents,
     derivatives.second_order,
     derivatives.single_precision,

@@ -12,7 +12,6 @@ from tinygrad_nn.errors import CheckFailed, GraphError
 from tinygrad_nn.primitives import Array, Composite
 from tinygrad_nn.primitives.record import Sample
 from tinygrad_nn.testing.battery.calls import (
-    NARROWER,
     SHAPES,
     Chooser,
     are_apart,
@@ -20,6 +19,7 @@ from tinygrad_nn.testing.battery.calls import (
     renewed,
     symmetric_part,
 )
+from tinygrad_nn.testing.battery.lacking import NARROWER
 from tinygrad_nn.testing.gradcheck import GradcheckReport, gradcheck
 from tinygrad_nn.testing.verdict import reproduction, require, spell
 

@@ -8,8 +8,10 @@ from tinygrad_nn import context
 from tinygrad_nn.engine.autodiff import gradients
 from tinygrad_nn.engine.tensor import Tensor, as_tensor
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.testing.battery.calls import NARROWER, UNDEFINED, OpCall, is_kernel
+from tinygrad_nn.testing.battery.calls import UNDEFINED, OpCall
 from tinygrad_nn.testing.battery.failing import fail, reproduction_of
+from tinygrad_nn.testing.battery.lacking import is_kernel, undefined
+from tinygrad_nn.testing.comparison import cases_of, words_for
 from tinygrad_nn.testing.numerical import (
     along,
     away_from_zero,
@@ -52,7 +54,11 @@ def jacobian(call: OpCall) -> bool:
     if not call.differentiable:
         return False
     if not call.at_kink and not np.all(np.isfinite(call.result)):
-        fail(call, "jacobian", f"there is no derivative where the values are {call.result!r}; {NARROWER}")
+        fail(
+            call,
+            "jacobian",
+            f"there is no derivative where the values are {call.result!r}; {undefined(call.op)}",
+        )
     tensors, y = call.recorded()
     rows = [call.pull(y, tensors, e) for e in np.eye(y.size)]
     rule = np.array(rows).reshape(y.size, call.input_size)
@@ -65,7 +71,9 @@ def jacobian(call: OpCall) -> bool:
     if verdict.wrong:
         row, column = verdict.place
         where = [f"flat entry {row} of the result {call.result.shape}", _entry(call, column)]
-        raise mismatch(f"{call.op.name}, first order", verdict, where, reproduction_of(call))
+        cases = cases_of(verdict.compared, call.xs, call.plain, call.result.shape)
+        words = words_for(cases, [f"operand {k}" for k in call.wanted])
+        raise mismatch(f"{call.op.name}, first order", verdict, where, [*words, *reproduction_of(call)])
     _convention(call, rule)
     return True
 

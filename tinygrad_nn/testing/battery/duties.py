@@ -64,6 +64,13 @@ def untouched(call: OpCall) -> bool:
         return False
     for writeable in (True, False):
         tensors, y = call.recorded([x.copy() for x in call.xs])
+        for k, tensor, x in zip(call.wanted, tensors, call.xs, strict=True):
+            if not same(tensor._data, x):
+                fail(
+                    call,
+                    "untouched",
+                    f"the function writes into operand {k}; x = x * 2 makes an array, x *= 2 does not",
+                )
         g = call.cotangent.copy()
         arrays = [*[t._data for t in tensors], g, *saved_arrays(y)]
         before = [a.copy() for a in arrays]

@@ -66,7 +66,7 @@ if (!data.steps.length) {
 data.steps.forEach((one, k) => {
   const entry = element("button", undefined, one.phase);
   entry.type = "button";
-  entry.append(element("span", one.phase, "tag"), one.caption);
+  entry.append(element("span", words[one.phase], "tag"), one.caption);
   entry.addEventListener("click", () => goto(k + 1));
   const line = element("li");
   line.append(entry);

@@ -141,7 +141,7 @@ function write(node, text) {
 function arrivals(now) {
   if (!now.arrivals.length) return [];
   const table = element("table"), head = table.createTHead().insertRow();
-  for (const text of ["gradient of", "was", "arrives", "is now"]) {
+  for (const text of words.heads) {
     const th = element("th", text);
     th.scope = "col";
     head.append(th);
@@ -169,7 +169,7 @@ function goto(next) {
   by("count").textContent = `${step} / ${data.steps.length}`;
   remember();
   if (now) {
-    const phase = element("span", now.phase, `phase ${now.phase}`);
+    const phase = element("span", words[now.phase], `phase ${now.phase}`);
     by("caption").replaceChildren(phase, now.caption);
     if (now.arrivals.length) by("arrivals").replaceChildren(...arrivals(now));
     else by("arrivals").replaceChildren();
@@ -177,11 +177,12 @@ function goto(next) {
   } else {
     const backward = data.steps.some(one => one.arrivals.length);
     by("caption").textContent = data.steps.length
-      ? `Press → or Play to walk through the computation${backward ? ", forward and then backward" : ""}.` : "";
+      ? words[backward ? "begin both" : "begin"] : "";
     by("arrivals").replaceChildren();
     overview();
   }
   paint();
+  tell(now);
   if (step >= data.steps.length) pause();
 }
 

@@ -1,0 +1,227 @@
+"""Checks of how a network computes and learns: activations, gradients, steps, losses."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tinygrad_nn.train.doctor.chance import level
+from tinygrad_nn.train.doctor.evidence import Evidence
+from tinygrad_nn.train.doctor.found import Found
+from tinygrad_nn.train.doctor.probe import Probe, Squashed
+
+
+def dead_units(evidence: Evidence, limit: float) -> Found | None:
+    """Find layers most of whose relu units are 0 for every row that was looked at."""
+    good = evidence.good()
+    worst: Found | None = None
+    for some in (good[:3], good[-3:]):
+        rows = sum(probe.rows for probe in some)
+        for uses in zip(*[_with_units(probe) for probe in some], strict=False):
+            units = [use.on for use in uses if use.on is not None]
+            if not units or len({len(on) for on in units}) > 1 or rows < 8:
+                continue
+            on = np.logical_or.reduce(units)
+            dead = 1 - float(on.mean())
+            # Of few units, most may be off by chance; of few rows, all may be.
+            needed = limit if on.size >= 8 and rows >= 32 else 1.0
+            if dead >= needed and (worst is None or dead > worst.numbers["share"]):
+                numbers = {"share": dead, "units": on.size, "dead": int((~on).sum()), "rows": rows}
+                worst = Found(numbers, module=uses[0].path)
+    return worst
+
+
+def _with_units(probe: Probe) -> list[Squashed]:
+    return [use for use in probe.squashed if use.on is not None]
+
+
+def saturated(evidence: Evidence, limit: float) -> Found | None:
+    """Find sigmoid and tanh layers that lie where they are flat, at the start, or later while nothing is learned."""
+    good = evidence.good()
+    if not good:
+        return None
+    start = _flattest([good[0]])
+    if start is not None and start.numbers["share"] >= limit:
+        return start
+    late = _flattest(good[-3:]) if len(good) > 3 else None
+    learned = _learned(evidence)
+    if late is not None and late.numbers["share"] >= 0.9 and math.isfinite(learned) and learned > 0.9:
+        return late
+    return None
+
+
+def _flattest(probes: list[Probe]) -> Found | None:
+    """Return the use that is flat in the largest share of its elements, in all of some looks."""
+    found: Found | None = None
+    for uses in zip(*[[u for u in probe.squashed if u.on is None] for probe in probes], strict=False):
+        flat = min(use.flat for use in uses)
+        if found is None or flat > found.numbers["share"]:
+            found = Found({"share": flat}, module=uses[0].path, words={"op": uses[0].op})
+    return found
+
+
+def vanishing(evidence: Evidence, limit: float) -> Found | None:
+    """Find gradients that are much smaller in the first layer than in the last at the start."""
+    first = evidence.first()
+    ends = None if first is None else _ends(first)
+    # Exactly nothing has other reasons; and a last layer that begins near 0 makes all others small alike.
+    if first is None or ends is None or not 0 < ends[0] < limit or _ends(first, 2) is None:
+        return None
+    ratio, layers, path = ends
+    if (_ends(first, 2) or ends)[0] > 10 * limit:
+        return None
+    return Found({"ratio": ratio, "layers": layers, "limit": limit}, module=path)
+
+
+def _ends(probe: Probe, last: int = 1) -> tuple[float, int, str] | None:
+    """Return the gradient in the first layer over that in the last, or one before it, their number, and where."""
+    layers = [layer for layer in probe.layers if math.isfinite(layer.gradient) and layer.units]
+    if len(layers) < 3 or not layers[-last].gradient:
+        return None
+    return layers[0].gradient / layers[-last].gradient, len(layers), layers[0].path
+
+
+def exploding(evidence: Evidence, limit: float) -> Found | None:
+    """Find gradients or outputs that grow from layer to layer at the start, and losses that end in infinity."""
+    first = evidence.first()
+    if first is None:
+        return None
+    if not math.isfinite(first.loss) or not all(map(math.isfinite, first.gradients.values())):
+        return Found({"loss": first.loss}, kind="infinite")
+    ends = _ends(first)
+    if ends is not None and ends[0] > limit:
+        return Found({"ratio": ends[0], "layers": ends[1], "limit": limit}, module=ends[2])
+    for name, gradient in first.gradients.items():
+        # How much of the loss a change of the parameter by its own size would make.
+        effect = gradient * first.sizes[name] / max(abs(first.loss), 1e-12)
+        if effect > 1000 and evidence.parameters[name].ndim > 1:
+            numbers = {"effect": effect, "gradient": gradient}
+            return Found(numbers, module=name.rpartition(".")[0], kind="sensitive")
+    guess = level(evidence)
+    if evidence.labels.kind == "classes" and guess > 0 and first.loss > 10 * guess:
+        return Found({"loss": first.loss, "chance": guess}, kind="outputs")
+    last = evidence.good()[-1]
+    if not math.isfinite(last.loss) and rate_too_high(evidence, 1.0) is None:
+        return Found({"loss": last.loss, "step": last.step}, kind="infinite")
+    return None
+
+
+def rate_too_high(evidence: Evidence, limit: float) -> Found | None:
+    """Find steps that change the weights by more than their size, or that make the loss of their own batch worse."""
+    measured = [probe for probe in evidence.good() if not math.isnan(probe.update)]
+    if not measured:
+        return None
+    start = measured[0].loss
+    ratio = max(probe.update for probe in measured)
+    worse = [probe for probe in measured if _worse(probe, start)]
+    broken = not math.isfinite(evidence.good()[-1].loss)
+    numbers = {"ratio": ratio, "lr": _rate(evidence), "worse": len(worse), "looks": len(measured)}
+    words = {"lr": _rate_text(evidence, 0.003 / max(ratio, 1e-12))}
+    if ratio > limit:
+        return Found(numbers, kind="far", words=words)
+    harmed = broken or len(worse) >= max(3, len(measured) / 2) or _climbed(evidence)
+    if ratio > limit / 20 and harmed:
+        return Found(numbers, kind="worse", words=words)
+    return None
+
+
+def _worse(probe: Probe, start: float) -> bool:
+    """Tell whether a step has made the loss of its own rows much larger."""
+    if math.isnan(probe.after) or math.isinf(probe.after):
+        return True
+    return probe.after > 1.5 * probe.loss and probe.after > 0.5 * start
+
+
+def _climbed(evidence: Evidence) -> bool:
+    """Tell whether the loss is much higher in the end than at the start."""
+    curve = evidence.curve()
+    if len(curve) < 4:
+        return False
+    last = curve[-max(len(curve) // 4, 1) :]
+    return bool(np.median(last) > 1.5 * curve[0])
+
+
+def _rate(evidence: Evidence) -> float:
+    optimizer = getattr(evidence.optimizer, "optimizer", evidence.optimizer)
+    rate = getattr(optimizer, "lr", math.nan)
+    return float(rate) if isinstance(rate, (int, float)) else math.nan
+
+
+def _rate_text(evidence: Evidence, factor: float) -> str:
+    rate = _rate(evidence) * factor
+    return f"optimizer.lr = {10.0 ** round(math.log10(rate)):g}" if rate > 0 else "optimizer.lr = 0.001"
+
+
+def rate_too_low(evidence: Evidence, limit: float) -> Found | None:
+    """Find steps that hardly change the weights while the loss stays where it was."""
+    measured = [probe for probe in evidence.good() if math.isfinite(probe.update)]
+    if len(measured) < 2 or (callable(getattr(evidence.optimizer, "lr", None)) and not evidence.fit):
+        return None
+    ratio = max(probe.update for probe in measured)
+    curve = evidence.curve()
+    part = max(len(curve) // 5, 1)
+    begin, end = float(np.mean(curve[:part])), float(np.mean(curve[-part:]))
+    guess = level(evidence)
+    # Who has learned already takes small steps.
+    done = math.isfinite(guess) and begin < 0.5 * guess
+    if ratio > limit or end < 0.9 * begin or done:
+        return None
+    numbers = {"ratio": ratio, "lr": _rate(evidence), "first": begin, "last": end}
+    return Found(numbers, words={"lr": _rate_text(evidence, 0.001 / max(ratio, 1e-12))})
+
+
+def overfitting(evidence: Evidence, limit: float) -> Found | None:
+    """Find a validation loss that rises, or never falls, while that of training falls."""
+    history = evidence.history
+    if history is None or "val_loss" not in history or len(history) < 4:
+        return None
+    losses, held = np.array(history["loss"]), np.array(history["val_loss"])
+    if not (np.isfinite(losses).all() and np.isfinite(held).all()):
+        return None
+    best = int(held.argmin())
+    now, before = float(np.median(held[-3:])), float(held[best])
+    known = level(evidence)
+    guess = known if math.isfinite(known) else float(held[0])
+    numbers = {"epoch": best + 1, "best": before, "val_loss": now, "loss": float(losses[-1])}
+    rises = best <= len(held) - 3 and now > (1 + limit) * before and now - before > 0.2 * guess
+    if rises and losses[-1] < losses[best] and losses[-1] < 0.5 * now:
+        return Found(numbers)
+    if now > 0.6 * guess and losses[-1] < 0.2 * now:
+        return Found(numbers, kind="gap")
+    return None
+
+
+def chance_level(evidence: Evidence, limit: float) -> Found | None:
+    """Find a loss that after many steps is no better than that of the best constant prediction, and falls no more."""
+    curve = evidence.curve()
+    taken = evidence.steps if evidence.fit else int(getattr(evidence.optimizer, "steps", 0))
+    if taken < 60:
+        return None
+    ratio = _learned(evidence)
+    if not ratio > limit:
+        return None
+    half = curve[len(curve) // 2 :]
+    falls = evidence.fit and np.mean(half[len(half) // 2 :]) < 0.97 * np.mean(half[: len(half) // 2])
+    # Who has hardly moved has not tried.
+    if falls or (evidence.fit and _way(evidence) < 0.3):
+        return None
+    loss = float(np.mean(curve[-max(len(curve) // 4, 1) :])) if len(curve) else math.nan
+    return Found({"loss": loss, "chance": loss / ratio, "steps": taken})
+
+
+def _way(evidence: Evidence) -> float:
+    """Return how far the weights went in all, in units of their size, as the steps looked at tell."""
+    measured = [probe for probe in evidence.good() if math.isfinite(probe.update)]
+    ends = [probe.step for probe in measured[1:]] + [evidence.steps]
+    return sum(probe.update * (end - probe.step) for probe, end in zip(measured, ends, strict=True))
+
+
+def _learned(evidence: Evidence) -> float:
+    """Return the last losses over those of constant predictions: 1 where nothing was learned; NaN if nobody knows."""
+    guess, curve = level(evidence), evidence.curve()
+    if not guess > 0:
+        return math.nan
+    if evidence.fit and len(curve):
+        return float(np.mean(curve[-max(len(curve) // 4, 1) :]) / guess)
+    return float(np.nanmean([probe.loss for probe in evidence.good()[-6:]]) / guess)

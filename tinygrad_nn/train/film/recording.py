@@ -1,0 +1,249 @@
+"""What a film has recorded: its frames, what was measured at every step, and what the page is made of."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.errors import UsageWarning
+from tinygrad_nn.languages import Language, phrase
+from tinygrad_nn.nn.embedding import Embedding
+from tinygrad_nn.primitives import Array
+from tinygrad_nn.train.film.asking import Asked, Sample, ask, untouched
+from tinygrad_nn.train.film.layers import Activations, Gradients, Weights
+from tinygrad_nn.train.film.looks import Guesses, Line, Look, Plane, Taken, Truth
+from tinygrad_nn.train.film.packing import Json, rounded
+from tinygrad_nn.train.film.phrases import PHRASES
+from tinygrad_nn.train.film.units import Hidden, Network, before_last, chain_of
+from tinygrad_nn.train.parts import Model
+
+FRAMES = 100
+"""Frames that a film aims at."""
+KEPT = 400
+"""Frames that are held in memory; of more every other one is let go, the first and the last never."""
+POINTS = 1000
+"""Points of a curve."""
+
+
+class Moment(NamedTuple):
+    """After how many steps and epochs, at which rate."""
+
+    step: int
+    epoch: float
+    rate: float
+
+
+class Frame(NamedTuple):
+    """One moment, and what each look has of it."""
+
+    step: int
+    epoch: float
+    rate: float
+    taken: Mapping[str, Taken]
+
+
+class Finding(NamedTuple):
+    """Something that a doctor found, and the step after which it was first there."""
+
+    step: int
+    name: str
+    module: str
+    text: str
+    line: str
+
+
+class Recording:
+    """The frames of one training, and all else that its page needs.
+
+    Attributes:
+        every: so many steps are between two frames.
+        looks: what is looked at in each frame.
+        steps: the numbers measured at every step, by name.
+        epochs: the number of steps at the end of each epoch, with its row of the history.
+        asked_doctor: whether a doctor was among the callbacks.
+        ended: in words, why the training ended early.
+    """
+
+    def __init__(self, title: str, lang: Language, every: int) -> None:
+        self.title, self.lang, self.every = title, lang, every
+        self.frames: list[Frame] = []
+        self.looks: list[Look] = []
+        self.steps: dict[str, list[float]] = {}
+        self.epochs: list[tuple[int, Mapping[str, float]]] = []
+        self.findings: list[Finding] = []
+        self.asked_doctor = False
+        self.ended: str | None = None
+        self.start = 0
+        self.model = ""
+        self._notes: list[str] = []
+        self._sample: Sample | None = None
+
+    def say(self, name: str, **fields: object) -> None:
+        """Add a note to the page."""
+        text = phrase(PHRASES, name, self.lang, **fields)
+        if text not in self._notes:
+            self._notes.append(text)
+
+    def measure(self, numbers: Mapping[str, float]) -> None:
+        """Keep what was measured at a step."""
+        for name, value in numbers.items():
+            self.steps.setdefault(name, []).append(float(value))
+
+    def look(
+        self,
+        model: Model,
+        parameters: Mapping[str, Tensor],
+        of: Sample,
+        before: Mapping[str, Array],
+        moment: Moment,
+    ) -> None:
+        """Record a frame of this moment."""
+        taken: dict[str, Taken] = {}
+        with untouched(model):
+            asked = Asked(model, of, None, [], parameters, before)
+            try:
+                asked = ask(model, parameters, of, before)
+            except Exception as error:
+                self._fails("sample", error)
+            if not self.frames:
+                self._begin(asked, of)
+            for look in list(self.looks):
+                try:
+                    taken[look.part] = look.take(asked)
+                except Exception as error:
+                    self._fails(look.part, error)
+                    self.looks.remove(look)
+        self.frames.append(Frame(moment.step, moment.epoch, moment.rate, taken))
+        if len(self.frames) > KEPT:
+            self.every *= 2
+            self.frames = [*self.frames[:-1:2], self.frames[-1]]
+
+    def _fails(self, part: str, error: Exception) -> None:
+        """Say on the page, and once to the program, what cannot be shown; the training is not to suffer from it."""
+        text = f"{type(error).__name__}: {error}".partition("\n")[0]
+        before = len(self._notes)
+        self.say("note-fails", part=phrase(PHRASES, part, self.lang), error=text)
+        if len(self._notes) > before:
+            warnings.warn(f"Film: {self._notes[-1]}", UsageWarning, stacklevel=2)
+
+    def _begin(self, asked: Asked, of: Sample) -> None:
+        """Choose what there is to look at in this model and these data."""
+        self._sample = of
+        truth = Truth(of, asked.predictions)
+        # Whole numbers that stand for something have nothing between them.
+        x = None if any(isinstance(call.module, Embedding) for call in asked.calls) else of.only
+        columns = 0 if asked.predictions is None else asked.predictions.size // max(len(asked.predictions), 1)
+        if x is not None and x.ndim == 2 and x.shape[1] == 2 and asked.predictions is not None:
+            if columns <= 10 and asked.predictions.ndim <= 2:
+                self.looks.append(Plane(of, truth, columns))
+        elif x is not None and x.shape[1:] in ((), (1,)) and len(x) and x.dtype.kind == "f":
+            self.looks.append(Line(of, truth))
+        if truth.targets is not None:
+            self.looks.append(Guesses(of, truth))
+        elif asked.predictions is not None:
+            self.say("note-no-guesses", shape=asked.predictions.shape)
+        if of.only is not None and of.only.ndim == 2 and (chain := chain_of(asked)):
+            self.looks.append(Network(chain, of))
+        if any(p.ndim >= 2 for p in asked.parameters.values()):
+            self.looks.append(Weights(asked, of))
+        if asked.calls:
+            self.looks.append(Activations(asked))
+        if truth.targets is not None and before_last(asked) is not None:
+            self.looks.append(Hidden(truth))
+        if asked.parameters:
+            self.looks.append(Gradients(asked))
+        for look in self.looks:
+            for name, fields in look.notes:
+                self.say(name, **fields)
+
+    def find(self, findings: Sequence[object], step: int) -> None:
+        """Keep what is new of a doctor; each finding has a name, and may have module, text or numbers, and line."""
+        self.asked_doctor = True
+        known = {(finding.name, finding.module) for finding in self.findings}
+        for finding in findings:
+            text = getattr(finding, "text", None) or getattr(finding, "numbers", "")
+            if isinstance(text, Mapping):
+                text = ", ".join(f"{name} {_short(value)}" for name, value in text.items())
+            found = Finding(
+                step,
+                str(getattr(finding, "name", finding)),
+                str(getattr(finding, "module", None) or ""),
+                str(text),
+                str(getattr(finding, "line", None) or ""),
+            )
+            if (found.name, found.module) not in known:
+                known.add((found.name, found.module))
+                self.findings.append(found)
+
+    def rows_looked_at(self) -> int:
+        """Return how many rows of data the model was asked about."""
+        only = self._sample.only if self._sample else None
+        return 0 if only is None else len(only)
+
+    def thinned(self, most: int) -> list[Frame]:
+        """Return at most so many frames, evenly spread, the first and the last among them."""
+        if len(self.frames) <= most:
+            return list(self.frames)
+        places = np.unique(np.linspace(0, len(self.frames) - 1, most).round().astype(int))
+        return [self.frames[k] for k in places]
+
+    def packed(self, frames: Sequence[Frame]) -> Json:
+        """Return what the page has of some frames, and of all steps."""
+        parts: Json = {}
+        for look in list(self.looks):
+            taken = [frame.taken[look.part] for frame in frames if look.part in frame.taken]
+            if taken:
+                parts[look.part] = look.packed(taken)
+        rows = list(self.epochs)
+        names = [name for name in (rows[-1][1] if rows else {}) if name != "seconds"]
+        return {
+            "title": self.title,
+            "model": self.model,
+            "steps": [frame.step for frame in frames],
+            "epochs": rounded([frame.epoch for frame in frames]),
+            "rates": rounded([frame.rate for frame in frames]),
+            "curves": self._curves(),
+            "history": {
+                "ends": [step for step, _ in rows],
+                "columns": {name: rounded([row[name] for _, row in rows]) for name in names},
+            },
+            "parts": parts,
+            "doctor": self.asked_doctor,
+            "findings": [finding._asdict() for finding in self.findings],
+            "notes": self._said(len(frames)),
+        }
+
+    def _curves(self) -> Json:
+        """Return loss and metrics of the steps: the means of neighbours, where there are more than can be drawn."""
+        columns: Json = {}
+        count = max(map(len, self.steps.values()), default=0)
+        width = max(1, math.ceil(count / POINTS))
+        ends = [min(k + width, count) for k in range(0, count, width)]
+        for name, values in self.steps.items():
+            pieces = [values[k : k + width] for k in range(0, count, width)]
+            columns[name] = rounded([sum(piece) / len(piece) for piece in pieces if piece])
+        return {"steps": [self.start + end for end in ends], "columns": columns, "width": width}
+
+    def _said(self, shown: int) -> list[str]:
+        texts = [*self._notes]
+        total = max(map(len, self.steps.values()), default=0)
+        said = {"shown": shown, "recorded": len(self.frames), "steps": total, "every": self.every}
+        texts.insert(0, phrase(PHRASES, "note-frames", self.lang, **said))
+        if self.rows_looked_at():
+            texts.insert(1, phrase(PHRASES, "note-rows", self.lang, rows=self.rows_looked_at()))
+        if total > POINTS:
+            texts.append(phrase(PHRASES, "note-curve-thinned", self.lang, width=math.ceil(total / POINTS)))
+        if self.start:
+            texts.append(phrase(PHRASES, "note-resumed", self.lang, step=self.start))
+        if self.ended:
+            texts.append(phrase(PHRASES, "note-ended", self.lang, why=self.ended))
+        return texts
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, (float, np.floating)) else str(value)
