@@ -79,6 +79,7 @@ def script() -> None:
     tn.load("model.safetensors", model=model)
     tn.plot.history(history)
     picture = loss.graph(values=False, title="loss")
+    assert_type(loss.explain(lang="ja"), str)
     picture.render("loss.svg")
     model.graph(x).render("model.html")
     assert_type(tn.vjp(f, np.ones(3))[0], tn.Tensor)

@@ -38,6 +38,12 @@ def test_captions_say_what_broadcasting_does():
     assert "unchanged, spread over (8, 5)" in text
 
 
+def test_the_bias_of_a_convolution_gets_a_sum():
+    layer = nn.Conv1d(1, 2, 2, rng=0)
+    text = layer(np.ones((1, 4, 1), np.float32)).sum().explain()
+    assert "and bias gets g, summed over axis 0, 1" in text
+
+
 def test_rules_are_told_in_the_users_names_whatever_letters_these_are():
     b, a = named(b=1.0, a=2.0)
     assert "b gets g · a = 1 · 2 = 2, and a gets g · b = 1 · 1 = 1" in (b * a).explain()
@@ -84,6 +90,63 @@ def test_a_rule_that_is_no_formula_says_where_it_stands():
     sine = tn.op(lambda x: np.sin(x), rule, name="sine_by_statements")
     (x,) = named(x=0.0)
     assert "sine_by_statements: x gets what the rule at viz/test_captions.py:" in sine(x).explain()
+
+
+@pytest.mark.parametrize(
+    ("rule", "formula"),
+    [
+        (lambda g, x: g * np.ones(4) / x.size, "g · ones(4) / 4"),
+        (lambda g, x: g / len(x) * np.cos(x), "g / 4 · cos(x)"),
+        (lambda g, x: g * x.clip(0, 1) / x.shape[0], "g · clip(x, 0, 1) / 4"),
+        (lambda g, x: x * g.sum(), "x · (Σ g)"),
+        (lambda g, x: g * (x @ x)[()] * np.ones_like(x), "g · (x @ x)"),
+    ],
+)
+def test_methods_and_sizes_in_rules_are_mathematics_too(rule, formula):
+    name = f"of_sizes_{formula}"
+    made = tn.op(lambda x: np.cos(x), rule, name=name)
+    x = tn.tensor(np.arange(4.0), requires_grad=True, name="x")
+    assert f"{name}: x gets {formula}\n" in made(x).sum().explain()
+
+
+MATRIX = np.array([[1.0, 2.0], [3.0, 4.0]])
+
+
+def test_the_variables_of_a_users_rule_are_told_by_their_names():
+    turned = tn.op(lambda x: MATRIX @ x, lambda g: g @ MATRIX, name="turned_by_a_matrix")
+    text = (
+        (turned(tn.tensor([1.0, 2.0], requires_grad=True, name="x")) * np.array([1.0, -1.0])).sum().explain()
+    )
+    assert "turned_by_a_matrix: x gets g @ MATRIX" in text
+    assert "for example x[0]: 1 · 1 + (−1) · 3 = −2" in text
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda g, x: g * np.cos(x)[..., None][:1],
+        lambda g, x: g * np.cos(x) if x > 0 else g,
+        lambda g, x: g * {"slope": np.cos(x)}["slope"],
+        lambda g, x: g * (np.cos(x) if np.isfinite(x).all() else 1),
+    ],
+)
+def test_a_rule_that_is_code_is_not_told_as_mathematics(rule):
+    sine = tn.op(lambda x: np.sin(x), rule, name="sine_by_code")
+    (x,) = named(x=0.0)
+    assert "sine_by_code: x gets what the rule at viz/test_captions.py:" in sine(x).explain()
+
+
+def test_a_rule_that_cannot_be_looked_into_goes_without_numbers():
+    calls = []
+
+    def slope(x):
+        calls.append(x)
+        assert len(calls) < 2, "called again"
+        return np.cos(x)
+
+    sine = tn.op(lambda x: np.sin(x), lambda g, x: g * slope(x), name="sine_once")
+    (x,) = named(x=0.0)
+    assert "sine_once: x gets g · slope(x)\n" in sine(x).explain()
 
 
 def test_the_formula_of_a_users_op_is_its_source_unless_one_is_declared():

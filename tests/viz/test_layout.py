@@ -9,7 +9,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.networks import loss
-from tinygrad_nn import nn
+from tinygrad_nn import nn, viz
 from tinygrad_nn.viz import render
 from tinygrad_nn.viz.layout import ACROSS, fitted, in_rows, strip
 
@@ -127,6 +127,14 @@ def test_lines_between_rows_keep_clear_of_boxes_and_of_each_other():
                 for x, y, w, h in rows.boxes.values():
                     assert abs(y - level) > h / 2 or x + w / 2 < left or right < x - w / 2
     assert len(levels) >= 6
+
+
+def test_no_arrow_of_a_neuron_goes_around_a_box():
+    w1, w2, b = (tn.tensor(v, requires_grad=True, name=n) for v, n in ((-3.0, "w1"), (1.0, "w2"), (6.9, "b")))
+    picture = viz.draw(lambda x1, x2: np.tanh(x1 * w1 + x2 * w2 + b), 2.0, 0.0)
+    for path in strip(picture.scene, picture.options).paths.values():
+        way = sum(math.dist(a, c) for a, c in pairwise(path))
+        assert way < 1.05 * math.dist(path[0], path[-1])
 
 
 def test_cuts_go_between_modules():

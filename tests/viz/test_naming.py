@@ -42,6 +42,14 @@ def test_the_input_of_a_model_is_called_as_in_its_call_where_no_variable_holds_i
     assert "matmul(x, 0.weight)" in str(network()(RNG.normal(size=(2, 5))).sum().graph())
 
 
+def test_of_several_arrays_in_a_call_none_is_taken_for_the_input():
+    norm = nn.BatchNorm(3)
+    norm.eval()
+    text = str(norm(np.ones((4, 3))).sum().graph())
+    assert "normalising_columns(m, weight, bias" in text.replace("array", "m")
+    assert "(x," not in text
+
+
 def test_the_inputs_of_one_neuron_are_inputs_and_its_weights_parameters():
     x1, x2, w1, w2, b = (tn.tensor(v, requires_grad=True) for v in (2.0, 0.0, -3.0, 1.0, 6.88))
     picture = np.tanh(x1 * w1 + x2 * w2 + b).graph()

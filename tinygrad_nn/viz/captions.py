@@ -109,7 +109,8 @@ class Handing:
     def _broadcast(self) -> tuple[str, bool]:
         """Return the axes that the gradient is summed over, and whether it is spread."""
         op, full = self._value.op, self._value.shape
-        if not op.broadcasts or op.variadic or self._shape == full:
+        # What is handed on as it is has the shape of the result, whether or not operands broadcast.
+        if not (op.broadcasts or self.plain) or op.variadic or self._shape == full:
             return "", False
         axes = summed(self._shape, full)
         tree = self._occasion.tree
@@ -133,9 +134,7 @@ class Handing:
             with np.errstate(all="ignore"):
                 return [self._entry(tree, index, lang) for index in places]
         except Exception:
-            # A rule of the user may compute with what cannot be looked into here: it goes without numbers.
-            if str(self._value.op.home[0]).startswith("tinygrad_nn."):
-                raise
+            self._occasion.refuse()
             return []
 
     def _entry(self, tree: ast.expr, index: tuple[int, ...], lang: Language) -> Entry:
@@ -201,7 +200,7 @@ def letters(value: Call, place: int, labels: Sequence[str], lang: Language) -> M
     return own | {name: labels[k] for name, k in zip(names, value.operands, strict=False)}
 
 
-def formula_text(occasion: Occasion, names: Mapping[str, str], lang: Language) -> str:
+def formula_text(occasion: Occasion, called_so: Mapping[str, str], lang: Language) -> str:
     """Return the formula of a rule in the user's names, or where the rule stands if it is no mathematics."""
     formula = occasion.formula
     if formula.tree is None and formula.words:
@@ -209,7 +208,9 @@ def formula_text(occasion: Occasion, names: Mapping[str, str], lang: Language) -
     try:
         with np.errstate(all="ignore"):
             if occasion.tree is not None:
-                return Notation(names, lang).write(occasion.tree)
+                # A rule of the user may have variables of theirs.
+                theirs = {name: name for name in names(occasion.tree) if name in formula.scope}
+                return Notation(theirs | {**called_so}, lang).write(occasion.tree)
     except LookupError:
         # It is code, and no formula.
         pass

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tinygrad_nn.viz.module_calls import Frame
 from tinygrad_nn.viz.options import Options
-from tinygrad_nn.viz.scene import Item, Scene, crossed
+from tinygrad_nn.viz.scene import Item, Scene, crossed, depths
 from tinygrad_nn.viz.theme import DARK, KINDS, LIGHT, LINE, font, width
 
 if TYPE_CHECKING:
@@ -118,7 +119,10 @@ def _attributes(item: Item, colours: Mapping[str, str]) -> dict[str, str]:
 
 
 def beside(scene: Scene) -> dict[str, str]:
-    """Return which leaves stand beside the one op that uses them, so that data flows in a straight line."""
+    """Return which leaves stand beside the one op that uses them, so that data flows in a straight line.
+
+    Where several ops of a layer and a frame have such leaves, Graphviz would lead arrows around some of them.
+    """
     users: dict[str, set[str]] = {}
     kinds: dict[str, set[str]] = {}
     for link in scene.links:
@@ -132,7 +136,10 @@ def beside(scene: Scene) -> dict[str, str]:
         fits = not others and scene.items[user].group is item.group and kinds[user] & flow
         if fits and item.kind not in ("op", "module"):
             neighbours[leaf] = user
-    return neighbours
+    layers = depths(scene)
+    places = {user: (layers[user], scene.items[user].group) for user in neighbours.values()}
+    crowded = {place for place, count in Counter(places.values()).items() if count > 1}
+    return {leaf: user for leaf, user in neighbours.items() if places[user] not in crowded}
 
 
 def caption(scene: Scene, title: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
@@ -88,7 +89,16 @@ class Occasion:
         literals = {k: v for k, v in self.values.items() if isinstance(v, (int, float))}
         values = {*self.values, *self.op.residuals}
         settled = Settled({*self.settings}, values, literals, self.value, self._python)
-        return settled.visit(deepcopy(self.formula.tree))
+        try:
+            return settled.visit(deepcopy(self.formula.tree))
+        except Exception:
+            self.refuse()
+            return None
+
+    def refuse(self) -> None:
+        """Raise again what went wrong in a rule of ours; one of the user may compute with what nobody can look into."""
+        if str(self.op.home[0]).startswith("tinygrad_nn."):
+            raise
 
     def gradient(self) -> Array:
         """Return the value of the formula, in the shape of the operand; what broadcasting did is undone."""
@@ -127,7 +137,8 @@ class Occasion:
         """Return what a letter of the formula stands for; of a reduction with the axes that it took away."""
         if name in self.op.residuals:
             return self.op.residual(name, self.operands, self.params)
-        value = self.values[name] if name in self.values else self.settings[name]
+        known = next(k for k in (self.values, self.settings, self.formula.scope) if name in k)
+        value = known[name]
         axis = self.settings.get("axis")
         if self._reduces and name in ("g", "y") and axis is not None and not self.settings["keepdims"]:
             return np.expand_dims(np.asarray(value), axis)
@@ -151,25 +162,29 @@ class Occasion:
 
     def _python(self, node: ast.expr) -> Quantity:
         """Return the value of a part of a rule as it stands in its source."""
-        known = {"np": np, "math": math, **self.formula.scope, **self.values, **self.settings}
-        known |= {name: self._letter(name) for name in self.op.residuals}
+        residuals = {name: self._letter(name) for name in self.op.residuals if name in names(node)}
+        known = ChainMap(residuals, self.values, self.settings, {"np": np, "math": math}, self.formula.scope)
         written = ast.fix_missing_locations(ast.Expression(AsWritten().visit(deepcopy(node))))
-        return eval(compile(written, self.op.name, "eval"), known)
+        return eval(compile(written, self.op.name, "eval"), {}, known)
 
     def _at(self, node: ast.Subscript) -> Array:
-        """Return an array with other axes, or one row of it."""
+        """Return an array with other axes, or a part of it."""
         parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        index: Quantity = tuple(
-            part.value if isinstance(part, ast.Constant) else slice(None) for part in parts
-        )
+        index: Quantity = tuple([self._part_of_index(part) for part in parts])
         return np.asarray(self.value(node.value))[index]
+
+    def _part_of_index(self, part: ast.expr) -> Quantity:
+        if not isinstance(part, ast.Slice):
+            return self.value(part)
+        return slice(*[end and self.value(end) for end in (part.lower, part.upper, part.step)])
 
     # What functions of declared formulas mean depends on the call.
 
     def axes(self, node: ast.Call) -> tuple[int, ...] | None:
         """Return the axes of a sum: those that it names, or those of the call."""
         named = [self.value(x.value) for x in node.keywords if x.arg == "axis"]
-        return _as_axes(named[0] if named else self.settings["axis"])
+        of_call = self.settings["axis"] if self.formula.declared else None
+        return _as_axes(named[0] if named else of_call)
 
     def ties(self, y: Array) -> Array:
         equal = np.asarray(self.values["x"] == y)

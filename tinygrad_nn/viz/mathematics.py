@@ -8,10 +8,12 @@ is g * b. What depends on settings and shapes alone is decided before anything i
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Container, Mapping, MutableMapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
+from types import ModuleType
 
 import numpy as np
 
@@ -51,7 +53,7 @@ class Formula:
 
     text: str
     tree: ast.expr | None = None
-    scope: Mapping[str, object] = field(default_factory=dict)
+    scope: MutableMapping[str, object] = field(default_factory=dict)
     declared: bool = False
     words: bool = False
 
@@ -70,21 +72,19 @@ def formula_of(op: Primitive, place: int) -> Formula:
         words = function.__doc__.splitlines()[0].rpartition(": ")[2].split(", ")[0].rstrip(".")
         return Formula(words.replace(".T", "ᵀ").replace(" * ", " · ").replace(" - ", " − "), words=True)
     text = source(function)[0]
-    scope = dict(function.__globals__)
-    cells = function.__closure__ or ()
-    scope |= {
-        name: cell.cell_contents for name, cell in zip(function.__code__.co_freevars, cells, strict=True)
-    }
-    return Formula(text, _canonical(text), scope)
+    free = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    scope = ChainMap({name: cell.cell_contents for name, cell in free}, function.__globals__)
+    modules = {name for name, value in scope.items() if isinstance(value, ModuleType)}
+    return Formula(text, _canonical(text, modules), scope)
 
 
-def _canonical(text: str) -> ast.expr | None:
+def _canonical(text: str, modules: Container[str] = ()) -> ast.expr | None:
     """Return an expression with operators where rules call functions; None where it is none."""
     try:
         tree = ast.parse(text, mode="eval").body
     except SyntaxError:
         return None
-    made: ast.expr = _Operators().visit(tree)
+    made: ast.expr = _Operators(modules).visit(tree)
     return made
 
 
@@ -93,12 +93,26 @@ def called(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
+def _root(node: ast.expr) -> str:
+    """Return the first of names with dots between them."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
 class _Operators(ast.NodeTransformer):
     """Writes operators for the functions that stand for them, and names of functions without their module."""
 
+    def __init__(self, modules: Container[str]) -> None:
+        self._modules = modules
+
     def visit_Call(self, node: ast.Call) -> ast.expr:
         origin, name = deepcopy(node), called(node.func)
-        arguments = [self.visit(x) for x in node.args if not isinstance(x, ast.Starred)]
+        given = [x for x in node.args if not isinstance(x, ast.Starred)]
+        if isinstance(node.func, ast.Attribute) and _root(node.func) not in self._modules:
+            # A method is a function of what it is called on.
+            given.insert(0, node.func.value)
+        arguments = [self.visit(x) for x in given]
         keywords = [ast.keyword(x.arg, self.visit(x.value)) for x in node.keywords]
         if name in _OPERATORS:
             return ast.BinOp(arguments[0], _OPERATORS[name](), arguments[1])
@@ -156,10 +170,14 @@ class Settled(ast.NodeTransformer):
         self._compute, self._decide = compute, decide
 
     def visit(self, node: ast.AST) -> ast.expr:
-        if isinstance(node, ast.IfExp):
+        if isinstance(node, ast.IfExp) and names(node.test).isdisjoint(self._values):
             return self.visit(node.body if self._decide(node.test) else node.orelse)
         if isinstance(node, ast.Name) and node.id in self._literals:
             return ast.Constant(self._literals[node.id])
+        if isinstance(node, ast.expr) and _is_measure(node):
+            size = self._decide(node)
+            assert isinstance(size, int)
+            return ast.Constant(size)
         if isinstance(node, ast.expr):
             used = names(node)
             if used & self._settings and not used & self._values:
@@ -186,6 +204,18 @@ class Settled(ast.NodeTransformer):
             if isinstance(left, ast.BinOp) and isinstance(left.op, ast.Mult) and _same(left.right, right):
                 return ast.BinOp(left.left, ast.Mult(), ast.BinOp(right, ast.Pow(), ast.Constant(2)))
         return ast.BinOp(left, operator, right)
+
+
+def _is_measure(node: ast.expr) -> bool:
+    """Tell whether a part of a rule asks how large an array is."""
+    match node:
+        case ast.Attribute(value=ast.Name(), attr="size" | "ndim"):
+            return True
+        case ast.Subscript(value=ast.Attribute(value=ast.Name(), attr="shape"), slice=ast.Constant()):
+            return True
+        case Opaque(func=ast.Name(id="len" | "size"), args=[ast.Name()], keywords=[]):
+            return True
+    return False
 
 
 def number_of(node: ast.expr) -> float | None:

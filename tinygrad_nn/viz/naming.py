@@ -9,6 +9,7 @@ from types import FrameType
 
 import numpy as np
 
+from tinygrad_nn.context import Scope
 from tinygrad_nn.engine.arguments import names_of
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.graph.builder import Builder
@@ -30,9 +31,8 @@ def name_values(builder: Builder, frame: FrameType) -> None:
             value.name = name
             _becomes_input(builder, value)
     for value, name in _inputs_of_models(graph.values):
-        if _is_unnamed(value):
-            value.name = name
-            _becomes_input(builder, value)
+        value.name = name
+        _becomes_input(builder, value)
     owned = _owned(graph.values)
     for value in given:
         if value.kind == "parameter" and _INPUT.fullmatch(value.name or "") and id(value.data) not in owned:
@@ -63,16 +63,15 @@ def _variables(frame: FrameType) -> Iterator[tuple[str, Array]]:
 
 
 def _inputs_of_models(values: list[Value]) -> Iterator[tuple[Value, str]]:
-    """Yield what the first op of a call of a model computes with, and what its `forward` calls that."""
-    begun = set()
+    """Yield the only array without a name in a call of a model, and what its `forward` calls its first argument."""
+    found: dict[Scope, set[int]] = {}
     for call in values:
         if isinstance(call, Call) and call.scope is not None:
-            outermost = call.scope.chain()[0]
-            if outermost not in begun:
-                begun.add(outermost)
-                (name,) = names_of(outermost.module, 1)
-                operands = [values[k] for k in call.operands if values[k].kind == "constant"]
-                yield from ((value, name) for value in operands[:1])
+            arrays = found.setdefault(call.scope.chain()[0], set())
+            arrays.update(k for k in call.operands if values[k].kind == "constant" and _is_unnamed(values[k]))
+    for outermost, arrays in found.items():
+        if len(arrays) == 1:
+            yield values[arrays.pop()], names_of(outermost.module, 1)[0]
 
 
 def _owned(values: list[Value]) -> set[int]:

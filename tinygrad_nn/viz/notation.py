@@ -186,7 +186,8 @@ class Notation:
     def subscript(self, node: ast.Subscript, value: ast.expr) -> Part:
         """Write an array with another axis, which is the same array to a reader, or a row of it."""
         parts = list(ast.walk(node.slice))
-        if any(isinstance(part, ast.Name) for part in parts):
+        cut = any(isinstance(part, ast.Slice) and (part.lower or part.upper or part.step) for part in parts)
+        if cut or any(isinstance(part, ast.Name) for part in parts):
             raise LookupError(ast.dump(node))
         rows = [part.value for part in parts if isinstance(part, ast.Constant) and type(part.value) is int]
         if not any(rows):
@@ -217,7 +218,8 @@ class Notation:
 
     def factor(self, node: ast.expr, *, first: bool = False) -> str:
         """Return a factor; a matrix product among factors that are multiplied element by element is in brackets."""
-        of_matrices = isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)
+        inner = node.value if isinstance(node, ast.Subscript) else node
+        of_matrices = isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.MatMult)
         return self.inside(node, POWER if of_matrices else PRODUCT, first=first)
 
     def call(self, node: ast.Call) -> Part:

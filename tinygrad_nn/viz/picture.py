@@ -7,9 +7,11 @@ It is drawn in stages, each a file:
 
 `facts` runs the graph again and puts its values and gradients in words; `scene` decides which boxes, arrows and frames
 there are; `dot` says it in Graphviz's language, `layout` is where Graphviz puts it, in rows if it is long, `svg` draws
-it, `page` makes it interactive, `export` writes JSON and Mermaid. Beside them: `options` says what can be chosen,
-`module_calls` what can be folded, `shares` where the time went, `theme` how things look, and `render` runs Graphviz and
-makes PNG and PDF of SVG.
+it, `page` makes it interactive, `export` writes JSON and Mermaid, `story` tells it as text. What a backward step says:
+`sources` reads a rule, `mathematics` makes a tree of it, `notation` writes that, `entries` puts numbers in, and
+`captions` makes sentences. Beside them: `naming` says what things are called, `lines` where in the user's program they
+were made, `options` what can be chosen, `module_calls` what can be folded, `shares` where the time went, `theme` how
+things look, and `render` runs Graphviz and makes PNG and PDF of SVG.
 """
 
 from __future__ import annotations
@@ -149,6 +151,8 @@ class Picture(Signposts):
     @answered
     def html(self, path: str | Path | None = None, *, steps: bool = True, lang: str = "en") -> str:
         """Return the interactive page: one file that needs no network; write it to `path` if one is given.
+
+        It has the lines of your program that made the graph, where these are known: see `record_lines`.
 
         Args:
             path: where to write the page.

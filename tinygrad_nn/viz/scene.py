@@ -166,15 +166,19 @@ _MOST_CROSSED = 30_000
 
 
 def crossed(scene: Scene) -> int:
-    """Return how many layers of boxes the arrows cross: for each Graphviz has a point to place, and works accordingly.
-
-    The layer of a box is the length of the longest way to it.
-    """
-    layers = dict.fromkeys(scene.items, 0)
+    """Return how many layers of boxes the arrows cross: for each Graphviz has a point to place, which is its work."""
+    layers = depths(scene)
     links = [link for link in scene.links if not link.kind]
-    for link in links:
-        layers[link.head] = max(layers[link.head], layers[link.tail] + 1)
     return sum(max(layers[link.head] - layers[link.tail] - 1, 0) for link in links)
+
+
+def depths(scene: Scene) -> dict[str, int]:
+    """Return the layer of every box: the length of the longest way to it."""
+    layers = dict.fromkeys(scene.items, 0)
+    for link in scene.links:
+        if not link.kind:
+            layers[link.head] = max(layers[link.head], layers[link.tail] + 1)
+    return layers
 
 
 class _SceneBuilder:
