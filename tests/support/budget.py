@@ -94,7 +94,7 @@ LINES = {
     # a fork waits for locks (20). Settings are numbers (25), names are made printable in one place (10), ranks have
     # random numbers of their own (10). What others call layers, metrics and
     # optimizers, files of PyTorch, Keras's events, and settings of estimators are hints (45). Files that bring their
-    # model (40). Sentences in several languages (20). Three hundred names of PyTorch, Keras and NumPy with what to
+    # model (40). Sentences in several languages (20). Seven hundred names of PyTorch, Keras and NumPy with what to
     # write (350), and one answer to wrong calls (150) and to names that are not there (100). Options of
     # programs, and how these end (30).
     "errors context hints files states settings languages commands checkpoint": 1605,

@@ -42,7 +42,7 @@ def worded(op: Record, operands: Any, arrays: Any, params: Params, error: Except
     if isinstance(error, TinygradError):
         return error
     if is_refused(op.function, error):
-        return wrong_call(op.function, operands, params, error)
+        return wrong_call(op.function, operands, params, error, op.name)
     hint = _axis_hint(params)
     kind = ArgumentError if hint else next(ours for base, ours in _KINDS.items() if isinstance(error, base))
     shapes = [np.shape(a) for a in arrays]

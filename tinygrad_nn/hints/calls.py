@@ -33,6 +33,8 @@ def answered(function: F) -> F:
     refused, error_of = is_refused, wrong_call
 
     def call(*args: object, **kwargs: object) -> object:
+        # Notebooks and pytest leave a frame out that says so.
+        __tracebackhide__ = True
         try:
             return function(*args, **kwargs)
         except TypeError as error:
@@ -59,10 +61,15 @@ def is_refused(function: Callable[..., object], error: Exception) -> bool:
 
 
 def wrong_call(
-    function: Callable[..., object], args: Sequence[object], kwargs: Mapping[str, object], error: Exception
+    function: Callable[..., object],
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    error: Exception,
+    name: str = "",
 ) -> ArgumentError:
-    """Return the error for a call that Python has refused."""
-    who, places = function.__name__, [function.__name__]
+    """Return the error for a call that Python has refused, of a function that may go by another name."""
+    who = name or function.__name__
+    places = [who]
     parameters = list(inspect.signature(function).parameters.values())
     if parameters and parameters[0].name == "self":
         owner, args, parameters = type(args[0]), args[1:], parameters[1:]

@@ -168,7 +168,7 @@ class Primitive(Record):
         except TypeError as error:
             if not is_refused(self.function, error):
                 raise
-            failure = wrong_call(self.function, args, kwargs, error)
+            failure = wrong_call(self.function, args, kwargs, error, self.name)
         raise failure from None
 
     def split(self, returned: Any) -> tuple[Any, list[Any]]:
