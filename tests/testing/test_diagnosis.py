@@ -311,6 +311,16 @@ def test_a_constant_ratio_is_seen_in_projections_too():
     assert failure.value.report.findings == ()
 
 
+def test_of_several_large_inputs_each_is_looked_at_alone():
+    a, b = np.linspace(0.1, 2, 3000), np.linspace(-1, 1, 3000)
+    wrong = lambda a, b: (b * b * np.cos(a), -2 * b * np.sin(a))
+    with pytest.raises(GradientMismatch) as failure:
+        gradcheck((lambda a, b: (np.sin(a) * b * b).sum(), wrong), a, b)
+    (finding,) = failure.value.report.findings
+    assert (finding.name, finding.input) == ("opposite-sign", 1)
+    assert "  looks like input 1: -1 times the derivative everywhere" in str(failure.value)
+
+
 def test_small_gradients_stand_side_by_side():
     with pytest.raises(GradientMismatch) as failure:
         gradcheck((cube, changed(slope, 1, 2)), X)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.testing.diagnosis import Case, Finding, diagnose
+from tinygrad_nn.testing.case import Case
+from tinygrad_nn.testing.diagnosis import Finding, diagnose
 from tinygrad_nn.testing.numerical import ArrayFunction, ignores, split_like
 from tinygrad_nn.testing.verdict import Compared
 

@@ -13,8 +13,9 @@ from tinygrad_nn.errors import GradientMismatch, GraphError, SettingError
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.plot import agreement
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.testing.case import Case
 from tinygrad_nn.testing.comparison import cases_of, words_for
-from tinygrad_nn.testing.diagnosis import Case, Finding, diagnose
+from tinygrad_nn.testing.diagnosis import Finding, diagnose
 from tinygrad_nn.testing.numerical import (
     ArrayFunction,
     Estimate,
@@ -158,6 +159,13 @@ def gradcheck(
                 )
             where = _where(verdict, xs, names) if whole else ["the result", "a direction"]
             cases = cases_of(verdict.compared, xs, subject.value, subject.shape)
+            if not whole and len(xs) > 1:
+                # Each input alone tells more than all together.
+                cases = []
+                for k in range(len(xs)):
+                    alone = _derivatives(subject, xs, weights, method, "directions", directions, rng, k)
+                    compared = judge(alone[2], alone[0], alone[1], rtol, atol).compared
+                    cases += cases_of(compared, xs, subject.value, subject.shape)
             words = words_for(cases, names)
             failure = mismatch(what, verdict, where, [*words, *_reproduction(inputs, order, cotangent, seed)])
             failure.report = _report(level, [*verdicts, verdict], cases, whole=whole)
@@ -196,8 +204,12 @@ def _derivatives(
     mode: str,
     directions: int,
     rng: np.random.Generator,
+    only: int | None = None,
 ) -> tuple[Array | None, Estimate | None, Array]:
-    """Return the Jacobian, or projections of it, by complex step, central differences and rules."""
+    """Return the Jacobian, or projections of it, by complex step, central differences and rules.
+
+    Projections are along all inputs, or along `only` one.
+    """
     results = subject.value(xs).size
     inputs = sum(x.size for x in xs)
     on_complex = None if method == "central" else subject.on_complex()
@@ -213,7 +225,7 @@ def _derivatives(
         looks.append((lambda f: _weighted(f, weights), xs, subject.pull(rows)))
     else:
         for _ in range(directions):
-            vs = [away_from_zero(rng, x.shape) for x in xs]
+            vs = [away_from_zero(rng, x.shape) * (only in (None, k)) for k, x in enumerate(xs)]
             c = away_from_zero(rng, (results,)) if weights is None else weights
             rule = np.sum(subject.pull([c]) * flat_result(vs), axis=1, keepdims=True)
             looks.append((_projection(c, xs, vs), [np.zeros(())], rule))
