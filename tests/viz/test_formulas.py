@@ -181,6 +181,8 @@ def test_check_op_refuses_a_formula_that_says_something_else():
         CheckFailed, match=r"cubed_for_formula: formula: operand 0: the formula 2 \* x \* g gives"
     ):
         tn.testing.check_op(declared("2 * x * g"), max_examples=5)
+    with pytest.raises(CheckFailed, match="operand 0: '2 x g' is no expression"):
+        tn.testing.check_op(declared("2 x g"), max_examples=5)
 
 
 def test_there_is_a_formula_for_each_rule_or_none():

@@ -51,7 +51,8 @@ def images(
             raise ShapeError(f"images: {count} images, but {len(classes)} labels or predictions")
     columns = columns or math.ceil(math.sqrt(count * 1.4))
     captioned = labels is not None or predictions is not None
-    gap, head = max(width // 7, 1), (max(height * 2 // 7, 1) if captioned else 0)
+    # Rounded up: small images have pixels that are large beside a caption.
+    gap, head = -(-width // 6), (-(-height // 3) if captioned else 0)
     rows = -(-count // columns)
     ax = axes_for(ax, (0.75 * columns + 0.2, (0.75 * (1 + head / height)) * rows + 0.2))
     canvas = np.full((rows * (height + gap + head), columns * (width + gap)), np.nan)

@@ -209,7 +209,7 @@ def formula_text(occasion: Occasion, called_so: Mapping[str, str], lang: Languag
         with np.errstate(all="ignore"):
             if occasion.tree is not None:
                 # A rule of the user may have variables of theirs.
-                theirs = {name: name for name in formula.scope if name.isidentifier()}
+                theirs = {name: name for name in names(occasion.tree) if name in formula.scope}
                 return Notation(theirs | {**called_so}, lang).write(occasion.tree)
     except LookupError:
         # It is code, and no formula.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
@@ -161,10 +162,10 @@ class Occasion:
 
     def _python(self, node: ast.expr) -> Quantity:
         """Return the value of a part of a rule as it stands in its source."""
-        known = {"np": np, "math": math, **self.formula.scope, **self.values, **self.settings}
-        known |= {name: self._letter(name) for name in self.op.residuals}
+        residuals = {name: self._letter(name) for name in self.op.residuals if name in names(node)}
+        known = ChainMap(residuals, self.values, self.settings, {"np": np, "math": math}, self.formula.scope)
         written = ast.fix_missing_locations(ast.Expression(AsWritten().visit(deepcopy(node))))
-        return eval(compile(written, self.op.name, "eval"), known)
+        return eval(compile(written, self.op.name, "eval"), {}, known)
 
     def _at(self, node: ast.Subscript) -> Array:
         """Return an array with other axes, or a part of it."""

@@ -8,7 +8,8 @@ is g * b. What depends on settings and shapes alone is decided before anything i
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Container, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Container, Mapping, MutableMapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
@@ -52,7 +53,7 @@ class Formula:
 
     text: str
     tree: ast.expr | None = None
-    scope: Mapping[str, object] = field(default_factory=dict)
+    scope: MutableMapping[str, object] = field(default_factory=dict)
     declared: bool = False
     words: bool = False
 
@@ -71,11 +72,8 @@ def formula_of(op: Primitive, place: int) -> Formula:
         words = function.__doc__.splitlines()[0].rpartition(": ")[2].split(", ")[0].rstrip(".")
         return Formula(words.replace(".T", "ᵀ").replace(" * ", " · ").replace(" - ", " − "), words=True)
     text = source(function)[0]
-    scope = dict(function.__globals__)
-    cells = function.__closure__ or ()
-    scope |= {
-        name: cell.cell_contents for name, cell in zip(function.__code__.co_freevars, cells, strict=True)
-    }
+    free = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    scope = ChainMap({name: cell.cell_contents for name, cell in free}, function.__globals__)
     modules = {name for name, value in scope.items() if isinstance(value, ModuleType)}
     return Formula(text, _canonical(text, modules), scope)
 

@@ -152,6 +152,8 @@ class Picture(Signposts):
     def html(self, path: str | Path | None = None, *, steps: bool = True, lang: str = "en") -> str:
         """Return the interactive page: one file that needs no network; write it to `path` if one is given.
 
+        It has the lines of your program that made the graph, where these are known: see `record_lines`.
+
         Args:
             path: where to write the page.
             steps: whether it has the player that walks through the computation, forward and backward.

@@ -21,12 +21,13 @@ def formula(call: OpCall) -> bool:
         occasion = Occasion(call.op, place, operands, call.result, call.cotangent, call.params)
         if not occasion.formula.declared or not result.size:
             continue
+        text = occasion.formula.text
+        if occasion.tree is None:
+            fail(call, "formula", f"operand {place}: {text!r} is no expression in the letters of the rule")
         expected = home(result, np.shape(operands[place]))
         with np.errstate(all="ignore"):
             found = occasion.gradient()
         if not close(found, expected, 1e-9):
-            text = occasion.formula.text
-            fail(
-                call, "formula", f"operand {place}: the formula {text} gives {found!r}, the rule {expected!r}"
-            )
+            told = f"the formula {text} gives {found!r}, the rule {expected!r}"
+            fail(call, "formula", f"operand {place}: {told}")
     return True
