@@ -193,6 +193,7 @@ function drawPlane(canvas, film, k, note) {
   let right = 0;
   const reach = t && !count ? [Math.min(...t), Math.max(...t)] : [0, 1];
   for (let i = 0; i < x.length; i++) {
+    if (x[i] === null || y[i] === null) continue;
     const wrong = kinds && t && kinds[i] !== t[i];
     right += kinds && !wrong ? 1 : 0;
     const fill = !t ? named("muted") : count ? css(ink(t[i])) : css(diverging((t[i] - reach[0]) / (reach[1] - reach[0] || 1) * 2 - 1));
@@ -211,7 +212,7 @@ function drawLine(canvas, film, k, note) {
   if (t) { low = Math.min(low, ...t); high = Math.max(high, ...t); }
   const margin = (high - low) * 0.06 || 1, [x0, x1] = part.ends;
   const [across, up] = frame(g, x0, x1, low - margin, high + margin, 44, 4, w - 6, h - 20);
-  if (t) for (let i = 0; i < x.length; i++) dot(g, across(x[i]), up(t[i]), 3, css(mixed(ink(1), 0.75)), css(ground()));
+  if (t) for (let i = 0; i < x.length; i++) if (x[i] !== null) dot(g, across(x[i]), up(t[i]), 3, css(mixed(ink(1), 0.75)), css(ground()));
   for (let c = 0; c < columns; c++) {
     const ys = [...values.subarray(c * count, (c + 1) * count)].map(up);
     line(g, ys.map((_, i) => across(x0 + (x1 - x0) * i / (count - 1))), ys, css(ink(c === 0 ? 0 : c + 1)), 2.5);
