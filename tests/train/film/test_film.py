@@ -349,6 +349,31 @@ def test_what_cannot_be_asked_is_said_and_training_goes_on():
     assert "no more than 300 rows" in film.html()
 
 
+def test_data_of_any_kind_leave_a_page_that_can_be_read():
+    hole = X.copy()
+    hole[3] = np.nan
+    model = nn.Sequential(lambda x: np.nan_to_num(x), nn.Dense(2, 2, rng=0))
+    film = filmed(model, hole, Y)
+    assert parts(film)["plane"]["points"]["x"][3] is None
+    w, loss = tn.tensor(2.0, requires_grad=True, name="w"), lambda p, y: (p - 1) ** 2
+
+    class Own:
+        """What stands for data in a program of one's own."""
+
+    for given in (np.float64(3.0), Own(), {"a": [1, "b"]}):
+        film = Film()
+        batches = [(given, np.ones(1))]
+        fit(lambda x: w * 3.0, loss, optim.SGD([w], lr=0.1), batches, callbacks=[film], progress=False)
+        assert set(parts(film)) == {"gradients"}
+
+
+def test_a_film_of_a_debugged_training():
+    film = Film()
+    with tn.debug():
+        trained(epochs=1, callbacks=[film])
+    assert "plane" in parts(film)
+
+
 class Doctor(Callback):
     """What a film knows of a doctor: a report with findings."""
 

@@ -64,7 +64,7 @@ def test_the_keyboard_reaches_every_frame_and_the_page_says_what_is_there(window
     assert shown == steps
     page.press("ArrowLeft")
     assert text(page, "count") == f"{len(steps) - 1} / {len(steps)}"
-    assert "dead-units" in text(page, "panel-findings")
+    assert "dead-units 1: ReLU at step 9" in " ".join(text(page, "panel-findings").split())
     page.press("Home")
     assert "dead-units" not in text(page, "panel-findings")
     assert "no gradient yet" in page.run("return document.querySelector('#panel-gradients canvas').ariaLabel")

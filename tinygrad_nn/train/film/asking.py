@@ -123,11 +123,12 @@ def ask(model: Model, parameters: Mapping[str, Tensor], of: Sample, before: Mapp
     if isinstance(model, Module):
         outputs = outputs_of_calls(model, *of.inputs)
         predictions = next((x for path, _, x in outputs if path == ""), None)
+        predictions = predictions if predictions is not None and predictions.ndim else None
         leaves = [Call(*call) for call in outputs if not any(call[1].named_children())]
         calls = [call for call in leaves if call.output.dtype.kind == "f" and call.output.ndim >= 2]
     else:
         result = arrays_of(model(*of.inputs))
-        predictions = result if isinstance(result, np.ndarray) else None
+        predictions = result if isinstance(result, np.ndarray) and result.ndim else None
     return Asked(model, of, predictions, calls, parameters, before)
 
 

@@ -157,11 +157,17 @@ class Film(Callback):
 
     def _first_rows(self, run: Run) -> Sample | None:
         """Return the rows to show predictions of; None while there are none."""
-        batch = self.data
-        if batch is None:
-            batch = run.data.sample(ROWS) if isinstance(run.data, (Batches, Stream)) else run.given
-        inputs, targets, _ = run.parts_of(batch)
-        found = sample(inputs, targets)
+        if self.data is not None:
+            inputs, targets, _ = run.parts_of(self.data)
+            return sample(inputs, targets)
+        try:
+            inputs, targets, _ = run.parts_of(
+                run.data.sample(ROWS) if isinstance(run.data, (Batches, Stream)) else run.given
+            )
+            found = sample(inputs, targets)
+        except Exception as error:
+            self.recording.fails("sample", error)
+            return Sample([], ())
         only = found.only
         return None if only is not None and not len(only) else found
 

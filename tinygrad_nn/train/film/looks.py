@@ -109,7 +109,7 @@ class Plane(Look):
         self.points = np.asarray(of.only, np.float32)
         planes = 1 if truth.classes <= 2 else columns
         self.side = 64 if planes == 1 else max(24, min(64, int((12288 / planes) ** 0.5)))
-        first, last = self.points.min(axis=0), self.points.max(axis=0)
+        first, last = _ends(self.points)
         margin = 0.12 * np.maximum(last - first, 1e-6)
         self.box = np.stack([first - margin, last + margin])
         sides = [np.linspace(a, b, self.side) for a, b in self.box.T]
@@ -138,6 +138,12 @@ class Plane(Look):
         return {"classes": classes, "box": rounded(self.box.T.ravel()), "points": points, "track": track}
 
 
+def _ends(x: Array) -> tuple[Array, Array]:
+    """Return the least and the largest number of each column."""
+    finite = np.where(np.isfinite(x), x, np.nan)
+    return np.nanmin(finite, axis=0), np.nanmax(finite, axis=0)
+
+
 class Line(Look):
     """What a model of one feature answers along its data."""
 
@@ -146,8 +152,8 @@ class Line(Look):
     def __init__(self, of: Sample, truth: Truth) -> None:
         only = np.asarray(of.only)
         self._x, self._targets, self._classes = only.reshape(-1), truth.targets, truth.classes
-        first, last = float(self._x.min()), float(self._x.max())
-        margin = 0.1 * max(last - first, 1e-6)
+        first, last = _ends(self._x)
+        margin = 0.1 * np.maximum(last - first, 1e-6)
         self._ends = np.array([first - margin, last + margin])
         self._grid = (
             np.linspace(self._ends[0], self._ends[1], 160).astype(only.dtype).reshape(-1, *only.shape[1:])

@@ -46,13 +46,16 @@ def data(recordings: Sequence[Recording], lang: Language, most: int) -> Json:
 
 def encoded(content: Json) -> str:
     """Return data as JSON that may stand in a page."""
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace(
+        "<", "\\u003c"
+    )
 
 
 def framed(text: str) -> str:
     """Return a page in a frame, for a notebook."""
     return (
-        f'<iframe srcdoc="{escape(text)}" width="100%" height="760" style="border:0" title="film"></iframe>'
+        f'<iframe srcdoc="{escape(text)}" width="100%" height="760" '
+        'sandbox="allow-scripts allow-downloads" style="border:0" title="film"></iframe>'
     )
 
 

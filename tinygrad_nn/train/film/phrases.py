@@ -131,6 +131,13 @@ PHRASES: dict[str, dict[Language, str]] = {
         ),
         "ja": "各位置でモデルが選ぶクラスと確信度。色が薄いほど自信がなく、暗い線の上では決められない。",
     },
+    "why-values": {
+        "en": (
+            "The number that the model predicts where, orange for low and blue for high, "
+            "and the targets in the same colours."
+        ),
+        "ja": "各位置でモデルが予測する値（橙: 小、青: 大）と、同じ配色で示した正解。",
+    },
     "why-line": {
         "en": "What the model answers along its one feature, through the points that it is to learn.",
         "ja": "1つの特徴に沿ったモデルの答えと、学ぶべき点。",
@@ -220,7 +227,7 @@ PHRASES: dict[str, dict[Language, str]] = {
         "en": "Nothing found up to this step.",
         "ja": "このステップまでに問題は見つかっていません。",
     },
-    "from-step": {"en": "since step {step}", "ja": "ステップ{step}から"},
+    "from-step": {"en": "at step {step}", "ja": "ステップ{step}"},
     "waiting": {"en": "Waiting for the first step …", "ja": "最初のステップを待っています…"},
     "live": {"en": "live", "ja": "ライブ"},
     "ended": {"en": "training has ended", "ja": "学習は終わりました"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -109,21 +109,21 @@ class Recording:
             try:
                 asked = ask(model, parameters, of, before)
             except Exception as error:
-                self._fails("sample", error)
+                self.fails("sample", error)
             if not self.frames:
                 self._begin(asked, of)
             for look in list(self.looks):
                 try:
                     taken[look.part] = look.take(asked)
                 except Exception as error:
-                    self._fails(look.part, error)
+                    self.fails(look.part, error)
                     self.looks.remove(look)
         self.frames.append(Frame(moment.step, moment.epoch, moment.rate, taken))
         if len(self.frames) > KEPT:
             self.every *= 2
             self.frames = [*self.frames[:-1:2], self.frames[-1]]
 
-    def _fails(self, part: str, error: Exception) -> None:
+    def fails(self, part: str, error: Exception) -> None:
         """Say on the page, and once to the program, what cannot be shown; the training is not to suffer from it."""
         text = f"{type(error).__name__}: {error}".partition("\n")[0]
         before = len(self._notes)
@@ -134,29 +134,33 @@ class Recording:
     def _begin(self, asked: Asked, of: Sample) -> None:
         """Choose what there is to look at in this model and these data."""
         self._sample = of
-        truth = Truth(of, asked.predictions)
+        predictions = asked.predictions
+        truth = Truth(of, predictions)
         # Whole numbers that stand for something have nothing between them.
         x = None if any(isinstance(call.module, Embedding) for call in asked.calls) else of.only
-        columns = 0 if asked.predictions is None else asked.predictions.size // max(len(asked.predictions), 1)
-        if x is not None and x.ndim == 2 and x.shape[1] == 2 and asked.predictions is not None:
-            if columns <= 10 and asked.predictions.ndim <= 2:
-                self.looks.append(Plane(of, truth, columns))
-        elif x is not None and x.shape[1:] in ((), (1,)) and len(x) and x.dtype.kind == "f":
-            self.looks.append(Line(of, truth))
-        if truth.targets is not None:
-            self.looks.append(Guesses(of, truth))
-        elif asked.predictions is not None:
-            self.say("note-no-guesses", shape=asked.predictions.shape)
-        if of.only is not None and of.only.ndim == 2 and (chain := chain_of(asked)):
-            self.looks.append(Network(chain, of))
-        if any(p.ndim >= 2 for p in asked.parameters.values()):
-            self.looks.append(Weights(asked, of))
-        if asked.calls:
-            self.looks.append(Activations(asked))
-        if truth.targets is not None and before_last(asked) is not None:
-            self.looks.append(Hidden(truth))
-        if asked.parameters:
-            self.looks.append(Gradients(asked))
+        rows, flat = (0, False) if predictions is None else (len(predictions), predictions.ndim <= 2)
+        columns = 0 if predictions is None or not rows else predictions.size // rows
+        if predictions is not None and truth.targets is None:
+            self.say("note-no-guesses", shape=predictions.shape)
+        one = x is not None and x.shape[1:] in ((), (1,)) and x.dtype.kind == "f"
+        two = x is not None and x.shape[1:] == (2,) and flat and 0 < columns <= 10
+        chain = chain_of(asked) if of.only is not None and of.only.ndim == 2 else []
+        makers: dict[str, tuple[object, Callable[[], Look]]] = {
+            "plane": (two, lambda: Plane(of, truth, columns)),
+            "line": (one and rows, lambda: Line(of, truth)),
+            "guesses": (truth.targets is not None, lambda: Guesses(of, truth)),
+            "network": (chain, lambda: Network(chain, of)),
+            "weights": (any(p.ndim >= 2 for p in asked.parameters.values()), lambda: Weights(asked, of)),
+            "activations": (asked.calls, lambda: Activations(asked)),
+            "hidden": (truth.targets is not None and before_last(asked) is not None, lambda: Hidden(truth)),
+            "gradients": (asked.parameters, lambda: Gradients(asked)),
+        }
+        for part, (there, make) in makers.items():
+            if there:
+                try:
+                    self.looks.append(make())
+                except Exception as error:
+                    self.fails(part, error)
         for look in self.looks:
             for name, fields in look.notes:
                 self.say(name, **fields)

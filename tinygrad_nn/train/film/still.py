@@ -88,7 +88,8 @@ def _dots(look: Plane) -> tuple[Array, Array]:
         ink = (
             INKS[int(targets[k]) % len(INKS)] if targets is not None and look.truth.classes else (60, 60, 60)
         )
-        _dot(picture, across, up, ink)
+        if np.isfinite(across + up):
+            _dot(picture, across, up, ink)
     return picture[..., 0] >= 0, picture
 
 

@@ -12,7 +12,7 @@ from tinygrad_nn.nn.dense import Dense
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.train.film.asking import Asked, Call, Sample
 from tinygrad_nn.train.film.looks import Look, Taken, Truth
-from tinygrad_nn.train.film.packing import Json, halves, signed
+from tinygrad_nn.train.film.packing import Json, halves, rounded, signed
 
 UNITS, WIDEST = 24, 256
 """Units of a layer that are drawn, and those of which its outputs are laid into a plane, at most."""
@@ -65,7 +65,7 @@ class Network(Look):
             "widths": self._widths,
             "drawn": [drawn.tolist() for drawn in self._drawn],
             "names": self._paths,
-            "inputs": [float(f"{mean:.4g}") for mean in self._inputs],
+            "inputs": rounded(self._inputs),
             "weights": halves([frame["weights"] for frame in frames]),
             "gradients": signed([frame["gradients"] for frame in frames], each=True),
             "updates": signed([frame["updates"] for frame in frames], each=True),
@@ -125,7 +125,7 @@ class Hidden(Look):
             placed.append(x)
         return {
             "classes": self._truth.classes,
-            "targets": [] if targets is None else [float(f"{target:.4g}") for target in targets],
+            "targets": rounded([] if targets is None else targets),
             "track": signed(placed, each=True),
         }
 

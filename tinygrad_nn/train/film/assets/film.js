@@ -151,58 +151,61 @@ function chip(note, colour, text, className = "") {
 }
 
 // ---- panels ----
-function classOf(shares, k, planes, cells) {
-  if (planes === 1) { const p = shares[k]; return p > 0.5 ? [1, p] : [0, 1 - p]; }
-  let best = 0;
-  for (let c = 1; c < planes; c++) if (shares[c * cells + k] > shares[best * cells + k]) best = c;
-  return [best, shares[best * cells + k]];
-}
-function drawPlane(canvas, film, k, note) {
-  const part = film.parts.plane, [g, w, h] = begin(canvas), N = Math.round(Math.min(600, Math.max(240, w * 0.9)));
-  const [planes, side] = part.track.shape, cells = N * N;
-  const small = part.track.values(k), shares = new Float32Array(planes * cells);
-  for (let c = 0; c < planes; c++) for (let i = 0; i < N; i++) {
-    const y = i / (N - 1) * (side - 1), y0 = Math.min(side - 2, y | 0), v = y - y0;
+const packed = c => (255 << 24 | Math.round(c[2]) << 16 | Math.round(c[1]) << 8 | Math.round(c[0])) >>> 0;
+function shades(colour) { return Uint32Array.from({ length: 256 }, (_, k) => packed(colour(k / 255))); }
+function drawField(canvas, part, k, N) {
+  // The field between its points, N to a side: the most likely class, paler where it is less sure, or the value.
+  const [planes, side] = part.track.shape, small = part.track.values(k), count = part.classes, area = side * side;
+  canvas.width = canvas.height = N;
+  const g = canvas.getContext("2d"), image = g.createImageData(N, N), pixels = new Uint32Array(image.data.buffer);
+  const kinds = new Uint8Array(N * N), [low, high] = part.track.span(k);
+  const tables = count ? Array.from({ length: count }, (_, c) => shades(x => mixed(ink(c), 0.08 + 0.5 * x))) : [shades(x => diverging(2 * x - 1))];
+  const edge = packed(mixed(named("text").match(/\w\w/g).map(v => parseInt(v, 16)), 0.75));
+  for (let i = 0; i < N; i++) {
+    const y = (N - 1 - i) / (N - 1) * (side - 1), y0 = Math.min(side - 2, y | 0), v = y - y0;
     for (let j = 0; j < N; j++) {
       const x = j / (N - 1) * (side - 1), x0 = Math.min(side - 2, x | 0), u = x - x0;
-      const at = c * side * side + y0 * side + x0;
-      shares[c * cells + (N - 1 - i) * N + j] = (small[at] * (1 - u) + small[at + 1] * u) * (1 - v)
-        + (small[at + side] * (1 - u) + small[at + side + 1] * u) * v;
+      let best = 0, share = -Infinity;
+      for (let c = 0, at = y0 * side + x0; c < planes; c++, at += area) {
+        const value = (small[at] * (1 - u) + small[at + 1] * u) * (1 - v) + (small[at + side] * (1 - u) + small[at + side + 1] * u) * v;
+        if (value > share) { share = value; best = c; }
+      }
+      const here = i * N + j;
+      if (!count) { pixels[here] = tables[0][255 * (share - low) / (high - low) | 0]; continue; }
+      if (planes === 1) { best = share > 0.5 ? 1 : 0; share = best ? share : 1 - share; }
+      kinds[here] = best;
+      const other = (j && kinds[here - 1] !== best) || (i && kinds[here - N] !== best);
+      pixels[here] = other ? edge : tables[best][Math.max(0, Math.min(255, 255 * (count * share - 1) / (count - 1) | 0))];
     }
   }
-  const [x0, x1, y0, y1] = part.box, left = 34, bottom = h - 20, count = part.classes, { x, y, t } = part.points;
-  let image;
-  if (count) {
-    const kinds = new Uint8Array(cells), sure = new Float32Array(cells);
-    for (let i = 0; i < cells; i++) {
-      const [c, p] = classOf(shares, i, planes, cells);
-      kinds[i] = c;
-      sure[i] = Math.max(0, Math.min(1, (count * p - 1) / (count - 1)));
-    }
-    const edge = named("text").match(/\w\w/g).map(v => parseInt(v, 16)), paint = [...Array(count).keys()].map(ink);
-    image = picture(N, N, i => (i % N && kinds[i] !== kinds[i - 1]) || (i >= N && kinds[i] !== kinds[i - N])
-      ? mixed(edge, 0.75) : mixed(paint[kinds[i]], 0.08 + 0.5 * sure[i]));
-  } else {
-    const [low, high] = part.track.span(k);
-    image = picture(N, N, i => diverging((shares[i] - low) / (high - low) * 2 - 1));
-  }
+  g.putImageData(image, 0, 0);
+}
+function drawPlane(canvas, film, k, note) {
+  const part = film.parts.plane, [g, w, h] = begin(canvas), count = part.classes;
+  const [x0, x1, y0, y1] = part.box, left = 34, bottom = h - 20, { x, y, t } = part.points;
+  part.field = part.field || document.createElement("canvas");
+  drawField(part.field, part, k, Math.round(Math.min(600, Math.max(240, w * 0.9))));
   g.imageSmoothingEnabled = true;
-  g.drawImage(image, left, 4, w - left - 6, bottom - 4);
+  g.drawImage(part.field, left, 4, w - left - 6, bottom - 4);
   const [across, up] = frame(g, x0, x1, y0, y1, left, 4, w - 6, bottom, { grid: false });
   const guesses = film.parts.guesses, kinds = count && guesses ? guesses.track.codes(k) : null;
   let right = 0;
   const reach = t && !count ? [Math.min(...t), Math.max(...t)] : [0, 1];
   for (let i = 0; i < x.length; i++) {
+    if (x[i] === null || y[i] === null) continue;
     const wrong = kinds && t && kinds[i] !== t[i];
     right += kinds && !wrong ? 1 : 0;
     const fill = !t ? named("muted") : count ? css(ink(t[i])) : css(diverging((t[i] - reach[0]) / (reach[1] - reach[0] || 1) * 2 - 1));
-    dot(g, across(x[i]), up(y[i]), 3.4, fill, css(ground()), 1);
+    dot(g, across(x[i]), up(y[i]), 3.4, fill, count ? css(ground()) : named("text"), count ? 1 : 0.8);
     if (wrong) dot(g, across(x[i]), up(y[i]), 6, null, named("text"), 1.8);
   }
   if (count) {
     for (let c = 0; c < Math.min(count, 10); c++) chip(note, css(ink(c)), `${say("class")} ${c}`);
     if (kinds && t) chip(note, null, `${say("ringed")}; ${say("right", { right, all: t.length })}`);
-  } else chip(note, null, `${say("values")}: ${short(part.track.low)} … ${short(part.track.high)}`);
+  } else {
+    chip(note, css(ink(1)), short(part.track.low));
+    chip(note, css(ink(0)), short(part.track.high));
+  }
 }
 function drawLine(canvas, film, k, note) {
   const part = film.parts.line, [g, w, h] = begin(canvas), [columns, count] = part.track.shape;
@@ -211,7 +214,7 @@ function drawLine(canvas, film, k, note) {
   if (t) { low = Math.min(low, ...t); high = Math.max(high, ...t); }
   const margin = (high - low) * 0.06 || 1, [x0, x1] = part.ends;
   const [across, up] = frame(g, x0, x1, low - margin, high + margin, 44, 4, w - 6, h - 20);
-  if (t) for (let i = 0; i < x.length; i++) dot(g, across(x[i]), up(t[i]), 3, css(mixed(ink(1), 0.75)), css(ground()));
+  if (t) for (let i = 0; i < x.length; i++) if (x[i] !== null) dot(g, across(x[i]), up(t[i]), 3, css(mixed(ink(1), 0.75)), css(ground()));
   for (let c = 0; c < columns; c++) {
     const ys = [...values.subarray(c * count, (c + 1) * count)].map(up);
     line(g, ys.map((_, i) => across(x0 + (x1 - x0) * i / (count - 1))), ys, css(ink(c === 0 ? 0 : c + 1)), 2.5);
@@ -633,7 +636,8 @@ function build() {
     const panel = document.createElement("section"), head = document.createElement("header"), title = document.createElement("h2");
     panel.className = "panel";
     panel.id = "panel-" + key;
-    title.textContent = say(key === "images" ? "guesses" : key === "plane" && !films.some(f => f.parts.plane && f.parts.plane.classes) ? "values" : key);
+    const name = key === "plane" && !films.some(f => f.parts.plane && f.parts.plane.classes) ? "values" : key;
+    title.textContent = say(key === "images" ? "guesses" : name);
     head.append(title);
     const button = (text, pressed, click, hint = text) => {
       const b = document.createElement("button");
@@ -658,7 +662,7 @@ function build() {
     const why = document.createElement("p");
     why.className = "why";
     why.hidden = true;
-    why.textContent = say("why-" + key);
+    why.textContent = say("why-" + name);
     button("?", false, b => { why.hidden = !why.hidden; b.setAttribute("aria-pressed", !why.hidden); }, say("explain"));
     if (draw) button("↓", null, () => save(panel, key), say("save"));
     button("⤢", null, () => enlarge(panel), say("larger"));
