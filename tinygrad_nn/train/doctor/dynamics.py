@@ -7,12 +7,12 @@ import math
 import numpy as np
 
 from tinygrad_nn.train.doctor.chance import level
-from tinygrad_nn.train.doctor.evidence import Evidence
+from tinygrad_nn.train.doctor.evidence import POOLED, Evidence
 from tinygrad_nn.train.doctor.found import Found
 from tinygrad_nn.train.doctor.probe import Probe, Squashed
 
-SILENT = 8.0
-"""Standard deviations by which the gradient of true targets is larger than that of shuffled ones, at least."""
+SILENT = 12.0
+"""Standard deviations by which gradients of true targets of 256 rows differ from those of shuffled ones, at least."""
 
 
 def dead_units(evidence: Evidence, limit: float) -> Found | None:
@@ -218,7 +218,7 @@ def chance_level(evidence: Evidence, limit: float) -> Found | None:
         if taken >= 30 and len(half) > 1
         else 1.0
     )
-    if taken >= 30 and evidence.signal < SILENT:
+    if taken >= 30 and evidence.signal < SILENT * min(evidence.rows_kept / POOLED, 1):
         held = [] if evidence.history is None or not evidence.validated else evidence.history["val_loss"]
         never = bool(held) and min(held) > limit * numbers["chance"]
         if never or (ratio > 0.925 and falling > 0.95):
