@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from tinygrad_nn.languages import Language, checked_language, phrase
+from tinygrad_nn.train.doctor.dynamics import learned
 from tinygrad_nn.train.doctor.evidence import Evidence
 from tinygrad_nn.train.doctor.found import Found
 from tinygrad_nn.train.doctor.ills import found_in
@@ -71,6 +74,7 @@ class Doctor(Callback):
             return
         if looks_at_targets(step):
             evidence.look_at_targets(run.given)
+        evidence.keep(run.given)
         # 0 and the powers of two.
         if step & (step - 1) == 0:
             self._looking = evidence.before_step(run.given)
@@ -91,6 +95,7 @@ class Doctor(Callback):
         if evidence is None:
             return
         evidence.history = run.history
+        self._doubt(evidence)
         validated = "val_loss" in run.history
         if validated and not evidence.validated:
             evidence.validated = True
@@ -103,6 +108,12 @@ class Doctor(Callback):
         # The model as it is now, on the batch at which it ended.
         if self._evidence is not None and self._batches:
             self._evidence.probe(run.given)
+            self._doubt(self._evidence)
+
+    def _doubt(self, evidence: Evidence) -> None:
+        """Where nothing has been learned yet, ask once whether there is anything to learn."""
+        if math.isnan(evidence.signal) and learned(evidence) > 0.9:
+            evidence.look_at_signal()
 
 
 def report_of(evidence: Evidence | None, lang: Language) -> Report:

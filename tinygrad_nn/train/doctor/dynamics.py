@@ -7,9 +7,12 @@ import math
 import numpy as np
 
 from tinygrad_nn.train.doctor.chance import level
-from tinygrad_nn.train.doctor.evidence import Evidence
+from tinygrad_nn.train.doctor.evidence import POOLED, Evidence
 from tinygrad_nn.train.doctor.found import Found
 from tinygrad_nn.train.doctor.probe import Probe, Squashed
+
+SILENT = 12.0
+"""Standard deviations by which gradients of true targets of 256 rows differ from those of shuffled ones, at least."""
 
 
 def dead_units(evidence: Evidence, limit: float) -> Found | None:
@@ -45,8 +48,7 @@ def saturated(evidence: Evidence, limit: float) -> Found | None:
     if start is not None and start.numbers["share"] >= limit:
         return start
     late = _flattest(good[-3:]) if len(good) > 3 else None
-    learned = _learned(evidence)
-    if late is not None and late.numbers["share"] >= 0.9 and math.isfinite(learned) and learned > 0.9:
+    if late is not None and late.numbers["share"] >= 0.9 and learned(evidence) > 0.9:
         return late
     return None
 
@@ -99,7 +101,9 @@ def exploding(evidence: Evidence, limit: float) -> Found | None:
             numbers = {"effect": effect, "gradient": gradient}
             return Found(numbers, module=name.rpartition(".")[0], kind="sensitive")
     guess = level(evidence)
-    if evidence.labels.kind == "classes" and guess > 0 and first.loss > 10 * guess:
+    # Of many rows with the same class a batch may have them alone.
+    even = math.log(max(len(evidence.labels.counts()), 2)) if evidence.labels.kind == "classes" else math.inf
+    if guess > 0 and first.loss > 10 * max(guess, even):
         return Found({"loss": first.loss, "chance": guess}, kind="outputs")
     last = evidence.good()[-1]
     if not math.isfinite(last.loss) and rate_too_high(evidence, 1.0) is None:
@@ -121,7 +125,7 @@ def rate_too_high(evidence: Evidence, limit: float) -> Found | None:
     if ratio > limit:
         return Found(numbers, kind="far", words=words)
     harmed = broken or len(worse) >= max(3, len(measured) / 2) or _climbed(evidence)
-    if ratio > limit / 20 and harmed:
+    if ratio > limit / 10 and harmed:
         return Found(numbers, kind="worse", words=words)
     return None
 
@@ -134,12 +138,19 @@ def _worse(probe: Probe, start: float) -> bool:
 
 
 def _climbed(evidence: Evidence) -> bool:
-    """Tell whether the loss is much higher in the end than at the start."""
+    """Tell whether the loss is higher in the end than it was, or than that of guessing."""
     curve = evidence.curve()
-    if len(curve) < 4:
+    if len(curve) < 32:
         return False
-    last = curve[-max(len(curve) // 4, 1) :]
-    return bool(np.median(last) > 1.5 * curve[0])
+    parts = [float(np.median(part)) for part in np.array_split(curve, 4)]
+    guess = level(evidence)
+    known = math.isfinite(guess)
+    if known and evidence.fit and parts[-1] > max(1.03 * guess, 0.8 * parts[0]):
+        return True
+    if known and parts[-1] > 0.9 * guess and max(parts) > 1.3 * max(curve[0], guess):
+        return True
+    risen = parts[-1] > 1.25 * min(parts) or parts[-1] > 1.5 * curve[0]
+    return risen and not (known and parts[-1] < 0.5 * guess)
 
 
 def _rate(evidence: Evidence) -> float:
@@ -164,8 +175,10 @@ def rate_too_low(evidence: Evidence, limit: float) -> Found | None:
     begin, end = float(np.mean(curve[:part])), float(np.mean(curve[-part:]))
     guess = level(evidence)
     # Who has learned already takes small steps.
-    done = math.isfinite(guess) and begin < 0.5 * guess
-    if ratio > limit or end < 0.9 * begin or done:
+    if ratio > limit or (math.isfinite(guess) and begin < 0.5 * guess):
+        return None
+    # Batches differ more than small steps change; what a step does to its own batch does not depend on that.
+    if ratio > 0.3 * limit and _gain(evidence) > 0.1:
         return None
     numbers = {"ratio": ratio, "lr": _rate(evidence), "first": begin, "last": end}
     return Found(numbers, words={"lr": _rate_text(evidence, 0.001 / max(ratio, 1e-12))})
@@ -193,31 +206,47 @@ def overfitting(evidence: Evidence, limit: float) -> Found | None:
 
 
 def chance_level(evidence: Evidence, limit: float) -> Found | None:
-    """Find a loss that after many steps is no better than that of the best constant prediction, and falls no more."""
+    """Find a loss that stays at that of the best constant prediction, and targets that say nothing about their rows."""
     curve = evidence.curve()
     taken = evidence.steps if evidence.fit else int(getattr(evidence.optimizer, "steps", 0))
-    if taken < 60:
-        return None
-    ratio = _learned(evidence)
-    if not ratio > limit:
-        return None
-    half = curve[len(curve) // 2 :]
-    falls = evidence.fit and np.mean(half[len(half) // 2 :]) < 0.97 * np.mean(half[: len(half) // 2])
-    # Who has hardly moved has not tried.
-    if falls or (evidence.fit and _way(evidence) < 0.3):
-        return None
+    ratio = learned(evidence)
     loss = float(np.mean(curve[-max(len(curve) // 4, 1) :])) if len(curve) else math.nan
-    return Found({"loss": loss, "chance": loss / ratio, "steps": taken})
+    numbers = {"loss": loss, "chance": level(evidence), "steps": taken}
+    half = curve[len(curve) // 2 :]
+    falling = (
+        np.mean(half[len(half) // 2 :]) / np.mean(half[: len(half) // 2])
+        if taken >= 30 and len(half) > 1
+        else 1.0
+    )
+    if taken >= 30 and evidence.signal < SILENT * min(evidence.rows_kept / POOLED, 1):
+        held = [] if evidence.history is None or not evidence.validated else evidence.history["val_loss"]
+        never = bool(held) and min(held) > limit * numbers["chance"]
+        if never or (ratio > 0.925 and falling > 0.95):
+            return Found({"signal": evidence.signal, **numbers}, kind="labels")
+    # Who falls has begun to learn; who has hardly moved has not tried.
+    moved = not evidence.fit or (falling > 0.97 and _way(evidence) > 1)
+    return Found(numbers) if taken >= 60 and ratio > limit and moved else None
+
+
+def _gain(evidence: Evidence) -> float:
+    """Return by what share all steps together have made the losses of their own batches smaller."""
+    measured = [probe for probe in evidence.good() if math.isfinite(probe.after) and probe.loss > 0]
+    gains = [max(1 - probe.after / probe.loss, 0) for probe in measured]
+    return float(np.dot(gains, _until_the_next(measured, evidence.steps)))
 
 
 def _way(evidence: Evidence) -> float:
     """Return how far the weights went in all, in units of their size, as the steps looked at tell."""
     measured = [probe for probe in evidence.good() if math.isfinite(probe.update)]
-    ends = [probe.step for probe in measured[1:]] + [evidence.steps]
-    return sum(probe.update * (end - probe.step) for probe, end in zip(measured, ends, strict=True))
+    return float(np.dot([probe.update for probe in measured], _until_the_next(measured, evidence.steps)))
 
 
-def _learned(evidence: Evidence) -> float:
+def _until_the_next(probes: list[Probe], steps: int) -> list[int]:
+    """Return for how many steps each look stands."""
+    return np.diff([*[probe.step for probe in probes], steps]).tolist() if probes else []
+
+
+def learned(evidence: Evidence) -> float:
     """Return the last losses over those of constant predictions: 1 where nothing was learned; NaN if nobody knows."""
     guess, curve = level(evidence), evidence.curve()
     if not guess > 0:

@@ -21,12 +21,15 @@ from tinygrad_nn.primitives import Array
 from tinygrad_nn.train.doctor.labels import Labels
 from tinygrad_nn.train.doctor.modes import at_rest, with_mode
 from tinygrad_nn.train.doctor.probe import ROWS, SAMPLE, Probe, Subject, leaf_of, probed
+from tinygrad_nn.train.doctor.signal import signal
 from tinygrad_nn.train.doctor.trace import Untouched, modules_of
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.metrics import Weights
 from tinygrad_nn.train.parts import Batch, Loss, Model
 
 Parts = tuple[Sequence[Tree], Tree, Weights]
+POOLED = 256
+"""Rows of the first batches that are kept, to ask in the end whether their targets say anything about them."""
 KEPT = 2**12
 """Losses that are kept; of a longer training every second one, every fourth..."""
 
@@ -40,6 +43,7 @@ class Evidence:
         steps: how many were taken.
         labels: what the targets are.
         history: of the epochs, if there is one.
+        signal: whether targets say anything about their rows, of which so many were kept; NaN unless it was asked.
         failed: why a batch could not be read, if one could not.
         resting, awake: paths of layers that did not train in a step, or did in an evaluation.
         optimizer: if there is one.
@@ -73,6 +77,9 @@ class Evidence:
             self.parameters,
         )
         self._weights: dict[str, Array] = {}
+        self._kept: list[Batch] = []
+        self.rows_kept = 0
+        self.signal = math.nan
 
     def _named_parameters(self) -> dict[str, Tensor]:
         """Return the parameters of the model, and those of the optimizer that are not among them."""
@@ -149,6 +156,28 @@ class Evidence:
             with self.aside(), no_grad(), unseen, np.errstate(all="ignore"):
                 found.after = self.loss(self.model(*inputs), targets, **weigh).item()
 
+    def keep(self, batch: Batch) -> None:
+        """Keep one of the first batches."""
+        if self.rows_kept < POOLED:
+            with self.aside():
+                self.rows_kept += max(len(next(trees.leaves(self.reader(batch)[1]))), 1)
+                self._kept.append(batch)
+
+    def look_at_signal(self) -> None:
+        """Measure whether targets say anything about their rows, on those of the first batches; see `signal`."""
+        with self.aside(), np.errstate(all="ignore"):
+            parts = [self.reader(batch) for batch in self._kept]
+            rows = [_joined([[*inputs, targets, *weights.values()] for inputs, targets, weights in parts])]
+            first = next(trees.leaves(rows))
+            # A row that comes twice agrees with itself.
+            chosen = list({row.tobytes(): k for k, row in enumerate(first)}.values())[:POOLED]
+            (columns,) = trees.mapped(itemgetter(chosen), rows)
+            names = list(parts[0][2])
+            *inputs, targets = columns[: len(columns) - len(names)]
+            weights = dict(zip(names, columns[len(columns) - len(names) :], strict=True))
+            with self.untouched.block(self.untouched.places()):
+                self.signal = signal(self.subject, inputs, targets, weights)
+
     def note_loss(self, loss: float) -> None:
         """Count a step and keep its loss."""
         if self.steps % self.stride == 0:
@@ -181,6 +210,13 @@ class Evidence:
     def good(self) -> list[Probe]:
         """Return the looks that did not fail."""
         return [probe for probe in self.probes if probe.failed is None]
+
+
+def _joined(batches: Sequence[Tree]) -> Tree:
+    """Return the rows of several batches as one."""
+    arrays = [trees.mapped(plain, batch) for batch in batches]
+    columns = zip(*map(trees.leaves, arrays), strict=True)
+    return trees.mapped(lambda _: np.concatenate(next(columns)), arrays[0])
 
 
 def _sample(x: Array) -> Array:

@@ -85,14 +85,14 @@ ILLS = (
         _WIRING | {"constant-labels"},
     ),
     Ill("vanishing", dynamics.vanishing, 1e-3, "AutoTrainer: beta_1 = 0.001; He et al., 2015", _START),
-    Ill("rate-too-low", dynamics.rate_too_low, 5e-5, "update over weight: Karpathy, 2015", _FLOW),
+    Ill("rate-too-low", dynamics.rate_too_low, 1e-4, "update over weight: Karpathy, 2015", _FLOW),
     Ill("imbalanced", material.imbalanced, 0.85, "He and Garcia, 2009", frozenset(["not-shuffled"])),
     Ill("overfitting", dynamics.overfitting, 0.2, "Prechelt, 1998: generalization loss", _DATA),
     Ill(
         "chance-level",
         dynamics.chance_level,
         0.95,
-        "Karpathy, 2019: verify the loss; the best constant prediction",
+        "the best constant prediction; Ojala and Garriga, 2010: permutation tests",
         (_FLOW - {"dead-units"}) | {"rate-too-high", "rate-too-low", "imbalanced"},
     ),
 )

@@ -166,6 +166,12 @@ PHRASES: Phrases = {
         "ja": "過学習です。学習データの損失は {loss:.3g} まで下がりましたが、検証データの損失は "
         "{val_loss:.3g} のままです",
     },
+    "chance-level.labels": {
+        "en": "the targets say nothing about their rows: in another order their gradient is as large, but for "
+        "{signal:.2g} standard deviations; guessing has a loss of {chance:.4g}",
+        "ja": "正解が入力と関係していません。正解を並べ替えても勾配の大きさは変わらず"
+        "（差は標準偏差の {signal:.2g} 倍）、当てずっぽうの損失は {chance:.4g} です",
+    },
     "chance-level": {
         "en": "after {steps:,} steps the loss is {loss:.4g}; guessing without a look at the inputs has {chance:.4g}",
         "ja": "{steps:,} ステップ後の損失は {loss:.4g} で、入力を見ない当てずっぽうの {chance:.4g} と変わりません",
@@ -248,6 +254,10 @@ LINES: Phrases = {
     "overfitting": {
         "en": 'callbacks=[tn.train.EarlyStopping("val_loss")], more data, nn.Dropout(0.5), or weight_decay=',
         "ja": 'callbacks=[tn.train.EarlyStopping("val_loss")]、データを増やす、nn.Dropout(0.5)、または weight_decay=',
+    },
+    "chance-level.labels": {
+        "en": "look at some rows beside their labels: X[:5], y[:5]; were X and y put in order apart from each other?",
+        "ja": "入力とラベルを並べて確かめる：X[:5], y[:5]。X と y を別々に並べ替えていないか",
     },
     "chance-level": {
         "en": "fit ten rows first: if the loss does not go to 0, look at the model; if it does, at the labels",

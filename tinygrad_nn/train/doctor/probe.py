@@ -78,7 +78,8 @@ class Probe:
         after: the loss of the same rows after the step, if it was looked at.
         layers, squashed: uses of parameters and of activation functions, in order.
         gradients: the norm of each parameter's gradient, by name; a parameter that no gradient reaches has none.
-        equal: parameters of which all units have the same weights; and whether all have the same gradient too.
+        equal: parameters of which all units have the same weights at the start: the first of these, and whether all
+            have the same gradient too.
         sizes: the norm of each parameter.
         update: the norm of the step's change over that of the weights; NaN if it was not looked at.
         predicted, target: shapes, where predictions and targets are single arrays.
@@ -95,7 +96,7 @@ class Probe:
     layers: list[Layer] = field(default_factory=list)
     squashed: list[Squashed] = field(default_factory=list)
     gradients: dict[str, float] = field(default_factory=dict)
-    equal: dict[str, bool] = field(default_factory=dict)
+    equal: dict[str, tuple[float, bool]] = field(default_factory=dict)
     sizes: dict[str, float] = field(default_factory=dict)
     update: float = math.nan
     predicted: Shape | None = None
@@ -160,7 +161,8 @@ def _look_at_parameters(subject: Subject, probe: Probe, found: Mapping[Source, A
         if gradient is not None:
             probe.gradients[name] = norm(gradient)
         if probe.step == 0 and weight.ndim > 1 and weight.shape[-1] > 1 and equal_units(weight):
-            probe.equal[name] = gradient is None or equal_units(gradient)
+            alike = gradient is None or equal_units(gradient)
+            probe.equal[name] = float(weight.reshape(-1)[0]), alike
 
 
 def equal_units(weight: Array) -> bool:

@@ -74,8 +74,10 @@ class Untouched:
         def undo() -> None:
             drawing.__exit__()
             for now, before in attributes:
-                now.clear()
-                now.update(before)
+                # What has not changed stays, for other threads may read it.
+                now.update({name: value for name, value in before.items() if now.get(name) is not value})
+                for name in now.keys() - before.keys():
+                    del now[name]
             for array, values in buffers:
                 array[...] = values
 

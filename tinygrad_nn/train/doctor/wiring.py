@@ -161,13 +161,12 @@ def identical_weights(evidence: Evidence, _: float) -> Found | None:
     if first is None or first.step > 0 or not first.layers:
         return None
     order = [layer.name for layer in first.layers]
-    for name, same_gradients in first.equal.items():
+    for name, (value, same_gradients) in first.equal.items():
         if name == order[-1] or name not in order:
             continue
-        weight = evidence.parameters[name]._data
         follows = first.layers[order.index(name) + 1]
-        if np.any(weight) or same_gradients or follows.alike:
-            numbers = {"units": weight.shape[-1], "weight": float(weight.reshape(-1)[0])}
+        if value or same_gradients or follows.alike:
+            numbers = {"units": evidence.parameters[name].shape[-1], "weight": value}
             return Found(numbers, module=_module(name), words={"parameter": name})
     return None
 
