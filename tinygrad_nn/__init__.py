@@ -161,3 +161,8 @@ def _in_numpy(name: str) -> str:
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = face(globals(), later=_ON_FIRST_USE, elsewhere=_in_numpy)
+    # What a user calls is another function now.
+    for _name in __all__:
+        _record, _function = REGISTRY.get(_name), globals().get(_name)
+        if _record is not None and _record.key is getattr(_function, "__wrapped__", None):
+            _record.key = _function

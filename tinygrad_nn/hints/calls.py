@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import update_wrapper
+from functools import wraps
 from itertools import chain, repeat
 from types import FunctionType
 from typing import TypeVar, cast
@@ -30,23 +30,20 @@ def answered(function: F) -> F:
           takes  x, factor
           hint   factor=2
     """
-    refused, error_of = is_refused, wrong_call
 
+    @wraps(function)
     def call(*args: object, **kwargs: object) -> object:
         # Notebooks and pytest leave a frame out that says so.
         __tracebackhide__ = True
         try:
             return function(*args, **kwargs)
         except TypeError as error:
-            if not refused(function, error):
+            if not is_refused(function, error):
                 raise
-            failure = error_of(function, args, kwargs, error)
+            failure = wrong_call(function, args, kwargs, error)
         raise failure from None
 
-    # In the namespace of the function, where doctest looks for what belongs to a module.
-    namespace = getattr(function, "__globals__")  # noqa: B009
-    twin = FunctionType(call.__code__, namespace, function.__name__, None, call.__closure__)
-    return cast(F, update_wrapper(twin, function))
+    return cast(F, call)
 
 
 def is_refused(function: Callable[..., object], error: Exception) -> bool:

@@ -84,8 +84,9 @@ def _public(path: str, value: object) -> object:
     if not isinstance(value, FunctionType) or "unknown" in value.__code__.co_varnames:
         return value
     function = answered(value)
-    # Where pickle finds it.
-    function.__module__ = path
+    if value.__module__ != path:
+        # Where pickle finds it: under its own name there is the function that files of ours call.
+        value.__dict__["answered"], function.__qualname__ = function, f"{value.__qualname__}.answered"
     for name, hint in WORDS.get(f"{path}.{value.__name__}".removeprefix(f"{_PACKAGE}."), {}).items():
         setattr(function, name, _signpost(f"{value.__name__} has no attribute {name!r}\n  hint   {hint}"))
     return function

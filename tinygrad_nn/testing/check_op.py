@@ -103,7 +103,7 @@ def find_record(op: Op) -> Record:
     if op in REGISTRY:
         return REGISTRY[op]
     for record in REGISTRY.values():
-        if op in (record.function, getattr(record.function, "__wrapped__", record)):
+        if op in (record.key, record.function, getattr(record.function, "__wrapped__", record)):
             return record
     raise CheckFailed(
         f"check_op: {op!r} is not a registered op\n  hint   tn.op(function, rule) registers one"
