@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
-from tinygrad_nn.testing import GradientMismatch, gradcheck
+from tinygrad_nn.testing import CheckFailed, GradientMismatch, gradcheck
 from tinygrad_nn.testing.diagnosis import DIAGNOSES
 
 RNG = np.random.default_rng(0)
@@ -57,6 +57,11 @@ def mse_slope(w):
     return 2 * X.T @ (X @ w - T) / T.size
 
 
+def affine_slopes(w, b):
+    error = 2 * (X @ w + b - T) / T.size
+    return X.T @ error, error.sum(axis=0)
+
+
 def changed(gradient, where, factor=1.5):
     def wrong(x):
         g = gradient(x).copy()
@@ -85,10 +90,9 @@ def huber(x):
 
 PLANTED = {
     "unused-argument": [
-        ((lambda w: mse(W), mse_slope), W),
-        ((lambda x: float(cube(X)), slope), X),
-        ((lambda x: 1.0, np.ones_like), VECTOR),
         ((lambda a, b: (a * a).sum(), lambda a, b: (2 * a, b)), VECTOR, VECTOR),
+        ((lambda w, b: ((X @ w + T[0] - T) ** 2).mean(), lambda w, b: affine_slopes(w, T[0])), W, T[0]),
+        ((lambda w, b: ((X @ W + b - T) ** 2).mean(), lambda w, b: affine_slopes(W, b)), W, T[0]),
     ],
     "not-finite": [
         ((cube, lambda x: np.where(x == x.max(), np.nan, slope(x))), X),
@@ -255,6 +259,22 @@ def test_of_a_right_gradient_nothing_is_said(name):
     fn, *xs = RIGHT[name]
     report = gradcheck(fn, *xs)
     assert (report.wrong, report.findings) == (0, ())
+
+
+@pytest.mark.parametrize(
+    ("fn", "x"),
+    [
+        ((lambda w: mse(W), mse_slope), W),
+        ((lambda x: float(cube(X)), slope), X),
+        ((lambda x: 1.0, np.ones_like), VECTOR),
+        ((lambda x: float(cube(X)), np.zeros_like), X),
+        ((lambda x: 1.0, lambda x: x), np.linspace(1, 2, 5000)),
+    ],
+)
+def test_of_a_function_that_uses_nothing_no_gradient_is_called_wrong(fn, x):
+    with pytest.raises(CheckFailed, match=r"^gradcheck: the function does not use its argument") as failure:
+        gradcheck(fn, x)
+    assert type(failure.value) is CheckFailed
 
 
 def test_inputs_are_diagnosed_one_by_one():
