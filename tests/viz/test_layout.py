@@ -11,6 +11,7 @@ import tinygrad_nn as tn
 from tests.support.networks import loss
 from tinygrad_nn import nn, viz
 from tinygrad_nn.viz import render
+from tinygrad_nn.viz.dot import extent
 from tinygrad_nn.viz.layout import ACROSS, fitted, in_rows, strip
 
 ROOM = (1200.0, 900.0)
@@ -173,6 +174,12 @@ def test_who_waits_is_told_for_what(monkeypatch, capfd):
     monkeypatch.setattr(render, "_PATIENCE", 0.0)
     picture.svg()
     assert capfd.readouterr().err == "laying out a picture of 301 arrows takes a few seconds ...\n"
+
+
+def test_the_box_of_what_is_left_out_has_room_for_its_text():
+    picture = chain(40).graph(max_nodes=10)
+    _, _, *size = strip(picture.scene, picture.options).boxes["more"]
+    assert size == pytest.approx(extent(picture.scene.items["more"]), abs=0.1)
 
 
 def test_long_lines_of_numbers_stand_in_two():

@@ -104,7 +104,7 @@ def test_without_any_renderer_text_is_shown_and_render_names_both_remedies(no_do
 
 
 @pytest.mark.parametrize("theme", ["auto", "light", "dark"])
-def test_a_png_and_a_pdf_are_the_svg(theme, tmp_path):
+def test_a_png_is_the_svg(theme, tmp_path):
     picture = loss().graph(title="A & B", theme=theme)
     width, height = map(int, re.search(r'width="(\d+)" height="(\d+)"', picture.svg()).groups())
     image = picture.render(tmp_path / "g.png").read_bytes()
@@ -113,6 +113,15 @@ def test_a_png_and_a_pdf_are_the_svg(theme, tmp_path):
     # The corner has the colour of the ground of the theme.
     pixels = matplotlib.image.imread(tmp_path / "g.png")
     assert pixels[3, 3, :3].mean().round() == (0 if theme == "dark" else 1)
+
+
+def test_a_pdf_is_the_svg_too(tmp_path):
+    try:
+        import cairosvg  # noqa: F401
+    except OSError:
+        pytest.skip("the library cairo is not installed: apt install libcairo2")
+    picture = loss().graph(title="A & B")
+    width, height = map(int, re.search(r'width="(\d+)" height="(\d+)"', picture.svg()).groups())
     page = picture.render(tmp_path / "g.pdf").read_bytes()
     assert page.startswith(b"%PDF")
     box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+)", page)

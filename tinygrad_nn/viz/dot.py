@@ -22,7 +22,7 @@ _SHAPES = {
     "3-D box": {"shape": "box3d"},
     "ellipse": {},
     "dashed ellipse": {"style": "filled,dashed"},
-    "plain dashed box": {"shape": "plain", "style": "filled,dashed"},
+    "plain dashed box": {"shape": "plaintext", "style": "filled,dashed"},
 }
 # Of pictures whose arrows cross many layers: how long Graphviz tries to do better, as a share of the boxes; without a
 # bound it may take minutes. With very many it does without curves around boxes, which take longest then.

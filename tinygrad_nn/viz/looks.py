@@ -16,7 +16,7 @@ from tinygrad_nn.primitives import Array
 _LEVELS = np.array(list(string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"))
 # Cells along each side of a heat map, bars of a histogram, elements that it counts, images and cells along their sides,
 # and the least side of what is taken for an image.
-_CELLS, _BARS, _COUNTED, _IMAGES, _SIDE, _LEAST = 24, 24, 10_000, 3, 28, 8
+_CELLS, _BARS, _COUNTED, _IMAGES, _SIDE, _LEAST = 20, 24, 10_000, 3, 28, 8
 # Elements of an array that is told whole.
 _FEW = 4
 

@@ -83,11 +83,18 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str, lang: Langu
         "DATA": json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
         "DRAWING": f'<svg class="level drawn" id="{_PREFIX}" viewBox="{view}" role="group" '
         f'aria-label="{escape(title)}">\n{drawing}\n</svg>',
-        "LEGEND": "\n".join(svg.swatch(*entry, shown=entry[0] in whole.legend()) for entry in LEGEND.items()),
+        "LEGEND": _legend(whole),
         "TEXT": escape(graph.text(options.max_nodes)),
     }
     parts = _asset("page.html").split("@@")
     return "".join(fields[part] if k % 2 else part for k, part in enumerate(parts))
+
+
+def _legend(whole: Scene) -> str:
+    """Return the legend of a picture as HTML, with that of closed modules, which is hidden while there are none."""
+    there = whole.legend()
+    kinds = {kind: text for kind, text in LEGEND.items() if kind in there or kind == "module"}
+    return "\n".join(svg.swatch(kind, text, shown=kind in there) for kind, text in kinds.items())
 
 
 def _places(whole: Scene, modules: list[Unit], ways: Mapping[Direction, Layout]) -> dict[str, object]:

@@ -80,6 +80,7 @@ by("detail").append(own);
 by("detail").parentNode.hidden = data.levels.length < 2;
 svg.querySelectorAll(".node").forEach(node => {
   node.setAttribute("role", "button");
+  if (node.id.slice(svg.id.length) in data.units) node.setAttribute("aria-expanded", "false");
   node.setAttribute("aria-label", [...node.querySelectorAll("text")].map(text => text.textContent).join(", "));
 });
 for (const [id, { unit }] of Object.entries(data.groups)) {
@@ -101,6 +102,8 @@ function pick(target) {
 const canvas = by("canvas"), fingers = new Map();
 let held = null, pinch = 0;
 svg.addEventListener("pointerdown", event => {
+  unfold("more", "menu", false);
+  unfold("keys", "help", false);
   fingers.set(event.pointerId, event);
   held = { x: event.clientX, y: event.clientY, view: [...view], moved: fingers.size > 1, target: event.target.closest(".node, .closes") };
   pinch = 0;

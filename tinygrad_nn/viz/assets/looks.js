@@ -22,7 +22,7 @@ function looks(look) {
     return middle.map((from, k) => from + (end[k] - from) * Math.abs(share));
   };
   const about = `heat map from ${look.ends[0]}, blue, over 0 to ${look.ends[1]}, orange`;
-  const size = look.columns > 14 ? 5 : 9;
+  const size = look.columns > 14 ? 6 : 9;
   all.append(figure(grid(levels(look.cells).map(between), look.columns, size, about), look.ends));
   const bars = levels(look.bars), path = bars.map((bar, k) => `M${k * 5} 42v${-Math.ceil(bar * 40 / 63)}h4v${Math.ceil(bar * 40 / 63)}z`).join("");
   const histogram = shape("svg", { viewBox: `0 0 ${bars.length * 5} 42`, class: "bars", role: "img", "aria-label": `histogram from ${look.span.join(" to ")}` });

@@ -156,6 +156,8 @@ function arrivals(now) {
     sum.className = "sum";
     sum.textContent = one.before ? `= ${one.total}` : one.total;
   }
+  // Where nothing was there before, what arrives is what is there now.
+  table.classList.toggle("first", now.arrivals.every(one => !one.before));
   return [table];
 }
 
