@@ -27,6 +27,7 @@ NO_DERIVATIVE = {
     "as_tensor": "makes a tensor of data",
     "compile": "runs a captured step; compared with eager steps bit by bit in its own tests",
     "debug": "watches",
+    "record_lines": "watches",
     "enable_grad": "switches recording",
     "kernel": "declares an op, which is then checked",
     "load": "reads a file",
