@@ -137,6 +137,9 @@ def code_lines(path):
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         if documented and ast.get_docstring(node) is not None:
             prose.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+        # Docstrings that share a text are put together.
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__doc__":
+            prose.update(range(node.lineno, node.end_lineno + 1))
     lines = enumerate(source.splitlines(), 1)
     return sum(
         bool(line.strip()) and not line.strip().startswith("#") and k not in prose for k, line in lines

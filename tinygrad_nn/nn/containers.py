@@ -65,7 +65,13 @@ class Sequential(Module):
 
 
 class Flatten(Module):
-    """Every axis but the first becomes one: (N, ...) to (N, features)."""
+    """Every axis but the first becomes one: (N, ...) to (N, features).
+
+    Example:
+        >>> import numpy as np
+        >>> Flatten()(np.ones((4, 28, 28, 1))).shape
+        (4, 784)
+    """
 
     def forward(self, x: Operand) -> Tensor:
         images = as_tensor(x)
@@ -74,7 +80,17 @@ class Flatten(Module):
 
 
 class Identity(Module):
-    """x as it is: what stands in a model where a layer may be left out."""
+    """x as it is: what stands in a model where a layer may be left out.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> block = lambda p: tn.nn.Sequential(tn.nn.Dense(2, 2), tn.nn.Dropout(p) if p else tn.nn.Identity())
+        >>> block(0)
+        Sequential(
+          0: Dense(2 -> 2)
+          1: Identity()
+        )
+    """
 
     def forward(self, x: Operand) -> Tensor:
         return as_tensor(x)
