@@ -26,6 +26,8 @@ Batch = tuple[np.ndarray, ...]
 class Batches(Signposts):
     """What `batches` returns: `len` is the number of batches in an epoch, each iteration is a new epoch.
 
+    Arguments and errors are those of `batches`.
+
     Example:
         >>> training = batches(np.zeros((10, 3)), np.arange(10), size=4, rng=0)
         >>> training, [len(y) for X, y in training]
@@ -160,6 +162,8 @@ class Batches(Signposts):
 
 class Stream(Iterator[Batch]):
     """What `batches_forever` and `batches_with_replacement` return: batches without end.
+
+    Arguments and errors are those of `batches`.
 
     Example:
         >>> stream = batches_forever(np.arange(5), size=3, rng=0)

@@ -347,7 +347,7 @@ def wrap(array: Array, node: Node | Leaf | None) -> Tensor:
 def tensor(
     data: Operand, *, requires_grad: bool = False, dtype: DTypeLike | None = None, name: str | None = None
 ) -> Tensor:
-    """Return a Tensor with a copy of `data`; see `Tensor`.
+    """Return a Tensor with a copy of `data`; see `Tensor`, which has the same arguments and errors.
 
     Example:
         >>> import tinygrad_nn as tn
@@ -363,6 +363,14 @@ def as_tensor(
     data: Operand, *, requires_grad: bool = False, dtype: DTypeLike | None = None, name: str | None = None
 ) -> Tensor:
     """Return a Tensor that shares memory with `data` where possible, as `np.asarray` does; a Tensor stays itself.
+
+    Args:
+        data, requires_grad, dtype, name: as for `Tensor`.
+
+    Raises:
+        DtypeError: complex, object, string or masked data; an integer tensor that requires grad.
+        GraphError: `requires_grad` or `name` of a tensor, which has its own.
+        ShapeError: `data` is a tuple with tensors.
 
     Example:
         >>> x = np.zeros(2)

@@ -18,6 +18,9 @@ Layer = Callable[..., Tree]
 class Sequential(Module):
     """Modules (or plain functions) applied one after the other; indexes, slices and iterates like a list.
 
+    Raises:
+        ArgumentError: one of them is a class, or cannot be called.
+
     Example:
         >>> from tinygrad_nn.nn import Dense, Tanh
         >>> model = Sequential(Dense(2, 3, rng=0), Tanh(), Dense(3, 2, rng=1))

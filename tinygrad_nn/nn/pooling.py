@@ -126,6 +126,9 @@ class AvgPool3d(_AvgPool):
 class GlobalAvgPool(Module):
     """The average of each channel, (N, *space, C) to (N, C): channels come last.
 
+    Raises:
+        ShapeError: when it is called: fewer than three axes.
+
     Example:
         >>> import numpy as np
         >>> GlobalAvgPool()(np.ones((4, 7, 7, 32))).shape

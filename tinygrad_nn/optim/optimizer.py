@@ -49,6 +49,10 @@ class Optimizer(Signposts):
         steps: how many steps have been taken, a 0-d array.
         state: the arrays of each parameter, by slot.
 
+    Raises:
+        SettingError: a bad rate, no or repeated parameters, a non-leaf.
+        BadRule: `rule` is no kernel that writes the parameter, or does not take the options.
+
     Example:
         >>> import tinygrad_nn as tn
         >>> @tn.kernel(None, None, None, writes=(0,), differentiable=False, method=False)

@@ -100,13 +100,20 @@ class RatesLike(Protocol):
     """Learning rates that were tried, with the losses of their batches: `train.Rates`, or of one's own."""
 
     @property
-    def rates(self) -> Sequence[float]: ...
+    def rates(self) -> Sequence[float]:
+        """The rate of each step."""
+
     @property
-    def losses(self) -> Sequence[float]: ...
+    def losses(self) -> Sequence[float]:
+        """The loss of its batch, before the step."""
+
     @property
-    def smoothed(self) -> Sequence[float]: ...
+    def smoothed(self) -> Sequence[float]:
+        """The running mean of the losses."""
+
     @property
-    def suggestion(self) -> float | None: ...
+    def suggestion(self) -> float | None:
+        """The rate to train with, if there is one."""
 
 
 def rates(found: RatesLike, *, ax: Axes | None = None) -> Axes:

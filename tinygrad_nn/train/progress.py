@@ -22,6 +22,9 @@ class Progress(Callback):
     epoch. In a file, a pipe or a notebook there is one line per epoch, without control characters. Of the stream only
     `write` is needed.
 
+    Raises:
+        ArgumentError: `stream` cannot be written to.
+
     Example:
         >>> import sys, numpy as np, tinygrad_nn as tn
         >>> X, model = np.ones((4, 2), np.float32), tn.nn.Dense(2, 1, rng=0)

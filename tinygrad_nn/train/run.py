@@ -174,10 +174,12 @@ class Run:
 
     @property
     def rank(self) -> int:
+        """Which of the processes that train together this is, from 0."""
         return self.company.rank
 
     @property
     def size(self) -> int:
+        """How many processes train together."""
         return self.company.size
 
     def stop(self, why: str) -> None:
