@@ -11,7 +11,7 @@ from tinygrad_nn.train.doctor.evidence import POOLED, Evidence
 from tinygrad_nn.train.doctor.found import Found
 from tinygrad_nn.train.doctor.probe import Probe, Squashed
 
-SILENT = 12.0
+SILENT = 9.0
 """Standard deviations by which gradients of true targets of 256 rows differ from those of shuffled ones, at least."""
 
 
