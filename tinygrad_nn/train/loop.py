@@ -127,7 +127,7 @@ def _train(
 ) -> None:
     company = run.company
     # Most callbacks do nothing before a step, and are not asked to.
-    early = [watcher for watcher in watchers if type(watcher).on_batch is not Callback.on_batch]
+    early = [x for x in watchers if getattr(x.on_batch, "__func__", None) is not Callback.on_batch]
     try:
         _tell(watchers, "on_start", run)
         with company.interrupts, in_mode(run.model, training=True):

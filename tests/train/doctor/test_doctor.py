@@ -15,7 +15,7 @@ from tinygrad_nn.data import batches
 from tinygrad_nn.errors import NonFinite, SettingError, ShapeError, UsageWarning
 from tinygrad_nn.nn.losses import cross_entropy, mse
 from tinygrad_nn.parallel import threads
-from tinygrad_nn.train import Callback, Doctor, examine, fit
+from tinygrad_nn.train import Callback, Doctor, EarlyStopping, examine, fit
 from tinygrad_nn.train.doctor import NAMES
 from tinygrad_nn.train.doctor.phrases import LINES, PHRASES
 
@@ -135,14 +135,14 @@ def test_a_rank_without_rows_is_looked_after_too():
     assert [report.steps for report in threads(3, work)] == [2, 2, 2]
 
 
-def doctored(model, loss, optimizer, data, error=None, **options):
+def doctored(model, loss, optimizer, data, error=None, more=(), **options):
     """Train, with an error in the end if one is expected; return the report."""
     doctor = Doctor()
     if error is None:
-        fit(model, loss, optimizer, data, callbacks=[doctor], progress=False, **options)
+        fit(model, loss, optimizer, data, callbacks=[*more, doctor], progress=False, **options)
     else:
         with pytest.raises(error):
-            fit(model, loss, optimizer, data, callbacks=[doctor], progress=False, **options)
+            fit(model, loss, optimizer, data, callbacks=[*more, doctor], progress=False, **options)
     return doctor.report
 
 
@@ -229,6 +229,21 @@ def test_a_warning_that_is_an_error_is_not_in_the_way_of_what_it_warns_of():
     assert (finding.name, finding.module, finding.line) == ("softmax-twice", "3", "model = model[:-1]")
 
 
+def test_a_training_that_stops_early_does_not_overfit():
+    training = wards.a_few_noisy_rows()
+    stopping = EarlyStopping("val_loss", patience=30)
+    report = doctored(
+        training.model,
+        cross_entropy,
+        training.optimizer,
+        training.data(),
+        epochs=60,
+        validation=training.validation,
+        more=[stopping],
+    )
+    assert report.findings == ()
+
+
 def test_a_doctor_may_be_called_again():
     doctor = Doctor()
     for make, expected in ((wards.a_millionth_with_sgd, ["rate-too-low"]), (wards.healthy_cnn, [])):
@@ -254,7 +269,7 @@ def test_a_finding_has_a_name_a_module_numbers_and_a_line():
     assert finding.numbers["share"] == 1
     assert finding.numbers["units"] == finding.numbers["dead"] == 16
     assert "LeakyReLU" in finding.line
-    assert "16 of 16 units of 1 (100%) were 0" in finding.text
+    assert "16 of 16 units (100%) of 1 (ReLU) were 0" in finding.text
     assert repr(report).splitlines()[1] == f"1. dead-units (1): {finding.text}"
 
 

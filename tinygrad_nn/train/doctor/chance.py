@@ -17,6 +17,8 @@ from tinygrad_nn.train.doctor.evidence import Evidence
 from tinygrad_nn.train.doctor.labels import class_numbers
 from tinygrad_nn.train.doctor.probe import Probe, leaf_of
 
+LOOKS = 6
+"""Looks over whose rows the loss of a constant prediction is a mean."""
 _LEAST = 1e-7
 
 
@@ -36,9 +38,9 @@ def chance(evidence: Evidence, probe: Probe) -> float:
     return min((loss for loss in found if math.isfinite(loss)), default=math.nan)
 
 
-def level(evidence: Evidence) -> float:
-    """Return the mean loss of the best constant prediction on the latest rows looked at; NaN where nobody knows."""
-    levels = [chance(evidence, probe) for probe in evidence.good()[-6:]]
+def level(evidence: Evidence, looks: int = LOOKS) -> float:
+    """Return the mean loss of the best constant prediction in the latest looks; NaN where nobody knows."""
+    levels = [chance(evidence, probe) for probe in evidence.good()[-looks:]]
     known = [loss for loss in levels if math.isfinite(loss)]
     return float(np.mean(known)) if known else math.nan
 

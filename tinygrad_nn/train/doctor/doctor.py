@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from tinygrad_nn.languages import Language, checked_language, phrase
+from tinygrad_nn.train.callbacks import EarlyStopping
 from tinygrad_nn.train.doctor.dynamics import learned
 from tinygrad_nn.train.doctor.evidence import Evidence
 from tinygrad_nn.train.doctor.found import Found
@@ -17,8 +18,8 @@ from tinygrad_nn.train.run import Callback, Run
 
 
 def looks_at_targets(step: int) -> bool:
-    """Tell whether the targets of a step are counted: of the first 32, then of 16 each time their number doubles."""
-    return step < 32 or step % 2 ** (step.bit_length() - 5) == 0
+    """Tell whether the targets of a step are counted: of the first 16, then of 8 each time their number doubles."""
+    return step < 16 or step % 2 ** (step.bit_length() - 4) == 0
 
 
 class Doctor(Callback):
@@ -64,6 +65,7 @@ class Doctor(Callback):
     def on_start(self, run: Run) -> None:
         optimizer = run.optimizer
         self._evidence = Evidence(run.model, run.loss, optimizer, run.parts_of, fit=True)
+        self._evidence.stops_early = any(isinstance(callback, EarlyStopping) for callback in run.callbacks)
         self._looking = self._resting_place = None
         self._batches = 0
 
@@ -112,7 +114,7 @@ class Doctor(Callback):
 
     def _doubt(self, evidence: Evidence) -> None:
         """Where nothing has been learned yet, ask once whether there is anything to learn."""
-        if math.isnan(evidence.signal) and learned(evidence) > 0.9:
+        if math.isnan(evidence.signal) and learned(evidence, looks=2) > 0.9:
             evidence.look_at_signal()
 
 
@@ -120,16 +122,20 @@ def report_of(evidence: Evidence | None, lang: Language) -> Report:
     """Return what is wrong in a language."""
     if evidence is None:
         return Report(lang=lang)
-    findings = tuple(_finding(name, found, lang) for name, found in found_in(evidence))
+    modules = dict(evidence.modules)
+    findings = []
+    for name, found in found_in(evidence):
+        kind = type(modules.get(found.module, evidence.model)).__name__
+        findings.append(_finding(name, found, f"{found.module} ({kind})" if found.module else kind, lang))
     failures = [probe.failed for probe in evidence.probes if probe.failed is not None]
     failed = failures[-1][1] if failures else evidence.failed
     stopped = "" if failed is None else f"{type(failed).__name__}: {failed}".partition("\n")[0]
-    return Report(findings, evidence.steps if evidence.fit else 0, lang, stopped)
+    return Report(tuple(findings), evidence.steps if evidence.fit else 0, lang, stopped)
 
 
-def _finding(name: str, found: Found, lang: Language) -> Finding:
+def _finding(name: str, found: Found, module: str, lang: Language) -> Finding:
     variant = f"{name}.{found.kind}" if found.kind else name
-    fields = {**found.numbers, **found.words, "module": found.module or "model"}
+    fields = {**found.numbers, **found.words, "module": module}
     line = phrase(LINES, variant if variant in LINES else name, lang, **fields)
     text = phrase(PHRASES, variant, lang, **fields)
     return Finding(name, found.module, dict(found.numbers), line, text)

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from tinygrad_nn.train.doctor.chance import level
+from tinygrad_nn.train.doctor.chance import LOOKS, level
 from tinygrad_nn.train.doctor.evidence import POOLED, Evidence
 from tinygrad_nn.train.doctor.found import Found
 from tinygrad_nn.train.doctor.probe import Probe, Squashed
 
-SILENT = 12.0
+SILENT = 9.0
 """Standard deviations by which gradients of true targets of 256 rows differ from those of shuffled ones, at least."""
 
 
@@ -187,7 +187,7 @@ def rate_too_low(evidence: Evidence, limit: float) -> Found | None:
 def overfitting(evidence: Evidence, limit: float) -> Found | None:
     """Find a validation loss that rises, or never falls, while that of training falls."""
     history = evidence.history
-    if history is None or "val_loss" not in history or len(history) < 4:
+    if history is None or "val_loss" not in history or len(history) < 4 or evidence.stops_early:
         return None
     losses, held = np.array(history["loss"]), np.array(history["val_loss"])
     if not (np.isfinite(losses).all() and np.isfinite(held).all()):
@@ -246,11 +246,11 @@ def _until_the_next(probes: list[Probe], steps: int) -> list[int]:
     return np.diff([*[probe.step for probe in probes], steps]).tolist() if probes else []
 
 
-def learned(evidence: Evidence) -> float:
+def learned(evidence: Evidence, looks: int = LOOKS) -> float:
     """Return the last losses over those of constant predictions: 1 where nothing was learned; NaN if nobody knows."""
-    guess, curve = level(evidence), evidence.curve()
+    guess, curve = level(evidence, looks), evidence.curve()
     if not guess > 0:
         return math.nan
     if evidence.fit and len(curve):
         return float(np.mean(curve[-max(len(curve) // 4, 1) :]) / guess)
-    return float(np.nanmean([probe.loss for probe in evidence.good()[-6:]]) / guess)
+    return float(np.nanmean([probe.loss for probe in evidence.good()[-looks:]]) / guess)

@@ -43,6 +43,7 @@ class Evidence:
         steps: how many were taken.
         labels: what the targets are.
         history: of the epochs, if there is one.
+        stops_early: whether somebody watches over overfitting already.
         signal: whether targets say anything about their rows, of which so many were kept; NaN unless it was asked.
         failed: why a batch could not be read, if one could not.
         resting, awake: paths of layers that did not train in a step, or did in an evaluation.
@@ -61,7 +62,7 @@ class Evidence:
         self.steps = 0
         self.labels = Labels()
         self.history: History | None = None
-        self.validated = False
+        self.validated = self.stops_early = False
         self.resting: list[str] = []
         self.awake: list[str] = []
         self.moved: str | None = None

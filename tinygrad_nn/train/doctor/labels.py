@@ -58,15 +58,18 @@ class Labels:
             self._look_at_classes(classes, weigh)
 
     def _look_at_classes(self, classes: Array, weigh: Array | None) -> None:
-        counted = classes[classes >= 0] if weigh is None else classes
-        if not counted.size:
+        if classes.min() < 0:
+            # One to ignore, -100 for example.
+            known = classes >= 0
+            classes, weigh = classes[known], None if weigh is None else weigh[known]
+        if not classes.size:
             return
-        self.rows += counted.size
-        counts = np.bincount(np.maximum(counted, 0), weights=weigh).astype(np.float64)
+        self.rows += classes.size
+        counts = np.bincount(classes, weights=weigh).astype(np.float64)
         before, size = self._open
         if size:
             counts = _added(before, counts)
-        size += counted.size
+        size += classes.size
         if size < _GROUP:
             self._open = counts, size
         else:

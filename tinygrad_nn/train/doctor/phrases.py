@@ -5,6 +5,14 @@ from __future__ import annotations
 from tinygrad_nn.languages import Phrases
 
 PHRASES: Phrases = {
+    "healthy.before": {
+        "en": "nothing is wrong before the first step",
+        "ja": "学習開始前の検査では、問題は見つかりませんでした",
+    },
+    "found.before": {
+        "en": "{count} found before the first step, the most important first",
+        "ja": "学習開始前の検査で、{count} 件の問題が見つかりました（重要な順）",
+    },
     "healthy": {
         "en": "nothing is wrong after {steps:,} steps",
         "ja": "{steps:,} ステップを調べましたが、問題は見つかりませんでした",
@@ -108,7 +116,7 @@ PHRASES: Phrases = {
         "ja": "{module} の {op} の出力の {share:.0%} が飽和しています。そこでは勾配がほとんど伝わりません",
     },
     "dead-units": {
-        "en": "{dead:g} of {units:g} units of {module} ({share:.0%}) were 0 for each of {rows:g} rows, "
+        "en": "{dead:g} of {units:g} units ({share:.0%}) of {module} were 0 for each of {rows:g} rows, "
         "and learn nothing",
         "ja": "{module} の {units:g} 個のユニットのうち {dead:g} 個（{share:.0%}）が、{rows:g} 行のすべてで 0 でした。"
         "これらは学習されません",

@@ -46,7 +46,7 @@ class Report:
     stopped: str = ""
 
     def __repr__(self) -> str:
-        lines = [phrase(PHRASES, "found" if self.findings else "healthy", self.lang, **self._fields())]
+        lines = [self._head()]
         for number, finding in enumerate(self.findings, 1):
             where = f" ({finding.module})" if finding.module else ""
             lines.append(f"{number}. {finding.name}{where}: {finding.text}")
@@ -55,8 +55,10 @@ class Report:
             lines.append(phrase(PHRASES, "stopped", self.lang, why=self.stopped))
         return "\n".join(lines)
 
-    def _fields(self) -> dict[str, object]:
-        return {"steps": self.steps, "count": len(self.findings)}
+    def _head(self) -> str:
+        name = ("found" if self.findings else "healthy") + ("" if self.steps else ".before")
+        fields = {"steps": self.steps, "count": len(self.findings)}
+        return phrase(PHRASES, name, self.lang, **fields)
 
     def _repr_html_(self) -> str:
         heads = "".join(f"<th>{phrase(PHRASES, f'column.{name}', self.lang)}</th>" for name in _COLUMNS)
@@ -66,10 +68,9 @@ class Report:
             f'<td style="text-align:left"><code>{html.escape(finding.line)}</code></td></tr>'
             for finding in self.findings
         )
-        head = phrase(PHRASES, "found" if self.findings else "healthy", self.lang, **self._fields())
         table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
         note = phrase(PHRASES, "stopped", self.lang, why=self.stopped) if self.stopped else ""
-        return f"<div><p>{html.escape(head)}</p>{table}<p>{html.escape(note)}</p></div>"
+        return f"<div><p>{html.escape(self._head())}</p>{table}<p>{html.escape(note)}</p></div>"
 
 
 _COLUMNS = ("name", "module", "text", "line")

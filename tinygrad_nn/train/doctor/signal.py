@@ -16,7 +16,7 @@ from tinygrad_nn.primitives import Array
 from tinygrad_nn.train.doctor.probe import Subject, leaf_of
 from tinygrad_nn.train.metrics import Weights, arrays_of
 
-SHUFFLES = 8
+SHUFFLES = 16
 
 
 def signal(subject: Subject, inputs: Sequence[Tree], targets: Tree, weights: Weights) -> float:

@@ -24,7 +24,7 @@ from tinygrad_nn.viz.picture import ZOOM
 class Neurons(Signposts):
     """A network on a batch, layer by layer, with the numbers of every neuron; see `viz.neurons`.
 
-    Options:
+    Options::
 
         most      neurons of a layer that are shown, the first and the last; what is left out is said
         examples  rows that the page can show, the first ones
