@@ -423,7 +423,7 @@ def hvp(f: Function, xs: Tree, vs: Tree) -> Tree:
 
     Args:
         f: a function whose result has one element.
-        xs: its argument, in containers or not, or a tuple of arguments as for `jvp`.
+        xs: its argument, in containers or not, or a tuple or list of arguments as for `jvp`.
         vs: the direction, in the same containers; of a module a dict of arrays by names.
 
     Raises:
