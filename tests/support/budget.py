@@ -49,7 +49,8 @@ LINES = {
     # The view of neurons (1,220): a graph as layers (235), their derivatives (95), what is shown of them and where
     # (160), as SVG and images (230), painted step by step (75), a page with its numbers (165), options (115), and
     # sentences in two languages (145). Small graphs as programs for the page's script, to try other numbers (150).
-    "viz": 4330,
+    # What all pages are, and PNG files in them, those of films too (75).
+    "viz": 4340,
     # 700 was meant. Layers: those over one to three axes (270), recurrent ones (150), BatchNorm and GroupNorm (80),
     # MultiheadAttention (80), LayerNorm and RMSNorm (50), Embedding (30), Dropout (20), Identity and Residual (20).
     # Losses take sequences and weights of classes and rows (150). Copies have other parameters (60), models are
@@ -73,14 +74,14 @@ LINES = {
     # and saved states before training. Weights of rows, metrics by name, four of them, shares for validation (130),
     # averages of weights (90), steps that are replayed (20). Several ranks: what a training asks of them and the
     # answers of one process (65), those of many (180), their step with what it says of loss and metrics (105).
-    # Batches by name (45). Models are run, and steps taken, without a trace (105). Films (1,485): a model is asked (50)
+    # Batches by name (45). Models are run, and steps taken, without a trace (105). Films (1,445): a model is asked (50)
     # and what is looked at in its answers (190), layers (165) and units (90), its frames and what is said of them
     # (200), bytes (65), the page (75) and its words in two languages (245), still and moving pictures (185), a page
     # while it trains (75), the callback (150).
     # The doctor: a look at a step (520), what it collects (330), eighteen checks (540), sentences in two languages
     # (300), the report, and examining without training (160). A rate is found (120), the path of the weights recorded
     # (40). Callbacks show their settings, and a loss that is none is named (10).
-    "train": 5050,
+    "train": 5030,
     # 2,200 was meant. Random ops draw the same in each run of a check (10), modules may take integers. A wrong gradient
     # is diagnosed, seventeen mistakes of some twenty lines (340), and shown side by side (90); calls that are mistaken
     # are told plainly (115). What a record or a module lacks is told, and what could not be compared (130). The
