@@ -48,8 +48,9 @@ LINES = {
     # pictures of arrays (80).
     # The view of neurons (1,220): a graph as layers (235), their derivatives (95), what is shown of them and where
     # (160), as SVG and images (230), painted step by step (75), a page with its numbers (165), options (115), and
-    # sentences in two languages (145). Small graphs as programs for the page's script, to try other numbers (155).
-    "viz": 4330,
+    # sentences in two languages (145). Small graphs as programs for the page's script, to try other numbers (150).
+    # What all pages are, and PNG files in them, those of films too (75).
+    "viz": 4340,
     # 700 was meant. Layers: those over one to three axes (270), recurrent ones (150), BatchNorm and GroupNorm (80),
     # MultiheadAttention (80), LayerNorm and RMSNorm (50), Embedding (30), Dropout (20), Identity and Residual (20).
     # Losses take sequences and weights of classes and rows (150). Copies have other parameters (60), models are
@@ -104,7 +105,7 @@ LINES = {
     # model (40). Sentences in several languages (20). Seven hundred names of PyTorch, Keras and NumPy with what to
     # write (350), and one answer to wrong calls (150) and to names that are not there (100). Options of
     # programs, and how these end (30).
-    "errors context hints files states settings languages commands checkpoint": 1610,
+    "errors context hints files states settings languages commands checkpoint": 1640,
     # Labels and classes are taken as people have them (75), boundaries have a legend (45), histories two panels (15).
     # Gradients that are checked are drawn (40), rates that were tried (25).
     # A landscape of a loss and the paths in it (255), of models and of functions of two numbers.

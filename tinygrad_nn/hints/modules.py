@@ -7,7 +7,9 @@ from tinygrad_nn.hints.answers import CPU, FIT, GRAD
 _CROSS_ENTROPY = "nn.losses.cross_entropy(logits, labels)"
 _LAST = "channels come last"
 _BATCHES = "tn.data.batches(X, y, size=32, rng=0), over which fit and for loops iterate"
-_DROPPED = "nothing: what is written is computed at once, without a session, placeholders or a start of variables"
+_DROPPED = (
+    "nothing: what is written is computed at once, without a session, placeholders or a start of variables"
+)
 _DESCENT = "optim.SGD(model.parameters(), lr=0.1); optimizer.zero_grad(); loss.backward(); optimizer.step()"
 _MNIST = "X_train, y_train, X_test, y_test = tn.data.mnist()"
 _CALLBACK = "a tn.train.Callback, or a plain function of the run in callbacks=[...]"

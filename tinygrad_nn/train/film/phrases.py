@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tinygrad_nn.languages import Language
+from tinygrad_nn.languages import Phrases
 
-PHRASES: dict[str, dict[Language, str]] = {
+PHRASES: Phrases = {
     "sample": {"en": "the sample", "ja": "標本"},
     "note-fails": {"en": "Not shown: {part} ({error}).", "ja": "表示できません: {part}（{error}）。"},
     "note-frames": {
