@@ -126,6 +126,17 @@ def test_an_array_does_not_take_the_place_of_a_parameter():
     assert list(dict(layer.named_parameters())) == ["bias"]
 
 
+def test_what_load_returns_is_no_state_of_a_model(tmp_path):
+    layer = nn.Dense(2, 2, rng=0)
+    tn.save(tmp_path / "x", model=layer, epoch=3)
+    with pytest.raises(
+        tn.errors.CheckpointError, match=r"unexpected  epoch\n  hint   tn\.load\(path, model=model\)"
+    ):
+        layer.load_state_dict(tn.load(tmp_path / "x"))
+    with pytest.raises(tn.errors.CheckpointError, match="missing     bias$"):
+        layer.load_state_dict({"weight": layer.weight})
+
+
 class Odd(nn.Module):
     def __repr__(self):
         return "Odd\n(in two lines)"

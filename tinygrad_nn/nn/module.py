@@ -23,7 +23,7 @@ from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.nn.drawing import Drawing
 from tinygrad_nn.nn.summary import Row, Summary, counted_parameters, shape_of_rows, spell_shape
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.states import check_state, weights_of_pytorch
+from tinygrad_nn.states import check_state, meant_for_others
 
 Inputs = ParamSpec("Inputs")
 Output = TypeVar("Output", covariant=True)
@@ -218,7 +218,7 @@ class Module(Signposts, Drawing):
         # They may be our own.
         copies = {name: plain(value).copy() for name, value in state.items()}
         arrays = {name: plain(value) for name, value in targets.items()}
-        check_state(type(self).__name__, arrays, copies, weights_of_pytorch(arrays, copies))
+        check_state(type(self).__name__, arrays, copies, meant_for_others(arrays, copies))
         for name, value in targets.items():
             plain(value)[...] = copies[name]
             if isinstance(value, Tensor):
