@@ -85,6 +85,14 @@ NEWCOMERS = {
     "NumPy's word for as_tensor": (lambda: tn.asarray([1.0]), r"hint   tn\.as_tensor\(data\)"),
     "a function that takes no tensor": (lambda: tn.zeros(3), r"hint   tn\.tensor\(np\.zeros"),
     "a dtype": (lambda: tn.float32, r"hint   dtype=np\.float32"),
+    "rows as they are flattened by PyTorch": (
+        lambda: vector(1.0).flatten(1),
+        r"hint   t\.reshape\(len\(t\), -1\)",
+    ),
+    "axes as PyTorch flattens them": (
+        lambda: vector(1.0).flatten(start_dim=1),
+        r"no keyword start_dim=1(.|\n)*hint   t\.reshape\(len\(t\), -1\), which",
+    ),
     "a table of NumPy": (lambda: tn.sctypeDict, "no attribute 'sctypeDict'$"),
 }
 
@@ -133,7 +141,8 @@ PLACES = [place or "tinygrad_nn" for place in [*FACES, "data.mnist"] if (place o
 
 def test_every_place_in_the_dictionary_is_one():
     assert {*WORDS} - {*CALLS, *OBJECTS, *MEANINGS, *PLACES} <= {"plot"}
-    assert {place.removesuffix("()") for place in CALLS} - {name for _, name in PUBLIC} == {""}
+    callable_ = {name for _, name in PUBLIC} | {*dir(tn.Tensor)}
+    assert {place.removesuffix("()") for place in CALLS} - callable_ == {""}
 
 
 @pytest.mark.parametrize("place", OBJECTS)
@@ -244,6 +253,10 @@ KEYWORDS = {
     "scale_factor": lambda x, y: tn.resize(x, scale_factor=2),
     "dim": lambda x, y: tn.softmax(vector(1.0), dim=0),
     "strict": lambda x, y: model().load_state_dict({}, strict=False),
+    "T_max": lambda x, y: optim.schedules.cosine(0.1, T_max=10),
+    "batch_first": lambda x, y: nn.MultiheadAttention(4, 2, batch_first=True),
+    "norm_type": lambda x, y: optim.clip_grad_norm(model().parameters(), 1.0, norm_type=2),
+    "dynamic_axes": lambda x, y: tn.export.onnx(model(), x, dynamic_axes={}),
     "input_size": lambda x, y: model().summary(input_size=(2,)),
 }
 

@@ -64,14 +64,17 @@ Entry = Callable[[Any], bool]
 """Tells whether one entry of a state is what it has to be."""
 
 
-def weights_of_pytorch(targets: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]) -> list[str]:
-    """Return what to write where weights do not fit, and would if their axes were reversed."""
+def meant_for_others(targets: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """Return what to write for weights whose axes are reversed, and for what `tn.load` returns, where no name fits."""
     turned = any(
         array.shape == targets[name].shape[::-1] != array.shape[::-1]
         for name, array in arrays.items()
         if name in targets
     )
-    return ["hint   tn.interop.load_torch(model, state) turns weights of PyTorch"] if turned else []
+    strange = targets and arrays and targets.keys().isdisjoint(arrays)
+    return ["hint   tn.interop.load_torch(model, state) turns weights of PyTorch"] * turned + [
+        "hint   tn.load(path, model=model) fills a model from a file that tn.save wrote"
+    ] * bool(strange)
 
 
 def is_count(x: object, most: float = math.inf) -> bool:

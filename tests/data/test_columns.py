@@ -129,6 +129,14 @@ def test_python_objects_are_refused_when_batches_are_made(array, kinds, hint, ki
         assert hint in str(e.value).rpartition("hint")[2]
 
 
+def test_several_arrays_in_a_tuple_are_refused_with_the_call_to_write():
+    for make in (data.batches, data.batches_forever, data.batches_with_replacement):
+        with pytest.raises(
+            ShapeError, match=r"of a tuple have several shapes.*\n  hint   tn\.data\.batches\(X, y"
+        ):
+            make((np.zeros((4, 2)), np.zeros(4)), size=2)
+
+
 def test_what_lies_on_a_disk_has_as_many_rows_as_the_others(arrays):
     with pytest.raises(ShapeError, match=r"got shapes \(50, 3\), \(49,\)"):
         batches(OnDisk(arrays[0]), OnDisk(arrays[1][1:]), size=3)

@@ -38,6 +38,11 @@ def test_an_error_names_op_shapes_names_module_and_hint():
         (lambda t: t.astype(complex), DtypeError, "astype: complex numbers are not supported"),
         (lambda t: t + "a", DtypeError, "not supported"),
         (lambda t: np.transpose(t, (0, 0)), ShapeError, "transpose"),
+        (
+            lambda t: t.reshape(1, 2, 3).transpose(1, 2),
+            ShapeError,
+            r"transpose(.|\n)*hint   np\.swapaxes\(t, 1, 2\)",
+        ),
         (lambda t: np.median(t, axis=5), ShapeError, r"median: axis 5 is out of bounds(.|\n)*\(2, 3\)"),
         (lambda t: t.median(axis=(0, 0)), ShapeError, "median: repeated axis"),
         (lambda t: np.diff(t, axis=[0]), ArgumentError, r"diff(.|\n)*axis=\(0,\)"),

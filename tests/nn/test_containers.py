@@ -26,6 +26,8 @@ def test_sequential_takes_functions_and_refuses_what_cannot_be_called():
     assert nn.Sequential(np.tanh, lambda x: x * 2)(tn.tensor([0.0])).item() == 0
     with pytest.raises(TypeError, match="Sequential: item 1 is int, expected modules or functions"):
         nn.Sequential(nn.Tanh(), 3)
+    with pytest.raises(TypeError, match=r"item 0 is dict.*\n  hint   Sequential\(\*modules\.values\(\)\)"):
+        nn.Sequential({"first": nn.Tanh()})
 
 
 def test_a_subclass_of_sequential_keeps_its_own_parameters():

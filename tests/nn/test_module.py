@@ -112,6 +112,31 @@ def test_a_scalar_that_was_never_a_buffer_stays_a_scalar():
     assert type(module.count) is int
 
 
+def test_an_array_does_not_take_the_place_of_a_parameter():
+    layer = nn.Dense(2, 2, rng=0)
+    weight = layer.weight
+    for value in (np.zeros((2, 2), np.float32), np.float32(0)):
+        with pytest.raises(
+            TypeError, match=r"Dense: weight is a parameter.*\n  hint   model\.weight\.data = array"
+        ):
+            layer.weight = value
+    assert layer.weight is weight
+    weight.requires_grad = False
+    layer.weight = np.zeros((2, 2), np.float32)
+    assert list(dict(layer.named_parameters())) == ["bias"]
+
+
+def test_what_load_returns_is_no_state_of_a_model(tmp_path):
+    layer = nn.Dense(2, 2, rng=0)
+    tn.save(tmp_path / "x", model=layer, epoch=3)
+    with pytest.raises(
+        tn.errors.CheckpointError, match=r"unexpected  epoch\n  hint   tn\.load\(path, model=model\)"
+    ):
+        layer.load_state_dict(tn.load(tmp_path / "x"))
+    with pytest.raises(tn.errors.CheckpointError, match="missing     bias$"):
+        layer.load_state_dict({"weight": layer.weight})
+
+
 class Odd(nn.Module):
     def __repr__(self):
         return "Odd\n(in two lines)"

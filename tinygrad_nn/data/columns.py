@@ -7,7 +7,7 @@ from typing import Protocol, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinygrad_nn.errors import DtypeError
+from tinygrad_nn.errors import DtypeError, ShapeError
 
 
 class Stored(Protocol):
@@ -60,13 +60,22 @@ def column(data: ArrayLike | Stored | Column) -> Column:
 
     Raises:
         DtypeError: its elements are Python objects.
+        ShapeError: it is a list of things of several lengths.
     """
     if isinstance(data, StoredRows):
         return data
     if _is_stored(data) and data.shape:
         rows: Column = StoredRows(data)
     else:
-        rows = np.asarray(data)
+        try:
+            rows = np.asarray(data)
+        except ValueError as error:
+            if not isinstance(data, (list, tuple)):
+                raise
+            raise ShapeError(
+                f"batches: the items of a {type(data).__name__} have several shapes, and make no array\n"
+                "  hint   tn.data.batches(X, y, size=32) for several arrays; rows of several lengths are padded to one"
+            ) from error
     if rows.dtype.hasobject:
         first = np.asarray(data) if not rows.shape else rows[:1]
         kinds = list({type(x).__name__: None for x in np.ravel(first).tolist()})

@@ -56,7 +56,7 @@ def worded(op: Record, operands: Any, arrays: Any, params: Params, error: Except
     path = module_path(context.SCOPE.get())
     if path:
         lines.append(f"  in     {path}")
-    hint = hint or _hint(op, shapes, operands, error)
+    hint = hint or _hint(op, shapes, operands, params, error)
     if hint:
         lines.append(f"  hint   {hint}")
     failure = kind("\n".join(lines))
@@ -112,10 +112,13 @@ def _axis_hint(params: Params) -> str:
     return ""
 
 
-def _hint(op: Record, shapes: list[Shape], operands: Any, error: Exception) -> str:
+def _hint(op: Record, shapes: list[Shape], operands: Any, params: Params, error: Exception) -> str:
     if isinstance(error, np.linalg.LinAlgError) and len(shapes[0]) > 1 and shapes[0][-2] == shapes[0][-1]:
         n = shapes[0][-1]
         return f"a small multiple of the identity makes a matrix regular: a + 1e-6 * np.eye({n})"
+    axes = params.get("axes") or ()
+    if op.name == "transpose" and len(axes) == 2 != len(shapes[0]):
+        return f"np.swapaxes(t, {', '.join(map(str, axes))}) exchanges two axes"
     if op.name != "matmul":
         return ""
     if not all(shapes):

@@ -14,6 +14,7 @@ from tinygrad_nn.engine.failures import cause_of, worded
 from tinygrad_nn.engine.tensor import NO_PARAMS, Tensor, apply, compute
 from tinygrad_nn.engine.writing import At
 from tinygrad_nn.errors import GraphError, SettingError, printable
+from tinygrad_nn.hints.calls import answered
 from tinygrad_nn.ops import shape as shape_ops
 from tinygrad_nn.primitives import REGISTRY, Function, Operands, Primitive, Record, Shape, kernel
 from tinygrad_nn.primitives.operands import supported
@@ -160,6 +161,7 @@ def transpose(self: Tensor, *axes: int | Shape | None) -> Tensor:
     return apply(shape_ops.transpose, (self,), {"axes": order} if order else {})
 
 
+@answered
 def flatten(self: Tensor) -> Tensor:
     """Return the elements in one dimension."""
     return apply(shape_ops.reshape, (self,), {"shape": (-1,)})

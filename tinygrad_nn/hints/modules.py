@@ -12,6 +12,10 @@ _DROPPED = (
 )
 _DESCENT = "optim.SGD(model.parameters(), lr=0.1); optimizer.zero_grad(); loss.backward(); optimizer.step()"
 _MNIST = "X_train, y_train, X_test, y_test = tn.data.mnist()"
+_TRANSFORMS = "NumPy on the arrays: (X - X.mean(axis=0)) / X.std(axis=0)"
+_LAMBDA = "a function of the number of steps as lr=, optim.SGD(parameters, lr=lambda step: 0.1 * 0.99**step)"
+_CLIP = "optim.clip_grad_norm(parameters, max_norm)"
+_INIT = ", as init= or bias_init= of a layer; of one that is there, layer.weight.data[:] = values"
 _CALLBACK = "a tn.train.Callback, or a plain function of the run in callbacks=[...]"
 
 MODULES: dict[str, dict[str, str]] = {
@@ -32,9 +36,12 @@ MODULES: dict[str, dict[str, str]] = {
             "tn.tensor(np.zeros(shape, np.float32)); np.ones, np.arange and the others likewise"
         ),
         "placeholder Session InteractiveSession global_variables_initializer initialize_all_variables app": _DROPPED,
-        "rand randn randint randperm normal uniform random_normal random_uniform truncated_normal": (
+        "rand randn normal uniform random_normal random_uniform truncated_normal": (
             "rng = np.random.default_rng(0), and tn.tensor(rng.normal(size=shape), dtype=np.float32)"
         ),
+        "randint": "rng = np.random.default_rng(0), and rng.integers(low, high, size=shape)",
+        "randperm": "rng = np.random.default_rng(0), and rng.permutation(n)",
+        "multinomial": "rng = np.random.default_rng(0), and rng.choice(len(p), size=count, p=p)",
         "random": "np.random.default_rng(0), which layers and batches take as rng=",
         "manual_seed seed set_seed Generator": (
             "rng = np.random.default_rng(0), which layers, batches and dropout take as rng="
@@ -50,6 +57,7 @@ MODULES: dict[str, dict[str, str]] = {
         "unsqueeze": "np.expand_dims(t, axis)",
         "permute": "np.transpose(t, axes)",
         "view": "t.reshape(shape)",
+        "flatten": "t.reshape(len(t), -1), which keeps the first axis; nn.Flatten() is a layer",
         "gather": "np.take_along_axis(t, indices, axis)",
         "topk": "np.sort(t, axis)[..., -k:]",
         "chunk": "np.array_split(t, sections, axis)",
@@ -63,6 +71,8 @@ MODULES: dict[str, dict[str, str]] = {
             "dtype=np.float32, np.float64, np.int64: dtypes are NumPy's"
         ),
         "device cuda backends mps": CPU,
+        "autocast amp GradScaler": "nothing: there is no mixed precision",
+        "set_default_dtype": "dtype=np.float64 when a layer or tensor is made",
         "autograd": "tn.grad(f), tn.value_and_grad(f), tn.gradients(loss, xs); an op of your own: tn.kernel",
         "Function custom_gradient": "tn.kernel(lambda g, x: ...), a decorator with the derivative",
         "GradientTape": "loss.backward(), and p.grad; or tn.gradients(loss, xs)",
@@ -85,6 +95,8 @@ MODULES: dict[str, dict[str, str]] = {
         "examples input_data": _MNIST,
         "utils": "tn.data.batches for DataLoader; tn.one_hot for to_categorical; tn.remat for checkpoint",
         "DataLoader Dataset TensorDataset": _BATCHES,
+        "transforms": _TRANSFORMS,
+        "scaled_dot_product_attention": "tn.attention(q, k, v, mask=None, causal=True)",
         "fit": FIT,
         "predict evaluate": "tn.train.predict(model, X), tn.train.evaluate(model, nn.losses.mse, (X, y))",
         "numerical_gradient": "tn.testing.numerical_gradient(f, x), and tn.testing.gradcheck(f, x), which compares",
@@ -132,7 +144,8 @@ MODULES: dict[str, dict[str, str]] = {
         "Parameter ParameterList ParameterDict": f"{GRAD}, as an attribute of a module",
         "ModuleList": "a list of modules as an attribute: self.blocks = [...]",
         "ModuleDict": "a dict of modules as an attribute: self.heads = {...}",
-        "utils": "optim.clip_grad_norm(parameters, max_norm)",
+        "utils": f"{_CLIP}; lengths=[...] of nn.LSTM for pack_padded_sequence",
+        "clip_grad_norm_ clip_grad_norm": _CLIP,
         "Dropout1d Dropout2d Dropout3d AlphaDropout SpatialDropout2D": "nn.Dropout(p)",
         "Activation": "nn.ReLU(), nn.Tanh(), nn.Sigmoid(), each a layer",
         "Swish": "nn.SiLU()",
@@ -178,16 +191,16 @@ MODULES: dict[str, dict[str, str]] = {
         "kl_div KLDivergence": "nn.losses.kl_divergence(logits, targets)",
     },
     "nn.init": {
-        "xavier_uniform xavier_uniform_ GlorotUniform": "nn.init.glorot_uniform()",
-        "xavier_normal xavier_normal_ GlorotNormal": "nn.init.glorot_normal()",
-        "kaiming_uniform kaiming_uniform_ HeUniform": "nn.init.he_uniform()",
-        "kaiming_normal kaiming_normal_ HeNormal": "nn.init.he_normal()",
-        "normal_ trunc_normal_ RandomNormal": "nn.init.normal(std=0.02)",
-        "uniform_ RandomUniform": "nn.init.uniform(-0.05, 0.05)",
-        "zeros_ Zeros": "nn.init.zeros()",
-        "ones_ Ones": "nn.init.ones()",
-        "constant_ Constant": "nn.init.constant(value)",
-        "orthogonal_": "nn.init.orthogonal()",
+        "xavier_uniform xavier_uniform_ GlorotUniform": f"nn.init.glorot_uniform(){_INIT}",
+        "xavier_normal xavier_normal_ GlorotNormal": f"nn.init.glorot_normal(){_INIT}",
+        "kaiming_uniform kaiming_uniform_ HeUniform": f"nn.init.he_uniform(){_INIT}",
+        "kaiming_normal kaiming_normal_ HeNormal": f"nn.init.he_normal(){_INIT}",
+        "normal_ trunc_normal_ RandomNormal": f"nn.init.normal(std=0.02){_INIT}",
+        "uniform_ RandomUniform": f"nn.init.uniform(-0.05, 0.05){_INIT}",
+        "zeros_ Zeros": f"nn.init.zeros(){_INIT}",
+        "ones_ Ones": f"nn.init.ones(){_INIT}",
+        "constant_ Constant": f"nn.init.constant(value){_INIT}",
+        "orthogonal_": f"nn.init.orthogonal(){_INIT}",
         "calculate_gain": "gain= of nn.init.orthogonal",
     },
     "optim": {
@@ -202,7 +215,8 @@ MODULES: dict[str, dict[str, str]] = {
         "Adadelta Adamax NAdam RAdam Nadam ASGD Rprop LBFGS Adafactor Muon SparseAdam": (
             "optim.Adam(parameters, lr=0.001), or an optim.Optimizer of your own, which is a rule of one line"
         ),
-        "clip_grad_norm_": "optim.clip_grad_norm(parameters, max_norm)",
+        "clip_grad_norm_": _CLIP,
+        "LambdaLR MultiplicativeLR": _LAMBDA,
         "clip_grad_value_": "for p in parameters: np.clip(p.grad, -1, 1, out=p.grad)",
         "ReduceLROnPlateau": "tn.train.ReduceOnPlateau('val_loss')",
     },
@@ -210,6 +224,7 @@ MODULES: dict[str, dict[str, str]] = {
         "CosineAnnealingLR CosineDecay cosine_decay": "optim.schedules.cosine(0.1, 10_000)",
         "StepLR MultiStepLR PiecewiseConstantDecay step": "optim.schedules.piecewise([0.1, 0.01], [1000])",
         "ExponentialLR ExponentialDecay": "optim.schedules.exponential(0.1, 0.99)",
+        "LambdaLR MultiplicativeLR": _LAMBDA,
         "LinearLR OneCycleLR": "optim.schedules.linear(0.1, 0.0, 10_000), optim.schedules.warmup(schedule, 500)",
         "constant": "lr=0.1",
         "ReduceLROnPlateau": "tn.train.ReduceOnPlateau('val_loss')",
@@ -242,7 +257,7 @@ MODULES: dict[str, dict[str, str]] = {
         "make_moons": "tn.data.moons(200, noise=0.2, seed=0)",
         "MNIST load_mnist load_data read_data_sets input_data": _MNIST,
         "FashionMNIST CIFAR10 cifar10 fashion_mnist": "tn.data.read_idx(path), tn.data.read_npz(path)",
-        "transforms": "NumPy on the arrays: (X - X.mean(axis=0)) / X.std(axis=0)",
+        "transforms": _TRANSFORMS,
         "normalize StandardScaler": "(X - X.mean(axis=0)) / X.std(axis=0)",
         "shuffle": "tn.data.batches(X, y, size=32, shuffle=True, rng=0)",
         "DistributedSampler": "tn.data.shard(batches, comm)",

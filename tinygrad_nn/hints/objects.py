@@ -92,8 +92,11 @@ OBJECTS: dict[str, dict[str, str]] = {
         "register_forward_hook register_forward_pre_hook register_full_backward_hook": (
             "tn.trace(model, x) for every value on the way; tn.gradients(loss, t) for gradients of results"
         ),
-        "requires_grad_": "for p in model.parameters(): p.requires_grad = False, which freezes them",
-        "trainable": "for p in model.parameters(): p.requires_grad = False, which freezes them",
+        "requires_grad_ trainable freeze unfreeze": (
+            "for p in model.parameters(): p.requires_grad = False, which freezes them"
+        ),
+        "extend insert": "model.append(layer) of a Sequential, or nn.Sequential(*layers) at once",
+        "share_memory flatten_parameters": "nothing: leave it out",
         "build": "nothing: layers are told the number of their inputs when they are made",
         "call": "forward(self, x), and model(x)",
         "input_shape output_shape": "model.summary((features,)), which shows the shape of each layer",
@@ -112,6 +115,7 @@ OBJECTS: dict[str, dict[str, str]] = {
         "add_param_group": "optim.SGD([{'parameters': some, 'lr': 0.1}, {'parameters': others}], lr=0.01)",
         "iterations": "optimizer.steps",
         "get_config": "optimizer.state_dict()",
+        "defaults": "optimizer.lr; print(optimizer) shows the settings",
     },
     "Batches": {
         "shuffle": "tn.data.batches(X, y, size=32, shuffle=True, rng=0)",

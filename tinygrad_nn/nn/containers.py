@@ -33,8 +33,9 @@ class Sequential(Module):
             if isinstance(module, type):
                 raise ArgumentError(f"Sequential: item {k} is a class\n  hint   {module.__name__}()")
             if not callable(module):
-                several = isinstance(module, (list, tuple))
-                hint = "\n  hint   Sequential(*modules) for a list of them" if several else ""
+                several, named = isinstance(module, (list, tuple)), isinstance(module, dict)
+                hint = "\n  hint   Sequential(*modules) for a list of them" * several
+                hint += "\n  hint   Sequential(*modules.values()), whose names are numbers" * named
                 what = type(module).__name__
                 raise ArgumentError(f"Sequential: item {k} is {what}, expected modules or functions{hint}")
         self.modules = list(modules)

@@ -17,13 +17,13 @@ from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
 from tinygrad_nn.engine.trees import flat
-from tinygrad_nn.errors import DtypeError, SettingError, ShapeError, printable
+from tinygrad_nn.errors import ArgumentError, DtypeError, SettingError, ShapeError, printable
 from tinygrad_nn.hints.calls import answered, is_refused, wrong_call
 from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.nn.drawing import Drawing
 from tinygrad_nn.nn.summary import Row, Summary, counted_parameters, shape_of_rows, spell_shape
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.states import check_state, weights_of_pytorch
+from tinygrad_nn.states import check_state, meant_for_others
 
 Inputs = ParamSpec("Inputs")
 Output = TypeVar("Output", covariant=True)
@@ -62,9 +62,15 @@ class Module(Signposts, Drawing):
     """Of a copy by `with_parameters`: its new parameters, which may be results."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        # NumPy makes a scalar of what is computed from a 0-d array; a buffer stays one.
-        if isinstance(value, np.generic) and isinstance(vars(self).get(name), np.ndarray):
-            value = np.asarray(value)
+        if isinstance(value, (np.ndarray, np.generic)):
+            present = vars(self).get(name)
+            if isinstance(present, np.ndarray):
+                # NumPy makes a scalar of what is computed from a 0-d array; a buffer stays one.
+                value = np.asarray(value)
+            elif isinstance(present, Tensor) and present.requires_grad:
+                # It would be a buffer from now on, and an optimizer move what no one uses.
+                who = f"{type(self).__name__}: {name} is a parameter, got an array"
+                raise ArgumentError(f"{who}\n  hint   model.{name}.data = array")
         object.__setattr__(self, name, value)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -212,7 +218,7 @@ class Module(Signposts, Drawing):
         # They may be our own.
         copies = {name: plain(value).copy() for name, value in state.items()}
         arrays = {name: plain(value) for name, value in targets.items()}
-        check_state(type(self).__name__, arrays, copies, weights_of_pytorch(arrays, copies))
+        check_state(type(self).__name__, arrays, copies, meant_for_others(arrays, copies))
         for name, value in targets.items():
             plain(value)[...] = copies[name]
             if isinstance(value, Tensor):
