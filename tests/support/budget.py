@@ -105,7 +105,7 @@ LINES = {
     # model (40). Sentences in several languages (20). Seven hundred names of PyTorch, Keras and NumPy with what to
     # write (350), and one answer to wrong calls (150) and to names that are not there (100). Options of
     # programs, and how these end (30).
-    "errors context hints files states settings languages commands checkpoint": 1610,
+    "errors context hints files states settings languages commands checkpoint": 1645,
     # Labels and classes are taken as people have them (75), boundaries have a legend (45), histories two panels (15).
     # Gradients that are checked are drawn (40), rates that were tried (25).
     # A landscape of a loss and the paths in it (255), of models and of functions of two numbers.
@@ -138,6 +138,9 @@ def code_lines(path):
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         if documented and ast.get_docstring(node) is not None:
             prose.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+        # Docstrings that share a text are put together.
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__doc__":
+            prose.update(range(node.lineno, node.end_lineno + 1))
     lines = enumerate(source.splitlines(), 1)
     return sum(
         bool(line.strip()) and not line.strip().startswith("#") and k not in prose for k, line in lines

@@ -113,9 +113,9 @@ def _enlarged(field: Array) -> Array:
 
 
 def _diverging(x: Array) -> Array:
-    """Return the colours of numbers from -1, orange, over 0, white, to 1, blue."""
+    """Return the colours of numbers from -1, blue, over 0, white, to 1, orange."""
     x = np.clip(np.nan_to_num(x), -1, 1)[..., None]
-    return np.asarray(255 - (255 - np.where(x > 0, BLUE, ORANGE)) * np.abs(x))
+    return np.asarray(255 - (255 - np.where(x > 0, ORANGE, BLUE)) * np.abs(x))
 
 
 def _weights(parts: Sequence[Array]) -> Array:
