@@ -37,6 +37,16 @@ def _state_is_restored():
     assert left == (True, (), None), f"the test has left recording, watchers, scope = {left}"
 
 
+@pytest.fixture(scope="module")
+def window(tmp_path_factory):
+    """A window of a real browser, for the tests of a module."""
+    # Later than what is above, which has assertions rewritten.
+    from tests.support.browser import browser
+
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
 @pytest.fixture
 def without_coverage():
     """Thousands of examples run the same lines over and over: tracing them triples the time and shows nothing new."""

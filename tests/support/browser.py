@@ -49,9 +49,14 @@ class Browser:
             return json.load(answer)["value"]
 
     def open(self, path: Path) -> None:
-        self._send("POST", f"{self._session}/url", {"url": path.as_uri()})
+        """Show a file; see `visit`."""
+        self.visit(path.as_uri())
 
     def visit(self, address: str) -> None:
+        """Show a page anew; what the one before logged and requested is forgotten."""
+        self.open_blank()
+        self.console()
+        self.requests()
         self._send("POST", f"{self._session}/url", {"url": address})
 
     def open_blank(self) -> None:

@@ -1,21 +1,13 @@
 """Captions in the page, in a real browser: the user's line is lit, entries of gradients show how they come about."""
 
 import numpy as np
-import pytest
 
 import tinygrad_nn as tn
-from tests.support.browser import browser
 from tinygrad_nn import viz
 from tinygrad_nn.viz.lines import text_of
 
 A = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
 B = np.array([[5.0, -1.0], [6.0, 0.5]], np.float32)
-
-
-@pytest.fixture(scope="module")
-def window(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 def product(a, b):
@@ -28,8 +20,6 @@ def opened(window, tmp_path, **options):
     picture = viz.draw(product, *(tn.tensor(x, requires_grad=True) for x in (A, B)))
     path = tmp_path / "page.html"
     picture.html(path, **options)
-    window.open_blank()
-    window.console()
     window.open(path)
     return picture
 

@@ -7,19 +7,12 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from tests.support.browser import browser
 from tinygrad_nn import nn, viz
 from tinygrad_nn.viz.entries import number
 from tinygrad_nn.viz.network.painting import short
 
 RNG = np.random.default_rng(0)
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-@pytest.fixture(scope="module")
-def window(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 def small():
@@ -38,9 +31,6 @@ def digits():
 
 def opened(window, view, path):
     view.html(path)
-    window.open_blank()
-    window.requests()
-    window.console()
     window.open(path)
     return window
 

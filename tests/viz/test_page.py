@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
-from tests.support.browser import browser
 from tests.support.networks import X, loss
 from tinygrad_nn import nn, viz
 
@@ -19,12 +18,6 @@ IMAGES = RNG.normal(size=(32, 784)).astype(np.float32)
 LABELS = np.arange(32) % 10
 
 
-@pytest.fixture(scope="module")
-def window(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
 def mlp():
     model = nn.Sequential(nn.Dense(784, 128, rng=0), nn.ReLU(), nn.Dense(128, 10, rng=1))
     loss = nn.losses.cross_entropy(model(IMAGES), LABELS)
@@ -33,9 +26,6 @@ def mlp():
 
 def opened(window, picture, path):
     picture.html(path)
-    window.open_blank()
-    window.requests()
-    window.console()
     window.open(path)
     return window
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
-from tests.support.browser import browser
 from tinygrad_nn import nn, viz
 from tinygrad_nn.primitives import REGISTRY
 from tinygrad_nn.viz import whatif
@@ -84,16 +83,8 @@ PICKED = {
 }
 
 
-@pytest.fixture(scope="module")
-def window(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
 def page_of(window, picture, path):
     picture.html(path)
-    window.open_blank()
-    window.console()
     window.open(path)
     return window
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
-from tests.support.browser import browser
 from tests.viz.test_layout import blocks, chain, skipping
 from tinygrad_nn import nn, viz
 from tinygrad_nn.viz.layout import ACROSS, in_rows, strip
@@ -21,18 +20,10 @@ DIGITS = np.random.default_rng(0).uniform(size=(32, 784)).astype(np.float32)
 LABELS = np.arange(32) % 10
 
 
-@pytest.fixture(scope="module")
-def window(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
 @pytest.fixture
 def opened(window, tmp_path):
     def at(picture, size=DESK):
         picture.html(tmp_path / "page.html")
-        window.open_blank()
-        window.console()
         window.resize(*size)
         window.show_as("screen")
         window.open(tmp_path / "page.html")

@@ -5,7 +5,6 @@ import re
 
 import pytest
 
-from tests.support.browser import browser
 from tests.support.training import trained
 from tests.train.film.test_film import DIGITS, IMAGES, Doctor, filmed
 from tinygrad_nn import nn
@@ -25,12 +24,6 @@ READY = "return document.documentElement.dataset.ready === 'yes'"
 
 
 @pytest.fixture(scope="module")
-def window(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def moons():
     film = Film(every=3)
     trained(epochs=3, size=50, validation=0.2, callbacks=[film, Doctor()])
@@ -39,9 +32,6 @@ def moons():
 
 def opened(window, film, path):
     film.render(path)
-    window.open_blank()
-    window.requests()
-    window.console()
     window.open(path)
     while not window.run(READY):
         pass
@@ -134,8 +124,6 @@ def test_a_live_page_plays_what_there_is_when_it_is_opened(window):
     film = Film(live=True)
     trained(epochs=2, size=50, callbacks=[film])
     try:
-        window.open_blank()
-        window.console()
         window.visit(film._server.address)
         while not window.run(READY):
             pass

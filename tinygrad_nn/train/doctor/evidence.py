@@ -25,6 +25,7 @@ from tinygrad_nn.train.doctor.signal import signal
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.metrics import Weights
 from tinygrad_nn.train.parts import Batch, Loss, Model
+from tinygrad_nn.train.sampling import entries_of
 from tinygrad_nn.train.untouched import Untouched, modules_of
 
 Parts = tuple[Sequence[Tree], Tree, Weights]
@@ -132,7 +133,7 @@ class Evidence:
         found = self.probe(batch)
         trained = {id(tensor) for tensor in self.trained()}
         self._weights = {
-            name: _sample(tensor._data).copy()
+            name: entries_of(tensor._data, SAMPLE).copy()
             for name, tensor in self.parameters.items()
             if tensor.ndim > 1 and id(tensor) in trained
         }
@@ -144,7 +145,7 @@ class Evidence:
         for name, weights in self._weights.items():
             whole = self.parameters[name]._data
             scale = whole.size / max(weights.size, 1)
-            difference = _sample(whole) - weights
+            difference = entries_of(whole, SAMPLE) - weights
             changed += float(np.dot(difference, difference)) * scale
             # The weights of a unit have a norm of about 1 (LeCun et al., 1998); some begin with 0.
             size = float(np.dot(weights, weights)) * scale
@@ -218,11 +219,6 @@ def _joined(batches: Sequence[Tree]) -> Tree:
     arrays = [trees.mapped(plain, batch) for batch in batches]
     columns = zip(*map(trees.leaves, arrays), strict=True)
     return trees.mapped(lambda _: np.concatenate(next(columns)), arrays[0])
-
-
-def _sample(x: Array) -> Array:
-    flat = x.reshape(-1)
-    return flat[:: flat.size // SAMPLE + 1]
 
 
 def _some_rows(parts: Parts) -> Parts | None:

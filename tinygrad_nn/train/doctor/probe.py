@@ -21,6 +21,7 @@ from tinygrad_nn.errors import UsageWarning
 from tinygrad_nn.primitives import Array, Params, Primitive, Shape
 from tinygrad_nn.train.metrics import Weights
 from tinygrad_nn.train.parts import Loss, Model
+from tinygrad_nn.train.sampling import entries_of
 
 ROWS = 64
 """Rows of a batch that are looked at, at most."""
@@ -177,10 +178,8 @@ def equal_units(weight: Array) -> bool:
 
 def norm(x: Array) -> float:
     """Return the norm of an array, estimated from a part of a large one."""
-    flat = x.reshape(-1)
-    step = flat.size // SAMPLE + 1
-    part = flat[::step]
-    return math.sqrt(float(np.dot(part, part)) * flat.size / max(part.size, 1)) if flat.size else 0.0
+    part = entries_of(x, SAMPLE)
+    return math.sqrt(float(np.dot(part, part)) * x.size / part.size) if x.size else 0.0
 
 
 def rms(x: Array) -> float:

@@ -122,8 +122,3 @@ def side_of(features: int) -> int:
     """Return the side of a square picture of so many pixels, 0 where there is none worth looking at."""
     side = math.isqrt(features)
     return side if side * side == features and side >= 8 else 0
-
-
-def spread(count: int, most: int) -> Array:
-    """Return at most so many places of so many, evenly spread, the first and the last among them."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))

@@ -9,9 +9,10 @@ import numpy as np
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.train.film.asking import Asked, Call, Sample, side_of, spread
+from tinygrad_nn.train.film.asking import Asked, Call, Sample, side_of
 from tinygrad_nn.train.film.looks import Look, Note, Taken
 from tinygrad_nn.train.film.packing import Json, between, rounded, signed
+from tinygrad_nn.train.sampling import entries_of, places_of
 
 MATRICES, TILES, ENTRIES = 6, 16, 48
 """Matrices that are shown, pictures of a first layer, and rows or columns of a heat map, at most."""
@@ -52,7 +53,7 @@ class Weights(Look):
         if x.ndim == 4 and min(x.shape[:2]) > 1:
             return np.asarray(np.moveaxis(x.mean(axis=2), -1, 0)[:TILES])
         matrix = x.reshape(-1, x.shape[-1])
-        return np.asarray(matrix[spread(matrix.shape[0], ENTRIES)][:, spread(matrix.shape[1], ENTRIES)])
+        return np.asarray(matrix[places_of(matrix.shape[0], ENTRIES)][:, places_of(matrix.shape[1], ENTRIES)])
 
     def take(self, asked: Asked) -> Taken:
         return {
@@ -94,7 +95,7 @@ class Activations(Look):
             least, largest = units.min(axis=0), units.max(axis=0)
             low, high = float(np.nan_to_num(least).min()), float(np.nan_to_num(largest).max())
             high = high if high > low else low + 1e-6 + 1e-6 * abs(low)
-            some = _some_of(units)
+            some = entries_of(units, COUNTED)
             found[name] = _counts(some, low, high)
             dead = np.count_nonzero(least == largest) if len(units) > 1 else 0
             found[f"{name} facts"] = np.array([low, high, some.mean(), some.std(), dead, units.shape[1]])
@@ -150,12 +151,12 @@ class Gradients(Look):
             parameter = asked.parameters[name]
             found[name], mean = np.zeros(BINS), np.nan
             if parameter.grad is not None:
-                some = np.abs(_some_of(plain(parameter.grad)))
+                some = np.abs(entries_of(plain(parameter.grad), COUNTED))
                 found[name] = _counts(np.log10(some[some > 0]), *DECADES)
                 mean = float(some.mean())
-            now, old = _some_of(parameter._data), asked.before.get(name)
+            now, old = entries_of(parameter._data, COUNTED), asked.before.get(name)
             weight = _size(now)
-            change = np.nan if old is None else _size(now - _some_of(old)) / max(weight, 1e-30)
+            change = np.nan if old is None else _size(now - entries_of(old, COUNTED)) / max(weight, 1e-30)
             found[f"{name} facts"] = np.array([mean, weight, change])
         return found
 
@@ -167,13 +168,6 @@ def _size(x: Array) -> float:
     """Return the root of the mean square."""
     x = x.astype(np.float64)
     return float(np.sqrt(x @ x / max(x.size, 1)))
-
-
-def _some_of(x: Array) -> Array:
-    """Return at most COUNTED entries, evenly spread, of an array of any shape."""
-    flat = np.ravel(x)
-    # An odd stride meets every column.
-    return flat[:: flat.size // COUNTED | 1] if flat.size > COUNTED else flat
 
 
 def _counts(values: Array, low: float, high: float) -> Array:

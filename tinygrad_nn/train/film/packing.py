@@ -12,7 +12,6 @@ import numpy as np
 from tinygrad_nn.primitives import Array
 
 Json = dict[str, object]
-Number = float | list[float]
 
 
 def signed(arrays: Sequence[Array], *, each: bool = False) -> Json:

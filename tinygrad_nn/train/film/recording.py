@@ -12,13 +12,14 @@ from tinygrad_nn.errors import UsageWarning
 from tinygrad_nn.languages import Language, phrase
 from tinygrad_nn.nn.embedding import Embedding
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.train.film.asking import Asked, Sample, ask, spread, untouched
+from tinygrad_nn.train.film.asking import Asked, Sample, ask, untouched
 from tinygrad_nn.train.film.layers import Activations, Gradients, Weights
 from tinygrad_nn.train.film.looks import Guesses, Line, Look, Plane, Taken, Truth
 from tinygrad_nn.train.film.packing import Json, rounded
 from tinygrad_nn.train.film.phrases import PHRASES
 from tinygrad_nn.train.film.units import Hidden, Network, before_last, chain_of
 from tinygrad_nn.train.parts import Model
+from tinygrad_nn.train.sampling import places_of
 from tinygrad_nn.viz.entries import number
 
 FRAMES = 100
@@ -190,7 +191,7 @@ class Recording:
 
     def thinned(self, most: int) -> list[Frame]:
         """Return at most so many frames, evenly spread, the first and the last among them."""
-        return [self.frames[k] for k in spread(len(self.frames), most)]
+        return [self.frames[k] for k in places_of(len(self.frames), most)]
 
     def packed(self, frames: Sequence[Frame]) -> Json:
         """Return what the page has of some frames, and of all steps."""

@@ -10,11 +10,11 @@ import numpy as np
 
 from tinygrad_nn.plot import COLORS
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.train.film.asking import spread
 from tinygrad_nn.train.film.layers import Weights
 from tinygrad_nn.train.film.looks import Guesses, Plane, chosen, shares
 from tinygrad_nn.train.film.recording import Recording
 from tinygrad_nn.train.history import number
+from tinygrad_nn.train.sampling import places_of
 from tinygrad_nn.viz.png import COLOURS, address
 
 INKS = np.array([[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in COLORS], np.float32)
@@ -197,6 +197,6 @@ def table(recording: Recording) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in ("epoch", *names))
     body = "".join(
         f"<tr><th>{k + 1}</th>" + "".join(f"<td>{number(rows[k][1][name])}</td>" for name in names) + "</tr>"
-        for k in spread(len(rows), 20)
+        for k in places_of(len(rows), 20)
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
