@@ -102,7 +102,10 @@ def model():
 
 OBJECTS = {
     "Tensor": lambda: vector(1.0),
-    "Module": lambda: nn.Dense(2, 3, rng=0),
+    "Module": lambda: nn.Tanh(),
+    "Dense": lambda: nn.Dense(2, 3, rng=0),
+    "Doctor": tn.train.Doctor,
+    "Film": tn.train.Film,
     "Optimizer": lambda: optim.SGD(model().parameters(), lr=0.1),
     "Batches": lambda: tn.data.batches(*batch(), size=2),
     "Picture": lambda: vector(1.0).sum().graph(),
@@ -193,13 +196,21 @@ C = {
     "Module": """fit compile predict evaluate save load add layers get_weights to cuda apply modules children
         register_buffer register_forward_hook requires_grad_""",
     "Tensor": """clone size dim long eq gather split chunk topk add_ mul_ copy_ fill_ requires_grad_ register_hook
-        retain_grad grad_fn device""",
+        retain_grad grad_fn device eval run gradient""",
     "tinygrad_nn": """zeros ones randn rand arange from_numpy manual_seed cat clamp float32 autograd Variable one_hot
-        inference_mode jit vmap reduce_sum""",
-    "nn": "ModuleList ModuleDict Identity utils",
-    "optim": "lr_scheduler",
-    "train": "ModelCheckpoint ReduceLROnPlateau LearningRateScheduler CSVLogger TensorBoard",
-    "data": "DataLoader TensorDataset to_categorical",
+        inference_mode jit vmap reduce_sum placeholder Session InteractiveSession global_variables_initializer
+        initialize_all_variables random_normal random_uniform truncated_normal clip_by_value app examples
+        numerical_gradient models""",
+    "nn": """ModuleList ModuleDict Identity utils softmax_cross_entropy_with_logits sigmoid_cross_entropy_with_logits
+        bias_add""",
+    "nn.losses": "sum_squared_error cross_entropy_error l2_loss CategoricalCrossentropy",
+    "optim": "lr_scheduler GradientDescentOptimizer AdamOptimizer",
+    "train": """ModelCheckpoint ReduceLROnPlateau LearningRateScheduler CSVLogger TensorBoard GradientDescentOptimizer
+        Saver""",
+    "data": "DataLoader TensorDataset to_categorical read_data_sets load_mnist",
+    "Dense": "W b kernel",
+    "Doctor": "findings show",
+    "Film": "save show",
     "data.mnist": "load_data",
     "Picture": "show view save",
 }
@@ -223,6 +234,9 @@ KEYWORDS = {
     "learning_rate": lambda x, y: optim.SGD(model().parameters(), learning_rate=0.1),
     "n_samples": lambda x, y: tn.data.moons(n_samples=100),
     "one_hot": lambda x, y: tn.data.mnist(one_hot=True),
+    "normalize": lambda x, y: tn.data.mnist(normalize=True),
+    "labels": lambda x, y: nn.losses.cross_entropy(labels=y, logits=x),
+    "beta_1": lambda x, y: optim.Adam(model().parameters(), beta_1=0.9),
     "input_dim": lambda x, y: nn.Dense(64, input_dim=784),
     "activation": lambda x, y: nn.Dense(784, 64, activation="relu"),
     "rankdir": lambda x, y: vector(1.0).sum().graph(rankdir="LR"),

@@ -103,8 +103,8 @@ LINES = {
     # optimizers, files of PyTorch, Keras's events, and settings of estimators are hints (45). Files that bring their
     # model (40). Sentences in several languages (20). Seven hundred names of PyTorch, Keras and NumPy with what to
     # write (350), and one answer to wrong calls (150) and to names that are not there (100). Options of
-    # programs, and how these end (30).
-    "errors context hints files states settings languages commands checkpoint": 1610,
+    # programs, and how these end (30). What five tutorials write first (35).
+    "errors context hints files states settings languages commands checkpoint": 1645,
     # Labels and classes are taken as people have them (75), boundaries have a legend (45), histories two panels (15).
     # Gradients that are checked are drawn (40), rates that were tried (25).
     # A landscape of a loss and the paths in it (255), of models and of functions of two numbers.

@@ -7,6 +7,11 @@ from tinygrad_nn.hints.answers import CPU, FIT, GRAD
 _CROSS_ENTROPY = "nn.losses.cross_entropy(logits, labels)"
 _LAST = "channels come last"
 _BATCHES = "tn.data.batches(X, y, size=32, rng=0), over which fit and for loops iterate"
+_DROPPED = (
+    "nothing: what is written is computed at once, without a session, placeholders or a start of variables"
+)
+_DESCENT = "optim.SGD(model.parameters(), lr=0.1); optimizer.zero_grad(); loss.backward(); optimizer.step()"
+_MNIST = "X_train, y_train, X_test, y_test = tn.data.mnist()"
 _CALLBACK = "a tn.train.Callback, or a plain function of the run in callbacks=[...]"
 
 MODULES: dict[str, dict[str, str]] = {
@@ -14,7 +19,7 @@ MODULES: dict[str, dict[str, str]] = {
         "array": "tn.tensor(data)",
         "asarray": "tn.as_tensor(data)",
         "from_numpy": "tn.as_tensor(array), which shares memory; ops take arrays as they are, too",
-        "Variable constant Parameter convert_to_tensor": f"{GRAD}; tn.tensor(data) for a constant",
+        "Variable variable constant Parameter convert_to_tensor": f"{GRAD}; tn.tensor(data) for a constant",
         "conv1d conv2d conv3d": f"tn.conv(x, w), of any rank; {_LAST}",
         "expit": "tn.sigmoid(x)",
         "lgamma": "tn.gammaln(x)",
@@ -26,7 +31,8 @@ MODULES: dict[str, dict[str, str]] = {
         "zeros ones empty eye full arange linspace zeros_like ones_like full_like": (
             "tn.tensor(np.zeros(shape, np.float32)); np.ones, np.arange and the others likewise"
         ),
-        "rand randn randint randperm normal uniform": (
+        "placeholder Session InteractiveSession global_variables_initializer initialize_all_variables app": _DROPPED,
+        "rand randn randint randperm normal uniform random_normal random_uniform truncated_normal": (
             "rng = np.random.default_rng(0), and tn.tensor(rng.normal(size=shape), dtype=np.float32)"
         ),
         "random": "np.random.default_rng(0), which layers and batches take as rng=",
@@ -34,7 +40,7 @@ MODULES: dict[str, dict[str, str]] = {
             "rng = np.random.default_rng(0), which layers, batches and dropout take as rng="
         ),
         "cat concat": "np.concatenate([a, b], axis)",
-        "clamp": "np.clip(t, low, high)",
+        "clamp clip_by_value": "np.clip(t, low, high)",
         "mm bmm mv addmm": "a @ b",
         "mul": "a * b",
         "sub": "a - b",
@@ -68,7 +74,7 @@ MODULES: dict[str, dict[str, str]] = {
         "func": "tn.grad, tn.vjp, tn.jvp, tn.jacobian, tn.hessian; model.with_parameters(tensors)",
         "numpy": "import numpy as np: its functions take tensors",
         "functional": "tn.relu, tn.softmax and others are functions; losses are in nn.losses",
-        "layers keras": "tn.nn has layers, tn.train has fit",
+        "layers keras models": "tn.nn has layers, tn.train has fit",
         "Sequential Module Linear Dense": "nn.Sequential, nn.Module, nn.Dense: from tinygrad_nn import nn",
         "losses": "nn.losses",
         "SGD Adam AdamW": "optim.SGD(parameters, lr=0.1): from tinygrad_nn import optim",
@@ -76,10 +82,12 @@ MODULES: dict[str, dict[str, str]] = {
         "metrics": "metrics=['accuracy'] of tn.train.fit, tn.train.accuracy",
         "callbacks": "tn.train.EarlyStopping, tn.train.Checkpoint, tn.train.Callback",
         "datasets": "tn.data.mnist(), tn.data.moons()",
+        "examples input_data": _MNIST,
         "utils": "tn.data.batches for DataLoader; tn.one_hot for to_categorical; tn.remat for checkpoint",
         "DataLoader Dataset TensorDataset": _BATCHES,
         "fit": FIT,
         "predict evaluate": "tn.train.predict(model, X), tn.train.evaluate(model, nn.losses.mse, (X, y))",
+        "numerical_gradient": "tn.testing.numerical_gradient(f, x), and tn.testing.gradcheck(f, x), which compares",
         "gradcheck check_op": "tn.testing.gradcheck(f, x), tn.testing.check_op(op)",
         "distributed": "tn.parallel, optim.Distributed(optimizer, comm)",
         "draw": "tn.viz.draw(f, x)",
@@ -145,6 +153,10 @@ MODULES: dict[str, dict[str, str]] = {
         "PixelShuffle Fold Unfold": "x.reshape(shape).transpose(axes) in forward",
         "CosineSimilarity PairwiseDistance": "np.linalg.norm(a - b, axis=-1) in forward",
         "Adam SGD": "optim.Adam(model.parameters(), lr=0.001): from tinygrad_nn import optim",
+        "softmax_cross_entropy softmax_cross_entropy_with_logits": _CROSS_ENTROPY,
+        "sparse_softmax_cross_entropy_with_logits": _CROSS_ENTROPY,
+        "sigmoid_cross_entropy_with_logits": "nn.losses.binary_cross_entropy(logits, targets)",
+        "bias_add": "x + b",
         "relu sigmoid softmax tanh": "tn.relu, tn.sigmoid, tn.softmax, np.tanh are functions; nn.ReLU() is a layer",
         "Layer": "nn.Module",
         "Optimizer": "optim.Optimizer",
@@ -154,6 +166,9 @@ MODULES: dict[str, dict[str, str]] = {
     },
     "nn.losses": {
         "CrossEntropyLoss categorical_crossentropy sparse_categorical_crossentropy crossentropy": _CROSS_ENTROPY,
+        "CategoricalCrossentropy SparseCategoricalCrossentropy cross_entropy_error": _CROSS_ENTROPY,
+        "sum_squared_error": "nn.losses.mse(predictions, targets, reduction='sum') / 2",
+        "l2 l2_loss": "loss + 0.005 * sum((w * w).sum() for w in weights), or weight_decay= of the optimizer",
         "binary_crossentropy BCELoss": "nn.losses.binary_cross_entropy_probabilities(probabilities, targets)",
         "binary_cross_entropy_with_logits BCEWithLogitsLoss": "nn.losses.binary_cross_entropy(logits, targets)",
         "mse_loss MSELoss mean_squared_error MeanSquaredError": "nn.losses.mse(predictions, targets)",
@@ -180,6 +195,8 @@ MODULES: dict[str, dict[str, str]] = {
         "lr_scheduler LRScheduler StepLR CosineAnnealingLR OneCycleLR ExponentialLR": (
             "a schedule as lr=, optim.SGD(parameters, lr=optim.schedules.cosine(0.1, 10_000))"
         ),
+        "GradientDescentOptimizer GradientDescent": _DESCENT,
+        "AdamOptimizer": "optim.Adam(model.parameters(), lr=0.001)",
         "RMSProp": "optim.RMSprop(parameters, lr=...)",
         "AdaGrad": "optim.Adagrad(parameters, lr=...)",
         "Adadelta Adamax NAdam RAdam Nadam ASGD Rprop LBFGS Adafactor Muon SparseAdam": (
@@ -198,6 +215,9 @@ MODULES: dict[str, dict[str, str]] = {
         "ReduceLROnPlateau": "tn.train.ReduceOnPlateau('val_loss')",
     },
     "train": {
+        "GradientDescentOptimizer": _DESCENT,
+        "AdamOptimizer": "optim.Adam(model.parameters(), lr=0.001): from tinygrad_nn import optim",
+        "Saver": "tn.save(path, model=model, optimizer=optimizer)",
         "ModelCheckpoint BackupAndRestore": "tn.train.Checkpoint(path)",
         "ReduceLROnPlateau": "tn.train.ReduceOnPlateau('val_loss')",
         "LearningRateScheduler": "tn.train.LearningRate(schedule), or optim.SGD(parameters, lr=schedule)",
@@ -220,15 +240,14 @@ MODULES: dict[str, dict[str, str]] = {
         "Subset": "X[indices], y[indices]",
         "to_categorical one_hot": "tn.one_hot(labels, classes); nn.losses.cross_entropy takes labels as they are",
         "make_moons": "tn.data.moons(200, noise=0.2, seed=0)",
-        "MNIST load_mnist": "tn.data.mnist()",
-        "load_data": "X_train, y_train, X_test, y_test = tn.data.mnist()",
+        "MNIST load_mnist load_data read_data_sets input_data": _MNIST,
         "FashionMNIST CIFAR10 cifar10 fashion_mnist": "tn.data.read_idx(path), tn.data.read_npz(path)",
         "transforms": "NumPy on the arrays: (X - X.mean(axis=0)) / X.std(axis=0)",
         "normalize StandardScaler": "(X - X.mean(axis=0)) / X.std(axis=0)",
         "shuffle": "tn.data.batches(X, y, size=32, shuffle=True, rng=0)",
         "DistributedSampler": "tn.data.shard(batches, comm)",
     },
-    "data.mnist": {"load_data": "X_train, y_train, X_test, y_test = tn.data.mnist()"},
+    "data.mnist": {"load_data": _MNIST},
     "viz": {
         "make_dot plot_model Digraph": "tn.viz.draw(model, x).render('model.svg'), or loss.graph()",
         "show save": "tn.viz.draw(model, x).render('model.svg')",

@@ -6,6 +6,8 @@ from tinygrad_nn.hints.answers import CPU, FIT, GRAD
 
 OBJECTS: dict[str, dict[str, str]] = {
     "Tensor": {
+        "eval run": "t itself, which has its value already; t.data, or t.item() for one number",
+        "gradient": "t.grad after loss.backward()",
         "view view_as resize_": "t.reshape(shape)",
         "unsqueeze unsqueeze_": "np.expand_dims(t, axis)",
         "squeeze_": "t.squeeze(axis)",
@@ -101,6 +103,7 @@ OBJECTS: dict[str, dict[str, str]] = {
         "plot": "model.graph(x).render('model.svg')",
         "T": "model(x).T",
     },
+    "Dense": {"W w kernel": "layer.weight", "b": "layer.bias"},
     "Optimizer": {
         "param_groups": "optimizer.lr, which may be assigned, and optimizer.rates of groups",
         "learning_rate": "optimizer.lr, which may be assigned",
@@ -117,6 +120,11 @@ OBJECTS: dict[str, dict[str, str]] = {
         "map prefetch cache": "a loop over the batches that yields what is made of them: (f(x) for x, y in batches)",
         "dataset": "the arrays that the batches were made of",
         "batch_size": "size=32 when batches are made",
+    },
+    "Doctor": {"findings problems show print summary": "print(doctor.report); doctor.report.findings"},
+    "Film": {
+        "save write": "film.render('film.html')",
+        "show view display": "film.render('film.html'), or the film alone on the last line of a cell",
     },
     "Picture": {
         "show view display": "picture.render('graph.html'), or the picture alone on the last line of a cell",

@@ -10,6 +10,7 @@ from typing import Any
 
 from tinygrad_nn.checkpoint import Restorable
 from tinygrad_nn.errors import ArgumentError, SettingError
+from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.hints.words import closest, word
 from tinygrad_nn.optim import Distributed, Optimizer
 from tinygrad_nn.settings import is_integer
@@ -20,7 +21,7 @@ from tinygrad_nn.train.metrics import Means, Metrics, metrics_by_name
 from tinygrad_nn.train.parts import Batch, Keys, Loss, Model, Reader, refuse_whole_arrays
 
 
-class Callback:
+class Callback(Signposts):
     """Base of callbacks: override what you need; `run` knows the model, the optimizer, the history and `stop(why)`.
 
     What a callback remembers from epoch to epoch it returns from `state_dict`, so that a checkpoint contains
