@@ -416,3 +416,38 @@ def test_an_epoch_of_mnist_takes_a_twentieth_or_twenty_milliseconds_longer():
 
     # Other programs take the caches: one run of three is quick.
     assert any(share() < 1 for _ in range(3))
+
+
+@pytest.mark.parametrize("rows", [64, 200])
+def test_a_loss_that_is_a_sum_is_compared_with_that_of_guessing_on_as_many_rows(rows):
+    """Of 200 rows some are looked at, and the sum over these was too low a bar."""
+    X, y = tn.data.moons(rows, noise=0.2, seed=0)
+    rng = np.random.RandomState(0)
+    model = nn.Sequential(
+        nn.Dense(2, 3, init=lambda shape, *_: rng.randn(*shape) / np.sqrt(2), dtype=np.float64),
+        nn.Tanh(),
+        nn.Dense(3, 2, init=lambda shape, *_: rng.randn(*shape) / np.sqrt(3), dtype=np.float64),
+    )
+    optimizer, doctor = optim.SGD(model.parameters(), lr=0.01 * 200 / rows), Doctor()
+    fit(
+        model,
+        lambda p, t: cross_entropy(p, t, reduction="sum"),
+        optimizer,
+        batches(X, y, size=rows, shuffle=False),
+        epochs=36,
+        callbacks=[doctor],
+        progress=False,
+    )
+    assert names(doctor.report) == []
+
+
+def test_a_rate_under_which_no_step_looked_at_was_worse_is_said_to_hold_the_loss_up():
+    X, y = tn.data.moons(64, noise=0.2, seed=0)
+    relu = nn.ReLU()
+    model = nn.Sequential(nn.Dense(2, 8, rng=0), relu, nn.Dense(8, 8, rng=7), relu, nn.Dense(8, 2, rng=9))
+    optimizer, doctor = optim.SGD(model.parameters(), lr=0.2, momentum=0.9), Doctor()
+    data = batches(8 * X, y, size=16, rng=0)
+    fit(model, cross_entropy, optimizer, data, epochs=10, callbacks=[doctor], progress=False)
+    (found,) = [finding for finding in doctor.report.findings if finding.name == "rate-too-high"]
+    assert found.numbers["worse"] == 0
+    assert "the loss does not fall" in found.text
