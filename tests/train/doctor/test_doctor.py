@@ -451,3 +451,25 @@ def test_a_rate_under_which_no_step_looked_at_was_worse_is_said_to_hold_the_loss
     (found,) = [finding for finding in doctor.report.findings if finding.name == "rate-too-high"]
     assert found.numbers["worse"] == 0
     assert "the loss does not fall" in found.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ((X, Y), "the loss is a function of predictions and targets, got ndarray"),
+        (("mse", (X, Y)), "the loss is a function of predictions and targets, got str"),
+        ((cross_entropy, X), r"got one array of shape \(\d+, 2\)\n  hint   examine\(model, loss, \(X, y\)\)"),
+        ((cross_entropy, X, Y), "got one array"),
+    ],
+)
+def test_examine_is_given_a_loss_and_data(arguments, problem):
+    with pytest.raises(tn.errors.ArgumentError, match=f"examine: .*{problem}"):
+        examine(network(), *arguments)
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_a_model_that_could_not_be_run_is_not_said_to_be_healthy(lang):
+    report = examine(lambda x: x @ np.ones((3, 2)), cross_entropy, (X, Y), lang=lang)
+    assert not report.findings
+    assert repr(report) == PHRASES["stopped"][lang].format(why=report.stopped)
+    assert PHRASES["healthy.before"][lang] not in report._repr_html_()
