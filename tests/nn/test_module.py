@@ -243,3 +243,16 @@ def test_a_compiled_step_leaves_frozen_parameters_alone(backend):
     assert losses[-1] < losses[0]
     moved = {name for name, array in model.state_dict().items() if (array != before[name]).any()}
     assert moved == {"first.bias", "second.weight", "second.bias"}
+
+
+def test_an_array_does_not_take_the_place_of_a_parameter_silently():
+    layer = nn.Dense(2, 3, rng=0)
+    before = layer.weight
+    with pytest.raises(
+        tn.errors.ArgumentError, match=r"(?s)weight would not be trained\n  hint   layer.weight.data ="
+    ):
+        layer.weight = np.ones((2, 3), np.float32)
+    assert layer.weight is before
+    layer.weight.data = np.ones((2, 3), np.float32)
+    layer.weight = tn.tensor(np.zeros((2, 3)), requires_grad=True)
+    assert len(list(layer.parameters())) == 2

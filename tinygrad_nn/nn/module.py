@@ -17,7 +17,7 @@ from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
 from tinygrad_nn.engine.trees import flat
-from tinygrad_nn.errors import DtypeError, SettingError, ShapeError, printable
+from tinygrad_nn.errors import ArgumentError, DtypeError, SettingError, ShapeError, printable
 from tinygrad_nn.hints.calls import answered, is_refused, wrong_call
 from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.nn.drawing import Drawing
@@ -62,9 +62,15 @@ class Module(Signposts, Drawing):
     """Of a copy by `with_parameters`: its new parameters, which may be results."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        # NumPy makes a scalar of what is computed from a 0-d array; a buffer stays one.
-        if isinstance(value, np.generic) and isinstance(vars(self).get(name), np.ndarray):
-            value = np.asarray(value)
+        if isinstance(value, (np.generic, np.ndarray)):
+            before = vars(self).get(name)
+            if isinstance(before, Tensor) and before.is_parameter:
+                who = type(self).__name__
+                what = f"{who}: an array in place of the parameter {name} would not be trained"
+                raise ArgumentError(f"{what}\n  hint   layer.{name}.data = array")
+            # NumPy makes a scalar of what is computed from a 0-d array; a buffer stays one.
+            if isinstance(value, np.generic) and isinstance(before, np.ndarray):
+                value = np.asarray(value)
         object.__setattr__(self, name, value)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
