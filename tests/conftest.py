@@ -9,9 +9,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tinygrad_nn import Tensor, context
-from tinygrad_nn.engine.operators import FROM_REGISTRY
-from tinygrad_nn.primitives.record import REGISTRY
+from tinygrad_nn import context
 
 pytest.register_assert_rewrite("tests.support", "tests.oracle.compare")
 
@@ -37,18 +35,6 @@ def _state_is_restored():
     context.STATE.set(context.DEFAULT)
     context.SCOPE.set(None)
     assert left == (True, (), None), f"the test has left recording, watchers, scope = {left}"
-
-
-@pytest.fixture(autouse=True)
-def _ops_of_a_test_are_gone_after_it():
-    """Ops that a test or a page declares leave the registry and Tensor as they were."""
-    records, methods = dict(REGISTRY), set(vars(Tensor))
-    yield
-    for name in set(vars(Tensor)) - methods:
-        delattr(Tensor, name)
-        FROM_REGISTRY.discard(name)
-    REGISTRY.clear()
-    REGISTRY.update(records)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """save and load: exact, verified byte by byte, all or nothing."""
 
+import base64
 import hashlib
 import io
 import json
@@ -8,6 +9,7 @@ import random
 import struct
 import time
 import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -649,3 +651,25 @@ def test_a_header_of_another_form_is_not_written(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="header of another form; no checkpoint was written"):
         tn.save(tmp_path / "x", model=network())
     assert list(tmp_path.iterdir()) == []
+
+
+FIRST = (
+    "eNqVU8GOmzAQTaV+SGT1iCLbUOLk0L1UlXrucRMhg8cJEoHUNltlI6R+Wb+hn9BPqY1hAynNZi1Z4o3fe+MZM3/ez9p1RklyAMMF"
+    "NzxJ0PqMTF6edoqLpCzRGpE5IWEWiRTSGFPJomzFIrxcCsZWMcNkxVaMLynQj5KRlMqIi1RkjEsSAYRphuX8vEGHSkCxQWv3rUCb"
+    "SoFw0KgagvkGacMNdOd48QPy3d508ANXip8c6GwWF0LjtHiR5lzfYPvjpiVzle1zA5mpVZ/P0uoCWoNHC7OCa+0NPkOpLcvrdvUB"
+    "StPnyctEAncubYQ6TlWbUZC4YH+3vlJhTkfw9rKouAmpv9o48zf4XttsOS+m01/d2UOHcLNtmq2T7KAExW2nPauNSVU9Q3nB8MSL"
+    "2nZe+JBvUXU0+SF/BnXne2kDx6n2v/gsOkbrXqibVHfcveoTFFWWm9NN/pDW6sh9uiGt8XXDscr2EzVLXuhx0WHT2GTXBbrZaV/X"
+    "Ts3XOEIB0nvukO01aserklKDscRHHLDtyKFQQ/mXV+QsILHTD//wkT6kAz3514DEAcVDBz9R//egwYQLxQG9quPyHm/1YkEYj73I"
+    "HV4TTmEcRLa2Zt6ud7Ph+v0wm/38Zfenbj/0+y9Wr5sQ"
+)
+"""A file of the first format, which 1.0 writes: Dense(2, 1) after a step of SGD, its optimizer, and an epoch."""
+
+
+def test_a_file_of_the_first_version_is_read(tmp_path):
+    path = tmp_path / "first.safetensors"
+    path.write_bytes(zlib.decompress(base64.b64decode(FIRST)))
+    model = tn.load_model(path)
+    optimizer = optim.SGD(model.parameters(), lr=1.0, momentum=0.5)
+    assert tn.load(path, optimizer=optimizer, model=model) == {"epoch": 3}
+    assert [p.tolist() for p in model.parameters()] == [[[0.25], [0.25]], [-0.25]]
+    assert optimizer.lr == 0.25

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from tinygrad_nn.compiler.compiled import compile
     from tinygrad_nn.compiler.profiling import profile
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 __all__ = [
     "REGISTRY",
     "Tensor",

@@ -109,6 +109,16 @@ def load(path: StrPath, *, allow_nonfinite: bool | Collection[str] = False, **pa
         CheckpointError: the file is damaged, was not written by `save`, or does not fit, or all that it holds is to
             be restored and no part was given; nothing is changed then.
         OSError: there is no such file, or it cannot be read.
+
+    Example:
+        >>> import tempfile, tinygrad_nn as tn
+        >>> model, twin = tn.nn.Dense(2, 3, rng=0), tn.nn.Dense(2, 3, rng=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tn.save(f"{folder}/model.safetensors", model=model, epoch=3)
+        ...     tn.load(f"{folder}/model.safetensors", model=twin)
+        {'epoch': 3}
+        >>> bool((twin.weight == model.weight).all())
+        True
     """
     return restored(path, read(path), parts, allow_nonfinite)
 

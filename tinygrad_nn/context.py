@@ -314,5 +314,13 @@ def enable_grad() -> _Recording: ...
 @overload
 def enable_grad(function: F) -> F: ...
 def enable_grad(function: Callable[..., Any] | None = None) -> Any:
-    """Record a graph again inside `no_grad`; a context manager and a decorator, like that."""
+    """Record a graph again inside `no_grad`; a context manager and a decorator, like that.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> w = tn.tensor([1.0, 2.0], requires_grad=True)
+        >>> with tn.no_grad(), tn.enable_grad():
+        ...     print((w * 2).requires_grad)
+        True
+    """
     return _Recording(True) if function is None else _Recording(True)(function)

@@ -34,7 +34,21 @@ _DIRECTIONS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 
 class TinygradError(Exception):
-    """Base of every error raised by tinygrad_nn."""
+    """Base of every error raised by tinygrad_nn.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> try:
+        ...     tn.tensor(np.ones((2, 3))) @ np.ones((2, 3))
+        ... except ValueError as error:  # the builtin one works too
+        ...     print(error)
+        ...     print(isinstance(error, TinygradError))
+        matmul: inner dimensions differ: (2, 3) @ (2, 3)
+          left   (2, 3)      float64
+          right  (2, 3)      float64
+          hint   (2, 3) @ (3, 2) works: x @ w.T
+        True
+    """
 
     call: tuple[Any, ...] | None = None
     """Where an op failed: (op, operands, parameters, scope), from which a picture of the way there is drawn."""
@@ -117,7 +131,21 @@ class RendererNotFound(TinygradError, RuntimeError):
 
 
 class NonFinite(TinygradError, FloatingPointError):
-    """A NaN or an infinity appeared; `history` is what training had recorded by then."""
+    """A NaN or an infinity appeared; `history` is what training had recorded by then.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> w = tn.tensor([1.0], requires_grad=True)
+        >>> sgd, batches = tn.optim.SGD([w], lr=1e30), [(np.ones((2, 1)), np.zeros((2, 1)))]
+        >>> try:
+        ...     tn.train.fit(lambda x: x * w, tn.nn.losses.mse, sgd, batches, epochs=9, progress=False)
+        ... except NonFinite as error:
+        ...     print(error)
+        ...     print(len(error.history), "epochs before")
+        the loss is inf in epoch 3, batch 1; this step was not taken
+          hint   a smaller learning rate, optim.clip_grad_norm, or look at the batch named here
+        2 epochs before
+    """
 
     history: Any = None
 
@@ -131,7 +159,16 @@ class CheckFailed(TinygradError, AssertionError):
 
 
 class GradientMismatch(CheckFailed):
-    """A derivative rule and the numerical derivative disagree; `report` is what gradcheck has compared."""
+    """A derivative rule and the numerical derivative disagree; `report` is what gradcheck has compared.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> try:
+        ...     tn.testing.gradcheck((lambda x: x @ x, lambda x: -2 * x), np.ones(3))
+        ... except GradientMismatch as error:
+        ...     print(error.report)
+        GradcheckReport(3 entries, complex step, largest error 4, 3 wrong, opposite-sign)
+    """
 
     report: Any = None
 

@@ -32,6 +32,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tinygrad_nn"
 COPIED = (
     "tinygrad_nn",
+    "conftest.py",
     "tests",
     "docs",
     "examples",

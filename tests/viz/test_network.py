@@ -11,6 +11,7 @@ from tests.viz.test_theme import contrast
 from tinygrad_nn import nn, viz
 from tinygrad_nn.errors import GraphError, SettingError, ShapeError
 from tinygrad_nn.primitives import REGISTRY
+from tinygrad_nn.viz.document import asset
 from tinygrad_nn.viz.network import drawing, layers, page
 from tinygrad_nn.viz.network.layers import Box, Column
 from tinygrad_nn.viz.network.painting import short
@@ -381,7 +382,7 @@ def test_the_view_speaks_japanese():
 
 
 def test_the_script_is_given_all_words_that_it_says():
-    script = page._asset("network.js")
+    script = asset("viz/assets/network.js")
     words = re.findall(r"words\.(\w+)|words\[\"([^\"]+)\"\]|say\(\"([^\"]+)\"", script)
     assert {word for found in words for word in found if word} <= set(page._SCRIPTED)
 

@@ -11,7 +11,7 @@ from tests.support.browser import browser
 from tinygrad_nn import nn, viz
 from tinygrad_nn.primitives import REGISTRY
 from tinygrad_nn.viz import whatif
-from tinygrad_nn.viz.page import _asset
+from tinygrad_nn.viz.document import asset
 
 RNG = np.random.default_rng(0)
 ABOVE, UNIT = np.abs(RNG.normal(size=(2, 3))) + 0.1, RNG.uniform(-0.9, 0.9, (2, 3))
@@ -152,7 +152,7 @@ def test_every_word_computes_what_its_op_computes_forward_and_back(window, tmp_p
 
 
 def test_the_words_of_the_script_are_those_of_the_table():
-    script = _asset("words.js")
+    script = asset("viz/assets/words.js")
     tables = {
         table: set(
             re.findall(
@@ -282,3 +282,10 @@ def test_the_policy_forbids_code_from_text():
     assert "unsafe" not in policy
     assert "eval(" not in text
     assert "Function(" not in text
+
+
+def test_a_setting_that_is_not_finite_reaches_the_script(window, tmp_path):
+    x = tn.tensor([1.0, -2.0], requires_grad=True, name="x")
+    page = page_of(window, tn.leaky_relu(x, negative_slope=np.inf).sum().graph(), tmp_path / "page.html")
+    assert page.run("return data.whatif.calls[0].do[0].p === Infinity")
+    assert page.console() == []

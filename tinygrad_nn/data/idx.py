@@ -43,6 +43,14 @@ def read_idx(path: StrPath, *, max_bytes: int | None = None) -> np.ndarray:
     Raises:
         DatasetError: names a file that cannot be read or is anything but exactly one IDX array: no byte may be
             missing, changed in the header, or left over.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:  # uint8, 1 axis, 3 items
+        ...     written = Path(f"{folder}/labels").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 5, 0, 4]))
+        ...     read_idx(f"{folder}/labels")
+        array([5, 0, 4], dtype=uint8)
     """
     # A FIFO or a device would block or never end.
     if not os.path.isfile(path):

@@ -24,7 +24,15 @@ Batch = tuple[np.ndarray, ...]
 
 
 class Batches(Signposts):
-    """What `batches` returns: `len` is the number of batches in an epoch, each iteration is a new epoch."""
+    """What `batches` returns: `len` is the number of batches in an epoch, each iteration is a new epoch.
+
+    Arguments and errors are those of `batches`.
+
+    Example:
+        >>> training = batches(np.zeros((10, 3)), np.arange(10), size=4, rng=0)
+        >>> training, [len(y) for X, y in training]
+        (Batches((10, 3) float64, (10,) int64; 3 batches of 4 rows, shuffled), [4, 4, 2])
+    """
 
     def __init__(
         self,
@@ -153,7 +161,15 @@ class Batches(Signposts):
 
 
 class Stream(Iterator[Batch]):
-    """What `batches_forever` and `batches_with_replacement` return: batches without end."""
+    """What `batches_forever` and `batches_with_replacement` return: batches without end.
+
+    Arguments and errors are those of `batches`.
+
+    Example:
+        >>> stream = batches_forever(np.arange(5), size=3, rng=0)
+        >>> stream, next(stream)
+        (Stream((5,) int64; 3 rows at a time, without end), (array([2, 4, 3]),))
+    """
 
     def __init__(
         self,

@@ -19,7 +19,14 @@ from tinygrad_nn.files import StrPath
 
 
 class Mnist(NamedTuple):
-    """The arrays that `mnist` returns."""
+    """The arrays that `mnist` returns.
+
+    Example:
+        >>> images, labels = np.zeros((2, 784), np.float32), np.array([5, 0])
+        >>> x_train, y_train, x_test, y_test = Mnist(images, labels, images, labels)
+        >>> x_train.shape, y_test
+        ((2, 784), array([5, 0]))
+    """
 
     x_train: NDArray[np.float32]
     y_train: NDArray[np.int64]
@@ -73,6 +80,7 @@ def mnist(folder: StrPath | None = None, *, flatten: bool = True) -> Mnist:
     and (10000, 784), or with `flatten=False` (60000, 28, 28, 1) and (10000, 28, 28, 1), rows, columns and one channel,
     as convolutions take them; labels are int64, shapes (60000,) and (10000,). The files store pixels as uint8, in
     which 0 - 1 is 255; they are converted, pixel / 255, before anyone can calculate with them.
+    `x_train, y_train, x_test, y_test = tn.data.mnist()` takes the four apart.
 
     The four files, gzip-compressed or not, are looked for in `folder`; without one, in the folder that the
     environment variable TINYGRAD_NN_DATA names. They may be called train-images.idx3-ubyte and so on, and each may

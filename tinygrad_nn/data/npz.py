@@ -38,6 +38,14 @@ def read_npz(path: StrPath, *, max_bytes: int | None = None) -> dict[str, np.nda
 
     Raises:
         DatasetError: names a file that cannot be read, is damaged, or is not such an archive.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez_compressed(f"{folder}/data.npz", x_train=np.zeros((3, 28, 28), np.uint8), y_train=[5, 0, 4])
+        ...     arrays = read_npz(f"{folder}/data.npz")
+        >>> arrays["x_train"].shape, arrays["y_train"]
+        ((3, 28, 28), array([5, 0, 4]))
     """
     name = os.fspath(path)
     if not os.path.isfile(path):
@@ -66,6 +74,13 @@ def write_npz(path: StrPath, /, **arrays: ArrayLike) -> None:
     Raises:
         DtypeError: anything but numbers and bools.
         OSError: the file cannot be written; the old one, if any, is as it was.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_npz(f"{folder}/data.npz", X=np.eye(2), y=[0, 1])
+        ...     read_npz(f"{folder}/data.npz")["y"]
+        array([0, 1])
     """
     members = {name: np.asarray(array) for name, array in arrays.items()}
     for name, array in members.items():

@@ -61,7 +61,14 @@ def begin_as_rank_0(batches: object, comm: Communicator) -> None:
 
 
 class Shard:
-    """What `shard` returns: `len` is the number of batches, if that is known; each iteration is an epoch."""
+    """What `shard` returns: `len` is the number of batches, if that is known; each iteration is an epoch.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> batches = lambda: tn.data.batches(np.arange(5), size=3, rng=0)
+        >>> tn.parallel.threads(2, lambda comm: len(shard(batches(), comm)))
+        [2, 2]
+    """
 
     def __init__(self, batches: Iterable[Iterable[object]], comm: Communicator) -> None:
         self._batches, self._comm = batches, comm

@@ -98,6 +98,15 @@ def text(path: StrPath, *, validation: float = 0.1, encoding: str = "utf-8") -> 
 
     Raises:
         DatasetError: names a file that cannot be read or is no text in this encoding.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     written = Path(f"{folder}/hamlet.txt").write_text("to be, or not to be")
+        ...     hamlet = text(f"{folder}/hamlet.txt")
+        >>> hamlet.vocabulary, hamlet.train[:5]
+        (' ,benort', array([7, 5, 0, 2, 3]))
     """
     try:
         return Text(Path(path).read_text(encoding=encoding), validation=validation)

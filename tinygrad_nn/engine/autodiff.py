@@ -141,6 +141,11 @@ def vjp(f: Function, *xs: Tree, has_aux: bool = False) -> tuple[Tree, ...]:
         xs: its arguments.
         has_aux: f returns (result, aux), and so does vjp: (result, pull, aux). There is no derivative of aux.
 
+    Raises:
+        DtypeError, ArgumentError: something in an argument is not floating, or there is nothing in it; `f` is none.
+        GraphError: the function did not return a tensor.
+        ShapeError, ArgumentError: by the pull, of a cotangent of another shape, or in other containers.
+
     Example:
         >>> y, pull = vjp(lambda x: x * x, np.array([1.0, 2.0]))
         >>> pull(np.array([1.0, 10.0]))
@@ -197,6 +202,7 @@ def value_and_grad(
 
     Raises:
         DtypeError, ArgumentError: something in a chosen argument is not floating, or there is nothing in it.
+        SettingError: there is no such argument.
         GraphError: the function did not return a tensor; ShapeError: it has more than one element.
 
     Example:
@@ -284,6 +290,11 @@ def jvp(f: Function, xs: Tree, vs: Tree, *, has_aux: bool = False) -> tuple[Tree
         vs: their directions.
         has_aux: f returns (result, aux), and jvp returns (result, derivative, aux). There is no derivative of aux.
 
+    Raises:
+        DtypeError, ArgumentError: something in an argument is not floating, or there is nothing in it; `f` is none.
+        GraphError: the function did not return a tensor.
+        ShapeError, ArgumentError: there are more or fewer directions, or they have other shapes or other containers.
+
     Example:
         >>> jvp(lambda x: x * x, np.array([1.0, 2.0]), np.array([1.0, 0.0]))[1]
         Tensor([2., 0.], dtype=float64)
@@ -330,6 +341,11 @@ def jacobian(f: Function, argnums: Numbers = 0, *, has_aux: bool = False) -> Fun
         f: a function whose result is a tensor, or containers of tensors.
         argnums: which positional argument, or a tuple of them.
         has_aux: f returns (result, aux), and the result is (Jacobian, aux). There is no derivative of aux.
+
+    Raises:
+        DtypeError, ArgumentError: something in a chosen argument is not floating, or there is nothing in it.
+        SettingError: there is no such argument.
+        GraphError: the function did not return a tensor.
 
     Example:
         >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
@@ -386,6 +402,9 @@ def hessian(f: Function, argnums: Numbers = 0, *, has_aux: bool = False) -> Func
         argnums: which positional argument, or a tuple of them.
         has_aux: f returns (value, aux), and the result is (Hessian, aux). There is no derivative of aux.
 
+    Raises:
+        DtypeError, ArgumentError, SettingError, GraphError, ShapeError: as `value_and_grad`.
+
     Example:
         >>> hessian(lambda x: (x ** 3).sum())(np.array([1.0, 2.0]))
         Tensor([[ 6.,  0.], [ 0., 12.]], dtype=float64)
@@ -404,7 +423,7 @@ def hvp(f: Function, xs: Tree, vs: Tree) -> Tree:
 
     Args:
         f: a function whose result has one element.
-        xs: its argument, in containers or not, or a tuple of arguments as for `jvp`.
+        xs: its argument, in containers or not, or a tuple or list of arguments as for `jvp`.
         vs: the direction, in the same containers; of a module a dict of arrays by names.
 
     Raises:

@@ -347,14 +347,37 @@ def wrap(array: Array, node: Node | Leaf | None) -> Tensor:
 def tensor(
     data: Operand, *, requires_grad: bool = False, dtype: DTypeLike | None = None, name: str | None = None
 ) -> Tensor:
-    """Return a Tensor with a copy of `data`; see `Tensor`."""
+    """Return a Tensor with a copy of `data`; see `Tensor`, which has the same arguments and errors.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> w = tn.tensor([1.0, 2.0], requires_grad=True)
+        >>> (w * w).sum().backward()
+        >>> w.grad
+        array([2., 4.], dtype=float32)
+    """
     return Tensor(data, requires_grad=requires_grad, dtype=dtype, name=name)
 
 
 def as_tensor(
     data: Operand, *, requires_grad: bool = False, dtype: DTypeLike | None = None, name: str | None = None
 ) -> Tensor:
-    """Return a Tensor that shares memory with `data` where possible, as `np.asarray` does; a Tensor stays itself."""
+    """Return a Tensor that shares memory with `data` where possible, as `np.asarray` does; a Tensor stays itself.
+
+    Args:
+        data, requires_grad, dtype, name: as for `Tensor`.
+
+    Raises:
+        DtypeError: complex, object, string or masked data; an integer tensor that requires grad.
+        GraphError: `requires_grad` or `name` of a tensor, which has its own.
+        ShapeError: `data` is a tuple with tensors.
+
+    Example:
+        >>> x = np.zeros(2)
+        >>> t = as_tensor(x)
+        >>> np.shares_memory(t.data, x), as_tensor(t) is t
+        (True, True)
+    """
     if isinstance(data, Tensor):
         if requires_grad or name is not None:
             raise GraphError(

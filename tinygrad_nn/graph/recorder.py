@@ -186,6 +186,13 @@ def trace(function: Callable[..., Any], *args: Any) -> tuple[Graph, Any]:
     Raises:
         CaptureError: the function read the value of a tensor, which a replay could not repeat.
         GraphError: `function` is none.
+
+    Example:
+        >>> import numpy as np
+        >>> graph, y = trace(lambda x: np.tanh(x) * 2, np.ones(3))
+        >>> print(graph)
+        %1 = tanh(x)           (3,) float64
+        %2 = multiply(%1, 2)   (3,) float64
     """
     if not callable(function):
         raise GraphError(

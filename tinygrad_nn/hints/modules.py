@@ -153,7 +153,7 @@ MODULES: dict[str, dict[str, str]] = {
         "PixelShuffle Fold Unfold": "x.reshape(shape).transpose(axes) in forward",
         "CosineSimilarity PairwiseDistance": "np.linalg.norm(a - b, axis=-1) in forward",
         "Adam SGD": "optim.Adam(model.parameters(), lr=0.001): from tinygrad_nn import optim",
-        "softmax_cross_entropy softmax_cross_entropy_with_logits": _CROSS_ENTROPY,
+        "softmax_cross_entropy_with_logits softmax_cross_entropy": _CROSS_ENTROPY,
         "sparse_softmax_cross_entropy_with_logits": _CROSS_ENTROPY,
         "sigmoid_cross_entropy_with_logits": "nn.losses.binary_cross_entropy(logits, targets)",
         "bias_add": "x + b",

@@ -39,6 +39,18 @@ def load_keras(model: Module, path: StrPath) -> None:
             Nothing is changed then.
         ImportError: h5py is not installed.
         OSError: there is no such file, or it cannot be read.
+
+    Example:
+        >>> import tempfile, h5py, tinygrad_nn as tn
+        >>> model = tn.nn.Sequential(tn.nn.Dense(2, 1))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with h5py.File(f"{folder}/keras.weights.h5", "w") as file:  # as Keras does
+        ...         file["layers/dense/vars/0"] = np.array([[1.0], [2.0]], np.float32)
+        ...         file["layers/dense/vars/1"] = np.array([3.0], np.float32)
+        ...     load_keras(model, f"{folder}/keras.weights.h5")
+        >>> model[0].weight.data, model[0].bias.data
+        (array([[1.],
+               [2.]], dtype=float32), array([3.], dtype=float32))
     """
     try:
         import h5py

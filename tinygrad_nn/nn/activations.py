@@ -18,43 +18,78 @@ class _Activation(Module):
 
 
 class Sigmoid(_Activation):
-    """1 / (1 + exp(-x)), element by element."""
+    """1 / (1 + exp(-x)), element by element.
+
+    Example:
+        >>> Sigmoid()([-1000.0, 0.0, 1000.0])
+        Tensor([0. , 0.5, 1. ])
+    """
 
     op = activation.sigmoid
 
 
 class Tanh(_Activation):
-    """tanh(x), element by element."""
+    """tanh(x), element by element.
+
+    Example:
+        >>> Tanh()([-1000.0, 0.0, 1000.0])
+        Tensor([-1.,  0.,  1.])
+    """
 
     op = trigonometric.tanh
 
 
 class ReLU(_Activation):
-    """max(x, 0), element by element."""
+    """max(x, 0), element by element.
+
+    Example:
+        >>> ReLU()([-2.0, 0.0, 3.0])
+        Tensor([0., 0., 3.])
+    """
 
     op = activation.relu
 
 
 class Softplus(_Activation):
-    """log(1 + exp(x)), element by element."""
+    """log(1 + exp(x)), element by element.
+
+    Example:
+        >>> Softplus()([-1000.0, 0.0, 3.0]).round(3)
+        Tensor([0.   , 0.693, 3.049])
+    """
 
     op = activation.softplus
 
 
 class LogSigmoid(_Activation):
-    """log(sigmoid(x)), element by element."""
+    """log(sigmoid(x)), element by element.
+
+    Example:
+        >>> LogSigmoid()([-1000.0, 1000.0])
+        Tensor([-1000.,     0.])
+    """
 
     op = activation.log_sigmoid
 
 
 class SiLU(_Activation):
-    """x * sigmoid(x), element by element."""
+    """x * sigmoid(x), element by element.
+
+    Example:
+        >>> SiLU()([-1.0, 0.0, 2.0]).round(3)
+        Tensor([-0.269,  0.   ,  1.762])
+    """
 
     op = activation.silu
 
 
 class GELU(Module):
-    """x times the standard normal distribution function of x, or with approximate="tanh" close to it."""
+    """x times the standard normal distribution function of x, or with approximate="tanh" close to it.
+
+    Example:
+        >>> GELU()([-1.0, 0.0, 2.0]).round(3), GELU(approximate="tanh")
+        (Tensor([-0.159,  0.   ,  1.954]), GELU(approximate="tanh"))
+    """
 
     def __init__(self, approximate: str = "none") -> None:
         activation.gelu_with(approximate)
@@ -68,7 +103,12 @@ class GELU(Module):
 
 
 class GELUTanh(_Activation):
-    """GELU with the tanh approximation, element by element."""
+    """GELU with the tanh approximation, element by element.
+
+    Example:
+        >>> GELUTanh()([-1.0, 0.0, 2.0]).round(3)
+        Tensor([-0.159,  0.   ,  1.955])
+    """
 
     op = activation.gelu_tanh
 
@@ -89,7 +129,12 @@ class _Adjustable(Module):
 
 
 class LeakyReLU(_Adjustable):
-    """x where it is positive, negative_slope * x elsewhere."""
+    """x where it is positive, negative_slope * x elsewhere.
+
+    Example:
+        >>> LeakyReLU(0.5)([-2.0, 0.0, 3.0])
+        Tensor([-1.,  0.,  3.])
+    """
 
     op = activation.leaky_relu
     option = "negative_slope"
@@ -99,7 +144,12 @@ class LeakyReLU(_Adjustable):
 
 
 class ELU(_Adjustable):
-    """x where it is positive, alpha * (exp(x) - 1) elsewhere."""
+    """x where it is positive, alpha * (exp(x) - 1) elsewhere.
+
+    Example:
+        >>> ELU()([-1000.0, 0.0, 3.0])
+        Tensor([-1.,  0.,  3.])
+    """
 
     op = activation.elu
     option = "alpha"
@@ -121,12 +171,23 @@ class _AlongAxis(_Adjustable):
 
 
 class Softmax(_AlongAxis):
-    """exp(x) / sum(exp(x)) along an axis, the last by default."""
+    """exp(x) / sum(exp(x)) along an axis, the last by default.
+
+    Example:
+        >>> Softmax()([[1.0, 1.0], [1000.0, 0.0]])
+        Tensor([[0.5, 0.5],
+                [1. , 0. ]])
+    """
 
     op = activation.softmax
 
 
 class LogSoftmax(_AlongAxis):
-    """log(softmax(x)) along an axis, the last by default."""
+    """log(softmax(x)) along an axis, the last by default.
+
+    Example:
+        >>> LogSoftmax()([[1000.0, 0.0]])
+        Tensor([[    0., -1000.]])
+    """
 
     op = activation.log_softmax

@@ -18,6 +18,9 @@ Layer = Callable[..., Tree]
 class Sequential(Module):
     """Modules (or plain functions) applied one after the other; indexes, slices and iterates like a list.
 
+    Raises:
+        ArgumentError: one of them is a class, or cannot be called.
+
     Example:
         >>> from tinygrad_nn.nn import Dense, Tanh
         >>> model = Sequential(Dense(2, 3, rng=0), Tanh(), Dense(3, 2, rng=1))
@@ -65,7 +68,13 @@ class Sequential(Module):
 
 
 class Flatten(Module):
-    """Every axis but the first becomes one: (N, ...) to (N, features)."""
+    """Every axis but the first becomes one: (N, ...) to (N, features).
+
+    Example:
+        >>> import numpy as np
+        >>> Flatten()(np.ones((4, 28, 28, 1))).shape
+        (4, 784)
+    """
 
     def forward(self, x: Operand) -> Tensor:
         images = as_tensor(x)
@@ -74,7 +83,17 @@ class Flatten(Module):
 
 
 class Identity(Module):
-    """x as it is: what stands in a model where a layer may be left out."""
+    """x as it is: what stands in a model where a layer may be left out.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> block = lambda p: tn.nn.Sequential(tn.nn.Dense(2, 2), tn.nn.Dropout(p) if p else tn.nn.Identity())
+        >>> block(0)
+        Sequential(
+          0: Dense(2 -> 2)
+          1: Identity()
+        )
+    """
 
     def forward(self, x: Operand) -> Tensor:
         return as_tensor(x)

@@ -114,7 +114,11 @@ class _Convolution(OverAxes):
 
 
 class Conv1d(_Convolution):
-    __doc__ = f"""A convolution over one axis, {_Convolution.__doc__}"""
+    __doc__ = f"""A convolution over one axis, {_Convolution.__doc__}
+    Example:
+        >>> Conv1d(3, 16, 5, rng=0)(np.ones((4, 100, 3))).shape
+        (4, 96, 16)
+    """
     rank = 1
 
 
@@ -128,7 +132,11 @@ class Conv2d(_Convolution):
 
 
 class Conv3d(_Convolution):
-    __doc__ = f"""A convolution over depth, height and width, {_Convolution.__doc__}"""
+    __doc__ = f"""A convolution over depth, height and width, {_Convolution.__doc__}
+    Example:
+        >>> Conv3d(1, 6, 3, stride=(1, 2, 2), padding=1, rng=0)(np.ones((2, 8, 12, 12, 1))).shape
+        (2, 8, 6, 6, 6)
+    """
     rank = 3
 
 
@@ -204,7 +212,11 @@ class _ConvTranspose(_Convolution):
 
 
 class ConvTranspose1d(_ConvTranspose):
-    __doc__ = f"""What undoes the shape of a convolution over one axis, {_ConvTranspose.__doc__}"""
+    __doc__ = f"""What undoes the shape of a convolution over one axis, {_ConvTranspose.__doc__}
+    Example:
+        >>> ConvTranspose1d(16, 3, 5, rng=0)(np.ones((4, 96, 16))).shape
+        (4, 100, 3)
+    """
     rank = 1
 
 
@@ -218,7 +230,9 @@ class ConvTranspose2d(_ConvTranspose):
 
 
 class ConvTranspose3d(_ConvTranspose):
-    __doc__ = (
-        f"""What undoes the shape of a convolution over depth, height and width, {_ConvTranspose.__doc__}"""
-    )
+    __doc__ = f"""What undoes the shape of a convolution over depth, height and width, {_ConvTranspose.__doc__}
+    Example:
+        >>> ConvTranspose3d(6, 1, 2, stride=2, rng=0)(np.ones((2, 4, 6, 6, 6))).shape
+        (2, 8, 12, 12, 1)
+    """
     rank = 3

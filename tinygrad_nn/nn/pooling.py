@@ -42,7 +42,11 @@ class _MaxPool(_Pool):
 
 
 class MaxPool1d(_MaxPool):
-    __doc__ = f"{_MaxPool.__doc__}"
+    __doc__ = f"""{_MaxPool.__doc__}
+    Example:
+        >>> MaxPool1d(2)([[[1.0], [5.0], [2.0], [3.0]]]).data.ravel()
+        array([5., 3.], dtype=float32)
+    """
     rank = 1
 
 
@@ -57,7 +61,12 @@ class MaxPool2d(_MaxPool):
 
 
 class MaxPool3d(_MaxPool):
-    __doc__ = f"{_MaxPool.__doc__}"
+    __doc__ = f"""{_MaxPool.__doc__}
+    Example:
+        >>> import numpy as np
+        >>> MaxPool3d(2)(np.ones((4, 16, 28, 28, 6))).shape
+        (4, 8, 14, 14, 6)
+    """
     rank = 3
 
 
@@ -86,22 +95,45 @@ class _AvgPool(_Pool):
 
 
 class AvgPool1d(_AvgPool):
-    __doc__ = f"{_AvgPool.__doc__}"
+    __doc__ = f"""{_AvgPool.__doc__}
+    Example:
+        >>> AvgPool1d(2)([[[1.0], [5.0], [2.0], [3.0]]]).data.ravel()
+        array([3. , 2.5], dtype=float32)
+    """
     rank = 1
 
 
 class AvgPool2d(_AvgPool):
-    __doc__ = f"{_AvgPool.__doc__}"
+    __doc__ = f"""{_AvgPool.__doc__}
+    Example:
+        >>> import numpy as np
+        >>> AvgPool2d(3, stride=2, padding=1)(np.ones((4, 28, 28, 6))).shape
+        (4, 14, 14, 6)
+    """
     rank = 2
 
 
 class AvgPool3d(_AvgPool):
-    __doc__ = f"{_AvgPool.__doc__}"
+    __doc__ = f"""{_AvgPool.__doc__}
+    Example:
+        >>> import numpy as np
+        >>> AvgPool3d((1, 2, 2))(np.ones((4, 16, 28, 28, 6))).shape
+        (4, 16, 14, 14, 6)
+    """
     rank = 3
 
 
 class GlobalAvgPool(Module):
-    """The average of each channel, (N, *space, C) to (N, C): channels come last."""
+    """The average of each channel, (N, *space, C) to (N, C): channels come last.
+
+    Raises:
+        ShapeError: when it is called: fewer than three axes.
+
+    Example:
+        >>> import numpy as np
+        >>> GlobalAvgPool()(np.ones((4, 7, 7, 32))).shape
+        (4, 32)
+    """
 
     def forward(self, x: Operand) -> Tensor:
         images = as_tensor(x)

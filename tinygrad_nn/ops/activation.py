@@ -45,7 +45,12 @@ def sigmoid(x: Array) -> Array:
     formula="where(x > 0, g, 0)",
 )
 def relu(x: Array) -> Array:
-    """max(x, 0), with derivative 0 at 0."""
+    """max(x, 0), with derivative 0 at 0.
+
+    Example:
+        >>> relu(np.array([-2.0, 0.0, 3.0]))
+        array([0., 0., 3.])
+    """
     return np.maximum(x, 0)
 
 
@@ -67,7 +72,12 @@ def softplus(x: Array) -> Array:
     also=("scipy.special.log_expit",),
 )
 def log_sigmoid(x: Array) -> Array:
-    """log(sigmoid(x)) = -softplus(-x), which does not lose small probabilities."""
+    """log(sigmoid(x)) = -softplus(-x), which does not lose small probabilities.
+
+    Example:
+        >>> log_sigmoid(np.array([-1000.0, 1000.0]))
+        array([-1000.,     0.])
+    """
     x = floating(x)
     return np.minimum(x, 0) - np.log1p(np.exp(np.minimum(x, -x)))
 
@@ -80,7 +90,12 @@ def log_sigmoid(x: Array) -> Array:
     samples=cases([_WIDE, {}, {"negative_slope": each(0.1, 0.0, 2.0)}]),
 )
 def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
-    """Return x where it is positive, negative_slope * x elsewhere, with derivative negative_slope at 0."""
+    """Return x where it is positive, negative_slope * x elsewhere, with derivative negative_slope at 0.
+
+    Example:
+        >>> leaky_relu(np.array([-2.0, 0.0, 3.0]), negative_slope=0.1)
+        array([-0.2,  0. ,  3. ])
+    """
     return np.where(x > 0, x, x * float(negative_slope))
 
 
@@ -92,7 +107,12 @@ def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
     samples=cases([_WIDE, {}, {"alpha": each(0.5, 2.0)}]),
 )
 def elu(x: Array, *, alpha: float = 1.0) -> Array:
-    """Return x where it is positive, alpha * (exp(x) - 1) elsewhere (Clevert et al., 2015, arXiv:1511.07289)."""
+    """Return x where it is positive, alpha * (exp(x) - 1) elsewhere (Clevert et al., 2015, arXiv:1511.07289).
+
+    Example:
+        >>> elu(np.array([-1000.0, -1.0, 2.0])).round(4)
+        array([-1.    , -0.6321,  2.    ])
+    """
     return np.where(x > 0, x, np.expm1(np.minimum(x, 0)) * float(alpha))
 
 
@@ -107,7 +127,12 @@ _FAR = -1e4
     formula="g * (sigmoid(x) + y * (1 - sigmoid(x)))",
 )
 def silu(x: Array) -> tuple[Array, Array]:
-    """Return x * sigmoid(x), also called swish (Elfwing et al., 2017, arXiv:1702.03118)."""
+    """Return x * sigmoid(x), also called swish (Elfwing et al., 2017, arXiv:1702.03118).
+
+    Example:
+        >>> silu(np.array([-1000.0, -1.0, 0.0, 2.0])).round(4)
+        array([-0.    , -0.2689,  0.    ,  1.7616])
+    """
     s = sigmoid.function(x)
     return np.maximum(x, _FAR) * s, s
 
@@ -192,7 +217,13 @@ def gelu_tanh_slope(x: Array) -> Array:
     reference=lambda x: x / 2 * (1 + np.tanh(_SCALE * (x + _CUBIC * x**3))),
 )
 def gelu_tanh(x: Array) -> tuple[Array, Array]:
-    """gelu with a tanh in place of the normal distribution: faster, and less than 0.0005 away."""
+    """gelu with a tanh in place of the normal distribution: faster, and less than 0.0005 away.
+
+    Example:
+        >>> x = np.linspace(-5, 5, 101)
+        >>> bool(np.abs(gelu_tanh(x) - gelu(x)).max() < 0.0005)
+        True
+    """
     p, d = _tanh_cdf_and_slope(x)
     p *= np.maximum(x, -_END)
     return p, d
@@ -241,7 +272,13 @@ def gelu(x: Any, *, approximate: str = "none") -> Any:
     formula=("g * log(b)", None),
 )
 def xlogy(a: Array, b: Array) -> Array:
-    """Return a * log(b), and 0 where a is 0, whatever b is (but NaN)."""
+    """Return a * log(b), and 0 where a is 0, whatever b is (but NaN).
+
+    Example:
+        >>> p = np.array([0.5, 0.25, 0.25, 0.0])
+        >>> float(-xlogy(p, p).sum() / np.log(2))  # the entropy, in bits
+        1.5
+    """
     a, b = in_one_dtype(a, b)
     return a * np.log(np.where((a == 0) & (b == b), 1, b))
 
@@ -302,5 +339,10 @@ def softmax(x: Array, *, axis: Axis = -1) -> Array:
     samples=_AXES,
 )
 def log_softmax(x: Array, *, axis: Axis = -1) -> Array:
-    """x - log(sum(exp(x))) along `axis`."""
+    """x - log(sum(exp(x))) along `axis`.
+
+    Example:
+        >>> log_softmax(np.array([1000.0, 0.0]))
+        array([    0., -1000.])
+    """
     return x - logsumexp.function(x, axis=axis, keepdims=True)

@@ -47,7 +47,13 @@ def all_finite(r: Array) -> np.bool:
     lambda g, b: product(g, b), lambda g, a: product(g, a), reference=lambda a, b: np.where(a == 0, 0, a * b)
 )
 def product(a: Array, b: Array) -> Array:
-    """a * b, and 0 wherever a is 0, also where b is infinite or NaN: a zero cotangent stays zero."""
+    """a * b, and 0 wherever a is 0, also where b is infinite or NaN: a zero cotangent stays zero.
+
+    Example:
+        >>> with np.errstate(invalid="ignore"):
+        ...     product(np.array([0.0, 2.0]), np.array([np.inf, 3.0]))
+        array([0., 6.])
+    """
     y = np.multiply(a, b)
     if getattr(a, "shape", None) == ():
         # One number says it of all elements.
@@ -71,7 +77,13 @@ def both(a: Array, b: Array) -> Array:
     domain=NONZERO_DIVISOR,
 )
 def quotient(a: Array, b: Array) -> Array:
-    """a / b, and 0 wherever a is 0, also where b is 0 or NaN: a zero cotangent stays zero."""
+    """a / b, and 0 wherever a is 0, also where b is 0 or NaN: a zero cotangent stays zero.
+
+    Example:
+        >>> with np.errstate(invalid="ignore"):
+        ...     quotient(np.array([0.0, 6.0]), np.array([0.0, 3.0]))
+        array([0., 2.])
+    """
     y = np.divide(a, b)
     return y if all_finite(y) else np.where(a == 0, np.zeros((), y.dtype), y)
 

@@ -355,6 +355,11 @@ def group_norm(
     Raises:
         ShapeError: the shapes do not fit.
         SettingError: `groups` does not divide the channels; `eps` is none.
+
+    Example:
+        >>> x = np.array([[1.0, 3.0, 10.0, 30.0]])
+        >>> group_norm(x, 2, np.ones(4), np.zeros(4)).round(3)
+        array([[-1.,  1., -1.,  1.]])
     """
     _check("group_norm", x, eps, weight, bias)
     shape = np.shape(x)

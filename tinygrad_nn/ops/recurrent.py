@@ -273,6 +273,12 @@ def gru(
 
     Raises:
         ShapeError, DtypeError, SettingError: shapes do not fit, or lengths are no counts of steps.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> outputs, h = tn.gru(np.ones((2, 5, 3)), np.zeros((2, 4)), np.ones((3, 12)), np.ones((4, 12)))
+        >>> outputs.shape, h.shape, bool((outputs[:, -1] == h).all())
+        ((2, 5, 4), (2, 4), True)
     """
     weights = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
     outputs, (h,) = _over_time("gru", gru_states, 3, x, {"h": h}, weights, lengths, reverse)
@@ -303,6 +309,12 @@ def rnn(
 
     Raises:
         ShapeError, DtypeError, SettingError: shapes do not fit, or lengths are no counts of steps.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> outputs, h = tn.rnn(np.ones((2, 5, 3)), np.zeros((2, 4)), np.ones((3, 4)), np.ones((4, 4)), lengths=[5, 2])
+        >>> outputs.shape, h.shape, outputs[1, :, 0].round(2)
+        ((2, 5, 4), (2, 4), array([1., 1., 0., 0., 0.]))
     """
     weights = {"w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh}
     outputs, (h,) = _over_time("rnn", rnn_states, 1, x, {"h": h}, weights, lengths, reverse)

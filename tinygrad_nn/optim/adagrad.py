@@ -51,6 +51,19 @@ class Adagrad(Optimizer):
 
     Raises:
         SettingError: a bad rate, decay, value or eps, no or repeated parameters, a non-leaf.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> w = tn.tensor([1.0, -2.0], requires_grad=True)
+        >>> optimizer = Adagrad([w], lr=0.1)
+        >>> for _ in range(3):  # gradients stay, steps become smaller
+        ...     optimizer.zero_grad()
+        ...     (w * [1.0, 100.0]).sum().backward()
+        ...     optimizer.step()
+        ...     print(w.data.round(3))
+        [ 0.9 -2.1]
+        [ 0.829 -2.171]
+        [ 0.772 -2.228]
     """
 
     rule = adagrad_update

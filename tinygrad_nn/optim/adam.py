@@ -68,6 +68,15 @@ class Adam(Optimizer):
 
     Raises:
         SettingError: a bad rate, beta, eps or decay, no or repeated parameters, a non-leaf.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> w = tn.tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = Adam([w], lr=0.1)
+        >>> (w * [1.0, 100.0]).sum().backward()
+        >>> optimizer.step()
+        >>> w.data.round(3)  # at first all move by the rate, whatever the size of their gradients
+        array([0.9, 1.9], dtype=float32)
     """
 
     rule = adam_update
@@ -99,7 +108,17 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay, w -= lr * weight_decay * w (Loshchilov and Hutter 2019); 0.01 by default."""
+    """Adam with decoupled weight decay, w -= lr * weight_decay * w (Loshchilov and Hutter 2019); 0.01 by default.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> w = tn.tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = AdamW([w], lr=0.1, weight_decay=0.5)
+        >>> (w * 0.0).sum().backward()
+        >>> optimizer.step()
+        >>> w
+        Tensor([0.95, 1.9 ], requires_grad=True)
+    """
 
     _decoupled = True
 

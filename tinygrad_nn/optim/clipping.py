@@ -46,6 +46,13 @@ def clip_grad_norm(
         SettingError: a `Distributed` optimizer has these parameters, which sums the gradients of all ranks in its step.
         ValueError: `max_norm` is not positive, or the norm is infinite or NaN (unless
             `error_if_nonfinite=False`).
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> w = tn.tensor([3.0, 4.0], requires_grad=True)
+        >>> (w * w / 2).sum().backward()
+        >>> clip_grad_norm([w], 1.0), w.grad
+        (5.0, array([0.6, 0.8], dtype=float32))
     """
     if not max_norm > 0:
         raise SettingError(f"clip_grad_norm: max_norm is positive, got {max_norm!r}")

@@ -49,6 +49,15 @@ class Lion(Optimizer):
 
     Raises:
         SettingError: a bad rate, beta or decay, no or repeated parameters, a non-leaf.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> w = tn.tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = Lion([w], lr=0.25)
+        >>> (w * [-1.0, 100.0]).sum().backward()
+        >>> optimizer.step()
+        >>> w
+        Tensor([1.25, 1.75], requires_grad=True)
     """
 
     rule = lion_update

@@ -48,6 +48,23 @@ class Optimizer(Signposts):
             of their rates.
         steps: how many steps have been taken, a 0-d array.
         state: the arrays of each parameter, by slot.
+
+    Raises:
+        SettingError: a bad rate, no or repeated parameters, a non-leaf.
+        BadRule: `rule` is no kernel that writes the parameter, or does not take the options.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> @tn.kernel(None, None, None, writes=(0,), differentiable=False, method=False)
+        ... def sign_update(parameter, gradient, rate):
+        ...     parameter -= rate * np.sign(gradient)
+        >>> class SignDescent(Optimizer):
+        ...     rule = sign_update
+        >>> w = tn.tensor([1.0, 2.0], requires_grad=True)
+        >>> (w * [-1.0, 100.0]).sum().backward()
+        >>> SignDescent([w], lr=0.25).step()
+        >>> w
+        Tensor([1.25, 1.75], requires_grad=True)
     """
 
     rule: Primitive

@@ -71,6 +71,15 @@ class RMSprop(Optimizer):
 
     Raises:
         SettingError: a bad rate, alpha, eps, decay or momentum, no or repeated parameters, a non-leaf.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> w = tn.tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = RMSprop([w], lr=0.01)
+        >>> (w * [1.0, 100.0]).sum().backward()
+        >>> optimizer.step()
+        >>> w.data.round(3)  # both moved alike: gradients are divided by their size
+        array([0.9, 1.9], dtype=float32)
     """
 
     rule = rmsprop_update

@@ -58,6 +58,19 @@ class SGD(Optimizer):
     Raises:
         SettingError: a negative, infinite or NaN rate, momentum outside of [0, 1), no or repeated parameters, a
             non-leaf.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> w = tn.tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = SGD([w], lr=0.1, momentum=0.9)
+        >>> for _ in range(3):
+        ...     optimizer.zero_grad()
+        ...     (w * w).sum().backward()
+        ...     optimizer.step()
+        ...     print(w.data.round(2))
+        [0.8 1.6]
+        [0.46 0.92]
+        [0.06 0.12]
     """
 
     rule = sgd_update

@@ -52,6 +52,15 @@ def decision_boundary(
     Raises:
         ShapeError: the points have not two features, or there are not as many labels.
         LabelError: labels that are no integers, or not among `classes`.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> import tinygrad_nn as tn
+        >>> X, y = tn.data.moons(20)
+        >>> model = tn.nn.Sequential(tn.nn.Dense(2, 8, rng=0), tn.nn.Tanh(), tn.nn.Dense(8, 2, rng=1))
+        >>> ax = decision_boundary(model, X, y, classes=["upper", "lower"], ax=Figure().subplots(), resolution=20)
+        >>> [text.get_text() for text in ax.get_legend().get_texts()][:2]
+        ['upper', 'lower']
     """
     need_matplotlib()
     X = _points_of("decision_boundary", X)
@@ -145,6 +154,12 @@ def scatter(
     Raises:
         ShapeError: the points have not two features, or there are not as many labels.
         LabelError: labels that are no integers, or not among `classes`.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> ax = scatter([[0.0, 1.0], [2.0, 3.0], [4.0, 3.0]], ["cat", "dog", "dog"], ax=Figure().subplots())
+        >>> [text.get_text() for text in ax.get_legend().get_texts()]
+        ['cat', 'dog']
     """
     X = _points_of("scatter", X)
     labels = _labels_for("scatter", X, y)
@@ -235,6 +250,12 @@ def confusion(
     Raises:
         ShapeError: other shapes, or of different lengths.
         LabelError: labels that are no integers, or not among `classes`.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> ax = confusion(["cat", "dog", "dog"], ["cat", "dog", "cat"], ax=Figure().subplots())
+        >>> [text.get_text() for text in ax.texts]
+        ['1', '1', '1']
     """
     true, found = labels_of("confusion", labels), predictions_of("confusion", predictions)
     if true.shape != found.shape:

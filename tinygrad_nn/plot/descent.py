@@ -86,6 +86,13 @@ def descent(
         ArgumentError: a module without loss and data, or something else with them.
         ShapeError: a place of the path has not the parameters of the model, or is no point.
         SettingError: all places of a path are one, as those of `path.append(w.data)` are; limits that are none.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> bowl = lambda x, y: x**2 + 10 * y**2
+        >>> ax = descent(bowl, path=[(1.0, 0.5), (0.5, -0.2), (0.2, 0.1)], resolution=11, ax=Figure().subplots())
+        >>> ax.get_xlabel(), ax.get_ylabel()
+        ('x', 'y')
     """
     need_matplotlib()
     if isinstance(model, Module) != (loss is not None and data is not None):

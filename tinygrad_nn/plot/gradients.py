@@ -26,6 +26,13 @@ def agreement(gradients: Sequence[tuple[Array, Array, Array]], *, ax: Axes | Non
     Args:
         gradients: of each input the gradient, what it should be, and where it is wrong, three arrays of one shape.
         ax: where to draw.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> rule, numerical = np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, -3.0])
+        >>> ax = agreement([(rule, numerical, rule != numerical)], ax=Figure().subplots())
+        >>> [text.get_text() for text in ax.get_legend().get_texts()]
+        ['right: 2', 'wrong: 1']
     """
     ax = axes_for(ax, (5.6, 5.0))
     from matplotlib.ticker import SymmetricalLogLocator

@@ -53,6 +53,14 @@ def history(record: HistoryLike, *columns: str, ax: Axes | None = None) -> Axes:
     Raises:
         KeyError: no such column.
         ValueError: there is no epoch yet.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> import tinygrad_nn as tn
+        >>> found = tn.train.History({"loss": [0.9, 0.4, 0.2], "val_loss": [0.9, 0.5, 0.6]})
+        >>> ax = history(found, ax=Figure().subplots())
+        >>> ax.get_xlabel(), ax.get_ylabel()
+        ('epoch', 'loss')
     """
     if not len(record):
         raise ValueError("there is no epoch to draw yet")
@@ -92,17 +100,33 @@ class RatesLike(Protocol):
     """Learning rates that were tried, with the losses of their batches: `train.Rates`, or of one's own."""
 
     @property
-    def rates(self) -> Sequence[float]: ...
+    def rates(self) -> Sequence[float]:
+        """The rate of each step."""
+
     @property
-    def losses(self) -> Sequence[float]: ...
+    def losses(self) -> Sequence[float]:
+        """The loss of its batch, before the step."""
+
     @property
-    def smoothed(self) -> Sequence[float]: ...
+    def smoothed(self) -> Sequence[float]:
+        """The running mean of the losses."""
+
     @property
-    def suggestion(self) -> float | None: ...
+    def suggestion(self) -> float | None:
+        """The rate to train with, if there is one."""
 
 
 def rates(found: RatesLike, *, ax: Axes | None = None) -> Axes:
-    """Draw losses over learning rates: of each batch as dots, their mean as a line, the suggestion upright."""
+    """Draw losses over learning rates: of each batch as dots, their mean as a line, the suggestion upright.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> import tinygrad_nn as tn
+        >>> found = tn.train.Rates()
+        >>> diverged = [found.add(rate, loss) for rate, loss in [(0.01, 2.0), (0.1, 1.0), (1.0, 0.9), (10.0, 50.0)]]
+        >>> rates(found, ax=Figure().subplots()).get_xscale()
+        'log'
+    """
     ax = axes_for(ax)
     ax.plot(found.rates, found.losses, ".", color=COLORS[5], markersize=4, label="loss of a batch")
     ax.plot(found.rates, found.smoothed, color=BLUE, linewidth=1.8, label="mean")
@@ -132,6 +156,15 @@ def activations(model: Module, *inputs: Operand, ax: Axes | None = None) -> Axes
 
     Raises:
         ValueError: the model has no layer of that kind.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> from tinygrad_nn import nn
+        >>> model = nn.Sequential(nn.Dense(2, 8, rng=0), nn.ReLU(), nn.Dense(8, 2, rng=1))
+        >>> ax = activations(model, -np.ones((100, 2)), ax=Figure().subplots())
+        >>> print(*[text.get_text() for text in ax.texts if "dead" in text.get_text()])
+        1: ReLU
+        8 of 8 dead
     """
     need_matplotlib()
     layers = [
@@ -168,6 +201,14 @@ def gradient_flow(model: Module, *, ax: Axes | None = None) -> Axes:
 
     Call it after `backward()`. Sizes are dots on a logarithmic scale, where only their distances mean something. A
     parameter without a gradient, or with one of zeros or of what is not finite, says so.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> from tinygrad_nn import nn
+        >>> model = nn.Sequential(nn.Dense(2, 8, rng=0), nn.Tanh(), nn.Dense(8, 2, rng=1))
+        >>> nn.losses.cross_entropy(model(np.ones((4, 2))), np.array([0, 1, 1, 1])).backward()
+        >>> [label.get_text() for label in gradient_flow(model, ax=Figure().subplots()).get_yticklabels()]
+        ['0.weight', '0.bias', '2.weight', '2.bias']
     """
     parameters = list(model.named_parameters())
     ax = axes_for(ax, (6.4, 1.2 + 0.36 * max(len(parameters), 2)))

@@ -41,6 +41,12 @@ def images(
 
     Raises:
         ShapeError: flattened images that are not square, without `shape`; labels of another number.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> ax = images(np.zeros((3, 64)), labels=[7, 1, 4], predictions=[7, 1, 9], ax=Figure().subplots())
+        >>> [text.get_text() for text in ax.texts]
+        ['7', '1', '4, not 9']
     """
     pictures = _pictures("images", plain(pictures), shape)
     count, height, width = pictures.shape
@@ -119,6 +125,13 @@ def weights(
 
     Raises:
         ShapeError: the inputs are not pixels of a square, without `shape`.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> import tinygrad_nn as tn
+        >>> ax = weights(tn.nn.Dense(64, 10, rng=0), columns=5, ax=Figure().subplots())
+        >>> ax.images[0].get_array().shape  # two rows of five images of 8 x 8, with gaps
+        (17, 44)
     """
     matrix = plain(getattr(matrix, "weight", matrix))
     if matrix.ndim != 2:

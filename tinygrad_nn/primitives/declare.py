@@ -86,6 +86,12 @@ def op(
     Raises:
         BadRule: a rule asks for a name that does not exist, an option is unknown, or the op is registered already, and
             not by the same place in a program, as when a cell of a notebook runs again.
+
+    Example:
+        >>> import numpy as np, tinygrad_nn as tn
+        >>> ediff1d = op(np.ediff1d, lambda g, x: -np.diff(g, prepend=0, append=0))
+        >>> tn.grad(lambda x: (np.ediff1d(x) ** 2).sum())(np.array([0.0, 1.0, 3.0]))
+        Tensor([-2., -2.,  4.], dtype=float64)
     """
     name = name or function.__name__
     _refuse(op, name, unknown)
@@ -158,6 +164,14 @@ def kernel(
 
     Raises:
         BadRule: no rules, a rule that is none, a lambda without `name=`, an unknown option.
+
+    Example:
+        >>> import numpy as np, tinygrad_nn as tn
+        >>> @tn.kernel(lambda g, x: g * 2 * x)
+        ... def squared(x):
+        ...     return np.multiply(x, x)
+        >>> tn.grad(squared)(3.0)
+        Tensor(6.)
     """
     _refuse(kernel, "kernel", unknown)
     for rule in rules:

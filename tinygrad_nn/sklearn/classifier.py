@@ -117,7 +117,11 @@ class NetClassifier(ClassifierMixin, Net):
         self.class_weight = class_weight
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Train a new network; `sample_weight` is what each row counts, (N,)."""
+        """Train a new network; `sample_weight` is what each row counts, (N,).
+
+        Raises:
+            LabelError: the labels are all the same, or of several classes a row.
+        """
         X, y = self._rows_and_labels(X, y, reset=True)
         classes = unique_labels(y)
         if len(classes) < 2:

@@ -32,6 +32,11 @@ class OpReport:
     """What `check_op` has looked at: how often each check applied, and how much the examples could show.
 
     `unchecked` says what the record gave nothing to check with.
+
+    Example:
+        >>> report = check_op("tanh", max_examples=5)
+        >>> report.kind, report.unchecked, report.checks["jacobian"] == report.examples
+        ('differentiable', [], True)
     """
 
     name: str

@@ -55,6 +55,10 @@ class GradcheckReport:
     could not be judged because the numerical derivative was too uncertain; `largest_error` is the largest
     difference. Of the `wrong` ones, `findings` say what they look like; `gradients` has what was compared of each
     input, (rule, numerical, wrong), arrays of shape (results, *input), of the first order or of the one that failed.
+
+    Example:
+        >>> gradcheck(lambda x: (x * x).sum(), np.array([1.0, -2.0]), order=2)
+        GradcheckReport(6 entries up to order 2, complex step, largest error 0)
     """
 
     order: int

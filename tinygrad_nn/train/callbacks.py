@@ -27,6 +27,15 @@ class EarlyStopping(Callback):
     Raises:
         ValueError: a patience below 0, a negative delta, an unknown mode.
         KeyError: while training, if the history has no such column.
+
+    Example:
+        >>> import numpy as np, tinygrad_nn as tn
+        >>> X, model = np.ones((4, 2), np.float32), tn.nn.Dense(2, 1, rng=0)
+        >>> loss, sgd, batches = tn.nn.losses.mse, tn.optim.SGD(model.parameters(), lr=0.1), [(X, X[:, :1])]
+        >>> stopping = EarlyStopping("loss", patience=2, min_delta=0.01)
+        >>> history = tn.train.fit(model, loss, sgd, batches, epochs=50, callbacks=[stopping], progress=False)
+        >>> history.stopped
+        'loss has not improved on 0.0065 for 3 epochs'
     """
 
     def __init__(
@@ -76,6 +85,16 @@ class LearningRate(Callback):
     """Sets the learning rate of each epoch to `schedule(epoch)`, the first epoch being 0; see `tn.optim.schedules`.
 
     For a rate that changes with every step, give the schedule to the optimizer: `SGD(parameters, lr=schedule)`.
+
+    Example:
+        >>> import numpy as np, tinygrad_nn as tn
+        >>> X, model = np.ones((4, 2), np.float32), tn.nn.Dense(2, 1, rng=0)
+        >>> loss, sgd, batches = tn.nn.losses.mse, tn.optim.SGD(model.parameters(), lr=0.1), [(X, X[:, :1])]
+        >>> watched = [lambda run: print(run.optimizer.lr), LearningRate(lambda epoch: 0.25 * 0.5**epoch)]
+        >>> history = tn.train.fit(model, loss, sgd, batches, epochs=3, callbacks=watched, progress=False)
+        0.25
+        0.125
+        0.0625
     """
 
     def __init__(self, schedule: Schedule) -> None:
@@ -100,6 +119,16 @@ class ReduceOnPlateau(Callback):
 
     Raises:
         ValueError: a factor outside of (0, 1); while training, if the optimizer's rate is a schedule.
+
+    Example:
+        >>> import numpy as np, tinygrad_nn as tn
+        >>> X, model = np.ones((4, 2), np.float32), tn.nn.Dense(2, 1, rng=0)
+        >>> loss, sgd, batches = tn.nn.losses.mse, tn.optim.SGD(model.parameters(), lr=1.0), [(X, X[:, :1])]
+        >>> history = tn.train.fit(
+        ...     model, loss, sgd, batches, epochs=5, callbacks=[ReduceOnPlateau("loss", patience=1)], progress=False
+        ... )
+        >>> f"{sgd.lr:.2g}"
+        '0.01'
     """
 
     def __init__(
@@ -163,6 +192,18 @@ class Checkpoint(Callback):
         ValueError: `every` below 1.
         CheckpointError: at the start, if the file is damaged or belongs to another model; nothing is changed
             then.
+
+    Example:
+        >>> import tempfile, numpy as np, tinygrad_nn as tn
+        >>> X, model = np.ones((4, 2), np.float32), tn.nn.Dense(2, 1, rng=0)
+        >>> loss, sgd, batches = tn.nn.losses.mse, tn.optim.SGD(model.parameters(), lr=0.1), [(X, X[:, :1])]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for epochs in (2, 3):  # the second time one epoch is left to be trained
+        ...         saved = [Checkpoint(f"{folder}/run.safetensors")]
+        ...         fit = tn.train.fit(model, loss, sgd, batches, epochs=epochs, callbacks=saved, progress=False)
+        ...         print(len(fit), int(sgd.steps))
+        2 2
+        3 3
     """
 
     rank = 1

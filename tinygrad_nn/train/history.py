@@ -23,7 +23,13 @@ Mode = Literal["min", "max"]
 
 
 class Best(NamedTuple):
-    """The epoch (the first is 1) in which a column was best, and its value there."""
+    """The epoch (the first is 1) in which a column was best, and its value there.
+
+    Example:
+        >>> epoch, value = History({"val_loss": [0.5, 0.2, 0.3]}).best("val_loss")
+        >>> epoch, value
+        (2, 0.2)
+    """
 
     epoch: int
     value: float

@@ -94,6 +94,17 @@ def fit(
         GraphError: after the first batch, none of the optimizer's parameters has a gradient.
         CaptureError: with `compile`, model or loss do what a replay cannot repeat.
         RankError: with `comm`, another rank has failed, with its traceback; or ranks do not do the same.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> X, y = tn.data.moons(200)
+        >>> model = tn.nn.Sequential(tn.nn.Dense(2, 16, rng=0), tn.nn.Tanh(), tn.nn.Dense(16, 2, rng=1))
+        >>> adam, batches = tn.optim.Adam(model.parameters(), lr=0.1), tn.data.batches(X, y, size=20, rng=0)
+        >>> history = fit(
+        ...     model, tn.nn.losses.cross_entropy, adam, batches, epochs=10, metrics=["accuracy"], progress=False
+        ... )
+        >>> len(history), history["accuracy"][-1] > 0.9
+        (10, True)
     """
     with company_of(optimizer, comm) as company:
         if isinstance(validation, (int, float, np.number)):
@@ -181,6 +192,12 @@ def evaluate(
         ShapeError: arrays of different lengths.
         ArgumentError: data that are neither arrays nor batches; a metric with the name of another column.
         RankError: another rank has failed, or has other data.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> X, y = np.array([[1.0], [2.0]]), np.array([[3.0], [4.0]])
+        >>> evaluate(lambda x: 2 * x, tn.nn.losses.mse, (X, y), metrics={"mae": tn.nn.losses.mae})
+        {'loss': 0.5, 'mae': 0.5}
     """
     expect_loss("evaluate", loss)
     with company_of(None, comm) as company:
@@ -231,6 +248,12 @@ def predict(model: Model, *inputs: Operand, comm: Communicator | None = None) ->
         ShapeError: arrays of different lengths; an output that has not one row for each row.
         ValueError: there is no row.
         RankError: another rank has failed.
+
+    Example:
+        >>> import tinygrad_nn as tn
+        >>> model = tn.nn.Sequential(tn.nn.Dense(2, 3, rng=0), tn.nn.Dropout(0.5, rng=0))
+        >>> predict(model, np.ones((5000, 2))).shape, model.training
+        ((5000, 3), True)
     """
     with company_of(None, comm) as company:
         arrays = [arrays_of(part) for part in inputs]

@@ -21,6 +21,17 @@ class Progress(Callback):
     On a terminal one line is rewritten at most ten times a second, with the rate and the time left in the
     epoch. In a file, a pipe or a notebook there is one line per epoch, without control characters. Of the stream only
     `write` is needed.
+
+    Raises:
+        ArgumentError: `stream` cannot be written to.
+
+    Example:
+        >>> import sys, numpy as np, tinygrad_nn as tn
+        >>> X, model = np.ones((4, 2), np.float32), tn.nn.Dense(2, 1, rng=0)
+        >>> loss, sgd, batches = tn.nn.losses.mse, tn.optim.SGD(model.parameters(), lr=0.1), [(X, X[:, :1])]
+        >>> shown = [Progress(sys.stdout)]  # what progress=True does
+        >>> history = tn.train.fit(model, loss, sgd, batches, callbacks=shown, progress=False)  # doctest: +ELLIPSIS
+        epoch 1/1  loss 1.5971  ...s
     """
 
     def __init__(self, stream: TextIO) -> None:

@@ -29,6 +29,17 @@ class Callback(Signposts):
 
     Raises:
         ArgumentError: when a subclass is defined, for a method that begins with `on_` and is none of these events.
+
+    Example:
+        >>> import numpy as np, tinygrad_nn as tn
+        >>> class StopEarly(Callback):
+        ...     def on_epoch(self, run):
+        ...         if run.history["loss"][-1] < 0.01:
+        ...             run.stop("the loss is small enough")
+        >>> X, model = np.ones((4, 2), np.float32), tn.nn.Dense(2, 1, rng=0)
+        >>> loss, sgd, batches = tn.nn.losses.mse, tn.optim.SGD(model.parameters(), lr=0.1), [(X, X[:, :1])]
+        >>> tn.train.fit(model, loss, sgd, batches, epochs=50, callbacks=[StopEarly()], progress=False).stopped
+        'the loss is small enough'
     """
 
     rank = 0
@@ -100,6 +111,15 @@ class Run:
         measured: loss and metrics of the latest step, by name.
         rank, size: which of how many processes this is, that train together; 0 of 1 without `comm=`.
         model, loss, optimizer, data, metrics, callbacks: what `fit` was given; of the data, what is not held out.
+
+    Example:
+        >>> import numpy as np, tinygrad_nn as tn
+        >>> X, model = np.ones((4, 2), np.float32), tn.nn.Dense(2, 1, rng=0)
+        >>> loss, sgd, batches = tn.nn.losses.mse, tn.optim.SGD(model.parameters(), lr=0.1), [(X, X[:, :1])] * 3
+        >>> tell = lambda run: print(f"epoch {run.epoch} of {run.epochs}, {run.steps_per_epoch} steps")
+        >>> history = tn.train.fit(model, loss, sgd, batches, epochs=2, callbacks=[tell], progress=False)
+        epoch 1 of 2, 3 steps
+        epoch 2 of 2, 3 steps
     """
 
     def __init__(
@@ -155,10 +175,12 @@ class Run:
 
     @property
     def rank(self) -> int:
+        """Which of the processes that train together this is, from 0."""
         return self.company.rank
 
     @property
     def size(self) -> int:
+        """How many processes train together."""
         return self.company.size
 
     def stop(self, why: str) -> None:

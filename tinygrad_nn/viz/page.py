@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
 from html import escape
-from importlib.resources import files
 
 from tinygrad_nn.graph.ir import Graph
 from tinygrad_nn.languages import Language
 from tinygrad_nn.viz import export, svg, whatif
+from tinygrad_nn.viz.document import document, variables
 from tinygrad_nn.viz.dot import extent
 from tinygrad_nn.viz.entries import number
 from tinygrad_nn.viz.facts import Facts
@@ -30,13 +26,18 @@ from tinygrad_nn.viz.units import Unit, closed, frame_units, units
 # Boxes of the picture with everything opened: beyond that, laying it out takes long, and nobody reads it; and those up
 # to which it is laid out both ways, for windows that are high.
 _MOST, _BOTH_WAYS = 1000, 300
-# The script in parts, in the order in which they run: what is told of a step, and in detail, arrays as small pictures,
-# where things are, what is in the window, files of it, what starts it all.
-_SCRIPTS = ("page.js", "captions.js", "looks.js", "rows.js", "view.js", "saving.js", "controls.js")
+# The script in parts, in the order in which they run: what pages share, what is told of a step, and in detail, arrays
+# as small pictures, where things are, what is in the window, files of it, what starts it all.
+_SCRIPTS = [
+    f"{name}.js" for name in ["common", "page", "captions", "looks", "rows", "view", "saving", "controls"]
+]
 _WHATIF = ("numbers.js", "words.js", "whatif.js")
+_STYLES = ("page.css", "captions.css")
 # Room in points for what is seen without the script.
 _ROOM = (1000.0, 800.0)
 _PREFIX = "v-"
+ASSETS = "viz/assets"
+"""Where the files of pages are in the package."""
 
 
 def page(graph: Graph, facts: Facts, options: Options, summary: str, lang: Language) -> str:
@@ -72,29 +73,23 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str, lang: Langu
     boxes = [svg.box(unit.item, _PREFIX, (0.0, 0.0, *extent(unit.item)), " hidden") for unit in modules]
     drawing = "\n".join([svg.drawing(whole, positions, _PREFIX), *boxes])
     view = f"-14 -14 {positions.width + 28:.0f} {positions.height + 28:.0f}"
-    style, scripts = _style(), list(_SCRIPTS)
+    styles, scripts = list(_STYLES), list(_SCRIPTS)
     trial = whatif.program(graph, facts, lang)
     if trial is not None:
         data["whatif"] = trial
-        style += "\n" + _asset("whatif.css")
+        styles.append("whatif.css")
         scripts += _WHATIF
-    script = _script(*scripts)
-    allowed = f"style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:"
     fields = {
-        "POLICY": f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'",
         "LANG": lang,
         "TITLE": escape(title),
         "SUMMARY": escape(summary),
-        "STYLE": style,
-        "SCRIPT": script,
-        "DATA": json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
         "DRAWING": f'<svg class="level drawn" id="{_PREFIX}" viewBox="{view}" role="group" '
         f'aria-label="{escape(title)}">\n{drawing}\n</svg>',
         "LEGEND": _legend(whole),
         "TEXT": escape(graph.text(options.max_nodes)),
     }
-    parts = _asset("page.html").split("@@")
-    return "".join(fields[part] if k % 2 else part for k, part in enumerate(parts))
+    colours = css("page", ".drawn") + "\n" + variables(LIGHT, DARK)
+    return document(ASSETS, "page.html", fields, styles=styles, css=colours, scripts=scripts, data=data)
 
 
 def _legend(whole: Scene) -> str:
@@ -184,28 +179,3 @@ def levels(graph: Graph, facts: Facts, options: Options) -> list[tuple[str, Scen
 
 def _lines(scene: Scene) -> list[list[str]]:
     return [item.lines for item in scene.items.values()]
-
-
-@cache
-def _asset(name: str) -> str:
-    return files("tinygrad_nn.viz").joinpath("assets", name).read_text(encoding="utf-8").strip()
-
-
-@cache
-def _script(*names: str) -> str:
-    """Return scripts as one without indentation and comments, which a small page does without."""
-    lines = (line.strip() for name in names for line in _asset(name).splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("//"))
-
-
-@cache
-def _style() -> str:
-    blocks = [_asset("page.css"), _asset("captions.css"), css("page", ".drawn")]
-    for name, colours in (("light", LIGHT), ("dark", DARK)):
-        variables = "".join(f"--{key}:{value};" for key, value in colours.items())
-        blocks.append(f":root[data-theme={name}]{{color-scheme:{name};{variables}}}")
-    return "\n".join(blocks)
-
-
-def _digest(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

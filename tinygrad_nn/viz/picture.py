@@ -57,7 +57,7 @@ class Story(str):
 class Picture(Signposts):
     """A graph with the values it had when it was drawn; printing it shows one line an op.
 
-    Options of all functions that draw:
+    Options of all functions that draw::
 
         depth           fold modules below this depth into one box each; None opens all
         values          compute and show values (small ones in the boxes, statistics of others)

@@ -72,7 +72,9 @@ def program(graph: Graph, facts: Facts, lang: Language = "en") -> dict[str, obje
                 graph.values[step.index], [arrival.operand for arrival in step.arrivals]
             )
     leaves = {
-        value.index: _flat(facts.arrays[value.index]) for value in graph.values if not isinstance(value, Call)
+        value.index: np.ravel(np.asarray(facts.arrays[value.index])).astype(np.float64).tolist()
+        for value in graph.values
+        if not isinstance(value, Call)
     }
     movable = [k for k, numbers in leaves.items() if _is_movable(graph.values[k], len(numbers))]
     return {"words": words, "leaves": leaves, "movable": movable, "calls": calls, "output": graph.outputs[0]}
@@ -80,13 +82,6 @@ def program(graph: Graph, facts: Facts, lang: Language = "en") -> dict[str, obje
 
 def _is_movable(value: Value, size: int) -> bool:
     return value.dtype.kind == "f" and 0 < size <= _MOVABLE
-
-
-def _flat(array: Data | None) -> list[float | str]:
-    """Return all numbers of an array, those that JSON does not have as scripts write them."""
-    numbers: list[float] = np.ravel(np.asarray(array)).astype(np.float64).tolist()
-    words = {math.inf: "Infinity", -math.inf: "-Infinity"}
-    return [x if math.isfinite(x) else words.get(x, "NaN") for x in numbers]
 
 
 def _positions(value: Value, operands: Sequence[int]) -> list[int]:

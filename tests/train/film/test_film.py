@@ -125,6 +125,17 @@ def test_a_rate_that_follows_a_schedule_is_that_of_each_step():
     assert [frame.rate for frame in film.recording.frames] == pytest.approx([0.1, 0.1 / 3, 0.1 / 6, 0.1 / 7])
 
 
+def test_modules_that_a_function_calls_are_as_they_are_without_a_film():
+    def averages(callbacks):
+        norm, w = nn.BatchNorm(2), tn.tensor(np.ones((2, 2), np.float32), requires_grad=True)
+        batches = tn.data.batches(X, Y, size=30, rng=0)
+        model = lambda x: norm(x) @ w
+        fit(model, cross_entropy, optim.SGD([w], lr=0.1), batches, callbacks=callbacks, progress=False)
+        return {name: array.tobytes() for name, array in norm.state_dict().items()}
+
+    assert averages([Film(every=1)]) == averages([])
+
+
 def test_numbers_beyond_those_of_16_bits_are_kept():
     packed = halves([np.array([1e6, -2e6, 3.0])])
     codes = np.frombuffer(zlib.decompress(base64.b64decode(packed["halves"])), "<f2").astype(float)

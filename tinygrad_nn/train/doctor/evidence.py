@@ -22,10 +22,10 @@ from tinygrad_nn.train.doctor.labels import Labels
 from tinygrad_nn.train.doctor.modes import at_rest, with_mode
 from tinygrad_nn.train.doctor.probe import ROWS, SAMPLE, Probe, Subject, leaf_of, probed, rows_of_targets
 from tinygrad_nn.train.doctor.signal import signal
-from tinygrad_nn.train.doctor.trace import Untouched, modules_of
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.metrics import Weights
 from tinygrad_nn.train.parts import Batch, Loss, Model
+from tinygrad_nn.train.untouched import Untouched, modules_of
 
 Parts = tuple[Sequence[Tree], Tree, Weights]
 POOLED = 256
@@ -178,7 +178,7 @@ class Evidence:
             names = list(parts[0][2])
             *inputs, targets = columns[: len(columns) - len(names)]
             weights = dict(zip(names, columns[len(columns) - len(names) :], strict=True))
-            with self.untouched.block(self.untouched.places()):
+            with self.untouched.block():
                 self.signal = signal(self.subject, inputs, targets, weights)
 
     def note_loss(self, loss: float) -> None:
@@ -195,7 +195,7 @@ class Evidence:
         layers = with_mode(self.modules)
         if not layers:
             return
-        unseen = self.untouched.block(self.untouched.places())
+        unseen = self.untouched.block()
         mode = in_mode(self.model, training=False)
         with self.aside(), no_grad(), unseen, mode, np.errstate(all="ignore"):
             inputs, *_ = self.reader(batch)

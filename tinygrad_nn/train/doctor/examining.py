@@ -8,21 +8,19 @@ from itertools import islice
 
 import numpy as np
 
-from tinygrad_nn.context import Temporarily, restoring
 from tinygrad_nn.data.minibatches import batches
 from tinygrad_nn.engine.trees import Tree
 from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.languages import checked_language
 from tinygrad_nn.nn.module import in_mode
 from tinygrad_nn.optim import Optimizer
-from tinygrad_nn.states import is_stateful
 from tinygrad_nn.train.doctor.doctor import report_of
 from tinygrad_nn.train.doctor.evidence import Evidence
 from tinygrad_nn.train.doctor.modes import at_rest
-from tinygrad_nn.train.doctor.probe import leaf_of
 from tinygrad_nn.train.doctor.report import Report
 from tinygrad_nn.train.metrics import arrays_of, is_array
 from tinygrad_nn.train.parts import Batch, Keys, Loss, Model, Reader, by_keys, expect_loss
+from tinygrad_nn.train.untouched import same_place, taken_back
 
 LOOKS = 4
 """Batches that the model is run on."""
@@ -79,12 +77,13 @@ def examine(
     elif isinstance(data, tuple) or (isinstance(data, list) and data and is_array(data[0])):
         source = _batches(tuple(data))
     evidence.resting = at_rest(evidence.modules)
-    with _kept_place(source):
+    with same_place(source):
         first = _look_through(evidence, iter(source))
     tried = first[:LOOKS]
     if isinstance(optimizer, Optimizer):
         tried = [first[k % len(first)] for k in range(STEPS)] if first else []
-    with in_mode(model, training=True), _as_before(evidence, optimizer):
+    steps = taken_back(evidence.parameters.values(), optimizer)
+    with evidence.untouched.block(), steps, in_mode(model, training=True):
         _try(evidence, tried)
     return report_of(evidence, language)
 
@@ -130,34 +129,3 @@ def _try(evidence: Evidence, tried: list[Batch]) -> None:
                 evidence.after_step(found)
     if isinstance(optimizer, Optimizer) and tried:
         evidence.probe(tried[-1])
-
-
-def _kept_place(data: object) -> Temporarily:
-    """Return a context after which data stand where they stood."""
-    state = data.state_dict() if is_stateful(data) else None
-
-    def back() -> None:
-        if state is not None and is_stateful(data):
-            data.load_state_dict(state)
-
-    return restoring(back)
-
-
-def _as_before(evidence: Evidence, optimizer: object) -> Temporarily:
-    """Return a context after which parameters, gradients, buffers, generators and the optimizer are what they were."""
-    leaves = [
-        (leaf_of(x), x._data, x._data.copy(), leaf_of(x).own_grad, leaf_of(x).number)
-        for x in evidence.parameters.values()
-    ]
-    state = optimizer.state_dict() if isinstance(optimizer, Optimizer) else None
-    untouched = evidence.untouched.block(evidence.untouched.places())
-
-    def undo() -> None:
-        for leaf, array, values, gradient, number in leaves:
-            array[...] = values
-            leaf.own_grad, leaf.number = gradient, number
-        if state is not None and isinstance(optimizer, Optimizer):
-            optimizer.load_state_dict(state)
-        untouched.__exit__()
-
-    return Temporarily(lambda: (untouched.__enter__, undo))

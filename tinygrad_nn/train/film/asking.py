@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinygrad_nn.context import no_grad, restoring
+from tinygrad_nn.context import no_grad
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Tensor
-from tinygrad_nn.engine.trees import Tree, flat
-from tinygrad_nn.graph.generators import put_back
+from tinygrad_nn.engine.trees import Tree
 from tinygrad_nn.nn.module import Module, in_mode, outputs_of_calls
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.train.metrics import arrays_of
 from tinygrad_nn.train.parts import Model
+from tinygrad_nn.train.untouched import Untouched
 
 ROWS, WIDE_ROWS, WIDE = 256, 96, 32
 """Rows that a film asks the model about, fewer of rows of more numbers than the last of these."""
@@ -98,22 +98,8 @@ class Asked(NamedTuple):
 @contextmanager
 def untouched(model: Model) -> Iterator[None]:
     """Run the model in evaluation mode without a graph; put back what it moves or writes by itself."""
-    modules = [module for _, module in model.named_modules()] if isinstance(model, Module) else []
-    attributes = [dict(vars(module)) for module in modules]
-    arrays = [x for module in modules for _, x in flat(module.attributes()) if isinstance(x, np.ndarray)]
-    copies = [x.copy() for x in arrays]
-
-    def restore() -> None:
-        for module, before in zip(modules, attributes, strict=True):
-            for name in vars(module).keys() - before.keys():
-                del vars(module)[name]
-            vars(module).update(before)
-        for array, copy in zip(arrays, copies, strict=True):
-            if array.tobytes() != copy.tobytes():
-                array[...] = copy
-
-    quiet = np.errstate(all="ignore")
-    with put_back(model), restoring(restore), no_grad(), in_mode(model, training=False), quiet:
+    block, mode = Untouched(model).block(), in_mode(model, training=False)
+    with block, no_grad(), mode, np.errstate(all="ignore"):
         yield
 
 
@@ -136,3 +122,8 @@ def side_of(features: int) -> int:
     """Return the side of a square picture of so many pixels, 0 where there is none worth looking at."""
     side = math.isqrt(features)
     return side if side * side == features and side >= 8 else 0
+
+
+def spread(count: int, most: int) -> Array:
+    """Return at most so many places of so many, evenly spread, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))

@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 
+from tinygrad_nn.plot import COLORS
 from tinygrad_nn.train.film import still
 from tinygrad_nn.train.film.recording import Recording
 
@@ -39,9 +40,9 @@ def gif(recording: Recording, seconds: float) -> bytes:
         draw.rectangle((left, top, left + across, top + down), outline="#94a3b8")
         corners = [(left + x, top + y) for x, y in still.points_of(losses, across, down)]
         if len(corners) > 1:
-            draw.line(corners, fill="#0072B2", width=2)
+            draw.line(corners, fill=COLORS[0], width=2)
         done = (frame.step - recording.start) / max(len(losses), 1)
-        draw.line((left + across * done, top, left + across * done, top + down), fill="#D55E00", width=2)
+        draw.line((left + across * done, top, left + across * done, top + down), fill=COLORS[1], width=2)
         loss = losses[min(frame.step - recording.start, len(losses)) - 1] if losses else float("nan")
         draw.text(
             (left, top + down + 8), f"loss {loss:.4f}   rate {frame.rate:.4g}", fill="#111827", font=font

@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.train.film.asking import Asked, Call, Sample, side_of
+from tinygrad_nn.train.film.asking import Asked, Call, Sample, side_of, spread
 from tinygrad_nn.train.film.looks import Look, Note, Taken
 from tinygrad_nn.train.film.packing import Json, between, rounded, signed
 
@@ -52,7 +52,7 @@ class Weights(Look):
         if x.ndim == 4 and min(x.shape[:2]) > 1:
             return np.asarray(np.moveaxis(x.mean(axis=2), -1, 0)[:TILES])
         matrix = x.reshape(-1, x.shape[-1])
-        return np.asarray(matrix[_some(matrix.shape[0])][:, _some(matrix.shape[1])])
+        return np.asarray(matrix[spread(matrix.shape[0], ENTRIES)][:, spread(matrix.shape[1], ENTRIES)])
 
     def take(self, asked: Asked) -> Taken:
         return {
@@ -70,10 +70,6 @@ class Weights(Look):
             for name in self._names
         ]
         return {"parts": parts}
-
-
-def _some(count: int) -> Array:
-    return np.unique(np.linspace(0, count - 1, min(count, ENTRIES)).round().astype(int))
 
 
 class Activations(Look):

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from tinygrad_nn.languages import Language
 from tinygrad_nn.train.film import page
 from tinygrad_nn.train.film.recording import Recording
+from tinygrad_nn.viz.document import encoded
 
 HOST = "127.0.0.1"
 
@@ -69,7 +70,7 @@ class Server:
             return (
                 200,
                 "application/json",
-                page.encoded({**content, "state": state, "ended": self.ended}).encode(),
+                encoded({**content, "state": state, "ended": self.ended}).encode(),
             )
         return 404, "text/plain", b"there is / and nothing else"
 

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Sequence
-from functools import cache
 from html import escape
-from importlib.resources import files
 
 from tinygrad_nn.languages import Language
 from tinygrad_nn.plot import COLORS
@@ -16,6 +11,7 @@ from tinygrad_nn.train.film import still
 from tinygrad_nn.train.film.packing import Json
 from tinygrad_nn.train.film.phrases import PHRASES
 from tinygrad_nn.train.film.recording import Recording
+from tinygrad_nn.viz.document import document, variables
 from tinygrad_nn.viz.theme import DARK, LIGHT
 
 SIZE = 2_000_000
@@ -44,13 +40,6 @@ def data(recordings: Sequence[Recording], lang: Language, most: int) -> Json:
     return {"films": films, "words": words, "colours": list(COLORS)}
 
 
-def encoded(content: Json) -> str:
-    """Return data as JSON that may stand in a page."""
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace(
-        "<", "\\u003c"
-    )
-
-
 def framed(text: str) -> str:
     """Return a page in a frame, for a notebook."""
     return (
@@ -60,25 +49,25 @@ def framed(text: str) -> str:
 
 
 def _written(recordings: Sequence[Recording], lang: Language, most: int, stills: str, live: bool) -> str:
-    style, script = _style(), _asset("film.js")
-    allowed = f"style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:"
-    if live:
-        allowed += "; connect-src 'self'"
     words = _words(lang)
     titles = [recording.title for recording in recordings if recording.title]
     fields = {
-        "POLICY": f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'",
         "LANG": lang,
         "LIVE": "live" if live else "",
         "TITLE": escape(" | ".join(titles) or words["film"]),
-        "STYLE": style,
-        "SCRIPT": script,
-        "DATA": encoded(data(recordings, lang, most)),
         "STILL": f"<p>{escape(words['still'])}</p>\n{stills}",
         **{name: escape(text) for name, text in words.items()},
     }
-    parts = _asset("film.html").split("@@")
-    return "".join(fields[part] if k % 2 else part for k, part in enumerate(parts))
+    return document(
+        "train/film/assets",
+        "film.html",
+        fields,
+        styles=["film.css"],
+        css=variables(LIGHT, DARK),
+        scripts=["film.js"],
+        data=data(recordings, lang, most),
+        allowed="; connect-src 'self'" if live else "",
+    )
 
 
 def _still(recording: Recording) -> str:
@@ -114,21 +103,3 @@ def _still(recording: Recording) -> str:
 
 def _words(lang: Language) -> dict[str, str]:
     return {name: texts[lang] for name, texts in PHRASES.items() if not name.startswith("note-")}
-
-
-@cache
-def _asset(name: str) -> str:
-    return files("tinygrad_nn.train.film").joinpath("assets", name).read_text(encoding="utf-8").strip()
-
-
-@cache
-def _style() -> str:
-    blocks = []
-    for name, colours in (("light", LIGHT), ("dark", DARK)):
-        variables = "".join(f"--{key}:{value};" for key, value in colours.items())
-        blocks.append(f":root[data-theme={name}]{{color-scheme:{name};{variables}}}")
-    return "\n".join([*blocks, _asset("film.css")])
-
-
-def _digest(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

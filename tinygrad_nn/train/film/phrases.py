@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tinygrad_nn.languages import Language
+from tinygrad_nn.languages import Phrases
 
-PHRASES: dict[str, dict[Language, str]] = {
+PHRASES: Phrases = {
     "sample": {"en": "the sample", "ja": "標本"},
     "note-fails": {"en": "Not shown: {part} ({error}).", "ja": "表示できません: {part}（{error}）。"},
     "note-frames": {
@@ -104,8 +104,8 @@ PHRASES: dict[str, dict[Language, str]] = {
     "lines": {"en": "Lines", "ja": "線"},
     "updates": {"en": "updates", "ja": "更新"},
     "network-key": {
-        "en": "blue above 0, orange below; circles: mean output. Click one for its sum.",
-        "ja": "青: 正、橙: 負。丸: 出力の平均。クリックすると内訳を表示",
+        "en": "orange above 0, blue below; circles: mean output. Click one for its sum.",
+        "ja": "橙: 正、青: 負。丸: 出力の平均。クリックすると内訳を表示",
     },
     "unit-dead": {"en": "dead: the same for every row", "ja": "死んでいる: どのデータでも同じ値"},
     "unit-active": {"en": "above 0 for {share} % of the rows", "ja": "データの{share} %で正"},
@@ -133,10 +133,10 @@ PHRASES: dict[str, dict[Language, str]] = {
     },
     "why-values": {
         "en": (
-            "The number that the model predicts where, orange for low and blue for high, "
+            "The number that the model predicts where, blue for low and orange for high, "
             "and the targets in the same colours."
         ),
-        "ja": "各位置でモデルが予測する値（橙: 小、青: 大）と、同じ配色で示した正解。",
+        "ja": "各位置でモデルが予測する値（青: 小、橙: 大）と、同じ配色で示した正解。",
     },
     "why-line": {
         "en": "What the model answers along its one feature, through the points that it is to learn.",

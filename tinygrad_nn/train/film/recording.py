@@ -7,20 +7,19 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import UsageWarning
 from tinygrad_nn.languages import Language, phrase
 from tinygrad_nn.nn.embedding import Embedding
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.train.film.asking import Asked, Sample, ask, untouched
+from tinygrad_nn.train.film.asking import Asked, Sample, ask, spread, untouched
 from tinygrad_nn.train.film.layers import Activations, Gradients, Weights
 from tinygrad_nn.train.film.looks import Guesses, Line, Look, Plane, Taken, Truth
 from tinygrad_nn.train.film.packing import Json, rounded
 from tinygrad_nn.train.film.phrases import PHRASES
 from tinygrad_nn.train.film.units import Hidden, Network, before_last, chain_of
 from tinygrad_nn.train.parts import Model
+from tinygrad_nn.viz.entries import number
 
 FRAMES = 100
 """Frames that a film aims at."""
@@ -172,7 +171,7 @@ class Recording:
         for finding in findings:
             text = getattr(finding, "text", None) or getattr(finding, "numbers", "")
             if isinstance(text, Mapping):
-                text = ", ".join(f"{name} {_short(value)}" for name, value in text.items())
+                text = ", ".join(f"{name} {number(value)}" for name, value in text.items())
             found = Finding(
                 step,
                 str(getattr(finding, "name", finding)),
@@ -191,10 +190,7 @@ class Recording:
 
     def thinned(self, most: int) -> list[Frame]:
         """Return at most so many frames, evenly spread, the first and the last among them."""
-        if len(self.frames) <= most:
-            return list(self.frames)
-        places = np.unique(np.linspace(0, len(self.frames) - 1, most).round().astype(int))
-        return [self.frames[k] for k in places]
+        return [self.frames[k] for k in spread(len(self.frames), most)]
 
     def packed(self, frames: Sequence[Frame]) -> Json:
         """Return what the page has of some frames, and of all steps."""
@@ -247,7 +243,3 @@ class Recording:
         if self.ended:
             texts.append(phrase(PHRASES, "note-ended", self.lang, why=self.ended))
         return texts
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, (float, np.floating)) else str(value)

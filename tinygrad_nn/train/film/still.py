@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import math
-import struct
-import zlib
 from collections.abc import Sequence
 from html import escape
 
@@ -13,10 +10,12 @@ import numpy as np
 
 from tinygrad_nn.plot import COLORS
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.train.film.asking import spread
 from tinygrad_nn.train.film.layers import Weights
 from tinygrad_nn.train.film.looks import Guesses, Plane, chosen, shares
 from tinygrad_nn.train.film.recording import Recording
 from tinygrad_nn.train.history import number
+from tinygrad_nn.viz.png import COLOURS, address
 
 INKS = np.array([[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in COLORS], np.float32)
 BLUE, ORANGE = INKS[0], INKS[1]
@@ -114,9 +113,9 @@ def _enlarged(field: Array) -> Array:
 
 
 def _diverging(x: Array) -> Array:
-    """Return the colours of numbers from -1, orange, over 0, white, to 1, blue."""
+    """Return the colours of numbers from -1, blue, over 0, white, to 1, orange."""
     x = np.clip(np.nan_to_num(x), -1, 1)[..., None]
-    return np.asarray(255 - (255 - np.where(x > 0, BLUE, ORANGE)) * np.abs(x))
+    return np.asarray(255 - (255 - np.where(x > 0, ORANGE, BLUE)) * np.abs(x))
 
 
 def _weights(parts: Sequence[Array]) -> Array:
@@ -165,18 +164,7 @@ def _samples(look: Guesses, images: Array, share: Array) -> Array:
 def png(picture: Array) -> str:
     """Return a picture as the address of a PNG that holds it."""
     height, width, _ = picture.shape
-    lines = np.concatenate([np.zeros((height, 1), np.uint8), picture.reshape(height, -1)], axis=1)
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-        )
-
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    blob = (
-        b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(lines.tobytes(), 9)) + chunk(b"IEND", b"")
-    )
-    return "data:image/png;base64," + base64.b64encode(blob).decode()
+    return address(picture.reshape(height, -1), width, 8, COLOURS)
 
 
 def points_of(
@@ -206,12 +194,9 @@ def table(recording: Recording) -> str:
     if not rows:
         return ""
     names = [name for name in rows[-1][1] if name != "seconds"]
-    places = (
-        sorted({round(k * (len(rows) - 1) / 19) for k in range(20)}) if len(rows) > 20 else range(len(rows))
-    )
     head = "".join(f"<th>{escape(name)}</th>" for name in ("epoch", *names))
     body = "".join(
         f"<tr><th>{k + 1}</th>" + "".join(f"<td>{number(rows[k][1][name])}</td>" for name in names) + "</tr>"
-        for k in places
+        for k in spread(len(rows), 20)
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

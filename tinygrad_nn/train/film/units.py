@@ -10,16 +10,12 @@ import numpy as np
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.nn.dense import Dense
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.train.film.asking import Asked, Call, Sample
+from tinygrad_nn.train.film.asking import Asked, Call, Sample, spread
 from tinygrad_nn.train.film.looks import Look, Taken, Truth
 from tinygrad_nn.train.film.packing import Json, halves, rounded, signed
 
 UNITS, WIDEST = 24, 256
 """Units of a layer that are drawn, and those of which its outputs are laid into a plane, at most."""
-
-
-def _some(count: int, most: int) -> Array:
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 class Network(Look):
@@ -31,7 +27,7 @@ class Network(Look):
         self._paths = [call.path for call in chain]
         shapes = [call.module.weight.shape for call in chain if isinstance(call.module, Dense)]
         self._widths = [shapes[0][0], *[shape[1] for shape in shapes]]
-        self._drawn = [_some(width, UNITS) for width in self._widths]
+        self._drawn = [spread(width, UNITS) for width in self._widths]
         self._inputs = np.mean(np.asarray(of.only, np.float64), axis=0)[self._drawn[0]]
         if any(width > UNITS for width in self._widths):
             self.notes = [("note-units-left-out", {"most": UNITS})]
@@ -108,7 +104,7 @@ class Hidden(Look):
     def take(self, asked: Asked) -> Taken:
         given = before_last(asked)
         assert given is not None
-        return {"hidden": given[:, _some(given.shape[1], WIDEST)].astype(np.float32)}
+        return {"hidden": given[:, spread(given.shape[1], WIDEST)].astype(np.float32)}
 
     def packed(self, frames: Sequence[Taken]) -> Json:
         targets = self._truth.targets

@@ -41,14 +41,7 @@ function resized() {
   arrange();
 }
 
-function fullScreen() {
-  if (document.fullscreenElement) document.exitFullscreen();
-  else document.documentElement.requestFullscreen?.();
-}
-
-const dark = matchMedia("(prefers-color-scheme: dark)");
-setTheme(data.theme === "auto" ? (dark.matches ? "dark" : "light") : data.theme);
-if (data.theme === "auto") dark.addEventListener("change", event => setTheme(event.matches ? "dark" : "light"));
+followTheme();
 
 // What is filled in once
 
@@ -149,16 +142,10 @@ by("map").addEventListener("pointermove", event => { if (event.buttons) moveTo(e
 
 // Buttons and keys
 
-function unfold(button, what, open = by(what).hidden) {
-  by(what).hidden = !open;
-  by(button).setAttribute("aria-expanded", String(open));
-  if (what === "menu") document.querySelector("header").classList.toggle("opened", open);
-}
-
 const clicks = {
   smaller: () => zoom(0.8), larger: () => zoom(1.25), fit: begin, all: () => fit(), first: () => goto(0), back: () => goto(step - 1), play,
   next: () => goto(step + 1), last: () => goto(data.steps.length), full: fullScreen,
-  theme: () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"),
+  theme: otherTheme,
   large: () => setLarge(!large()),
   more: () => unfold("more", "menu"),
   keys: () => { unfold("more", "menu", false); unfold("keys", "help"); },
@@ -217,21 +204,7 @@ document.addEventListener("keydown", event => {
   if (action) { event.preventDefault(); action(); }
 });
 
-// A link to a step, paper, and the start
-
-function remember() {
-  if (location.hash !== (step ? `#step=${step}` : "")) history.replaceState(null, "", step ? `#step=${step}` : location.pathname);
-}
-
-const asked = () => Number(/^#step=(\d+)$/.exec(location.hash)?.[1] || 0);
-addEventListener("hashchange", () => { pause(); goto(asked()); });
-let theme = "";
-addEventListener("beforeprint", () => {
-  theme = document.documentElement.dataset.theme;
-  setTheme("light");
-  svg.setAttribute("viewBox", home.join(" "));
-});
-addEventListener("afterprint", () => { setTheme(theme); setView(view); });
+// The start
 
 document.querySelectorAll("#outline button").forEach((entry, k) => { entry.tabIndex = k ? -1 : 0; });
 data.levels[data.level].closed.forEach(unit => closed.add(unit));

@@ -1,26 +1,8 @@
 // The page of a network: the step player, and the numbers of a neuron. Colours are those of painting.py.
 
-// Numbers that JSON does not have are texts.
-const data = JSON.parse(document.getElementById("data").textContent, (_, x) =>
-  (/^#(NaN|-?Infinity)$/.test(x) ? Number(x.slice(1)) : x));
-const by = id => document.getElementById(id);
 const { places, steps, words } = data;
-const svg = document.querySelector(".level");
-const home = svg.dataset.box.split(" ").map(Number), SVG = svg.namespaceURI;
+const home = svg.dataset.box.split(" ").map(Number);
 let step = 0, example = 0, chosen = null, timer = 0, view = home;
-
-function element(tag, text, className) {
-  const made = document.createElement(tag);
-  if (text !== undefined) made.textContent = text;
-  if (className) made.className = className;
-  return made;
-}
-
-function shape(tag, attributes) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
-}
 
 const say = (name, fields = {}) => words[name].replace(/\{(\w+)[^}]*\}/g, (_, key) => fields[key]);
 const share = x => (x * (1 + 1e-12)).toFixed(2);
@@ -279,8 +261,6 @@ function setView(box) {
   svg.setAttribute("viewBox", box.map(x => x.toFixed(2)).join(" "));
 }
 
-const large = () => document.documentElement.classList.contains("large");
-
 function fit(least = 0) {
   const room = by("canvas").getBoundingClientRect(), [x, y, w, h] = home;
   const scale = Math.max(Math.min(2, room.width / w, room.height / h), least) || 1;
@@ -362,22 +342,15 @@ function setTheme(theme) {
   by("theme").textContent = theme === "dark" ? words.light : words.dark;
 }
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
-setTheme(data.theme === "auto" ? (dark.matches ? "dark" : "light") : data.theme);
-if (data.theme === "auto") dark.addEventListener("change", event => setTheme(event.matches ? "dark" : "light"));
-
-function unfold(button, what, open = by(what).hidden) {
-  by(what).hidden = !open;
-  by(button).setAttribute("aria-expanded", String(open));
-}
+followTheme();
 
 const clicks = {
   smaller: () => zoom(0.8), larger: () => zoom(1.25), fit: () => fit(), play,
   first: () => goto(0), back: () => goto(step - 1), next: () => goto(step + 1), last: () => goto(steps.length),
   before: () => show(example - 1), after: () => show(example + 1),
-  theme: () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"),
+  theme: otherTheme,
   large: () => { by("large").setAttribute("aria-pressed", String(document.documentElement.classList.toggle("large"))); resized(); },
-  full: () => { if (document.fullscreenElement) document.exitFullscreen(); else document.documentElement.requestFullscreen?.(); },
+  full: fullScreen,
   more: () => unfold("more", "menu"), keys: () => { unfold("more", "menu", false); unfold("keys", "help"); },
   "save-svg": saveSvg, "save-png": savePng,
 };
@@ -404,21 +377,6 @@ document.addEventListener("keydown", event => {
   if (action) { event.preventDefault(); action(); }
 });
 
-// A link to a step, and paper
-
-function remember() {
-  if (location.hash !== (step ? `#step=${step}` : "")) history.replaceState(null, "", step ? `#step=${step}` : location.pathname);
-}
-
-const asked = () => Number(/^#step=(\d+)$/.exec(location.hash)?.[1] || 0);
-addEventListener("hashchange", () => { pause(); goto(asked()); });
-let lit = "";
-addEventListener("beforeprint", () => {
-  lit = document.documentElement.dataset.theme;
-  setTheme("light");
-  svg.setAttribute("viewBox", home.join(" "));
-});
-addEventListener("afterprint", () => { setTheme(lit); setView(view); });
 by("speed").addEventListener("change", () => { if (timer) { pause(); play(); } });
 
 show(0);

@@ -1,4 +1,3 @@
-"use strict";
 // Numbers as Python writes them: four significant digits, and what fits into a circle.
 
 function number(x) {

@@ -1,14 +1,6 @@
-"use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
-const by = id => document.getElementById(id);
-let level = -1, step = 0, chosen = null, timer = 0, hits = [], hit = -1;
+// Details, and the step player
 
-function element(tag, text, className) {
-  const made = document.createElement(tag);
-  if (text !== undefined) made.textContent = text;
-  if (className) made.className = className;
-  return made;
-}
+let level = -1, step = 0, chosen = null, timer = 0, hits = [], hit = -1;
 
 // Details of a value, or of the values that a folded module stands for
 

@@ -1,11 +1,9 @@
 // What is shown of the graph: which modules are closed, where things are, and which part is in the window
 
-const svg = document.querySelector(".level");
 const item = id => by(`v-${id}`);
 const name = index => data.values[index].name;
 const at = index => standsFor(data.place[index]);
 const closed = new Set();
-const SVG = "http://www.w3.org/2000/svg";
 let home = null, view = null, whole = true, flow = "LR";
 
 function showLevel(next) {
@@ -91,12 +89,6 @@ function arrange() {
   paint();
 }
 
-function shape(tag, attributes) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, typeof value === "number" ? value.toFixed(1) : value);
-  return made;
-}
-
 const line = ([first, ...rest]) => `M${spot(first)}C${rest.map(spot).join(" ")}`;
 const spot = ([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`;
 
@@ -118,7 +110,6 @@ function setView(box) {
 }
 
 // The smallest text, of 11 points, has nine pixels then; on a projector more
-const large = () => document.documentElement.classList.contains("large");
 const readable = () => (large() ? 15 : 9) / 11;
 
 // As large as the window takes: at most twice, so that a graph of two nodes is not a poster

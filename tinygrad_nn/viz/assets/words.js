@@ -154,7 +154,7 @@ function back(one, xs, y, g) {
 // Runs a program on numbers for its leaves: all values, all gradients, and what arrived by whom.
 function run(program, leaves) {
   const values = {}, gradients = {}, slots = {}, arrived = {};
-  for (const [k, numbers] of Object.entries(leaves)) values[k] = numbers.map(Number);
+  for (const [k, numbers] of Object.entries(leaves)) values[k] = [...numbers];
   for (const call of program.calls) {
     const local = slots[call.value] = call.in.map(k => values[k]);
     for (const one of call.do) local.push(forth(one, one.x.map(k => local[k])));

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import struct
-import zlib
-
 import numpy as np
 
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.viz.png import GREY, PALETTE, address
 
 _ABOVE, _ZERO, _BELOW = (np.array(rgb) for rgb in ((194, 65, 12), (255, 255, 255), (29, 78, 216)))
 # Steps from zero to full strength, and shades of grey: what four bits hold.
@@ -29,17 +26,10 @@ def href(array: Array, *, signed: bool) -> str:
 
 def _address(pixels: Array, palette: Array | None = None) -> str:
     whole = np.round(pixels).astype(np.uint8)
-    height, width = whole.shape
-    kind = 0 if palette is None else 3
-    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 4, kind, 0, 0, 0))]
-    if palette is not None:
-        parts.append((b"PLTE", np.round(palette).astype(np.uint8).tobytes()))
+    width = whole.shape[1]
     # Two pixels a byte.
     even = np.pad(whole, ((0, 0), (0, width % 2)))
-    rows = b"".join(b"\0" + row.tobytes() for row in even[:, ::2] << 4 | even[:, 1::2])
-    parts += [(b"IDAT", zlib.compress(rows, 9)), (b"IEND", b"")]
-    data = b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        for name, body in parts
-    )
-    return "data:image/png;base64," + base64.b64encode(data).decode()
+    lines = even[:, ::2] << 4 | even[:, 1::2]
+    if palette is None:
+        return address(lines, width, 4, GREY)
+    return address(lines, width, 4, PALETTE, np.round(palette).astype(np.uint8).tobytes())

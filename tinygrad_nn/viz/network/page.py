@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from html import escape
 
+from tinygrad_nn.viz.document import document, variables
 from tinygrad_nn.viz.network import drawing, numbers
 from tinygrad_nn.viz.network.sheet import Sheet
 from tinygrad_nn.viz.network.words import PHRASES
-from tinygrad_nn.viz.page import _asset, _digest, _script
+from tinygrad_nn.viz.page import ASSETS
 from tinygrad_nn.viz.theme import DARK, LIGHT
 
-_SCRIPTS = ("numbers.js", "saving.js", "network.js")
+_SCRIPTS = ("common.js", "numbers.js", "saving.js", "network.js")
 _STYLES = ("page.css", "network.css")
 # What the script says by itself.
 _SCRIPTED = (
@@ -55,16 +53,10 @@ def page(sheet: Sheet, summary: str, text: str) -> str:
         "words": {key: PHRASES[key][lang] for key in _SCRIPTED},
         "start": sheet.say("go", back=sheet.say("and back") if back else ""),
     }
-    style, script = _style(), _script(*_SCRIPTS)
-    allowed = f"style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:"
     samples = zip(drawing.legend(sheet), drawing.legend(sheet, len(sheet.steps)), strict=True)
     fields = {
-        "POLICY": f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'",
         "LANG": lang,
         "TITLE": escape(name),
-        "STYLE": style,
-        "SCRIPT": script,
-        "DATA": json.dumps(_plain(data), separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
         "DRAWING": picture,
         "SUMMARY": escape(summary),
         "NOTES": "".join(f"<p>{escape(note)}</p>" for note in notes),
@@ -72,30 +64,12 @@ def page(sheet: Sheet, summary: str, text: str) -> str:
         "TEXT": escape(text),
     }
     fields |= {key: escape(texts[lang]) for key, texts in PHRASES.items()}
-    return re.sub(r"@@([A-Za-z ]+)@@", lambda match: fields[match[1]], _asset("network.html"))
+    themes = (known | drawing.COLOURS[theme] for theme, known in (("light", LIGHT), ("dark", DARK)))
+    css = drawing.styles("page", ".drawn") + "\n" + variables(*themes)
+    return document(ASSETS, "network.html", fields, styles=_STYLES, css=css, scripts=_SCRIPTS, data=data)
 
 
 def _entry(sample: str, said: str, back: str) -> str:
     """Return an entry of the legend, with what it says forward, and on the way back."""
     drawn = f'<svg class="drawn" viewBox="-1 -10 32 20" aria-hidden="true">{sample}</svg>'
     return f'<li data-back="{escape(back)}">{drawn} <span>{escape(said)}</span></li>'
-
-
-def _plain(data: object) -> object:
-    """Return data in which numbers that JSON does not have are texts."""
-    if isinstance(data, dict):
-        return {key: _plain(part) for key, part in data.items()}
-    if isinstance(data, list | tuple):
-        return [_plain(part) for part in data]
-    if isinstance(data, float) and not math.isfinite(data):
-        return "#NaN" if math.isnan(data) else "#Infinity" if data > 0 else "#-Infinity"
-    return data
-
-
-def _style() -> str:
-    blocks = [*map(_asset, _STYLES), drawing.styles("page", ".drawn")]
-    for name, colours in (("light", LIGHT), ("dark", DARK)):
-        all_colours = colours | drawing.COLOURS[name]
-        variables = "".join(f"--{key}:{value};" for key, value in all_colours.items())
-        blocks.append(f":root[data-theme={name}]{{color-scheme:{name};{variables}}}")
-    return "\n".join(blocks)

@@ -24,7 +24,7 @@ from tinygrad_nn.viz.picture import ZOOM
 class Neurons(Signposts):
     """A network on a batch, layer by layer, with the numbers of every neuron; see `viz.neurons`.
 
-    Options:
+    Options::
 
         most      neurons of a layer that are shown, the first and the last; what is left out is said
         examples  rows that the page can show, the first ones
@@ -33,6 +33,15 @@ class Neurons(Signposts):
         theme     "light", "dark", or "auto", which follows the reader's system
         title     what to write above the picture
         lang      "en" or "ja"
+
+    Example:
+        >>> import numpy as np, tinygrad_nn as tn
+        >>> model = tn.nn.Sequential(tn.nn.Dense(2, 3, rng=0), tn.nn.Tanh(), tn.nn.Dense(3, 1, rng=1))
+        >>> view = tn.viz.neurons(model, np.ones((4, 2)))
+        >>> print(view.text())
+        x          2 inputs
+        0: Dense   a = tanh(z), 3 neurons
+        2: Dense   1 neuron
     """
 
     def __init__(self, walk: Walk, choices: Choices) -> None:

@@ -52,7 +52,7 @@ const ink = k => brighter(inks[k === 7 && dark() ? 6 : k % inks.length]);
 const css = c => `rgb(${c.map(Math.round).join(",")})`;
 const ground = () => dark() ? [15, 20, 27] : [255, 255, 255];
 const mixed = (c, share) => { const g = ground(); return c.map((v, k) => g[k] + (v - g[k]) * share); };
-const diverging = x => mixed(x > 0 ? ink(0) : ink(1), Math.min(1, Math.abs(x)));
+const diverging = x => mixed(x > 0 ? ink(1) : ink(0), Math.min(1, Math.abs(x)));
 const named = name => getComputedStyle(root).getPropertyValue("--" + name).trim();
 
 // ---- drawing ----
@@ -390,7 +390,7 @@ function drawNetwork(canvas, film, k, note) {
     if (strength < 0.02 && !chosen) continue;
     const x0 = xs[i], x1 = xs[i + 1], middle = (x0 + x1) / 2;
     g.globalAlpha = (0.2 + 0.8 * strength) * (unit && !chosen ? 0.25 : 1);
-    g.strokeStyle = css(v > 0 ? ink(0) : ink(1));
+    g.strokeStyle = css(v > 0 ? ink(1) : ink(0));
     g.lineWidth = 0.4 + 3.6 * strength;
     g.beginPath();
     g.moveTo(x0, y(i, a));
@@ -487,8 +487,8 @@ function drawWeights(canvas, film, k, note) {
       g.strokeRect(x, y, columns * sx, rows * sy);
     }
   });
-  chip(note, css(ink(1)), "< 0");
-  chip(note, css(ink(0)), "> 0");
+  chip(note, css(ink(0)), "< 0");
+  chip(note, css(ink(1)), "> 0");
 }
 function ridges(canvas, layers, k, low, high, colour, axis, textOf) {
   const [g, w, h] = begin(canvas), foot = axis ? 34 : 4, each = (h - foot) / layers.length, told = [];

@@ -1,19 +1,23 @@
-"""Running a model and a loss to look at them, so that nothing tells afterwards that they have run."""
+"""Running a model and a loss, and taking steps, so that nothing tells afterwards that they have been run or taken."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import FunctionType, MethodType
 
 import numpy as np
 
-from tinygrad_nn.context import Plan, Temporarily
+from tinygrad_nn.context import Plan, Temporarily, restoring
 from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.conversions import plain
+from tinygrad_nn.engine.node import Leaf
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.graph.generators import Places, at, positions
 from tinygrad_nn.nn.module import Module
+from tinygrad_nn.optim import Optimizer
+from tinygrad_nn.optim.groups import Parameter
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.states import is_stateful
 
 
 def modules_of(model: object) -> list[tuple[str, Module]]:
@@ -51,7 +55,8 @@ class Untouched:
     """Knows what running a model may move, and puts it back: random generators, buffers, attributes of modules.
 
     Args:
-        roots: the model and the loss.
+        model: whose modules, or those that it names, are put back.
+        others: whose random generators are put back besides: the loss, for one.
     """
 
     def __init__(self, model: object, *others: object) -> None:
@@ -62,8 +67,9 @@ class Untouched:
         """Return where the generators stand."""
         return positions(*self._generators)
 
-    def block(self, places: Places) -> Temporarily:
+    def block(self, places: Places | None = None) -> Temporarily:
         """Return a context in which generators are at `places`, and after which all is as it was before."""
+        places = self.places() if places is None else places
         return Temporarily(lambda: self._plan(places))
 
     def _plan(self, places: Places) -> Plan:
@@ -93,3 +99,34 @@ class Untouched:
                     if array.flags.writeable:
                         found[id(array)] = array
         return list(found.values())
+
+
+def taken_back(parameters: Iterable[Parameter], optimizer: object) -> Temporarily:
+    """Return a context after which parameters, gradients, and the state and the rate of an optimizer are as before."""
+    leaves = {x._node: x._data for x in parameters if isinstance(x._node, Leaf)}
+    kept = [(leaf, leaf.own_grad, leaf.number, array, array.copy()) for leaf, array in leaves.items()]
+    state = (optimizer.lr, optimizer.state_dict()) if isinstance(optimizer, Optimizer) else None
+
+    def undo() -> None:
+        for leaf, gradient, number, array, values in kept:
+            array[...] = values
+            # Graphs that use it are as good as they were.
+            leaf.own_grad, leaf.number = gradient, number
+        if state is not None and isinstance(optimizer, Optimizer):
+            optimizer.lr = state[0]
+            optimizer.load_state_dict(state[1])
+
+    return restoring(undo)
+
+
+def same_place(data: object) -> Temporarily:
+    """Return a context after which data stand where they stood."""
+    place = (data.state_dict(), dict(vars(data))) if is_stateful(data) else None
+
+    def back() -> None:
+        if place is not None and is_stateful(data):
+            data.load_state_dict(place[0])
+            # An epoch that was left is not gone on with.
+            vars(data).update(place[1])
+
+    return restoring(back)
