@@ -120,3 +120,11 @@ def test_asking_a_result_for_its_gradient_says_why_there_is_none():
         assert w.grad is None
     assert vector(1.0).grad is None
     assert tn.tensor(1.0).grad is None
+
+
+def test_a_format_of_one_number_is_not_asked_of_several():
+    with pytest.raises(
+        ValueError, match=r"one number, and this tensor has shape \(2,\)\n  hint   .*\{t\.mean\(\):\.3f\}"
+    ):
+        format(tn.tensor([1.0, 2.0]), ".3f")
+    assert format(tn.tensor([1.0, 2.0]), ">20") == "    Tensor([1., 2.])"

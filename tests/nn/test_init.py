@@ -6,6 +6,8 @@ import pickle
 import numpy as np
 import pytest
 
+from tinygrad_nn import nn
+from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.nn import init
 
 SHAPE = (80, 120)
@@ -139,3 +141,52 @@ def test_an_initialiser_that_needs_fans_refuses_shapes_without_them(name, shape)
 @pytest.mark.parametrize("name", EVERY)
 def test_an_empty_shape_gives_an_empty_array(name):
     assert draw(EVERY[name], (0, 0)).shape == (0, 0)
+
+
+LAYERS = {
+    "Dense": lambda **how: nn.Dense(2, 3, **how),
+    "Conv2d": lambda **how: nn.Conv2d(2, 4, 3, **how),
+    "LSTM": lambda **how: nn.LSTM(2, 3, **how),
+    "Embedding": lambda **how: nn.Embedding(5, 3, **how),
+    "MultiheadAttention": lambda **how: nn.MultiheadAttention(4, 2, **how),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize(
+    ("how", "hint"),
+    [
+        (init.zeros, r"nn\.init\.zeros\(\)"),
+        (init.normal, r"nn\.init\.normal\(\)"),
+        ("he_normal", r"nn\.init\.he_normal\(\)"),
+        ("glorot", r"nn\.init\.glorot_uniform\(\), or lambda \*_: array"),
+        (np.ones((2, 3)), r"nn\.init\.glorot_uniform\(\), or lambda \*_: array"),
+        (np.zeros, "lambda shape, rng, dtype: "),
+        (lambda shape: np.zeros(shape), "lambda shape, rng, dtype: "),
+    ],
+)
+def test_what_is_no_initialiser_is_answered_with_one(layer, how, hint):
+    with pytest.raises(SettingError, match=rf"^{layer}: init is [^\n]*\n  hint   {hint}"):
+        LAYERS[layer](init=how)
+
+
+def test_an_error_inside_of_an_initialiser_stays_itself():
+    def broken(shape, rng, dtype):
+        return shape + None
+
+    with pytest.raises(TypeError, match="can only concatenate") as error:
+        nn.Dense(2, 3, init=broken)
+    assert type(error.value) is TypeError
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_first_values_have_the_shape_and_the_dtype_of_their_parameter(layer):
+    with pytest.raises(ShapeError, match=rf"^{layer}: init returns shape \(7,\), expected \("):
+        LAYERS[layer](init=lambda *_: np.ones(7))
+    made = LAYERS[layer](init=lambda shape, *_: np.ones(shape))
+    assert {p.dtype.name for p in made.parameters()} == {"float32"}
+
+
+def test_a_normal_distribution_that_is_given_its_mean_first_is_refused():
+    with pytest.raises(SettingError, match=r"std is positive, got 0\n  hint   nn\.init\.normal\(std="):
+        init.normal(0, 0.05)

@@ -384,3 +384,13 @@ def test_nll_looks_at_no_values_where_the_op_tells(monkeypatch):
     monkeypatch.setattr(losses, "plain", lambda x: pytest.fail("looked at the values"))
     losses.nll(predictions, K)
     losses.cross_entropy(z, K)
+
+
+@pytest.mark.parametrize("loss", [losses.cross_entropy, losses.kl_divergence])
+def test_predictions_and_targets_that_have_changed_places_are_told_apart(loss):
+    one_hot = np.eye(2)[[0, 1, 1]]
+    predicted = tn.softmax(tn.tensor(np.zeros((3, 2)), requires_grad=True), axis=1)
+    with pytest.warns(
+        tn.UsageWarning, match=rf"the targets depend .*\n  hint   {loss.__name__}\(predictions, t"
+    ):
+        loss(one_hot, predicted)

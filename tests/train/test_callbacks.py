@@ -214,3 +214,10 @@ def test_a_callback_shows_its_settings_in_a_line():
             self.everything, self.count = [0] * 1000, 3
 
     assert repr(Collects()) == "Collects(count=3)"
+
+
+def test_a_callback_without_a_list_is_shown_in_one():
+    model, stop = network(), EarlyStopping()
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(ArgumentError, match=r"callbacks are a list.*\n  hint   callbacks=\[EarlyStopping\("):
+        fit(model, cross_entropy, optimizer, [], callbacks=stop)

@@ -234,7 +234,13 @@ class Conversions(Signposts):
         if spec and self.size == 1:
             tell_tracers(self, "formatting")
             return format(self._data.item(), spec)
-        return format(repr(self), spec)
+        try:
+            return format(repr(self), spec)
+        except ValueError:
+            raise ValueError(
+                f"{spec!r} is a format of one number, and this tensor has shape {self.shape}\n"
+                f'  hint   np.array2string(t.data, precision=3), or one number: f"{{t.mean():{spec}}}"'
+            ) from None
 
     def __repr__(self) -> str:
         body = np.array2string(self._data, separator=", ", prefix="Tensor(", threshold=100, edgeitems=3)

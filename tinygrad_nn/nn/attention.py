@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.nn.dense import Dense
-from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform
+from tinygrad_nn.nn.init import Initializer, Seed, drawn, glorot_uniform
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.ops.attention import attention
 from tinygrad_nn.ops.shape import expand_dims, swapaxes
@@ -59,7 +59,10 @@ class MultiheadAttention(Module):
             )
         self.bias = bool(bias)
         rng = np.random.default_rng(rng)
-        weight = (init or glorot_uniform())((self.embed_dim, 3 * self.embed_dim), rng, dtype)
+        shape = self.embed_dim, 3 * self.embed_dim
+        weight = drawn(
+            "MultiheadAttention: init", glorot_uniform() if init is None else init, shape, rng, dtype
+        )
         self.in_proj_weight = Tensor(weight, requires_grad=True)
         self.in_proj_bias = Tensor(np.zeros(3 * self.embed_dim, dtype), requires_grad=True) if bias else None
         self.out_proj = Dense(self.embed_dim, self.embed_dim, bias=bias, init=init, rng=rng, dtype=dtype)

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import SettingError
-from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, zeros
+from tinygrad_nn.nn.init import Initializer, Seed, drawn, glorot_uniform, zeros
 from tinygrad_nn.nn.module import cast_input
 from tinygrad_nn.nn.windows import OverAxes
 from tinygrad_nn.ops.convolution import conv, conv_transpose, longer_by
@@ -65,12 +65,22 @@ class _Convolution(OverAxes):
         window = window_of(who, self.rank, kernel_size, stride, padding, dilation)
         self.kernel_size, self.stride, self.padding, self.dilation = window.kernel, stride, padding, dilation
         rng = np.random.default_rng(rng)
-        draw, shape = init or glorot_uniform(), (*self.kernel_size, *self._channels_of_a_group())
-        groups_of_weights = [draw(shape, rng, dtype) for _ in range(groups)]
+        draw, shape = (
+            glorot_uniform() if init is None else init,
+            (*self.kernel_size, *self._channels_of_a_group()),
+        )
+        groups_of_weights = [drawn(f"{who}: init", draw, shape, rng, dtype) for _ in range(groups)]
         self.weight = Tensor(np.concatenate(groups_of_weights, axis=-1), requires_grad=True)
         self.bias: Tensor | None = None
         if bias:
-            self.bias = Tensor((bias_init or zeros())((self.out_channels,), rng, dtype), requires_grad=True)
+            values = drawn(
+                f"{who}: bias_init",
+                zeros() if bias_init is None else bias_init,
+                (self.out_channels,),
+                rng,
+                dtype,
+            )
+            self.bias = Tensor(values, requires_grad=True)
 
     def _channels_of_a_group(self) -> tuple[int, int]:
         return self.in_channels // self.groups, self.out_channels // self.groups

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor
-from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, zeros
+from tinygrad_nn.nn.init import Initializer, Seed, drawn, glorot_uniform, zeros
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.settings import positive_integer
 
@@ -24,7 +24,8 @@ class Dense(Module):
         dtype: of the parameters; plain inputs are cast to it.
 
     Raises:
-        SettingError: a width that is not a positive integer.
+        SettingError: a width that is not a positive integer; an `init` that is no initialiser.
+        ShapeError: an initialiser returns another shape.
 
     Example:
         >>> Dense(2, 3, rng=0)(np.ones((4, 2))).shape
@@ -45,11 +46,19 @@ class Dense(Module):
         self.in_features = positive_integer("Dense", "in_features", in_features)
         self.out_features = positive_integer("Dense", "out_features", out_features)
         rng = np.random.default_rng(rng)
-        weight = (init or glorot_uniform())((self.in_features, self.out_features), rng, dtype)
+        shape = self.in_features, self.out_features
+        weight = drawn("Dense: init", glorot_uniform() if init is None else init, shape, rng, dtype)
         self.weight = Tensor(weight, requires_grad=True)
         self.bias: Tensor | None = None
         if bias:
-            self.bias = Tensor((bias_init or zeros())((self.out_features,), rng, dtype), requires_grad=True)
+            values = drawn(
+                "Dense: bias_init",
+                zeros() if bias_init is None else bias_init,
+                (self.out_features,),
+                rng,
+                dtype,
+            )
+            self.bias = Tensor(values, requires_grad=True)
 
     def forward(self, x: Operand) -> Tensor:
         weight, bias = self.weight, self.bias

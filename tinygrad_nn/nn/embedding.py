@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor
-from tinygrad_nn.nn.init import Initializer, Seed, normal
+from tinygrad_nn.nn.init import Initializer, Seed, drawn, normal
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.ops.embedding import embedding
 from tinygrad_nn.settings import positive_integer
@@ -44,7 +44,9 @@ class Embedding(Module):
         self.num_embeddings = positive_integer("Embedding", "num_embeddings", num_embeddings)
         self.embedding_dim = positive_integer("Embedding", "embedding_dim", embedding_dim)
         shape = self.num_embeddings, self.embedding_dim
-        weight = (init or normal())(shape, np.random.default_rng(rng), dtype)
+        weight = drawn(
+            "Embedding: init", normal() if init is None else init, shape, np.random.default_rng(rng), dtype
+        )
         self.weight = Tensor(weight, requires_grad=True)
 
     def forward(self, ids: Operand) -> Tensor:

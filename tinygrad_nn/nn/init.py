@@ -13,8 +13,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.hints.lookups import face
 from tinygrad_nn.primitives import Array
+
+__all__ = [
+    "constant",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "lecun_normal",
+    "normal",
+    "ones",
+    "orthogonal",
+    "uniform",
+    "zeros",
+]
 
 Initializer = Callable[[tuple[int, ...], np.random.Generator, DTypeLike], Array]
 Seed = int | np.random.Generator | np.random.SeedSequence | None
@@ -25,6 +40,33 @@ def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
         raise ValueError(f"this initialiser needs a shape of at least two axes (in, out), got {shape}")
     receptive = math.prod(shape[:-2])
     return shape[-2] * receptive, shape[-1] * receptive
+
+
+def drawn(
+    who: str, init: Initializer, shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike
+) -> Array:
+    """Return the first values of a parameter.
+
+    Raises:
+        SettingError: what is to draw them is no initialiser.
+        ShapeError: it returns another shape.
+    """
+    name = init if isinstance(init, str) else getattr(init, "__name__", "")
+    if not callable(init) or (init.__module__ == __name__ and name in __all__):
+        hint = f"nn.init.{name}()" if name in __all__ else "nn.init.glorot_uniform(), or lambda *_: array"
+        raise SettingError(f"{who} is an initialiser, got {name or type(init).__name__}\n  hint   {hint}")
+    try:
+        values = np.asarray(init(shape, rng, dtype), dtype)
+    except TypeError as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise
+        raise SettingError(
+            f"{who} is called with shape, rng and dtype: {error}\n"
+            "  hint   lambda shape, rng, dtype: np.zeros(shape, dtype), or nn.init.zeros()"
+        ) from None
+    if values.shape != shape:
+        raise ShapeError(f"{who} returns shape {values.shape}, expected {shape}")
+    return values
 
 
 def constant(value: float) -> Initializer:
@@ -64,11 +106,18 @@ def ones() -> Initializer:
 def normal(std: float = 1.0, mean: float = 0.0) -> Initializer:
     """Return an initialiser that draws from N(mean, std**2).
 
+    Raises:
+        SettingError: std is not positive.
+
     Example:
         >>> w = normal(std=0.02)((1000, 100), np.random.default_rng(0), np.float32)
         >>> f"{w.std():.3f}"
         '0.020'
     """
+    if not std > 0:
+        raise SettingError(
+            f"normal: std is positive, got {std}\n  hint   nn.init.normal(std=0.05); nn.init.constant(value)"
+        )
     return lambda shape, rng, dtype: rng.normal(mean, std, shape).astype(dtype)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
 from tinygrad_nn.errors import SettingError, ShapeError
-from tinygrad_nn.nn.init import Initializer, Seed, glorot_uniform, orthogonal, zeros
+from tinygrad_nn.nn.init import Initializer, Seed, drawn, glorot_uniform, orthogonal, zeros
 from tinygrad_nn.nn.module import Module, cast_input
 from tinygrad_nn.ops import recurrent
 from tinygrad_nn.primitives import ArrayOrTensor, Function
@@ -45,17 +45,27 @@ class _Recurrent(Module):
             raise SettingError(f"{who}: bidirectional is True or False, got {bidirectional!r}")
         rng = np.random.default_rng(rng)
         self.bidirectional, self.bias = bool(bidirectional), bool(bias)
+        recurrent_init = orthogonal() if recurrent_init is None else recurrent_init
         for layer, ending in self._places():
             width = self.input_size if layer == 0 else self.hidden_size * (1 + self.bidirectional)
-            for name, rows, how in (
-                ("weight_ih", width, init or glorot_uniform()),
-                ("weight_hh", self.hidden_size, recurrent_init or orthogonal()),
+            for name, rows, setting, how in (
+                ("weight_ih", width, "init", glorot_uniform() if init is None else init),
+                (
+                    "weight_hh",
+                    self.hidden_size,
+                    "recurrent_init",
+                    orthogonal() if recurrent_init is None else recurrent_init,
+                ),
             ):
                 # The fans are those of one gate.
-                each = [how((rows, self.hidden_size), rng, dtype) for _ in range(self.gates)]
+                shape = rows, self.hidden_size
+                each = [drawn(f"{who}: {setting}", how, shape, rng, dtype) for _ in range(self.gates)]
                 setattr(self, f"{name}_{ending}", Tensor(np.concatenate(each, axis=1), requires_grad=True))
             for name in ("bias_ih", "bias_hh") if bias else ():
-                values = (bias_init or zeros())((self.gates * self.hidden_size,), rng, dtype)
+                length = (self.gates * self.hidden_size,)
+                values = drawn(
+                    f"{who}: bias_init", zeros() if bias_init is None else bias_init, length, rng, dtype
+                )
                 setattr(self, f"{name}_{ending}", Tensor(values, requires_grad=True))
 
     def _places(self) -> Iterator[tuple[int, str]]:

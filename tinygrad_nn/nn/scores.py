@@ -46,6 +46,11 @@ def _check_rows(who: str, targets: Operand) -> None:
 
 
 def class_probabilities(who: str, logits: Tensor, targets: Operand, normalized: bool) -> Tensor | Array:
+    if isinstance(targets, Tensor) and targets.requires_grad and not logits.requires_grad:
+        warn_of_usage(
+            f"{who}: the targets depend on parameters, and the predictions do not\n"
+            f"  hint   {who}(predictions, targets), in this order"
+        )
     probabilities = targets_like(who, logits, targets)
     if normalized:
         _check_rows(who, probabilities)

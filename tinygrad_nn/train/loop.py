@@ -23,7 +23,7 @@ from tinygrad_nn.parallel.communicator import Communicator
 from tinygrad_nn.train.company import Company, Measured
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.metrics import Means, Metric, Metrics, arrays_of, is_array, metrics_by_name, rows_of
-from tinygrad_nn.train.parts import Batch, Keys, Loss, Model, Reader, by_keys
+from tinygrad_nn.train.parts import Batch, Keys, Loss, Model, Reader, by_keys, expect_loss
 from tinygrad_nn.train.progress import Progress
 from tinygrad_nn.train.run import Callback, Run
 from tinygrad_nn.train.steps import Step, counts, measured_part, step_of
@@ -199,11 +199,7 @@ def evaluate(
         >>> evaluate(lambda x: 2 * x, tn.nn.losses.mse, (X, y), metrics={"mae": tn.nn.losses.mae})
         {'loss': 0.5, 'mae': 0.5}
     """
-    if not callable(loss):
-        raise ArgumentError(
-            f"evaluate: the loss is a function of predictions and targets, got {type(loss).__name__}\n"
-            "  hint   evaluate(model, tn.nn.losses.cross_entropy, (X, y))"
-        )
+    expect_loss("evaluate", loss)
     with company_of(None, comm) as company:
         named = metrics_by_name("evaluate", metrics)
         batches = _batches_of("evaluate", data, keys)

@@ -69,6 +69,15 @@ class Reader:
         return inputs, targets, {} if last is None else {"sample_weight": last}
 
 
+def expect_loss(who: str, loss: object) -> None:
+    """Raise `ArgumentError` for a loss that cannot be called."""
+    if not callable(loss):
+        raise ArgumentError(
+            f"{who}: the loss is a function of predictions and targets, got {type(loss).__name__}\n"
+            f"  hint   {who}(model, tn.nn.losses.cross_entropy, (X, y))"
+        )
+
+
 def refuse_whole_arrays(who: str, data: object) -> None:
     """Raise `ArgumentError` for arrays where batches are wanted."""
     if (

@@ -288,6 +288,7 @@ def _check_roles(model: object, loss: object, optimizer: object, epochs: object,
     }
     for expected, (good, part) in parts.items():
         if not good:
+            call = f"callbacks=[{part!r}]" if isinstance(part, Callback) else call
             raise ArgumentError(f"fit: {expected}, got {part!r:.60}\n  hint   {call}")
     for callback in callbacks if isinstance(callbacks, Iterable) else ():
         if isinstance(callback, type):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from operator import itemgetter
 
 import numpy as np
 
 from tinygrad_nn.context import no_grad
+from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.backward import backward
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.node import Node
 from tinygrad_nn.engine.tensor import Tensor
+from tinygrad_nn.engine.trees import Tree
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.train.doctor.evidence import Evidence
 from tinygrad_nn.train.doctor.labels import class_numbers
@@ -22,14 +25,21 @@ LOOKS = 6
 _LEAST = 1e-7
 
 
-def chance(evidence: Evidence, probe: Probe) -> float:
-    """Return the loss of the best constant prediction on the rows of a look; NaN where none can be made."""
+def chance(evidence: Evidence, probe: Probe, rows: int) -> float:
+    """Return the loss of the best constant prediction on so many rows, those of a look again and again.
+
+    It is NaN where none can be made.
+    """
     if probe.batch is None or probe.predicted is None or not evidence.labels.kind:
         return math.nan
-    targets, weights = probe.batch
+    (targets, weights), predicted = probe.batch, probe.predicted
+    if rows != probe.rows and predicted[:1] == (probe.rows,):
+        again: Callable[..., Tree] = itemgetter(np.arange(rows) % probe.rows)
+        targets, predicted = trees.mapped(again, targets), (rows, *predicted[1:])
+        weights = {name: again(weight) for name, weight in weights.items()}
     found = []
     for constant in _constants(evidence, probe):
-        guess = np.broadcast_to(np.asarray(constant, probe.dtype), probe.predicted)
+        guess = np.broadcast_to(np.asarray(constant, probe.dtype), predicted)
         try:
             with no_grad(), np.errstate(all="ignore"):
                 found.append(evidence.loss(Tensor(guess), targets, **weights).item())
@@ -38,9 +48,17 @@ def chance(evidence: Evidence, probe: Probe) -> float:
     return min((loss for loss in found if math.isfinite(loss)), default=math.nan)
 
 
+def look_level(evidence: Evidence, looks: int = LOOKS) -> float:
+    """Return the mean loss of the best constant prediction on the rows of the latest looks; NaN where nobody knows."""
+    return _mean([chance(evidence, probe, probe.rows) for probe in evidence.good()[-looks:]])
+
+
 def level(evidence: Evidence, looks: int = LOOKS) -> float:
-    """Return the mean loss of the best constant prediction in the latest looks; NaN where nobody knows."""
-    levels = [chance(evidence, probe) for probe in evidence.good()[-looks:]]
+    """Return the same for whole batches: a loss that is a sum grows with the rows."""
+    return _mean([chance(evidence, probe, probe.of) for probe in evidence.good()[-looks:]])
+
+
+def _mean(levels: list[float]) -> float:
     known = [loss for loss in levels if math.isfinite(loss)]
     return float(np.mean(known)) if known else math.nan
 

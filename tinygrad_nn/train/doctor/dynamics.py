@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from tinygrad_nn.train.doctor.chance import LOOKS, level
+from tinygrad_nn.train.doctor.chance import LOOKS, level, look_level
 from tinygrad_nn.train.doctor.evidence import POOLED, Evidence
 from tinygrad_nn.train.doctor.found import Found
 from tinygrad_nn.train.doctor.probe import Probe, Squashed
@@ -100,7 +100,7 @@ def exploding(evidence: Evidence, limit: float) -> Found | None:
         if effect > 1000 and evidence.parameters[name].ndim > 1:
             numbers = {"effect": effect, "gradient": gradient}
             return Found(numbers, module=name.rpartition(".")[0], kind="sensitive")
-    guess = level(evidence)
+    guess = look_level(evidence)
     # Of many rows with the same class a batch may have them alone.
     even = math.log(max(len(evidence.labels.counts()), 2)) if evidence.labels.kind == "classes" else math.inf
     if guess > 0 and first.loss > 10 * max(guess, even):
@@ -126,7 +126,7 @@ def rate_too_high(evidence: Evidence, limit: float) -> Found | None:
         return Found(numbers, kind="far", words=words)
     harmed = broken or len(worse) >= max(3, len(measured) / 2) or _climbed(evidence)
     if ratio > limit / 10 and harmed:
-        return Found(numbers, kind="worse", words=words)
+        return Found(numbers, kind="worse" if worse else "climbed", words=words)
     return None
 
 
@@ -248,9 +248,11 @@ def _until_the_next(probes: list[Probe], steps: int) -> list[int]:
 
 def learned(evidence: Evidence, looks: int = LOOKS) -> float:
     """Return the last losses over those of constant predictions: 1 where nothing was learned; NaN if nobody knows."""
-    guess, curve = level(evidence, looks), evidence.curve()
+    curve = evidence.curve()
+    if evidence.fit and len(curve):
+        last, guess = float(np.mean(curve[-max(len(curve) // 4, 1) :])), level(evidence, looks)
+        return last / guess if guess > 0 else math.nan
+    guess = look_level(evidence, looks)
     if not guess > 0:
         return math.nan
-    if evidence.fit and len(curve):
-        return float(np.mean(curve[-max(len(curve) // 4, 1) :]) / guess)
     return float(np.nanmean([probe.loss for probe in evidence.good()[-looks:]]) / guess)

@@ -20,7 +20,7 @@ from tinygrad_nn.nn.module import in_mode
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.train.doctor.labels import Labels
 from tinygrad_nn.train.doctor.modes import at_rest, with_mode
-from tinygrad_nn.train.doctor.probe import ROWS, SAMPLE, Probe, Subject, leaf_of, probed
+from tinygrad_nn.train.doctor.probe import ROWS, SAMPLE, Probe, Subject, leaf_of, probed, rows_of_targets
 from tinygrad_nn.train.doctor.signal import signal
 from tinygrad_nn.train.history import History
 from tinygrad_nn.train.metrics import Weights
@@ -118,11 +118,13 @@ class Evidence:
         """Look at the model on some rows of a batch; returns what was found, nothing where there are no rows."""
         found = None
         with self.aside():
-            some = _some_rows(self.reader(batch))
+            parts = self.reader(batch)
+            some = _some_rows(parts)
             if some is not None:
                 self._some, self._places = some, self.untouched.places()
                 with self.untouched.block(self._places):
                     found = probed(self.subject, some, self.steps)
+                    found.of = rows_of_targets(parts[1])
                     if self.fit:
                         self.resting += at_rest(self.modules)
                 self.probes.append(found)

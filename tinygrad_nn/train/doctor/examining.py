@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygrad_nn.data.minibatches import batches
 from tinygrad_nn.engine.trees import Tree
+from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.languages import checked_language
 from tinygrad_nn.nn.module import in_mode
 from tinygrad_nn.optim import Optimizer
@@ -18,7 +19,7 @@ from tinygrad_nn.train.doctor.evidence import Evidence
 from tinygrad_nn.train.doctor.modes import at_rest
 from tinygrad_nn.train.doctor.report import Report
 from tinygrad_nn.train.metrics import arrays_of, is_array
-from tinygrad_nn.train.parts import Batch, Keys, Loss, Model, Reader, by_keys
+from tinygrad_nn.train.parts import Batch, Keys, Loss, Model, Reader, by_keys, expect_loss
 from tinygrad_nn.train.untouched import same_place, taken_back
 
 LOOKS = 4
@@ -51,6 +52,7 @@ def examine(
 
     Raises:
         SettingError: there is no report in this language.
+        ArgumentError: the loss is no function; data are one array.
 
     Example:
         >>> import tinygrad_nn as tn
@@ -61,6 +63,12 @@ def examine(
         'model = model[:-1]'
     """
     language = checked_language("examine", lang)
+    expect_loss("examine", loss)
+    if is_array(data):
+        raise ArgumentError(
+            f"examine: data are batches, or inputs and targets together, got one array of shape {data.shape}\n"
+            "  hint   examine(model, loss, (X, y))"
+        )
     reader = Reader("examine", model, loss, {}, keys)
     evidence = Evidence(model, loss, optimizer, reader, fit=False)
     source: Tree = data

@@ -152,6 +152,11 @@ PHRASES: Phrases = {
         "ja": "1 ステップで重みがその大きさの最大 {ratio:.2g} 倍変わり（普通は 0.001 倍程度）、"
         "調べた {looks} ステップのうち {worse} ステップで、そのバッチ自身の損失が大きく増えました",
     },
+    "rate-too-high.climbed": {
+        "en": "steps change the weights by up to {ratio:.2g} of their size (0.001 is usual), and the loss "
+        "does not fall",
+        "ja": "1 ステップで重みがその大きさの最大 {ratio:.2g} 倍変わり（普通は 0.001 倍程度）、損失が下がっていません",
+    },
     "rate-too-low": {
         "en": "steps change the weights by at most {ratio:.2g} of their size (0.001 is usual), and the loss went from "
         "{first:.4g} to {last:.4g}",

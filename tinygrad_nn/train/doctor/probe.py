@@ -75,6 +75,7 @@ class Probe:
     Attributes:
         step: how many steps had been taken.
         rows: how many rows were looked at.
+        of: how many the batch has.
         loss: of these rows, NaN if there was none.
         after: the loss of the same rows after the step, if it was looked at.
         layers, squashed: uses of parameters and of activation functions, in order.
@@ -92,6 +93,7 @@ class Probe:
 
     step: int
     rows: int = 0
+    of: int = 0
     loss: float = math.nan
     after: float = math.nan
     layers: list[Layer] = field(default_factory=list)
@@ -128,7 +130,7 @@ class Subject(NamedTuple):
 def probed(subject: Subject, parts: tuple[Sequence[Tree], Tree, Weights], step: int) -> Probe:
     """Run forward and back on a batch and return what was seen; gradients of parameters stay as they are."""
     inputs, targets, weights = parts
-    probe = Probe(step, rows=_rows(targets), batch=(targets, weights))
+    probe = Probe(step, rows=rows_of_targets(targets), batch=(targets, weights))
     watch = _Watch(subject, probe)
     part = "model"
     found: Mapping[Source, Array] = {}
@@ -194,7 +196,7 @@ def leaf_of(tensor: Tensor) -> Leaf:
     return leaf
 
 
-def _rows(targets: Tree) -> int:
+def rows_of_targets(targets: Tree) -> int:
     return next((len(leaf) for leaf in trees.leaves(targets) if np.ndim(leaf)), 0)
 
 

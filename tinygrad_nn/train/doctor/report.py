@@ -46,7 +46,7 @@ class Report:
     stopped: str = ""
 
     def __repr__(self) -> str:
-        lines = [self._head()]
+        lines = [head] if (head := self._head()) else []
         for number, finding in enumerate(self.findings, 1):
             where = f" ({finding.module})" if finding.module else ""
             lines.append(f"{number}. {finding.name}{where}: {finding.text}")
@@ -56,6 +56,9 @@ class Report:
         return "\n".join(lines)
 
     def _head(self) -> str:
+        # Nothing was found before the first step, because something could not be looked at.
+        if self.stopped and not self.findings and not self.steps:
+            return ""
         name = ("found" if self.findings else "healthy") + ("" if self.steps else ".before")
         fields = {"steps": self.steps, "count": len(self.findings)}
         return phrase(PHRASES, name, self.lang, **fields)
