@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support import needs
 from tests.support.leaves import vector
 from tinygrad_nn import nn, optim
 from tinygrad_nn.hints.calls import answered
@@ -351,6 +352,8 @@ def test_the_names_in_answers_exist(place):
     for answer in WORDS[place].values():
         for spelled, x, names in names_in(answer):
             for name in names:
+                if x is np and name in needs.NOT_IN_NUMPY_YET:
+                    break
                 assert hasattr(x, name), f"{spelled} in {answer}"
                 x = getattr(x, name)
 

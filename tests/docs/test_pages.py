@@ -35,6 +35,7 @@ def test_the_python_of_a_page_runs_and_prints_the_text_under_it(page):
 @pytest.mark.parametrize("page", TUTORIALS)
 def test_the_tutorial_shows_all_that_it_prints_and_each_picture_that_it_draws(page):
     pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.close("all")
     pyplot.switch_backend("Agg")
     owed, pictures = "", []
     for kind, text, printed, names in run(page):

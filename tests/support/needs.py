@@ -27,6 +27,8 @@ dot = pytest.mark.skipif(shutil.which("dot") is None, reason="needs dot: apt ins
 numpy_2_1 = pytest.mark.skipif(
     not hasattr(np, "cumulative_sum"), reason="needs functions that NumPy has since 2.1"
 )
+NOT_IN_NUMPY_YET = {"cumulative_prod", "cumulative_sum", "unstack"} - set(vars(np))
+"""Names on pages and in hints that NumPy has since 2.1."""
 mnist = pytest.mark.skipif(
     not os.environ.get("TINYGRAD_NN_DATA"), reason="needs TINYGRAD_NN_DATA, the folder with MNIST"
 )
