@@ -38,6 +38,8 @@ COPIED = (
     "examples",
     "pyproject.toml",
     "README.md",
+    "README.ja.md",
+    "SECURITY.md",
     "CHANGELOG.md",
     "LICENSE",
 )
