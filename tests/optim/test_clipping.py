@@ -81,3 +81,18 @@ def test_gradients_are_clipped_together_whatever_numpy_does_on_errors():
             clip_grad_norm(ws, 1e-10)
         ends.append([w.grad for w in ws])
     np.testing.assert_array_equal(*ends)
+
+
+def test_while_a_step_is_captured_there_is_no_norm_yet():
+    w, norms = tn.tensor([3.0, 4.0], requires_grad=True), []
+
+    @tn.compile
+    def step():
+        w.grad = None
+        loss = (w * w / 2).sum()
+        loss.backward()
+        norms.append(clip_grad_norm([w], 1.0))
+        return loss
+
+    step()
+    assert set(norms) == {None}
