@@ -314,12 +314,12 @@ def _chosen(backend: str) -> str:
         import numba  # noqa: F401
 
         import tinygrad_nn.compiler.loops.backend  # noqa: F401
-    except ImportError:
+    except ImportError as error:
         if backend == "auto":
             return "numpy"
         raise ImportError(
             'backend="numba" needs the package numba\n  hint   pip install "tinygrad_nn[jit]", or backend="numpy"'
-        ) from None
+        ) from error
     return "numba"
 
 

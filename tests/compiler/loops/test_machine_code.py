@@ -232,3 +232,25 @@ def test_a_function_with_addresses_of_this_process_is_not_kept(cold):
     assert large.nbytes > 10**6
     assert not found(text.replace("import math", "import math\nimport numpy as np"))
     assert not list(cold.iterdir())
+
+
+REFUSES = """
+import numpy as np, tinygrad_nn as tn
+step = tn.compile(lambda x: np.tanh(x).sum())
+print(step(np.zeros(3)).item())
+try:
+    tn.compile(lambda x: x, "numba")
+except ImportError as error:
+    print(error.__cause__)
+"""
+
+
+def test_where_numba_cannot_be_loaded_numpy_replays(tmp_path):
+    (tmp_path / "cffi.py").write_text(
+        "class FFI:\n    def __init__(self):\n        raise Exception('another version')\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", REFUSES], capture_output=True, text=True, env=environment)
+    assert done.stdout.splitlines() == ["0.0", "Numba is installed, but cannot be loaded: another version"], (
+        done.stderr
+    )

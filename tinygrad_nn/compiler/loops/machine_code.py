@@ -37,7 +37,11 @@ _DAY = 24 * 3600.0
 _KEPT_FOR = 30 * _DAY
 _KEPT_BYTES = 512 * 2**20
 # Numba loads half of itself when it first compiles. What cannot be loaded is to be known now, while NumPy can be taken.
-cpu_target.target_context.refresh()
+try:
+    cpu_target.target_context.refresh()
+except Exception as error:
+    # Packages that Numba loads, cffi for one, may refuse with any error.
+    raise ImportError(f"Numba is installed, but cannot be loaded: {error}") from error
 
 
 def compiled(**options: Any) -> Callable[[Function], Any]:
