@@ -26,6 +26,14 @@ gc.collect()
 gc.freeze()
 
 
+def pytest_configure(config):
+    """Let examples in the package have what tests have, which stand elsewhere."""
+    # Later than what is above, which has assertions rewritten.
+    from tests.support import registry
+
+    config.pluginmanager.register(registry)
+
+
 @pytest.fixture(autouse=True)
 def _state_is_restored():
     """A test that leaves recording off, a watcher installed or a module scope open fails."""

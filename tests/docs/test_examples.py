@@ -142,7 +142,7 @@ def started(name, *args):
     )
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no signal for one child")
+@needs.signals
 def test_an_example_that_is_interrupted_shows_no_traceback():
     with started("moons.py", "--steps", "20000") as child:
         assert child.stdout.readline().startswith("step ")

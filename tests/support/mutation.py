@@ -32,14 +32,12 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tinygrad_nn"
 COPIED = (
     "tinygrad_nn",
-    "conftest.py",
     "tests",
     "docs",
     "examples",
     "pyproject.toml",
     "README.md",
     "README.ja.md",
-    "SECURITY.md",
     "CHANGELOG.md",
     "LICENSE",
 )

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -15,6 +16,9 @@ fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork, which 
 fifos = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs, which this system lacks")
 owners = pytest.mark.skipif(
     not hasattr(os, "getuid"), reason="needs files with owners, which this system lacks"
+)
+signals = pytest.mark.skipif(
+    sys.platform == "win32", reason="needs signals to one child, which this system lacks"
 )
 pthread_kill = pytest.mark.skipif(
     not hasattr(signal, "pthread_kill"), reason="needs signals to one thread, which this system lacks"
