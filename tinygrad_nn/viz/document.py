@@ -60,11 +60,11 @@ def document(
     data: object,
     allowed: str = "",
 ) -> str:
-    """Return a page: a file in which names between @@ stand for fields, and for POLICY, STYLE, SCRIPT and DATA.
+    """Return a page: a body in which names between @@ stand for fields, in the frame that all pages have.
 
     Args:
         folder: of the package, where files of the page are.
-        name: of the file.
+        name: of the file with the body.
         fields: HTML by name.
         styles, scripts: names of files, in their order.
         css: what styles besides.
@@ -76,7 +76,8 @@ def document(
     sources = f"style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:{allowed}"
     policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
     inside = {**fields, "POLICY": policy, "STYLE": style, "SCRIPT": script, "DATA": encoded(data)}
-    parts = asset(f"{folder}/{name}").split("@@")
+    page = asset("viz/assets/frame.html").replace("@@BODY@@", asset(f"{folder}/{name}"))
+    parts = page.split("@@")
     return "".join(inside[part] if k % 2 else part for k, part in enumerate(parts))
 
 

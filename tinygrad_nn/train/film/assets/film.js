@@ -5,7 +5,7 @@ const root = document.documentElement;
 const data = JSON.parse($("data").textContent);
 const words = data.words;
 const say = (name, fields = {}) => words[name].replace(/\{(\w+)\}/g, (_, key) => fields[key]);
-const live = root.dataset.live === "live";
+const live = document.querySelector("header").dataset.live === "live";
 let films = [], steps = [], place = 0, timer = 0, charts = {}, lines = "weights", unit = null, logarithmic = false, overTime = false, share = false;
 
 // ---- numbers ----
