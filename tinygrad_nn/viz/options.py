@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar, get_args
 
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import SettingError, printable
 from tinygrad_nn.hints.calls import unknown_keyword
 from tinygrad_nn.primitives import Array
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Direction = Literal["LR", "TB"]
 Theme = Literal["auto", "light", "dark"]
+Chosen = TypeVar("Chosen", bound="DataclassInstance")
 
 
 class DrawOptions(TypedDict, total=False):
@@ -57,10 +61,15 @@ class Options:
             raise SettingError(f"max_nodes is a positive number or None, got {self.max_nodes!r}")
 
 
-def settings(options: DrawOptions) -> Options:
-    """Return the options of a picture, those not given at their defaults; refuse what is no option."""
-    known = [field.name for field in fields(Options)]
-    for name, value in dict(options).items():
+def chosen(who: str, kind: type[Chosen], options: Mapping[str, object]) -> Chosen:
+    """Return options of a kind, those not given at their defaults; refuse what is no option."""
+    known = [field.name for field in fields(kind)]
+    for name, value in options.items():
         if name not in known:
-            raise unknown_keyword("graph", name, value, known)
-    return Options(**options)
+            raise unknown_keyword(who, name, value, known)
+    return kind(**options)
+
+
+def settings(options: DrawOptions) -> Options:
+    """Return the options of a picture."""
+    return chosen("graph", Options, options)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TypedDict
 
 from tinygrad_nn.errors import SettingError
-from tinygrad_nn.hints.calls import unknown_keyword
 from tinygrad_nn.languages import Language, checked_language
 from tinygrad_nn.settings import positive_integer
-from tinygrad_nn.viz.options import Options, Theme
+from tinygrad_nn.viz.options import Options, Theme, chosen
 
 
 class NeuronOptions(TypedDict, total=False):
@@ -45,9 +44,5 @@ class Choices:
 
 
 def choices(options: NeuronOptions) -> Choices:
-    """Return the options of a view; refuse what is no option."""
-    known = [field.name for field in fields(Choices)]
-    for name, value in dict(options).items():
-        if name not in known:
-            raise unknown_keyword("neurons", name, value, known)
-    return Choices(**options)
+    """Return the options of a view."""
+    return chosen("neurons", Choices, options)
