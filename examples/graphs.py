@@ -12,7 +12,7 @@ import numpy as np
 
 import tinygrad_nn as tn
 from tinygrad_nn import nn, viz
-from tinygrad_nn.commands import run
+from tinygrad_nn.settings.commands import run
 
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 

@@ -14,7 +14,7 @@ import numpy as np
 
 import tinygrad_nn as tn
 from tinygrad_nn import nn, optim
-from tinygrad_nn.commands import count, positive, run, seed
+from tinygrad_nn.settings.commands import count, positive, run, seed
 
 
 def main() -> None:

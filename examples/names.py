@@ -9,7 +9,7 @@ import numpy as np
 
 import tinygrad_nn as tn
 from tinygrad_nn import nn, optim
-from tinygrad_nn.commands import count, run, seed
+from tinygrad_nn.settings.commands import count, run, seed
 
 LETTERS, PADDING = ".abcdefghijklmnopqrstuvwxyz0123456789_", -1
 """A dot stands in front of each name, and behind it."""

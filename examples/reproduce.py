@@ -19,7 +19,7 @@ from pathlib import Path
 from systems import mnist_adam, mnist_hidden, mnist_mse, mnist_numerical, moons
 from systems.report import Report, clock, hardware
 
-from tinygrad_nn.commands import run
+from tinygrad_nn.settings.commands import run
 
 SYSTEMS = {
     "mnist-mse": mnist_mse,

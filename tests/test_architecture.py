@@ -16,7 +16,7 @@ from tests.support.budget import code_lines
 
 PACKAGE = Path(__file__).parents[1] / "tinygrad_nn"
 
-GROUND = ("errors", "context", "hints", "files", "states", "settings", "languages", "commands")
+GROUND = ("errors", "context", "hints", "files", "states", "settings", "languages")
 """Rooms that everyone may import, and that import nothing of ours but errors."""
 
 BUILT_ON = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from tinygrad_nn.commands import count, positive, run
 from tinygrad_nn.errors import SettingError
 from tinygrad_nn.parallel.communicator import world
 from tinygrad_nn.parallel.cost import Network, measured, table
+from tinygrad_nn.settings.commands import count, positive, run
 
 
 def main(arguments: list[str] | None = None) -> None:

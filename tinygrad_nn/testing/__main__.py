@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tinygrad_nn.commands import count, run
 from tinygrad_nn.primitives import REGISTRY
+from tinygrad_nn.settings.commands import count, run
 from tinygrad_nn.testing.mutants import breakable, mutation_test
 from tinygrad_nn.testing.report import report
 

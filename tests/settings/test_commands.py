@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tinygrad_nn.commands import count, positive, run, seed
+from tinygrad_nn.settings.commands import count, positive, run, seed
 
 
 def parsed(kind, text):
@@ -49,7 +49,8 @@ def test_a_program_ends_with_its_status_and_an_interrupted_one_without_a_traceba
 
 
 def test_a_program_that_nobody_reads_any_longer_ends_quietly():
-    code = "from tinygrad_nn.commands import run\nrun(lambda: [print('line', k) for k in range(100_000)] and None)"
+    lines = "[print('line', k) for k in range(100_000)]"
+    code = f"from tinygrad_nn.settings.commands import run\nrun(lambda: {lines} and None)"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
