@@ -19,8 +19,7 @@ from tinygrad_nn.engine.node import Later, Leaf, Node, Source, reachable
 from tinygrad_nn.engine.watcher import Everyone
 from tinygrad_nn.errors import BadRule, GraphFreed, StaleValue, printable
 from tinygrad_nn.ops.reduction import column_sums, sum_to
-from tinygrad_nn.primitives import Array, Params, Shape, Shapes
-from tinygrad_nn.primitives.primitive import RuleCall
+from tinygrad_nn.primitives import Array, Params, Shape
 
 NONE: Mapping[Source, Any] = {}
 """No further results."""
@@ -46,14 +45,13 @@ def backward(
         StaleValue: a leaf was changed after it had been used.
         BadRule: a rule returned something that cannot be a gradient.
     """
-    sums = sums or OnArrays()
+    sums = sums or _ON_ARRAYS
     watchers = context.current().watchers
     tell = Everyone(watchers) if watchers else None
     needs = None if wanted is None else _on_the_way(wanted, root, others)
+    add, saved_by = sums.add, sums.saved_by
     gradients: dict[Source, Array] = {}
-    totals, add, saved_by = sums.totals, sums.add, sums.saved_by
-    if needs is None or root in needs:
-        totals[root] = cotangent
+    totals: dict[Source, Array] = {root: cotangent} if needs is None or root in needs else {}
     # A heap, the newest node first: nothing can be added to its cotangent any more.
     pending: list[tuple[int, Any]] = [(-root.number, root)] if needs is None or needs.get(root) else []
     if others:
@@ -67,21 +65,23 @@ def backward(
             sums.hand_out({node: g}, gradients)
         if tell is not None:
             tell.before_rules(node, g)
-        operands, saved, plan = node.operands, saved_by(node), node.plan
+        operands, saved, plan, params = node.operands, saved_by(node), node.plan, node.params
         # Once for all rules, of which there may be thousands.
         shapes = tuple([getattr(x, "shape", ()) for x in operands]) if plan.wants_shapes else ()
-        for call in plan.calls:
-            index, rule, places = call
+        for index, rule, pick in plan.calls:
             parent = operands[index]
             if parent.requires_grad if needs is None else parent in needs:
-                # Most rules are simple, and spelled out here: it saves a call. _run does the same.
-                r = rule.function(g, saved[places[0]]) if rule.simple else _run(call, g, saved, node, shapes)
+                if params or rule.wants_more:
+                    keywords = rule.keywords_for(params, shapes, index)
+                    r = rule.function(g, *pick(saved), **keywords)
+                else:
+                    r = rule.function(g, *pick(saved))
                 if type(r) is not np.ndarray or r.shape != parent.shape or r.dtype is not parent.dtype:
                     r = sums.unbroadcast(r, parent.shape, parent.dtype, node, index)
                 if tell is not None:
                     tell.on_gradient(node, index, r)
                 if parent in totals:
-                    add(parent, r)
+                    add(totals, parent, r)
                 else:
                     totals[parent] = r
                     if type(parent) is Node and (needs is None or needs[parent]):
@@ -94,19 +94,6 @@ def backward(
     g = r = cotangent
     sums.hand_out(totals, gradients)
     return gradients
-
-
-def _run(call: RuleCall, g: Array, saved: Sequence[Any], node: Node, shapes: Shapes) -> Any:
-    """Call the rule of one operand with what it asks for."""
-    index, rule, places = call
-    if rule.plain or not (node.params or rule.wants_shapes or rule.wants_index):
-        # Calls by arity are only faster than the last one, which says the same.
-        if not places:
-            return rule.function(g)
-        if len(places) == 2:
-            return rule.function(g, saved[places[0]], saved[places[1]])
-        return rule.function(g, *[saved[k] for k in places])
-    return rule.function(g, *[saved[k] for k in places], **rule.keywords_for(node.params, shapes, index))
 
 
 def _on_the_way(wanted: Collection[Source], root: Source, others: Collection[Source]) -> dict[Source, bool]:
@@ -165,22 +152,19 @@ _FRESH = _count_references({0: np.empty(0)})
 class OnArrays:
     """Sums of cotangents as arrays: one that nobody else refers to is a buffer of this pass, added to in place."""
 
-    __slots__ = ("totals",)
-
-    def __init__(self) -> None:
-        self.totals: dict[Source, Array] = {}
+    __slots__ = ()
 
     saved_by = staticmethod(_saved_by)
 
-    def add(self, parent: Source, r: Array) -> None:
+    def add(self, totals: dict[Source, Array], parent: Source, r: Array) -> None:
         """Add a further contribution to the total of `parent`."""
-        before = self.totals.pop(parent)
+        before = totals.pop(parent)
         if before.base is None and getrefcount(before) <= _FRESH:
             before += r
-            self.totals[parent] = before
+            totals[parent] = before
         else:
             # Of 0-d arrays NumPy makes scalars.
-            self.totals[parent] = np.asarray(before + r)
+            totals[parent] = np.asarray(before + r)
 
     def hand_out(self, totals: dict[Source, Array], gradients: dict[Source, Array]) -> None:
         """Move totals to gradients, which share memory with nothing."""
@@ -219,17 +203,19 @@ class OnArrays:
         return _summed(r, shape)
 
 
+_ON_ARRAYS = OnArrays()
+
+
 class OnTensors(OnArrays):
     """The same on tensors, which remember how they came about; `wrap` makes one of an array and its source."""
 
     __slots__ = ("_wrap",)
 
     def __init__(self, wrap: Callable[[Array, Source | None], Any]) -> None:
-        super().__init__()
         self._wrap = wrap
 
-    def add(self, parent: Source, r: Any) -> None:
-        self.totals[parent] = self.totals[parent] + r
+    def add(self, totals: dict[Source, Array], parent: Source, r: Any) -> None:
+        totals[parent] = totals[parent] + r
 
     def hand_out(self, totals: dict[Source, Array], gradients: dict[Source, Array]) -> None:
         gradients.update(totals)

@@ -57,17 +57,17 @@ def apply(op: Primitive, operands: Operands, params: Params = NO_PARAMS) -> Tens
     for x in operands:
         if type(x) is Tensor:
             a, node = x._data, x._node
-            arrays.append(a)
             links.append(a if node is None else node)
-            tensors |= bit
+            tensors += bit
             if node is not None and node.requires_grad:
-                needs |= bit
+                needs += bit
         else:
             a = as_operand(x)
-            arrays.append(a)
             links.append(a)
-            lists |= bit * (type(x) is list or type(x) is tuple)
-        bit <<= 1
+            if type(x) is list or type(x) is tuple:
+                lists += bit
+        arrays.append(a)
+        bit += bit
     if op.promotes and (dtype := common_dtype(arrays, tensors, lists)) is not None:
         for k, a in enumerate(arrays):
             if is_weak(a, lists >> k & 1) and a.dtype != dtype:

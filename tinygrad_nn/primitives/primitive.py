@@ -262,8 +262,9 @@ def _check_options(name: str, residuals: object, domain: object, kinks: object) 
             raise BadRule(f"{name}: {hint.partition('=')[0]}= has another form\n  hint   {hint}")
 
 
-RuleCall = tuple[int, Rule, tuple[int, ...]]
-"""Which operand a rule is for, the rule, and where what it asks for stands among the saved values."""
+Picker = Callable[[Sequence[Any]], Sequence[Any]]
+RuleCall = tuple[int, Rule, Picker]
+"""Which operand a rule is for, the rule, and what picks the values that it asks for out of the saved ones."""
 
 
 class Plan:
@@ -291,13 +292,13 @@ class Plan:
         self.sources = tuple(places[name] for name in names)
         self.save = _picker(self.sources)
         self.calls: tuple[RuleCall, ...] = tuple(
-            (i, rule, tuple(order[name] for name in rule.values)) for i, rule in wanted
+            (i, rule, _picker([order[name] for name in rule.values])) for i, rule in wanted
         )
         self.wants_shapes = any(rule.wants_shapes for _, rule in wanted)
 
 
-def _picker(places: Operands) -> Callable[[list[Any]], Sequence[Any]]:
-    """Return the function that picks `places` out of a list, without a call of Python code."""
+def _picker(places: Sequence[int | slice]) -> Picker:
+    """Return the function that picks `places` out of a sequence, without a call of Python code."""
     if not places:
         return itemgetter(slice(0, 0))
     if len(places) > 1:

@@ -22,10 +22,9 @@ class Rule:
         "defaults",
         "function",
         "keywords",
-        "plain",
-        "simple",
         "values",
         "wants_index",
+        "wants_more",
         "wants_shapes",
     )
 
@@ -47,11 +46,9 @@ class Rule:
         self.values = tuple(positional[1:])
         self.keywords = tuple(p.name for p in keywords if p.name not in ("i", "shapes"))
         self.defaults = {p.name: p.default for p in keywords if p.default is not p.empty}
-        self.plain = not keywords
-        # What the loop of the backward pass calls directly: one saved value, and no keywords.
-        self.simple = self.plain and len(self.values) == 1
         self.wants_index = any(p.name == "i" for p in keywords)
         self.wants_shapes = any(p.name == "shapes" for p in keywords)
+        self.wants_more = self.wants_index or self.wants_shapes
 
     def keywords_for(self, params: Mapping[str, Any], shapes: Operands | None, index: int) -> Params:
         """Return what the rule names after its star, for one operand of one call."""
