@@ -394,3 +394,11 @@ def test_predictions_and_targets_that_have_changed_places_are_told_apart(loss):
         tn.UsageWarning, match=rf"the targets depend .*\n  hint   {loss.__name__}\(predictions, t"
     ):
         loss(one_hot, predicted)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "nll", "mse", "mae", "huber", "binary_cross_entropy"])
+def test_masked_targets_are_refused_and_not_unmasked(name):
+    labels = np.ma.array([0, 1, 1], mask=[False, False, True])
+    scores = np.full((3, 2), -1.0) if name in ("cross_entropy", "nll") else np.full(3, -1.0)
+    with pytest.raises(DtypeError, match="masked arrays are not supported"):
+        getattr(losses, name)(scores, labels)

@@ -14,7 +14,7 @@ class _Activation(Module):
     op: Primitive
 
     def forward(self, x: Operand) -> Tensor:
-        return apply(self.op, (as_tensor(x),))
+        return apply(self.op, (x if type(x) is Tensor else as_tensor(x),))
 
 
 class Sigmoid(_Activation):

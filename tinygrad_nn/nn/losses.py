@@ -39,6 +39,7 @@ from tinygrad_nn.ops.arithmetic import product
 from tinygrad_nn.ops.elementwise import absolute
 from tinygrad_nn.ops.indexing import where
 from tinygrad_nn.primitives import Array, Primitive
+from tinygrad_nn.primitives.operands import as_operand
 from tinygrad_nn.settings import check_share
 
 
@@ -91,7 +92,7 @@ def cross_entropy(
     """
     logits = scores_of("cross_entropy", logits)
     expect_logits("cross_entropy", logits, "nll(log_softmax(logits), labels)")
-    targets = targets if type(targets) is Tensor else np.asarray(targets)
+    targets = targets if type(targets) is Tensor else np.asarray(as_operand(targets))
     ndim = logits._data.ndim
     if label_smoothing:
         check_share("cross_entropy", "label_smoothing is the share that is spread", label_smoothing)
@@ -163,6 +164,7 @@ def nll(
     """
     log_probabilities = scores_of("nll", log_probabilities)
     expect_log_probabilities(log_probabilities)
+    labels = labels if type(labels) is Tensor else np.asarray(as_operand(labels))
     labels, mask = labels_of("nll", log_probabilities, labels, ignore_index)
     losses, counts = _by_rows(fused_losses.nll, log_probabilities, labels), mask
     if weight is not None:

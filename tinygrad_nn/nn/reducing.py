@@ -16,6 +16,7 @@ from tinygrad_nn.ops.arithmetic import product
 from tinygrad_nn.ops.reduction import in_single
 from tinygrad_nn.ops.shape import broadcast_to
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.primitives.operands import as_operand
 
 Loss = TypeVar("Loss")
 
@@ -113,12 +114,12 @@ def _sample_weights(who: str, losses: Tensor, sample_weight: Operand, reduction:
 
 def numbers(who: str, name: str, dtype: np.dtype, weights: Operand) -> Tensor | Array:
     """Return weights in a dtype; refuse what are no numbers."""
-    found = in_dtype(dtype, weights)
-    if found.dtype.kind not in "fiub":
+    try:
+        return in_dtype(dtype, weights)
+    except DtypeError:
         raise DtypeError(
             f"{who}: {name} are numbers, got {weights!r:.60}\n  hint   an array, of one number for each"
-        )
-    return found
+        ) from None
 
 
 def _check_weights(who: str, name: str, weights: Operand, reduction: Reduction) -> None:
@@ -134,8 +135,8 @@ def _check_weights(who: str, name: str, weights: Operand, reduction: Reduction) 
 def in_dtype(dtype: np.dtype, x: Operand) -> Tensor | Array:
     """Return what comes with predictions, plain numbers in the dtype of these."""
     if not isinstance(x, Tensor):
-        x = np.asarray(x)
-        return x.astype(dtype, copy=False) if x.dtype.kind in "fiub" and dtype.kind == "f" else x
+        x = np.asarray(as_operand(x))
+        return x.astype(dtype, copy=False) if dtype.kind == "f" else x
     return x.astype(dtype) if x.dtype != dtype and stands_for_plain(x) else x
 
 

@@ -20,7 +20,6 @@ from tinygrad_nn.ops.activation import log_sigmoid, log_softmax, sigmoid, softma
 from tinygrad_nn.ops.elementwise import log
 from tinygrad_nn.ops.indexing import where
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.primitives.operands import as_array
 
 _SUM_TO_ONE = 1e-3
 # How far above 0 rounding takes the logarithm of a probability that someone computed by subtraction.
@@ -102,10 +101,9 @@ def scores_of(who: str, x: Operand) -> Tensor:
 
 
 def labels_of(
-    who: str, scores: Tensor, targets: Operand, ignore_index: int | None
+    who: str, scores: Tensor, labels: Tensor | Array, ignore_index: int | None
 ) -> tuple[Tensor | Array, Tensor | Array | None]:
     """Return valid labels and the mask of rows that count; where a row does not, its label is replaced by 0."""
-    labels = targets if type(targets) is Tensor else as_array(targets)
     array = labels._data if isinstance(labels, Tensor) else labels
     if array.dtype.kind not in "iu":
         one_hot = array.ndim == scores.ndim

@@ -40,6 +40,8 @@ def as_array(data: Any, dtype: Any = None) -> Array:
         DtypeError: complex, object, string, date or masked data.
         ShapeError: nested lists of unequal length.
     """
+    if type(data) is np.ndarray and dtype is None and data.dtype.kind in _KINDS and data.dtype.isnative:
+        return data
     if isinstance(data, np.ma.MaskedArray):
         raise DtypeError(
             "masked arrays are not supported\n  hint   data.filled(0), and np.where(mask, ...) afterwards"
@@ -95,8 +97,6 @@ def as_operand(x: Any) -> Any:
     """Return a non-Tensor operand of an op: Python scalars stay as they are, everything else becomes an array."""
     kind = type(x)
     if kind is float or kind is int or kind is bool:
-        return x
-    if kind is np.ndarray and x.dtype.kind in _KINDS and x.dtype.isnative:
         return x
     if isinstance(x, (np.ndarray, np.generic)):
         return as_array(x)
