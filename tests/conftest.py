@@ -6,6 +6,7 @@ import sys
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -36,13 +37,19 @@ def pytest_configure(config):
 
 @pytest.fixture(autouse=True)
 def _state_is_restored():
-    """A test that leaves recording off, a watcher installed or a module scope open fails."""
+    """A test that leaves recording off, a watcher installed, a module scope open or NumPy's options changed fails."""
+    before = np.get_printoptions(), np.geterr()
     yield
+    after = np.get_printoptions(), np.geterr()
+    if after != before:
+        np.set_printoptions(**before[0])
+        np.seterr(**before[1])
     state = context.current()
     left = (state.recording, state.watchers, context.SCOPE.get())
     context.STATE.set(context.DEFAULT)
     context.SCOPE.set(None)
     assert left == (True, (), None), f"the test has left recording, watchers, scope = {left}"
+    assert after == before, "the test has left other options of NumPy"
 
 
 @pytest.fixture(scope="module")
