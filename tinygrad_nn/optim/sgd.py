@@ -38,8 +38,8 @@ def sgd_update(
             gradient = np.add(step, gradient, step)
         else:
             gradient = velocity
-    # `out` by position is the quicker call.
-    np.multiply(gradient, float(rate), scratch)
+    # `out` by position is the quicker call, and an array of the same dtype the quicker factor.
+    np.multiply(gradient, rate if rate.dtype is gradient.dtype else float(rate), scratch)
     np.subtract(parameter, scratch, parameter)
 
 
