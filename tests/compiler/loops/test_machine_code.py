@@ -228,7 +228,7 @@ def test_code_in_a_folder_that_others_can_write_to_is_neither_run_nor_kept(cold)
 
 def test_a_function_with_addresses_of_this_process_is_not_kept(cold):
     large = np.arange(2e6)
-    text = TEXT.replace("* 7", "* 7 + table[0]").replace("@loop", "table = np.arange(2e6)\n\n@loop")
+    text = TEXT.replace("* 7", "* 7 + table[0]").replace("@outer", "table = np.arange(2e6)\n\n@outer")
     assert large.nbytes > 10**6
     assert not found(text.replace("import math", "import math\nimport numpy as np"))
     assert not list(cold.iterdir())

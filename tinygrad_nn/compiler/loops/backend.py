@@ -27,8 +27,9 @@ HEADER = """import math
 import numpy as np
 from tinygrad_nn.compiler.loops.addresses import array_at
 from tinygrad_nn.compiler.loops.mathematics import *
+from tinygrad_nn.compiler.loops.small_products import product_by_rows, product_by_terms
 
-@loop
+@outer
 """
 
 check_labels = general.label_check(mathematics.labels_fit)

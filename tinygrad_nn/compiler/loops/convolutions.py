@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from tinygrad_nn.compiler.loops.mathematics import loop
+from tinygrad_nn.compiler.loops.mathematics import inner, loop
 from tinygrad_nn.compiler.loops.tile import VECTOR, Vectors, in_machine_code, product
 
 _BAND = 2**18
@@ -75,7 +75,7 @@ def _add(typing, to, source, count):
     return types.void(to, source, types.int64), generate
 
 
-@loop
+@inner
 def _band(source, room, row, rows, height, width, size, top, left, line):
     """Fill the room at an address with rows of a sample, counted from `top` rows above it, with zeros around it.
 
@@ -93,7 +93,7 @@ def _band(source, room, row, rows, height, width, size, top, left, line):
             _clear(to, line * size)
 
 
-@loop
+@inner
 def _bands(x, height, width, c, oh, ow, kh, kw, sh, sw, top, left, dh, dw):
     """Return whether rows are read where they lie, else room for a band; of how many results, and places of a row."""
     deep, line = dh * (kh - 1) + 1, (ow - 1) * sw + dw * (kw - 1) + 1
@@ -103,7 +103,7 @@ def _bands(x, height, width, c, oh, ow, kh, kw, sh, sw, top, left, dh, dw):
     return False, np.empty(((band - 1) * sh + deep) * line * c, x.dtype), band, line
 
 
-@loop
+@inner
 def _under(whole, sample, room, row, rows, height, width, size, kh, sh, top, left, dh, line):
     """Return the address of what lies under some rows of results, read where it lies or put into the room."""
     if whole:
@@ -199,7 +199,7 @@ def weights_of_convolution(
     room[0] = 0
 
 
-@loop
+@inner
 def _exchanged(w, kh, kw, c, o, groups, flip):
     """Return weights the other way: (kh, kw, o // groups, c), the kernel turned round, or (o, kh, kw, c // groups)."""
     cg, og = c // groups, o // groups

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import hashlib
 import os
 import sys
@@ -23,7 +24,8 @@ import llvmlite
 import numba
 from numba.core import event, serialize
 from numba.core.caching import NullCache
-from numba.core.compiler import CompileResult
+from numba.core.compiler import CompilerBase, CompileResult, DefaultPassBuilder
+from numba.core.compiler_machinery import PassManager
 from numba.core.registry import cpu_target
 
 from tinygrad_nn.compiler.loops.waiting import Waiting
@@ -36,6 +38,25 @@ _holds_addresses = attrgetter("library.has_dynamic_globals")
 _DAY = 24 * 3600.0
 _KEPT_FOR = 30 * _DAY
 _KEPT_BYTES = 512 * 2**20
+_NEEDLESS = {
+    # Contexts, functions in functions, literals that change what is called, and generated exceptions.
+    "with_lifting",
+    "inline_closure_likes",
+    "Rewrite dynamic raises",
+    "make_function_op_code_to_jit_function",
+    "inline_inlinables",
+    "find_literally",
+    "literal_unroll",
+    "LiteralPropagation",
+    "inline_overloads",
+    # Expressions of whole arrays.
+    "nopython_rewrites",
+    # What is for people to read.
+    "nopython_supported_feature_validation",
+    "annotate_types",
+    "dump_parfor_diagnostics",
+}
+"""Names of passes."""
 # Numba loads half of itself when it first compiles. What cannot be loaded is to be known now, while NumPy can be taken.
 try:
     cpu_target.target_context.refresh()
@@ -53,11 +74,34 @@ def compiled(**options: Any) -> Callable[[Function], Any]:
 
     def decorate(function: Function) -> Any:
         # Nothing calls these from C; a wrapper for that takes a tenth of the time to compile.
-        dispatcher = numba.njit(**{"no_cfunc_wrapper": True, **options})(function)
+        dispatcher = numba.njit(**{"no_cfunc_wrapper": True, "pipeline_class": _Passes, **options})(function)
         dispatcher._cache = _Kept(function)
         return dispatcher
 
     return decorate
+
+
+class _Passes(CompilerBase):
+    """Numba's passes without those for what these functions do not have: a tenth of the time to compile."""
+
+    def compile_extra(self, func: Function) -> Any:
+        """Compile a function; the collector, which would look at what is made for it again and again, has to wait."""
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return super().compile_extra(func)
+        finally:
+            if collects:
+                gc.enable()
+
+    def define_pipelines(self) -> list[PassManager]:
+        """Return the passes, in order."""
+        passes = PassManager("loops")
+        for each, about in DefaultPassBuilder.define_nopython_pipeline(self.state).passes:
+            if each.name() not in _NEEDLESS:
+                passes.add_pass(each, about)
+        passes.finalize()
+        return [passes]
 
 
 class _Kept(NullCache):

@@ -33,8 +33,15 @@ def _bits(source, target):
 _to_f4, _to_f8 = _bits(types.int32, types.float32), _bits(types.int64, types.float64)
 _from_f4, _from_f8 = _bits(types.float32, types.int32), _bits(types.float64, types.int64)
 
-element = compiled(error_model="numpy", fastmath={"contract"})
-loop = compiled(error_model="numpy", fastmath={"contract", "reassoc"}, nogil=True)
+_SUMS = {"contract", "reassoc"}
+element = compiled(error_model="numpy", fastmath={"contract"}, no_cpython_wrapper=True)
+"""Compile what only compiled functions call, one element or a few rows at a time; Python cannot."""
+inner = compiled(error_model="numpy", fastmath=_SUMS, no_cpython_wrapper=True)
+"""Compile loops that only compiled functions call; Python cannot."""
+loop = compiled(error_model="numpy", fastmath=_SUMS, nogil=True)
+"""Compile loops."""
+outer = compiled(error_model="numpy", fastmath=_SUMS, nogil=True, _nrt=False)
+"""Compile loops that make no arrays, so that references to arrays need not be counted."""
 
 _ROUND4, _LOG2E4, _HIGH4, _LOW4 = f4(12582912.0), f4(1.4426950408889634), f4(0.693359375), f4(-2.12194440e-4)
 _A2, _A3, _A4, _A5, _A6, _A7 = (f4(1 / math.factorial(k)) for k in range(2, 8))
@@ -181,13 +188,13 @@ def _by_width(narrow, wide):
 tanh, sigmoid = _by_width(tanh4, tanh8), _by_width(sigmoid4, sigmoid8)
 
 
-@loop
+@inner
 def _exp_of4(d):
     for i in range(d.size):
         d[i] = exp4(d[i])
 
 
-@loop
+@inner
 def _exp_of8(d):
     for i in range(d.size):
         d[i] = exp8(d[i])
@@ -209,7 +216,7 @@ def cross_entropy8(logits, labels, out, d, rows, classes, mean):
     _finish(labels, out, d, rows, classes, mean, total)
 
 
-@loop
+@inner
 def _shift(logits, labels, out, d, rows, classes, mean):
     """Subtract the largest logit of each row; return minus the sum of the chosen ones."""
     total = 0.0
@@ -227,7 +234,7 @@ def _shift(logits, labels, out, d, rows, classes, mean):
     return total
 
 
-@loop
+@inner
 def _finish(labels, out, d, rows, classes, mean, total):
     one = d.dtype.type(1)
     for i in range(rows):
@@ -307,7 +314,7 @@ __all__ = [
     "gelu_tanh_slope4",
     "gelu_tanh_slope8",
     "labels_fit",
-    "loop",
+    "outer",
     "sgd",
     "sgd_plain",
     "sigmoid4",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_nn.compiler.loops.mathematics import loop, sigmoid, tanh
+from tinygrad_nn.compiler.loops.mathematics import inner, loop, sigmoid, tanh
 from tinygrad_nn.compiler.loops.tile import product
 
 TOGETHER = 32
@@ -39,7 +39,7 @@ def fill(kernel, a, rs, cs, b, row, c, to, start, lds, rows, columns, depth):
     product(kernel, a, rs, cs, 0, b, row, 1, 0, c, to, start, lds, rows, columns, depth, 1, 0)
 
 
-@loop
+@inner
 def _fill_gates(kernel, p, x, w_ih, features, y, h, w_hh, width, bias, z, wide, rows, row, of_states):
     """Fill rows of the gates, `wide` apart: bias + x @ w_ih, and to the columns that are of states too h @ w_hh."""
     fill(kernel, address(p, x), features, 1, address(p, w_ih), row, z, wide, bias, 0, rows, row, features)
@@ -60,7 +60,7 @@ def add_to(source, start, target, at, size):
         target[b + j] += source[a + j]
 
 
-@loop
+@inner
 def _bias(p, start, size):
     """Return the sum of both biases, the second of which is behind the first."""
     bias = np.empty(size, p.dtype)
@@ -74,7 +74,7 @@ def is_there(alive, k):
     return alive.size == 0 or alive[k]
 
 
-@loop
+@inner
 def _lstm_cell(z, inside, y, c, h_next, c_next, width):
     i, f, g, o = u8(inside), u8(inside + width), u8(inside + 2 * width), u8(inside + 3 * width)
     c, h_next, c_next = u8(c), u8(h_next), u8(c_next)
@@ -112,7 +112,7 @@ def lstm_walk(first, last, p, alive, y, gates, kernel, kept, samples, steps, cou
                     copy(y, state + old, y, state + new, width)
 
 
-@loop
+@inner
 def _gru_cell(z, inside, y, h, h_next, width):
     r, u, n, q = u8(inside), u8(inside + width), u8(inside + 2 * width), u8(inside + 3 * width)
     h, h_next = u8(h), u8(h_next)
@@ -155,7 +155,7 @@ def gru_walk(first, last, p, alive, y, gates, kernel, kept, samples, steps, coun
                     copy(y, old, y, new, width)
 
 
-@loop
+@inner
 def _to_tanh(y, h, size):
     h = u8(h)
     for j in range(u8(size)):

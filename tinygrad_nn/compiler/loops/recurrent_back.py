@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_nn.compiler.loops.mathematics import loop, tanh
+from tinygrad_nn.compiler.loops.mathematics import inner, loop, tanh
 from tinygrad_nn.compiler.loops.recurrent import TOGETHER, add_to, address, copy, fill, is_there, places, u8
 
 COLUMNS = 64
@@ -16,14 +16,14 @@ COLUMNS = 64
 _FEW = 8
 
 
-@loop
+@inner
 def _clear(target, at, size):
     b = u8(at)
     for j in range(u8(size)):
         target[b + j] = 0
 
 
-@loop
+@inner
 def _pass_on(kernel, z, wide, turned, row, of_inputs, width, features, out, dh, dx, rows):
     """Add to the gradients of states what comes from rows of those of gates, `wide` apart, and fill those of inputs."""
     into, dx, w_hh, w_ih = (
@@ -36,14 +36,14 @@ def _pass_on(kernel, z, wide, turned, row, of_inputs, width, features, out, dh, 
     fill(kernel, z, wide, 1, w_ih, features, dx, features, 0, 0, rows, features, of_inputs)
 
 
-@loop
+@inner
 def _found(gates, dz, at, size):
     """Have the gates where their gradients are to be, which may be their own memory."""
     if gates.ctypes.data != dz.ctypes.data:
         copy(gates, at, dz, at, size)
 
 
-@loop
+@inner
 def _lstm_cell_back(z, inside, y, c, c_next, out, dh, dc, g, gh, gc, width):
     """Put the gradients of what goes into the gates in place of the gates."""
     one = z.dtype.type(1)
@@ -91,7 +91,7 @@ def lstm_walk_back(
             _pass_on(kernel, z, row, turned, row, row, width, features, out, dh, k * features, rows)
 
 
-@loop
+@inner
 def _gru_cell_back(z, inside, y, h, out, dh, g, gh, width):
     """Put the gradients of r, u, the projected state and n in place of r, u, n and the projected state."""
     one = z.dtype.type(1)
@@ -134,7 +134,7 @@ def gru_walk_back(
             fill(kernel, z, wide, 1, w_n, features, dx, features, dx, features, rows, features, width)
 
 
-@loop
+@inner
 def _rnn_cell_back(dz, inside, y, h_next, out, dh, g, width):
     one = y.dtype.type(1)
     inside, h_next, dh = u8(inside), u8(h_next), u8(dh)
@@ -167,7 +167,7 @@ def rnn_walk_back(
             _pass_on(kernel, z, width, turned, width, width, width, features, out, dh, k * features, rows)
 
 
-@loop
+@inner
 def _turn(a, start, rows, row, first, stop, out, at):
     """Turn columns first to stop - 1 of a matrix into rows, few at a time: each line of the cache is read once."""
     for i0 in range(0, rows, _FEW):
@@ -188,7 +188,7 @@ def turned_weights(first, last, p, turned, states, gates, steps, count, features
     _turn(p, w_ih, features, row, start, stop, turned, row * width)
 
 
-@loop
+@inner
 def _column_sums(a, start, row, rows, out, at, columns):
     """Sum in double precision."""
     totals = np.zeros(columns)

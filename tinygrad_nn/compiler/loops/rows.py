@@ -9,7 +9,7 @@ from numba import types
 from numba.extending import overload
 
 from tinygrad_nn.compiler.loops.machine_code import compiled
-from tinygrad_nn.compiler.loops.mathematics import exp4, exp8, loop
+from tinygrad_nn.compiler.loops.mathematics import exp4, exp8, inner, loop
 
 _BLOCK = 32
 """So many rows are taken through a step at once: of several steps for one row, LLVM vectorises only some."""
@@ -17,7 +17,7 @@ _NEAR = 1 << 14
 """So many elements they have at most, to stay near a core."""
 
 # Only without regard to NaN does a search for the largest vectorise; what it then finds may be NaN or not.
-_search = compiled(error_model="numpy", fastmath={"nnan", "nsz"}, nogil=True)
+_search = compiled(error_model="numpy", fastmath={"nnan", "nsz"}, no_cpython_wrapper=True)
 
 
 def _exp(x):
@@ -47,7 +47,7 @@ def _find_largest(y, tops, width):
         tops[r] = top
 
 
-@loop
+@inner
 def _exponentials(y, tops, width):
     """Let exp(y - top) take the place of y, and the sums of rows that of the tops."""
     # Numbers that are subnormal take many times as long.
@@ -65,7 +65,7 @@ def _exponentials(y, tops, width):
         tops[r] = total
 
 
-@loop
+@inner
 def _divided(y, sums, width):
     for r in range(y.size // width):
         row, factor = y[r * width : (r + 1) * width], y.dtype.type(1) / sums[r]
@@ -82,7 +82,7 @@ def _find_smallest(y, ends, width):
         ends[r] = end
 
 
-@loop
+@inner
 def _keep_nan(y, ends, width):
     for r in range(y.size // width):
         row, some = y[r * width : (r + 1) * width], False
@@ -169,7 +169,7 @@ def softmax_back(first, last, a, p, out, width):
             to[j] = zero if d == zero else d * q[j]
 
 
-@loop
+@inner
 def _standardize(x, y, eps):
     kind = x.dtype.type
     total, squares = kind(0), kind(0)

@@ -68,27 +68,13 @@ def small_product(draft: Draft, call: Call, makes: tuple[int, ...]) -> Loops | N
     a_strides, b_strides = (_strides(draft, i) for i in arrays[:2])
     if a_strides is None or b_strides is None:
         return None
-    (a0, a1), (b0, b1) = a_strides, b_strides
+    function, numbers = "product_by_rows" if tall else "product_by_terms", (m, k, n, *a_strides, *b_strides)
 
-    def rows_unrolled(names: LoopNames) -> list[str]:
-        x, y, z = (names.array(draft.root(i)) for i in arrays)
-        fixed = [f"b{i}_{j} = {y}[{i * b0 + j * b1}]" for i in range(k) for j in range(n)]
-        loads = [f"    a{i} = {x}[i * {a0} + {i * a1}]" for i in range(k)]
-        sums = [" + ".join(f"a{i} * b{i}_{j}" for i in range(k)) for j in range(n)]
-        stores = [f"    {z}[i * {n} + {j}] = {text}" for j, text in enumerate(sums)]
-        return [*fixed, f"for i in range({m}):", *loads, *stores]
+    def loops(names: LoopNames) -> list[str]:
+        texts = [*(names.array(draft.root(i)) for i in arrays), *map(str, numbers)]
+        return [f"{function}({', '.join(texts)})"]
 
-    def sums_unrolled(names: LoopNames) -> list[str]:
-        x, y, z = (names.array(draft.root(i)) for i in arrays)
-        places = [(i, j) for i in range(m) for j in range(n)]
-        starts = [f"s{i}_{j} = {KINDS[c.dtype.name]}(0)" for i, j in places]
-        body = [f"    a{i} = {x}[c * {a1} + {i * a0}]" for i in range(m)]
-        body += [f"    b{j} = {y}[c * {b0} + {j * b1}]" for j in range(n)]
-        body += [f"    s{i}_{j} += a{i} * b{j}" for i, j in places]
-        stores = [f"{z}[{i * n + j}] = s{i}_{j}" for i, j in places]
-        return [*starts, f"for c in range({k}):", *body, *stores]
-
-    return rows_unrolled if tall else sums_unrolled
+    return loops
 
 
 def _strides(draft: Draft, index: int) -> tuple[int, int] | None:
