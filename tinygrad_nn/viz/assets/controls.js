@@ -31,13 +31,13 @@ function setLarge(wanted) {
   resized();
 }
 
-// The panel stands where it leaves the picture more room
+// The panel stands where it leaves the picture more room; beside it, more is seen of one that goes on below
 function resized() {
-  const scales = [false, true].map(side => {
+  const [below, beside] = [false, true].map(side => {
     document.body.classList.toggle("side", side);
-    return best(room()).scale;
+    return best(room()).worth;
   });
-  document.body.classList.toggle("side", scales[1] * WORTH > scales[0]);
+  document.body.classList.toggle("side", beside * (below < readable() ? 1.6 : WORTH) > below);
   arrange();
 }
 
