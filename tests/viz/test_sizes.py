@@ -181,6 +181,21 @@ def test_paper_says_nothing_of_buttons(opened):
     page.show_as("screen")
 
 
+def test_a_page_of_paper_is_filled_by_a_graph_of_any_length(opened):
+    for picture in (perceptron(), chain(200).graph()):
+        page = opened(picture, PHONE)
+        page.show_as("print")
+        page.resize(718, 1000)
+        page.run("window.dispatchEvent(new Event('beforeprint'))")
+        wide, high = page.run("const box = svg.getBoundingClientRect(); return [box.width, box.height]")
+        drawn = min(wide, high * page.run("return home[2] / home[3]"))
+        assert drawn > 500
+        page.show_as("screen")
+        page.resize(*PHONE)
+        page.run("window.dispatchEvent(new Event('afterprint'))")
+        assert page.run("return home[2] * readable() <= by('canvas').clientWidth + 20")
+
+
 def test_without_script_a_phone_shows_texts_that_can_be_read(window, tmp_path):
     text = re.sub(r"<script>.*?</script>", "", perceptron().html(), flags=re.DOTALL)
     (tmp_path / "plain.html").write_text(text, encoding="utf-8")

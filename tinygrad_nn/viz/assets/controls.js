@@ -41,11 +41,14 @@ function resized() {
   arrange();
 }
 
-followTheme();
+followTheme(data.theme);
 
 // What is filled in once
 
 document.documentElement.classList.add("live");
+// They are those of the picture without script.
+svg.removeAttribute("width");
+svg.removeAttribute("height");
 data.levels.forEach((one, k) => {
   const option = element("option", one.name);
   option.value = String(k);
@@ -158,6 +161,8 @@ by("slider").addEventListener("input", event => { pause(); goto(Number(event.tar
 by("find").addEventListener("input", event => find(event.target.value));
 by("find").addEventListener("keydown", event => { if (event.key === "Enter") nextHit(); });
 addEventListener("resize", resized);
+addEventListener("beforeprint", () => { arrange(onPaper()); svg.setAttribute("viewBox", home.join(" ")); });
+addEventListener("afterprint", () => arrange());
 
 const strokes = {
   ArrowRight: () => { pause(); goto(step + 1); }, ArrowLeft: () => { pause(); goto(step - 1); }, " ": play,

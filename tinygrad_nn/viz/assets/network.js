@@ -360,7 +360,7 @@ function setTheme(theme) {
   by("theme").textContent = theme === "dark" ? words.light : words.dark;
 }
 
-followTheme();
+followTheme(data.theme);
 
 const clicks = {
   smaller: () => zoom(0.8), larger: () => zoom(1.25), fit: () => fit(), play,

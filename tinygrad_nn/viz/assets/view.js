@@ -52,20 +52,28 @@ function laid(direction, long, cuts, [wide, high]) {
 
 // The direction and the rows that show a picture largest in a room. What cannot be read there all at once is written
 // in rows, or columns, that are no longer than the window, and goes on below.
-function best([wide, high]) {
+function best(room) {
   const ways = Object.keys(data.strips).map(direction => {
-    const long = stripOf(direction), [along, across] = direction === "TB" ? [high, wide] : [wide, high];
-    const lay = cuts => laid(direction, long, cuts, [wide, high]);
-    const rows = lay(evenly(long, fitting(long, [along, across], largest()).count)), least = readable();
+    const rows = inWhole(direction, room), { long } = rows, least = readable();
+    const [along, across] = direction === "TB" ? [...room].reverse() : room;
     if (rows.scale >= least || long.height * least > across) return rows;
-    const lines = lay(wrapped(long, along / least - 4 * AWAY));
+    const lines = laid(direction, long, wrapped(long, along / least - 4 * AWAY), room);
     return lines.worth > rows.worth ? lines : rows;
   });
   return ways.reduce((one, other) => (other.worth > WORTH * one.worth ? other : one));
 }
 
-function arrange() {
-  const { direction, placed: { width, height, boxes, groups, paths } } = best(room());
+function inWhole(direction, room) {
+  const long = stripOf(direction), flowing = direction === "TB" ? [...room].reverse() : room;
+  return laid(direction, long, evenly(long, fitting(long, flowing, largest()).count), room);
+}
+
+// A page of paper shows all of it
+const onPaper = () => Object.keys(data.strips).map(direction => inWhole(direction, [700, 900])).reduce((one, other) =>
+  (other.scale > WORTH * one.scale ? other : one));
+
+function arrange(way = best(room())) {
+  const { width, height, boxes, groups, paths } = way.placed;
   home = [-14, -14, width + 28, height + 28];
   svg.querySelectorAll(".node").forEach(node => {
     const box = boxes[node.id.slice(2)];
