@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+# Windows in which pages are looked at, in pixels.
+DESK, SMALL, PHONE = (1400, 900), (800, 600), (390, 844)
+
 KEYS = {"ArrowRight": "\ue014", "ArrowLeft": "\ue012", "Home": "\ue011", "End": "\ue010", "Escape": "\ue00c"}
 KEYS |= {"Enter": "\ue007", "Tab": "\ue004", "Space": " ", "ArrowUp": "\ue013", "ArrowDown": "\ue015"}
 

@@ -183,4 +183,4 @@ def test_the_box_of_what_is_left_out_has_room_for_its_text():
 def test_long_lines_of_numbers_stand_in_two():
     x = tn.tensor([0.123456, -0.234567, 0.345678, 0.456789], requires_grad=True, name="x")
     (item, *_) = (x * 2).graph().scene.items.values()
-    assert item.texts() == ["x", "4", "[0.1235, -0.2346,", "0.3457, 0.4568]"]
+    assert item.texts() == ["x", "(4,)", "[0.1235, -0.2346,", "0.3457, 0.4568]"]

@@ -83,3 +83,16 @@ def test_boxes_have_the_number_and_the_sign_of_their_op():
     y = np.tanh((x * x + 3) / x - x**2).sum()
     titles = [item.lines[0] for item in y.graph().scene.items.values() if item.kind == "op"]
     assert titles == ["%1 ×", "%2 = · + 3", "%3 /", "%4 = · ^ 2", "%5 −", "%6 tanh", "%7 sum"]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_inputs_of_a_step_are_called_as_its_arguments_compiled_or_not(compiled):
+    def step(pixels, answers):
+        return nn.losses.cross_entropy(model(pixels), answers)
+
+    model = network()
+    x, y = RNG.normal(size=(4, 5)).astype(np.float32), np.array([0, 1, 2, 0])
+    text = str(viz.draw(tn.compile(step) if compiled else step, x, y))
+    assert "matmul(pixels, 0.weight)" in text
+    assert "answers)" in text
+    assert "matmul(x, 0.weight)" in str(viz.draw(tn.compile(model) if compiled else model, x))

@@ -1,5 +1,6 @@
 """The page of a network in a real browser: the player paints what the pictures show, and numbers add up."""
 
+import itertools
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -7,6 +8,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
+from tests.support.browser import PHONE, SMALL
 from tinygrad_nn import nn, viz
 from tinygrad_nn.viz.entries import number
 from tinygrad_nn.viz.network.painting import short
@@ -219,3 +221,31 @@ def test_numbers_can_be_read_at_the_start_on_every_window(window, tmp_path, widt
     sizes = page.run("return [...svg.querySelectorAll('.value')].map(text => 11 * svg.getScreenCTM().a)")
     assert min(sizes) >= 9
     assert page.run("return document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("size", [SMALL, PHONE])
+@pytest.mark.parametrize("view", [small(), digits()], ids=["small", "digits"])
+def test_layers_stand_nearer_to_each_other_in_a_narrow_window(window, tmp_path, view, size):
+    window.resize(*size)
+    page = opened(window, view, tmp_path / "view.html")
+    boxes, right = page.run(
+        "const box = k => { const {left, right} = by(`v-p${k}`).getBoundingClientRect(); return [left, right]; };"
+        "return [places.map((_, k) => box(k)), by('canvas').getBoundingClientRect().right]"
+    )
+    assert boxes[0][0] >= 0
+    assert boxes[-1][1] <= right
+    assert all(before[1] < after[0] + 1 for before, after in itertools.pairwise(boxes))
+    # Every line still leads from neuron to neuron.
+    away = page.run(
+        "return places.slice(1).map((_, k) => {"
+        " const line = by(`v-w${k + 1}`).getBoundingClientRect(), from = by(`v-p${k}`), to = by(`v-p${k + 1}`);"
+        " const edges = (part, side) => [...part.querySelectorAll('circle, rect')]"
+        "  .map(e => e.getBoundingClientRect()[side]);"
+        " return [line.left - Math.max(...edges(from, 'right')), line.right - Math.min(...edges(to, 'left'))]; })"
+    )
+    assert np.allclose(away, 0, atol=5)
+    page.run("goto(steps.length)")
+    window.resize(1400, 900)
+    page.run("resized()")
+    assert page.run("return home[2] === natural[2]")
+    assert page.console() == []

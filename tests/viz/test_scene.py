@@ -318,3 +318,10 @@ def test_a_small_limit_leaves_the_result_and_one_box_for_the_rest():
 
 def test_a_small_graph_is_laid_out_with_all_patience():
     assert "nslimit" not in loss().graph().dot
+
+
+def test_the_length_of_a_vector_does_not_look_like_its_value():
+    x = tn.tensor(np.ones(3, np.float32), requires_grad=True, name="x")
+    picture = (x * tn.tensor(2.0, requires_grad=True, name="s")).graph()
+    lines = {item.lines[0]: item.lines[1] for item in picture.scene.items.values()}
+    assert lines == {"x": "(3,)", "s": "scalar", "%1 ×": "(3,)"}

@@ -10,26 +10,14 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tn
+from tests.support.browser import DESK, PHONE, SMALL
 from tests.viz.test_layout import blocks, chain, skipping
 from tinygrad_nn import nn, viz
 from tinygrad_nn.viz.layout import ACROSS, in_rows, strip
 from tinygrad_nn.viz.page import levels
 
-DESK, SMALL, PHONE = (1400, 900), (800, 600), (390, 844)
 DIGITS = np.random.default_rng(0).uniform(size=(32, 784)).astype(np.float32)
 LABELS = np.arange(32) % 10
-
-
-@pytest.fixture
-def opened(window, tmp_path):
-    def at(picture, size=DESK):
-        picture.html(tmp_path / "page.html")
-        window.resize(*size)
-        window.show_as("screen")
-        window.open(tmp_path / "page.html")
-        return window
-
-    return at
 
 
 def neuron():
@@ -79,7 +67,7 @@ def test_the_script_lays_rows_as_files_have_them(opened, name, count):
     page.run("showLevel(data.levels.length - 1)")
     (_, scene) = levels(picture.graph, picture.facts, picture.options)[-1]
     rows = in_rows(strip(scene, picture.options), count, ACROSS)
-    there = page.run(f"const s = stripOf('LR'); return inRows(s, {count}, PADS.LR)")
+    there = page.run(f"const s = stripOf('LR'); return inRows(s, evenly(s, {count}), PADS.LR)")
     assert set(there["boxes"]) == set(rows.boxes)
     # The script has paths in whole points.
     for name, box in rows.boxes.items():

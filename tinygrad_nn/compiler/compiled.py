@@ -169,6 +169,8 @@ class Compiled(Generic[Result]):
         self._lock = context.lock()
         self.__doc__ = getattr(step, "__doc__", None)
         self.__name__ = getattr(step, "__name__", type(step).__name__)
+        # Of what `inspect` tells the arguments.
+        self.__wrapped__ = step
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel and be copied as the step alone, which is captured again there."""

@@ -6,6 +6,7 @@ parameters, and the function gets a copy of it that has these. None stays None.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -163,6 +164,7 @@ def names_of(function: Function, count: int) -> list[str]:
         names = list(record.operand_names)
     else:
         # Functions written in C do not always have a signature.
+        function = inspect.unwrap(function)
         parameters = parameters_of(getattr(function, "forward", function)) or []
         names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return [names[k] if k < len(names) else f"input{k}" for k in range(count)]

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 
+# What all pages look like, and what their scripts have in common.
+_SHARED = "viz/assets/base"
+
 
 @cache
 def asset(path: str) -> str:
@@ -66,13 +69,13 @@ def document(
         folder: of the package, where files of the page are.
         name: of the file with the body.
         fields: HTML by name.
-        styles, scripts: names of files, in their order.
+        styles, scripts: names of files, in their order, behind those that all pages have.
         css: what styles besides.
         data: what the scripts are given.
         allowed: what the policy allows besides, with a semicolon before it.
     """
-    style = "\n".join([*(asset(f"{folder}/{file}") for file in styles), css])
-    script = _script(*(f"{folder}/{file}" for file in scripts))
+    style = "\n".join([asset(f"{_SHARED}.css"), *(asset(f"{folder}/{file}") for file in styles), css])
+    script = _script(f"{_SHARED}.js", *(f"{folder}/{file}" for file in scripts))
     sources = f"style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:{allowed}"
     policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
     inside = {**fields, "POLICY": policy, "STYLE": style, "SCRIPT": script, "DATA": encoded(data)}

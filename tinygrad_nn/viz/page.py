@@ -72,7 +72,7 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str, lang: Langu
     positions = fitted(ways[options.direction], options.direction, _ROOM)
     boxes = [svg.box(unit.item, _PREFIX, (0.0, 0.0, *extent(unit.item)), " hidden") for unit in modules]
     drawing = "\n".join([svg.drawing(whole, positions, _PREFIX), *boxes])
-    view = f"-14 -14 {positions.width + 28:.0f} {positions.height + 28:.0f}"
+    wide, high = round(positions.width) + 28, round(positions.height) + 28
     styles, scripts = list(_STYLES), list(_SCRIPTS)
     trial = whatif.program(graph, facts, lang)
     if trial is not None:
@@ -83,7 +83,8 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str, lang: Langu
         "LANG": lang,
         "TITLE": escape(title),
         "SUMMARY": escape(summary),
-        "DRAWING": f'<svg class="level drawn" id="{_PREFIX}" viewBox="{view}" role="group" '
+        "DRAWING": f'<svg class="level drawn" id="{_PREFIX}" width="{wide}" height="{high}" '
+        f'viewBox="-14 -14 {wide} {high}" role="group" '
         f'aria-label="{escape(title)}">\n{drawing}\n</svg>',
         "LEGEND": _legend(whole),
         "TEXT": escape(graph.text(options.max_nodes)),

@@ -339,7 +339,9 @@ def gradient(value: Value, facts: Facts) -> str:
 
 def shape(value: Value) -> str:
     """Return a shape as a label says it, with the dtype where it is not float32."""
-    text = " × ".join(map(str, value.shape)) if value.shape else "scalar"
+    # A number alone would be taken for the value.
+    several = " × ".join(map(str, value.shape)) if len(value.shape) > 1 else str(value.shape)
+    text = several if value.shape else "scalar"
     return text if value.dtype == np.float32 else f"{text} {value.dtype}"
 
 

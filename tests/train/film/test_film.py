@@ -6,6 +6,7 @@ import re
 import sys
 import zlib
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -407,15 +408,44 @@ class Doctor(Callback):
 def test_findings_stand_at_the_step_where_a_doctor_has_them():
     film = Film()
     trained(epochs=3, size=50, callbacks=[film, Doctor()])
-    assert content(film.html())["films"][0]["findings"] == [
-        {
-            "step": 9,
-            "name": "dead-units",
-            "module": "1: ReLU",
-            "text": "dead 3, share 0.1235",
-            "line": "nn.LeakyReLU()",
-        }
-    ]
+    finding = {
+        "step": 9,
+        "name": "dead-units",
+        "module": "1: ReLU",
+        "text": "dead 3, share 0.1235",
+        "line": "nn.LeakyReLU()",
+    }
+    assert content(film.html())["films"][0]["reports"] == [[9, [finding]]]
+
+
+class Fickle(Callback):
+    """A doctor that says less and less, and the most important thing last."""
+
+    rank = 1
+    said = (["a", "b"], ["b"], ["c", "b"])
+
+    def __init__(self):
+        self.report = SimpleNamespace(findings=[])
+
+    def on_epoch(self, run):
+        self.report.findings = [
+            SimpleNamespace(name=name, text=f"{name} now") for name in self.said[run.epoch - 1]
+        ]
+
+    def on_end(self, run):
+        self.report.findings = [SimpleNamespace(name="b", text="b at last")]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_last_frame_says_what_the_last_report_says(first):
+    film, doctor = Film(), Fickle()
+    trained(epochs=3, size=50, callbacks=[film, doctor] if first else [doctor, film])
+    reports = content(film.html())["films"][0]["reports"]
+    assert [[f["name"] for f in report] for _, report in reports][-1] == ["b"]
+    assert [f.text for f in film.recording.findings] == ["b at last"]
+    # It was there from the first epoch on, and stayed.
+    assert film.recording.findings[0].step == reports[0][0] < reports[-1][0]
+    assert "b at last" in film.html()
 
 
 def test_a_page_of_a_hundred_frames_is_small():

@@ -1,14 +1,18 @@
 """The page of a film in a real browser: every frame is reached and drawn, and nothing is loaded or logged."""
 
+import itertools
 import json
 import re
 
 import pytest
 
+from tests.support.browser import DESK, PHONE, SMALL
 from tests.support.training import trained
-from tests.train.film.test_film import DIGITS, IMAGES, Doctor, filmed
+from tests.train.film.test_film import DIGITS, IMAGES, Doctor, Fickle, filmed
 from tinygrad_nn import nn
 from tinygrad_nn.train import Film
+from tinygrad_nn.train.film.phrases import PHRASES
+from tinygrad_nn.viz.network.words import PHRASES as NEURONS
 
 INK = """
 return [...document.querySelectorAll('canvas')].map(canvas => {
@@ -54,7 +58,7 @@ def test_the_keyboard_reaches_every_frame_and_the_page_says_what_is_there(window
     assert shown == steps
     page.press("ArrowLeft")
     assert text(page, "count") == f"{len(steps) - 1} / {len(steps)}"
-    assert "dead-units 1: ReLU at step 9" in " ".join(text(page, "panel-findings").split())
+    assert "dead-units (1: ReLU) at step 9" in " ".join(text(page, "panel-findings").split())
     page.press("Home")
     assert "dead-units" not in text(page, "panel-findings")
     assert "no gradient yet" in page.run("return document.querySelector('#panel-gradients canvas').ariaLabel")
@@ -147,3 +151,109 @@ def test_two_films_run_on_one_slider(window, tmp_path):
     assert window.run("return document.querySelectorAll('#panel-plane canvas').length") == 2
     assert json.loads(window.run("return document.getElementById('data').textContent"))["films"]
     assert window.console() == []
+
+
+def test_findings_that_a_later_report_dropped_are_gone(window, tmp_path):
+    film = Film(every=1)
+    trained(epochs=3, size=50, callbacks=[film, Fickle()])
+    page = opened(window, film, tmp_path / "fickle.html")
+    said = []
+    page.press("Home")
+    for _ in film.recording.frames:
+        shown = page.run(
+            "return [...document.querySelectorAll('#panel-findings li b')].map(b => b.textContent)"
+        )
+        if not said or shown != said[-1]:
+            said.append(shown)
+        page.press("ArrowRight")
+    assert said[0] == []
+    assert said[-1] == ["b"]
+    assert ["a", "b"] in said
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+@pytest.mark.parametrize("size", [DESK, SMALL, PHONE])
+def test_the_head_of_a_film_and_of_its_panels_is_whole_in_every_window(window, tmp_path, size, lang):
+    film = Film(every=3, lang=lang)
+    trained(epochs=3, size=50, validation=0.2, callbacks=[film, Doctor()])
+    window.resize(*size)
+    page = opened(window, film, tmp_path / "moons.html")
+    assert page.run("return document.documentElement.scrollWidth <= innerWidth")
+    cut = page.run(
+        "return [...document.querySelectorAll('h1, h2, header button, header select')].filter(e => e.offsetWidth"
+        " && (e.scrollWidth > e.clientWidth + 1 || e.offsetHeight > 34)).map(e => e.innerText)"
+    )
+    assert cut == []
+    assert page.run("return document.getElementById('speed').offsetWidth") > 40
+    # Numbers of different lengths do not move the page while it plays.
+    heights = set()
+    page.press("Home")
+    for _ in film.recording.frames:
+        heights.add(page.run("return document.querySelector('header').offsetHeight"))
+        page.press("ArrowRight")
+    assert len(heights) == 1
+    assert heights.pop() < (60 if size == DESK else 120)
+
+
+def test_panels_leave_no_hole_at_their_end(window, moons, tmp_path):
+    for size in (DESK, SMALL, PHONE):
+        window.resize(*size)
+        page = opened(window, moons, tmp_path / "moons.html")
+        last, row = page.run(
+            "const box = e => { const {left, right} = e.getBoundingClientRect(); return [left, right]; };"
+            "const all = [...document.querySelectorAll('.panel')], top = all.at(-1).offsetTop;"
+            "return [box(all[0]), all.filter(e => e.offsetTop === top).map(box)]"
+        )
+        assert row[0][0] == last[0]
+        wide = page.run("return document.getElementById('panels').clientWidth")
+        assert row[-1][1] - row[0][0] == pytest.approx(wide, abs=26)
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_axes_say_what_they_are_and_texts_do_not_meet(window, tmp_path, lang):
+    film = Film(every=3, lang=lang)
+    trained(epochs=3, size=50, validation=0.2, callbacks=[film])
+    window.resize(*DESK)
+    page = opened(window, film, tmp_path / "moons.html")
+    boxes = page.run(
+        "const seen = {}, draw = CanvasRenderingContext2D.prototype.fillText;"
+        "CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {"
+        " const wide = this.measureText(text).width, share = {left: 0, center: 0.5, right: 1}[this.textAlign];"
+        " const left = x - wide * share;"
+        " const panel = this.canvas.closest('.panel');"
+        " if (text && panel) (seen[panel.id] ||= []).push([text, left, left + wide, y, this.canvas.clientWidth]);"
+        " draw.call(this, text, x, y); };"
+        "document.getElementById('first').click();"
+        "CanvasRenderingContext2D.prototype.fillText = draw; return seen"
+    )
+    for panel in ("panel-curves", "panel-activations", "panel-gradients"):
+        for text, left, right, _, wide in boxes[panel]:
+            assert -1 <= left <= right <= wide + 1, text
+        for one, other in itertools.combinations(boxes[panel], 2):
+            apart = one[2] < other[1] or other[2] < one[1] or abs(one[3] - other[3]) >= 11
+            assert apart, (panel, one, other)
+    assert {"en": "step", "ja": "ステップ"}[lang] in [text for text, *_ in boxes["panel-curves"]]
+    assert page.console() == []
+
+
+def test_paper_is_light_and_has_no_controls(window, moons, tmp_path):
+    window.resize(*DESK)
+    page = opened(window, moons, tmp_path / "moons.html")
+    page.run("setTheme('dark'); window.dispatchEvent(new Event('beforeprint'))")
+    page.show_as("print")
+    assert page.run("return document.documentElement.dataset.theme") == "light"
+    controls = "[...document.querySelectorAll('button, select, input')].filter(e => !e.closest('.list'))"
+    shown = f"return {controls}.filter(e => e.offsetWidth).length"
+    assert page.run(shown) == 0
+    page.show_as("screen")
+    page.run("window.dispatchEvent(new Event('afterprint'))")
+    assert page.run("return document.documentElement.dataset.theme") == "dark"
+
+
+def test_sentences_name_no_colour_that_one_theme_alone_has():
+    for name, texts in {**PHRASES, **NEURONS}.items():
+        if "theme" in name or name in ("dark", "light"):
+            continue
+        for text in texts.values():
+            assert not re.search(r"(?i)\b(dark|pale|black|white)", text), name
+            assert not re.search("暗|黒|白|薄", text), name

@@ -190,11 +190,10 @@ class Film(Callback):
             self._record(run, {})
 
     def _ask_doctors(self, run: Run) -> None:
-        """Take over what is new in the reports of doctors: of callbacks with a `report` that has `findings`."""
-        for callback in run.callbacks:
-            findings = getattr(getattr(callback, "report", None), "findings", None)
-            if findings is not None:
-                self.recording.find(findings, self._step)
+        """Take over the reports of doctors: of callbacks with a `report` that has `findings`."""
+        reports = [getattr(getattr(callback, "report", None), "findings", None) for callback in run.callbacks]
+        if any(findings is not None for findings in reports):
+            self.recording.find([finding for findings in reports for finding in findings or ()], self._step)
 
     def html(self) -> str:
         """Return the page, which loads nothing and needs nothing beside it.

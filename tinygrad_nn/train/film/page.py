@@ -88,7 +88,8 @@ def _still(recording: Recording) -> str:
         for name, values in recording.steps.items()
     ]
     found = "".join(
-        f"<li>{escape(f'{f.name} {f.module} {f.text} {f.line}')}</li>" for f in recording.findings
+        f"<li>{escape(f'{f.name} ({f.module}) {f.text} {f.line}'.replace(' ()', ''))}</li>"
+        for f in recording.findings
     )
     parts = [
         f"<h2>{escape(recording.title)}</h2><p>{escape(facts)}</p>",

@@ -126,10 +126,10 @@ PHRASES: Phrases = {
     "later": {"en": "next finding at step {step}", "ja": "次の診断はステップ{step}"},
     "why-plane": {
         "en": (
-            "Which class the model chooses where, and how sure it is: the paler, the less. On the dark "
+            "Which class the model chooses where, and how sure it is: the fainter, the less. On the "
             "line it is undecided."
         ),
-        "ja": "各位置でモデルが選ぶクラスと確信度。色が薄いほど自信がなく、暗い線の上では決められない。",
+        "ja": "各位置でモデルが選ぶクラスと確信度。色が淡いほど自信がなく、線の上では決められない。",
     },
     "why-values": {
         "en": (
@@ -162,11 +162,11 @@ PHRASES: Phrases = {
     },
     "why-curves": {
         "en": (
-            "Pale: each batch. Solid: smoothed. Dashed: validation. If validation turns up while "
+            "Faint: each batch. Solid: smoothed. Dashed: validation. If validation turns up while "
             "training goes down, the model learns by heart: overfitting."
         ),
         "ja": (
-            "薄い線: 各バッチ。実線: 平滑化。破線: 検証。訓練の損失が下がるのに検証の損失が上がれば過学習。"
+            "淡い線: 各バッチ。実線: 平滑化。破線: 検証。訓練の損失が下がるのに検証の損失が上がれば過学習。"
         ),
     },
     "why-network": {

@@ -48,7 +48,7 @@ class Frame(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """Something that a doctor found, and the step after which it was first there."""
+    """Something that a doctor found, as one of its reports says it, and the step after which it was first there."""
 
     step: int
     name: str
@@ -65,6 +65,7 @@ class Recording:
         looks: what is looked at in each frame.
         steps: the numbers measured at every step, by name.
         epochs: the number of steps at the end of each epoch, with its row of the history.
+        reports: for the steps at which they changed, what doctors reported, the most important first.
         asked_doctor: whether a doctor was among the callbacks.
         ended: in words, why the training ended early.
     """
@@ -75,7 +76,7 @@ class Recording:
         self.looks: list[Look] = []
         self.steps: dict[str, list[float]] = {}
         self.epochs: list[tuple[int, Mapping[str, float]]] = []
-        self.findings: list[Finding] = []
+        self.reports: dict[int, list[Finding]] = {}
         self.asked_doctor = False
         self.ended: str | None = None
         self.start = 0
@@ -165,24 +166,27 @@ class Recording:
             for name, fields in look.notes:
                 self.say(name, **fields)
 
+    @property
+    def findings(self) -> list[Finding]:
+        """What the last report says."""
+        return next(reversed(self.reports.values()), [])
+
     def find(self, findings: Sequence[object], step: int) -> None:
-        """Keep what is new of a doctor; each finding has a name, and may have module, text or numbers, and line."""
+        """Keep what doctors report now; each finding has a name, and may have module, text or numbers, and line."""
         self.asked_doctor = True
-        known = {(finding.name, finding.module) for finding in self.findings}
+        known = {(finding.name, finding.module): finding.step for finding in self.findings}
+        report = []
         for finding in findings:
             text = getattr(finding, "text", None) or getattr(finding, "numbers", "")
             if isinstance(text, Mapping):
                 text = ", ".join(f"{name} {number(value)}" for name, value in text.items())
-            found = Finding(
-                step,
-                str(getattr(finding, "name", finding)),
-                str(getattr(finding, "module", None) or ""),
-                str(text),
-                str(getattr(finding, "line", None) or ""),
-            )
-            if (found.name, found.module) not in known:
-                known.add((found.name, found.module))
-                self.findings.append(found)
+            name, module = str(getattr(finding, "name", finding)), str(getattr(finding, "module", None) or "")
+            since = known.get((name, module), step)
+            found = Finding(since, name, module, str(text), str(getattr(finding, "line", None) or ""))
+            if found not in report:
+                report.append(found)
+        if report != self.findings:
+            self.reports[step] = report
 
     def rows_looked_at(self) -> int:
         """Return how many rows of data the model was asked about."""
@@ -215,7 +219,9 @@ class Recording:
             },
             "parts": parts,
             "doctor": self.asked_doctor,
-            "findings": [finding._asdict() for finding in self.findings],
+            "reports": [
+                [step, [finding._asdict() for finding in report]] for step, report in self.reports.items()
+            ],
             "notes": self._said(len(frames)),
         }
 

@@ -38,7 +38,9 @@ function calculations(one) {
     next.focus();
   });
   line.setAttribute("aria-live", "polite");
-  all.append(element("h3", words.entries.replace("{who}", name(one.to))), line, table);
+  // Where one was chosen already, there is nothing to choose.
+  if (cells.length > 1) all.append(element("h3", words.entries.replace("{who}", name(one.to))), line, table);
+  else all.append(line);
   cells[one.largest].click();
   return [all];
 }

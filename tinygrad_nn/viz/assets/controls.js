@@ -31,21 +31,24 @@ function setLarge(wanted) {
   resized();
 }
 
-// The panel stands where it leaves the picture more room
+// The panel stands where it leaves the picture more room; beside it, more is seen of one that goes on below
 function resized() {
-  const scales = [false, true].map(side => {
+  const [below, beside] = [false, true].map(side => {
     document.body.classList.toggle("side", side);
-    return best(room()).scale;
+    return best(room()).worth;
   });
-  document.body.classList.toggle("side", scales[1] * WORTH > scales[0]);
+  document.body.classList.toggle("side", beside * (below < readable() ? 1.6 : WORTH) > below);
   arrange();
 }
 
-followTheme();
+followTheme(data.theme);
 
 // What is filled in once
 
 document.documentElement.classList.add("live");
+// They are those of the picture without script.
+svg.removeAttribute("width");
+svg.removeAttribute("height");
 data.levels.forEach((one, k) => {
   const option = element("option", one.name);
   option.value = String(k);
@@ -158,6 +161,8 @@ by("slider").addEventListener("input", event => { pause(); goto(Number(event.tar
 by("find").addEventListener("input", event => find(event.target.value));
 by("find").addEventListener("keydown", event => { if (event.key === "Enter") nextHit(); });
 addEventListener("resize", resized);
+addEventListener("beforeprint", () => { arrange(onPaper()); svg.setAttribute("viewBox", home.join(" ")); });
+addEventListener("afterprint", () => arrange());
 
 const strokes = {
   ArrowRight: () => { pause(); goto(step + 1); }, ArrowLeft: () => { pause(); goto(step - 1); }, " ": play,

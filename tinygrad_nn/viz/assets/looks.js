@@ -23,7 +23,10 @@ function looks(look) {
   };
   const about = `heat map from ${look.ends[0]}, blue, over 0 to ${look.ends[1]}, orange`;
   const size = look.columns > 14 ? 6 : 9;
-  all.append(figure(grid(levels(look.cells).map(between), look.columns, size, about), look.ends));
+  const map = figure(grid(levels(look.cells).map(between), look.columns, size, about), look.ends);
+  // Which colour is which number.
+  map.lastChild.before(element("span", undefined, "scale"));
+  all.append(map);
   const bars = levels(look.bars), path = bars.map((bar, k) => `M${k * 5} 42v${-Math.ceil(bar * 40 / 63)}h4v${Math.ceil(bar * 40 / 63)}z`).join("");
   const histogram = shape("svg", { viewBox: `0 0 ${bars.length * 5} 42`, class: "bars", role: "img", "aria-label": `histogram from ${look.span.join(" to ")}` });
   histogram.append(shape("path", { d: path }));

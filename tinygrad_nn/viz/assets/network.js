@@ -1,8 +1,8 @@
 // The page of a network: the step player, and the numbers of a neuron. Colours are those of painting.py.
 
 const { places, steps, words } = data;
-const home = svg.dataset.box.split(" ").map(Number);
-let step = 0, example = 0, chosen = null, timer = 0, view = home;
+const natural = svg.dataset.box.split(" ").map(Number);
+let step = 0, example = 0, chosen = null, timer = 0, home = natural, view = home;
 
 const say = (name, fields = {}) => words[name].replace(/\{(\w+)[^}]*\}/g, (_, key) => fields[key]);
 const share = x => (x * (1 + 1e-12)).toFixed(2);
@@ -269,14 +269,31 @@ function fit(least = 0) {
 }
 
 // At the start numbers can be read, on small windows too; the steps bring their layers into sight.
-const begin = () => fit(large() ? 1.2 : 0.82);
+const readable = () => (large() ? 1.2 : 0.82);
+const begin = () => { draw(); fit(readable()); };
+
+// In a narrow window places stand nearer to each other.
+const nearer = places.map(() => 0), ends = places.map((_, k) => k && /M(\S+) \S+L(\S+) /.exec(by(`v-w${k}`).innerHTML).slice(1).map(Number));
+function draw() {
+  const spare = places.reduce((sum, place) => sum + place.spare, 0);
+  const share = Math.min(Math.max(natural[2] - by("canvas").clientWidth / readable(), 0) / (spare || 1), 1);
+  home = [natural[0], natural[1], natural[2] - share * spare, natural[3]];
+  places.forEach((place, k) => {
+    nearer[k] = (k && nearer[k - 1]) + share * place.spare;
+    by(`v-p${k}`).setAttribute("transform", `translate(${(-nearer[k]).toFixed(1)} 0)`);
+    if (!k) return;
+    const to = { M: ends[k][0] - nearer[k - 1], L: ends[k][1] - nearer[k] };
+    by(`v-w${k}`).querySelectorAll("path").forEach(path =>
+      path.setAttribute("d", path.getAttribute("d").replace(/([ML])\S+/g, (_, turn) => turn + to[turn].toFixed(1))));
+  });
+}
 
 // The panel stands where it leaves the picture more room.
 function resized() {
   const scales = [false, true].map(side => {
     document.body.classList.toggle("side", side);
     const { width, height } = by("canvas").getBoundingClientRect();
-    return Math.min(width / home[2], height / home[3]);
+    return Math.min(width / natural[2], height / natural[3]);
   });
   document.body.classList.toggle("side", scales[1] > scales[0]);
   begin();
@@ -284,6 +301,7 @@ function resized() {
 
 function reveal(id) {
   const box = by(id).getBBox(), [x, y, w, h] = view;
+  box.x -= nearer[/\d+/.exec(id)];
   const inside = box.x >= x && box.x + box.width <= x + w && box.y >= y - 1 && box.y + box.height <= y + h + 1;
   if (inside) return;
   const low = (from, size, start, whole) => Math.min(Math.max(from, start), Math.max(start + whole - size, start));
@@ -342,7 +360,7 @@ function setTheme(theme) {
   by("theme").textContent = theme === "dark" ? words.light : words.dark;
 }
 
-followTheme();
+followTheme(data.theme);
 
 const clicks = {
   smaller: () => zoom(0.8), larger: () => zoom(1.25), fit: () => fit(), play,

@@ -123,8 +123,8 @@ function fitting(long, [wide, high], most) {
   return { count: k + 1, scale: scales[k] };
 }
 
-function inRows(long, count, pads) {
-  const cuts = [-1, ...places(long, count), long.width + 1].map(x => cutAt(long, x));
+function inRows(long, places, pads) {
+  const cuts = [-1, ...places, long.width + 1].map(x => cutAt(long, x));
   const bounds = cuts.map(cut => cut.x), shifts = [], tops = [];
   const result = { boxes: {}, groups: mapped(long.groups, () => []), paths: {} };
   let down = 0;
@@ -204,9 +204,9 @@ function spanOf(long, frames, left, right) {
   return [top, bottom];
 }
 
-function places(long, count) {
-  const costs = [], part = long.width / count, found = [];
-  const paths = Object.values(long.paths), frames = Object.values(long.groups).map(([box]) => box);
+// Where a strip may be cut, and what that costs: arrows that are crossed, frames that are cut
+function costsOf(long) {
+  const costs = [], paths = Object.values(long.paths), frames = Object.values(long.groups).map(([box]) => box);
   const spans = Object.values(long.boxes).map(([x, , w]) => [x - w / 2, x + w / 2]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
   let end = Infinity;
   for (const [left, right] of spans) {
@@ -216,10 +216,30 @@ function places(long, count) {
     }
     end = end === Infinity ? right : Math.max(end, right);
   }
+  return costs;
+}
+
+const cheapest = costs => costs.sort((a, b) => a[0] - b[0] || a[1] - b[1])[0][1];
+
+// Cuts that make so many rows of about the same length
+function evenly(long, count) {
+  const costs = costsOf(long), part = long.width / count, found = [];
   for (let k = 1; k < count; k++) {
     const near = costs.filter(([x]) => Math.abs(x - k * part) < 0.45 * part)
-      .map(([x, cost]) => [cost + 3 * Math.abs(x - k * part) / part, x]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-    if (near.length) found.push(near[0][1]);
+      .map(([x, cost]) => [cost + 3 * Math.abs(x - k * part) / part, x]);
+    if (near.length) found.push(cheapest(near));
+  }
+  return found;
+}
+
+// Cuts that make rows of at most some length, as lines of text are
+function wrapped(long, most) {
+  const costs = costsOf(long), found = [];
+  for (let start = 0; long.width - start > most;) {
+    const ahead = costs.filter(([x]) => x > start), near = ahead.filter(([x]) => x - start <= most);
+    if (!ahead.length) break;
+    start = near.length ? cheapest(near.map(([x, cost]) => [cost + 4 * (1 - (x - start) / most), x])) : ahead[0][0];
+    found.push(start);
   }
   return found;
 }

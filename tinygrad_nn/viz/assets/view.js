@@ -4,7 +4,7 @@ const item = id => by(`v-${id}`);
 const name = index => data.values[index].name;
 const at = index => standsFor(data.place[index]);
 const closed = new Set();
-let home = null, view = null, whole = true, flow = "LR";
+let home = null, view = null, whole = true;
 
 function showLevel(next) {
   level = next;
@@ -38,24 +38,42 @@ function room() {
   return [Math.max(width, 50) - 28, Math.max(height, 50) - 28];
 }
 
-// The direction and the number of rows that show a picture largest in a room
-function best([wide, high]) {
-  const [first, ...others] = Object.keys(data.strips).map(direction => {
-    const long = stripOf(direction);
-    return { direction, long, ...fitting(long, direction === "TB" ? [high, wide] : [wide, high], large() ? 1.7 : 1.1) };
+// A strip cut into rows, and what that is worth in a room: its scale, or less, the more windows it fills where it is
+// readable and the more cuts there are
+function laid(direction, long, cuts, [wide, high]) {
+  const rows = cuts.length ? inRows(long, cuts, PADS[direction]) : atOrigin(long);
+  const placed = direction === "TB" ? turned(rows) : rows, least = readable();
+  // Reading goes on below; having to go aside as well is worse.
+  const windows = Math.max(placed.width * least / wide, 1) ** 2 * Math.max(placed.height * least / high, 1);
+  const scale = Math.min(largest(), wide / placed.width, high / placed.height);
+  const worth = (scale < least ? least / windows : scale) / (1 + 0.1 * Math.min(cuts.length, 3));
+  return { direction, long, placed, scale, worth };
+}
+
+// The direction and the rows that show a picture largest in a room. What cannot be read there all at once is written
+// in rows, or columns, that are no longer than the window, and goes on below.
+function best(room) {
+  const ways = Object.keys(data.strips).map(direction => {
+    const rows = inWhole(direction, room), { long } = rows, least = readable();
+    const [along, across] = direction === "TB" ? [...room].reverse() : room;
+    if (rows.scale >= least || long.height * least > across) return rows;
+    const lines = laid(direction, long, wrapped(long, along / least - 4 * AWAY), room);
+    return lines.worth > rows.worth ? lines : rows;
   });
-  return others.reduce((one, other) => (other.scale > WORTH * one.scale ? other : one), first);
+  return ways.reduce((one, other) => (other.worth > WORTH * one.worth ? other : one));
 }
 
-function arranged(long, direction, count) {
-  const rows = count > 1 ? inRows(long, count, PADS[direction]) : atOrigin(long);
-  return direction === "TB" ? turned(rows) : rows;
+function inWhole(direction, room) {
+  const long = stripOf(direction), flowing = direction === "TB" ? [...room].reverse() : room;
+  return laid(direction, long, evenly(long, fitting(long, flowing, largest()).count), room);
 }
 
-function arrange() {
-  const { long, direction, count } = best(room());
-  flow = direction;
-  const { width, height, boxes, groups, paths } = arranged(long, direction, count);
+// A page of paper shows all of it
+const onPaper = () => Object.keys(data.strips).map(direction => inWhole(direction, [700, 900])).reduce((one, other) =>
+  (other.scale > WORTH * one.scale ? other : one));
+
+function arrange(way = best(room())) {
+  const { width, height, boxes, groups, paths } = way.placed;
   home = [-14, -14, width + 28, height + 28];
   svg.querySelectorAll(".node").forEach(node => {
     const box = boxes[node.id.slice(2)];
@@ -109,8 +127,9 @@ function setView(box) {
   Object.entries({ x, y, width: w, height: h }).forEach(([key, value]) => frame.setAttribute(key, value.toFixed(1)));
 }
 
-// The smallest text, of 11 points, has nine pixels then; on a projector more
+// The smallest text, of 11 points, has nine pixels then, and twelve where there is room; on a projector more
 const readable = () => (large() ? 15 : 9) / 11;
+const largest = () => (large() ? 1.7 : 1.1);
 
 // As large as the window takes: at most twice, so that a graph of two nodes is not a poster
 function fit(least = 0) {
@@ -141,9 +160,18 @@ function zoom(factor, clientX, clientY) {
 function reveal(id) {
   const node = item(id);
   if (!node || node.hasAttribute("hidden")) return;
-  const box = node.getBBox(), [x, y, w, h] = view, { e, f } = node.transform.baseVal[0].matrix;
-  const outside = box.x + e < x || box.y + f < y || box.x + e + box.width > x + w || box.y + f + box.height > y + h;
-  if (outside) setView([e - w / 2, f - h / 2, w, h]);
+  const box = node.getBBox(), { e, f } = node.transform.baseVal[0].matrix, map = by("map").getBoundingClientRect();
+  const lows = [box.x + e, box.y + f], highs = [lows[0] + box.width, lows[1] + box.height];
+  const unit = view[2] / by("canvas").clientWidth, corner = [view[2] - (map.width + 10) * unit, view[3] - (map.height + 10) * unit];
+  const under = map.width > 0 && [0, 1].every(k => highs[k] > view[k] + corner[k]);
+  const next = [0, 1].map(k => {
+    const inside = lows[k] >= view[k] && highs[k] <= view[k] + view[k + 2];
+    if (inside && !(under && k)) return view[k];
+    const middle = (lows[k] + highs[k] - view[k + 2]) / 2, end = home[k] + home[k + 2] - view[k + 2];
+    // No further than the graph goes, unless the map would stand before it.
+    return under || end < home[k] ? middle : Math.min(Math.max(middle, home[k]), end);
+  });
+  setView([...next, view[2], view[3]]);
 }
 
 // The map of the whole graph, with the window on it
@@ -151,7 +179,8 @@ function reveal(id) {
 function drawMap(boxes) {
   const map = by("map"), [x, y, w, h] = home, { clientWidth: wide, clientHeight: high } = by("canvas"), most = Math.min(170, 0.24 * wide, 0.4 * high), scale = Math.min(most / w, most / h);
   map.setAttribute("viewBox", home.join(" "));
-  map.style.cssText = `width:${(w * scale).toFixed(0)}px;height:${(h * scale).toFixed(0)}px`;
+  // A ribbon is as wide as a finger at least.
+  map.style.cssText = `width:${Math.max(w * scale, 36).toFixed(0)}px;height:${Math.max(h * scale, 24).toFixed(0)}px`;
   by("places").setAttribute("d", Object.values(boxes).map(([a, b, c, d]) => `M${spot([a - c / 2, b - d / 2])}h${c.toFixed(1)}v${d.toFixed(1)}h${(-c).toFixed(1)}z`).join(""));
 }
 

@@ -19,7 +19,10 @@ Entry = dict[str, object]
 def places(sheet: Sheet) -> list[Entry]:
     """Return all places as plain data for JSON, empty entries left out."""
     entries = [_place(sheet, k, place) for k, place in enumerate(sheet.places)]
-    return [{key: part for key, part in entry.items() if part not in ("", None)} for entry in entries]
+    return [
+        {key: part for key, part in entry.items() if part not in ("", None)} | {"spare": round(place.spare)}
+        for entry, place in zip(entries, sheet.places, strict=True)
+    ]
 
 
 def _place(sheet: Sheet, k: int, place: Place) -> Entry:

@@ -19,6 +19,7 @@ _SIDE, _PIXEL = 170.0, 6.0
 # A row of so many numbers, a square, may be an image.
 _IMAGE = 64
 _TITLE_ROOM = 150.0
+_GAP, _LEAST_GAP = 24.0, 10.0
 
 
 @dataclass(slots=True)
@@ -29,7 +30,8 @@ class Place:
         kind: `neurons`, `image` (of the input), `box` or `loss`.
         title, lines: what is written above neurons, or inside of the box.
         shown: which neurons; `left` of them are left out, behind the first `lead`.
-        wide, high, x, ys: its size, its centre, and those of its neurons; `room` is the width with what is written.
+        wide, high, x, ys: its size, its centre, and those of its neurons; `room` is the width with what is written,
+            `spare` how much nearer to the place before it may come in a narrow window.
     """
 
     kind: str
@@ -43,6 +45,7 @@ class Place:
     left: int = 0
     image: tuple[int, int] | None = None
     room: float = 0.0
+    spare: float = 0.0
     x: float = 0.0
     ys: list[float] = field(default_factory=list)
 
@@ -140,7 +143,9 @@ class Sheet:
             if place.kind not in ("box", "loss"):
                 texts = [(place.title, TITLE * 1.08), *((text, LINE) for text in place.lines)]
                 place.room = max(place.wide, *(width(fitted(text, size), size) for text, size in texts))
-            x += (k > 0) * max(gap - (place.room - place.wide) / 2, 24.0) + place.room / 2
+            between = max(gap - (place.room - place.wide) / 2, _GAP) if k else 0.0
+            place.spare = max(between - _LEAST_GAP, 0.0)
+            x += between + place.room / 2
             place.x = x
             x += place.room / 2
             top = self.middle - PITCH * (len(place.shown) - (not place.left)) / 2

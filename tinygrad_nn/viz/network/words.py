@@ -36,7 +36,7 @@ PHRASES: Phrases = {
     "negative weight": {"en": "weight below zero", "ja": "負の重み"},
     "positive gradient": {"en": "gradient of a weight, above zero", "ja": "重みの勾配(正)"},
     "negative gradient": {"en": "gradient of a weight, below zero", "ja": "重みの勾配(負)"},
-    "stronger": {"en": "the thicker and darker, the larger", "ja": "太く濃いほど大きい値"},
+    "stronger": {"en": "the thicker and stronger, the larger", "ja": "太く鮮やかなほど大きい値"},
     "neuron": {"en": "{layer}, neuron {k}", "ja": "{layer}、ニューロン{k}"},
     "input": {"en": "{layer}, input {k}", "ja": "{layer}、入力{k}"},
     # Captions of the steps.

@@ -1,8 +1,4 @@
-"use strict";
-(async () => {
-const $ = id => document.getElementById(id);
 const root = document.documentElement;
-const data = JSON.parse($("data").textContent);
 const words = data.words;
 const say = (name, fields = {}) => words[name].replace(/\{(\w+)\}/g, (_, key) => fields[key]);
 const live = document.querySelector("header").dataset.live === "live";
@@ -82,7 +78,7 @@ function write(g, text, x, y, align = "left", colour = "muted", most = 1e9) {
   g.fillText(text, x, y);
 }
 function picture(width, height, colour) {
-  const canvas = document.createElement("canvas");
+  const canvas = element("canvas");
   canvas.width = width;
   canvas.height = height;
   const g = canvas.getContext("2d"), image = g.createImageData(width, height);
@@ -130,18 +126,19 @@ function frame(g, x0, x1, y0, y1, left, top, right, bottom, options = {}) {
   if (options.grid !== false) for (const y of ys) line(g, [left, right], [up(y), up(y)], named("group"), 1);
   g.globalAlpha = 1;
   for (const y of ys) write(g, options.label ? options.label(y) : short(y), left - 5, up(y) + 4, "right");
+  const name = options.name || "", last = right - (name && g.measureText(name).width + 18);
   for (const x of options.xs || ticks(x0, x1, Math.max(2, (right - left) / 55)))
-    write(g, short(x), Math.min(across(x), right - 8), bottom + 15, "center");
+    if (across(x) <= last) write(g, short(x), Math.min(across(x), right - 8), bottom + 15, "center");
+  write(g, name, right, bottom + 15, "right");
   g.strokeStyle = named("group");
   g.lineWidth = 1;
   g.strokeRect(left, top, right - left, bottom - top);
   return [across, up];
 }
 function chip(note, colour, text, className = "") {
-  const span = document.createElement("span");
-  span.className = "chip " + className;
+  const span = element("span", undefined, `chip ${className}`);
   if (colour) {
-    const swatch = document.createElement("i");
+    const swatch = element("i");
     swatch.style.background = colour;
     span.append(swatch);
     span.className += " swatched";
@@ -183,7 +180,7 @@ function drawField(canvas, part, k, N) {
 function drawPlane(canvas, film, k, note) {
   const part = film.parts.plane, [g, w, h] = begin(canvas), count = part.classes;
   const [x0, x1, y0, y1] = part.box, left = 34, bottom = h - 20, { x, y, t } = part.points;
-  part.field = part.field || document.createElement("canvas");
+  part.field = part.field || element("canvas");
   drawField(part.field, part, k, Math.round(Math.min(600, Math.max(240, w * 0.9))));
   g.imageSmoothingEnabled = true;
   g.drawImage(part.field, left, 4, w - left - 6, bottom - 4);
@@ -341,6 +338,7 @@ function drawCurves(canvas, film, k, note) {
     const margin = (high - low) * 0.05 || Math.abs(high) * 0.05 || 1;
     const room = isLog ? { label: y => short(10 ** y) } : {};
     if (i < kinds.length - 1) room.xs = [];
+    else room.name = say("step");
     const [across, up] = frame(g, first, last, low === 0 ? 0 : low - margin, high + margin, 48, top, w - 8, bottom, room);
     g.save();
     g.beginPath();
@@ -493,10 +491,11 @@ function drawWeights(canvas, film, k, note) {
 function ridges(canvas, layers, k, low, high, colour, axis, textOf) {
   const [g, w, h] = begin(canvas), foot = axis ? 34 : 4, each = (h - foot) / layers.length, told = [];
   layers.forEach((layer, i) => {
-    const bottom = (i + 1) * each - 2, heights = layer.track.values(k), [x0, x1] = [low(layer, k), high(layer, k)];
+    // The ends of an axis stand below it, where there is room.
+    const below = !axis && each > 46 ? 13 : 0, bottom = (i + 1) * each - 2 - below, heights = layer.track.values(k), [x0, x1] = [low(layer, k), high(layer, k)];
     const left = 4, right = w - 4, [from, to] = layer.axis;
     const across = x => left + (x - from) / (to - from || 1) * (right - left);
-    const tall = Math.max(6, each - 20), n = heights.length;
+    const tall = Math.max(6, each - 20 - below), n = heights.length;
     line(g, [left, right], [bottom, bottom], named("group"), 1);
     if (heights.some(v => v > 0)) {
       g.fillStyle = css(mixed(colour, dark() ? 0.6 : 0.45));
@@ -518,8 +517,8 @@ function ridges(canvas, layers, k, low, high, colour, axis, textOf) {
     write(g, layer.name, left, bottom - tall - 5 + 2, "left", "text", w * 0.45);
     write(g, text, right, bottom - tall - 5 + 2, "right", alert ? "alert" : "muted", w * 0.54);
     if (axis) return;
-    write(g, short(from), left, bottom - 3, "left");
-    write(g, short(to), right, bottom - 3, "right");
+    write(g, short(from), left, bottom + (below || -3), "left");
+    write(g, short(to), right, bottom + (below || -3), "right");
   });
   return [g, w, h, told.join(" ")];
 }
@@ -562,7 +561,7 @@ function drawGradients(canvas, film, k, note) {
   chip(note, null, say("gradient-key"));
   const [from, to] = layers[0].axis, step = Math.ceil((to - from) / 6);
   for (let x = from; x <= to; x += step)
-    write(g, x === 0 ? "1" : `1e${x}`, Math.max(12, Math.min(w - 12, 4 + (x - from) / (to - from) * (w - 8))), h - 19, "center");
+    write(g, x === 0 ? "1" : `1e${x}`, Math.max(15, Math.min(w - 15, 4 + (x - from) / (to - from) * (w - 8))), h - 19, "center");
   write(g, say("of-size"), w / 2, h - 4, "center");
   return told;
 }
@@ -574,7 +573,7 @@ function drawOverTime(canvas, film, k, note) {
     const low = all.length ? Math.floor(Math.min(...all)) : -4, high = all.length ? Math.max(low + 1, Math.ceil(Math.max(...all))) : 0;
     const ys = [], step = Math.ceil((high - low) / 3);
     for (let y = low; y <= high; y += step) ys.push(y);
-    const [across, up] = frame(g, film.steps[0], film.steps.at(-1), low, high, 48, top, w - 8, bottom, { ys, label: y => y ? `1e${y}` : "1", ...(place === 2 ? {} : { xs: [] }) });
+    const [across, up] = frame(g, film.steps[0], film.steps.at(-1), low, high, 48, top, w - 8, bottom, { ys, label: y => y ? `1e${y}` : "1", ...(place === 2 ? { name: say("step") } : { xs: [] }) });
     columns.forEach((column, c) => line(g, film.steps.map(across), column.map(y => isFinite(y) ? up(y) : NaN), css(ink(c)), 1.8, c >= inks.length ? [4, 3] : []));
     line(g, [across(film.steps[k]), across(film.steps[k])], [top, bottom], named("backward"), 1.5, [4, 3]);
     write(g, name, 52, top + 12, "left", "text");
@@ -582,33 +581,33 @@ function drawOverTime(canvas, film, k, note) {
   layers.forEach((layer, c) => chip(note, css(ink(c)), layer.name));
 }
 function jump(text, step) {
-  const button = document.createElement("button");
+  const button = element("button", text);
   button.type = "button";
-  button.textContent = text;
   button.addEventListener("click", () => { pause(); go(steps.findIndex(s => s >= step)); });
   return button;
 }
+// What doctors say after so many steps
+const reported = (film, step) => (film.reports.findLast(([at]) => at <= step) || [0, []])[1];
 function listFindings(box, film, k) {
-  const found = film.findings.filter(f => f.step <= film.steps[k]), later = film.findings.find(f => f.step > film.steps[k]);
+  const found = reported(film, film.steps[k]);
+  const later = film.reports.flatMap(([, report]) => report).find(f => f.step > film.steps[k]);
   box.textContent = "";
   if (!found.length) box.append(say("none-found"), " ");
   if (later) box.append(jump(say("later", { step: later.step }), later.step));
-  const ul = document.createElement("ul");
-  for (const f of found.slice().reverse()) {
-    const li = document.createElement("li"), name = document.createElement("b"), code = document.createElement("code");
-    name.textContent = f.name;
-    li.append(name, ` ${f.module} `, jump(say("from-step", { step: f.step }), f.step), ` ${f.text}`);
-    if (f.line) { code.textContent = f.line; li.append(code); }
+  const ul = element("ul");
+  for (const f of found) {
+    const li = element("li");
+    li.append(element("b", f.name), f.module ? ` (${f.module}) ` : " ", jump(say("from-step", { step: f.step }), f.step), ` ${f.text}`);
+    if (f.line) li.append(element("code", f.line));
     ul.append(li);
   }
   box.append(ul);
 }
 function listAbout(box, film) {
   box.textContent = "";
-  const ul = document.createElement("ul"), pre = document.createElement("pre");
-  pre.textContent = film.model;
-  for (const note of film.notes) { const li = document.createElement("li"); li.textContent = note; ul.append(li); }
-  box.append(ul, pre);
+  const ul = element("ul");
+  ul.append(...film.notes.map(note => element("li", note)));
+  box.append(ul, element("pre", film.model));
 }
 const PANELS = [
   ["plane", f => f.parts.plane, drawPlane], ["line", f => f.parts.line, drawLine],
@@ -627,22 +626,19 @@ const sizes = new ResizeObserver(entries => {
   if (entries.some(({ target, contentRect: box }) => target.drawnAt !== Math.max(60, Math.round(box.width)) + "x" + Math.max(60, Math.round(box.height)))) show();
 });
 function build() {
-  const main = $("panels");
+  const main = by("panels");
   main.textContent = "";
   main.classList.toggle("several", films.length > 1);
   drawn = [];
   for (const [key, has, draw] of PANELS) {
     if (!films.some(has)) continue;
-    const panel = document.createElement("section"), head = document.createElement("header"), title = document.createElement("h2");
-    panel.className = "panel";
-    panel.id = "panel-" + key;
     const name = key === "plane" && !films.some(f => f.parts.plane && f.parts.plane.classes) ? "values" : key;
-    title.textContent = say(key === "images" ? "guesses" : name);
+    const panel = element("section", undefined, "panel"), head = element("header"), title = element("h2", say(key === "images" ? "guesses" : name));
+    panel.id = "panel-" + key;
     head.append(title);
     const button = (text, pressed, click, hint = text) => {
-      const b = document.createElement("button");
+      const b = element("button", text);
       b.type = "button";
-      b.textContent = text;
       b.title = b.ariaLabel = hint;
       if (pressed !== null) b.setAttribute("aria-pressed", pressed);
       b.addEventListener("click", () => click(b));
@@ -652,32 +648,25 @@ function build() {
     if (key === "curves") button(say("log"), logarithmic, b => { logarithmic = !logarithmic; b.setAttribute("aria-pressed", logarithmic); show(); });
     if (key === "gradients") button(say("over-time"), overTime, b => { overTime = !overTime; b.setAttribute("aria-pressed", overTime); show(); });
     if (key === "network") {
-      const select = document.createElement("select");
+      const select = element("select");
       select.ariaLabel = say("lines");
       for (const kind of ["weights", "gradients", "updates"]) select.append(new Option(say(kind).toLowerCase(), kind, false, kind === lines));
       select.addEventListener("change", () => { lines = select.value; show(); });
       head.append(select);
       button("% > 0", share, b => { share = !share; b.setAttribute("aria-pressed", share); show(); }, say("active"));
     }
-    const why = document.createElement("p");
-    why.className = "why";
+    const why = element("p", say("why-" + name), "why");
     why.hidden = true;
-    why.textContent = say("why-" + name);
     button("?", false, b => { why.hidden = !why.hidden; b.setAttribute("aria-pressed", !why.hidden); }, say("explain"));
     if (draw) button("↓", null, () => save(panel, key), say("save"));
     button("⤢", null, () => enlarge(panel), say("larger"));
-    const figures = document.createElement("div");
-    figures.className = "figures";
+    const figures = element("div", undefined, "figures");
     panel.append(head, why, figures);
     for (const film of films) {
-      const figure = document.createElement("figure");
-      if (films.length > 1) {
-        const caption = document.createElement("figcaption");
-        caption.textContent = film.title;
-        figure.append(caption);
-      }
+      const figure = element("figure");
+      if (films.length > 1) figure.append(element("figcaption", film.title));
       if (draw && has(film)) {
-        const canvas = document.createElement("canvas"), note = document.createElement("p");
+        const canvas = element("canvas"), note = element("p");
         canvas.setAttribute("role", "img");
         sizes.observe(canvas);
         canvas.addEventListener("pointermove", point);
@@ -692,17 +681,16 @@ function build() {
             chooseUnit(canvas, order[(now + turn + order.length) % order.length]);
           });
         }
-        canvas.addEventListener("pointerleave", () => $("tip") && $("tip").remove());
+        canvas.addEventListener("pointerleave", () => by("tip") && by("tip").remove());
         figure.append(canvas, note);
         drawn.push(() => {
-          const fresh = document.createElement("p");
+          const fresh = element("p");
           const more = draw(canvas, film, frameOf(film), fresh) || "";
           note.replaceChildren(...fresh.childNodes);
           canvas.setAttribute("aria-label", `${title.textContent}: ${note.textContent} ${more}`);
         });
       } else if (!draw) {
-        const box = document.createElement("div");
-        box.className = "list";
+        const box = element("div", undefined, "list");
         box.tabIndex = 0;
         figure.append(box);
         drawn.push(() => key === "findings" ? listFindings(box, film, frameOf(film)) : box.childNodes.length || listAbout(box, film));
@@ -711,15 +699,23 @@ function build() {
     }
     main.append(panel);
   }
+  fill();
+}
+// What is said about the film fills the row that the other panels have begun
+function fill() {
+  const about = by("panel-about"), main = by("panels");
+  if (!about) return;
+  const columns = getComputedStyle(main).gridTemplateColumns.split(" ").length, begun = (main.childElementCount - 1) % columns;
+  about.style.gridColumn = begun ? `span ${columns - begun}` : "1 / -1";
 }
 function save(panel, key) {
-  const canvases = [...panel.querySelectorAll("canvas")], all = document.createElement("canvas"), g = all.getContext("2d");
+  const canvases = [...panel.querySelectorAll("canvas")], all = element("canvas"), g = all.getContext("2d");
   all.width = canvases.reduce((sum, c) => sum + c.width, 0);
   all.height = Math.max(...canvases.map(c => c.height));
   g.fillStyle = named("ground");
   g.fillRect(0, 0, all.width, all.height);
   canvases.reduce((x, c) => { g.drawImage(c, x, 0); return x + c.width; }, 0);
-  const link = document.createElement("a");
+  const link = element("a");
   link.download = `${key}-${steps[place]}.png`;
   link.href = all.toDataURL();
   link.click();
@@ -730,9 +726,9 @@ function hitBy(event) {
 }
 function point(event) {
   const hit = hitBy(event);
-  let tip = $("tip");
+  let tip = by("tip");
   if (!hit) { if (tip) tip.remove(); return; }
-  if (!tip) { tip = document.createElement("div"); tip.id = "tip"; document.body.append(tip); }
+  if (!tip) { tip = element("div"); tip.id = "tip"; document.body.append(tip); }
   tip.textContent = hit.text;
   tip.style.left = Math.min(event.clientX + 12, innerWidth - tip.offsetWidth - 8) + "px";
   tip.style.top = event.clientY + 14 + "px";
@@ -753,7 +749,7 @@ function frameOf(film) {
 }
 function show() {
   if (!films.length) return;
-  const film = films[0], k = frameOf(film), now = $("now"), parts = [[say("step"), steps[place]]];
+  const film = films[0], k = frameOf(film), now = by("now"), parts = [[say("step"), steps[place]]];
   if (films.length === 1) {
     parts.push([say("epoch"), (film.epochs[k] ?? 0).toFixed(film.epochs[k] % 1 ? 2 : 0)], [say("rate"), short(film.rates[k])]);
     let j = -1;
@@ -762,14 +758,13 @@ function show() {
   }
   now.textContent = "";
   for (const [name, value] of parts) {
-    const b = document.createElement("b"), pair = document.createElement("span");
-    b.textContent = value;
-    pair.append(`${name} `, b);
+    const pair = element("span", `${name} `);
+    pair.append(element("b", value));
     now.append(pair, " ");
   }
-  $("slider").value = place;
-  $("slider").setAttribute("aria-valuetext", `${say("step")} ${steps[place]}`);
-  $("count").textContent = `${place + 1} / ${steps.length}`;
+  by("slider").value = place;
+  by("slider").setAttribute("aria-valuetext", `${say("step")} ${steps[place]}`);
+  by("count").textContent = `${place + 1} / ${steps.length}`;
   for (const draw of drawn) draw();
 }
 function go(to) {
@@ -777,17 +772,17 @@ function go(to) {
   show();
   if (!live && location.protocol !== "about:") history.replaceState(null, "", "#step=" + steps[place]);
 }
-function pause() { clearInterval(timer); timer = 0; $("play").textContent = say("play"); }
+function pause() { clearInterval(timer); timer = 0; by("play").textContent = say("play"); }
 function play() {
   if (timer) return pause();
   if (place >= steps.length - 1) go(0);
-  $("play").textContent = say("pause");
-  const wait = 110 / Number($("speed").value) * Math.max(1, Math.min(6, 60 / steps.length));
+  by("play").textContent = say("pause");
+  const wait = 110 / Number(by("speed").value) * Math.max(1, Math.min(6, 60 / steps.length));
   timer = setInterval(() => { if (place >= steps.length - 1) pause(); else go(place + 1); }, wait);
 }
-function theme(name) {
+function setTheme(name) {
   root.dataset.theme = name;
-  $("theme").textContent = say(name === "dark" ? "light" : "dark");
+  by("theme").textContent = say(name === "dark" ? "light" : "dark");
   show();
 }
 async function load(content) {
@@ -795,21 +790,21 @@ async function load(content) {
   const atEnd = place >= steps.length - 1;
   films = content.films;
   steps = [...new Set(films.flatMap(f => f.steps))].sort((a, b) => a - b);
-  $("panels").classList.toggle("empty", !films.length);
-  if (!films.length) { $("panels").textContent = say("waiting"); return; }
-  $("slider").max = steps.length - 1;
-  const last = steps.length - 1 || 1, marks = $("marks");
+  by("panels").classList.toggle("empty", !films.length);
+  if (!films.length) { by("panels").textContent = say("waiting"); return; }
+  by("slider").max = steps.length - 1;
+  const last = steps.length - 1 || 1, marks = by("marks");
   marks.textContent = "";
-  for (const film of films) for (const finding of film.findings) {
+  for (const begin of new Set(films.flatMap(film => film.reports.flatMap(([, report]) => report.map(f => f.step))))) {
     const mark = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-    let at = steps.findIndex(s => s >= finding.step);
+    let at = steps.findIndex(s => s >= begin);
     if (at < 0) at = last;
     for (const [name, value] of [["x", at / last * 980 + 6], ["y", 0], ["width", 7], ["height", 8]]) mark.setAttribute(name, value);
     marks.append(mark);
   }
   const chosen = document.querySelector(".panel.large");
   build();
-  if (chosen && $(chosen.id)) $(chosen.id).classList.add("large");
+  if (chosen && by(chosen.id)) by(chosen.id).classList.add("large");
   place = Math.min(place, last);
   if (live && atEnd) place = steps.length - 1;
   show();
@@ -823,42 +818,42 @@ async function follow(state) {
       state = content.state;
       await load(content);
       if (content.ended) wait = 3000;
-      $("state").textContent = say(content.ended ? "ended" : "live");
+      by("state").textContent = say(content.ended ? "ended" : "live");
     }
   } catch { wait = 3000; }
   setTimeout(follow, wait, state);
 }
 
-if (matchMedia("(prefers-color-scheme:dark)").matches) root.dataset.theme = "dark";
+(async () => {
 if (typeof DecompressionStream === "undefined") {
-  $("still").firstElementChild.textContent = say("too-old");
+  by("still").firstElementChild.textContent = say("too-old");
   return;
 }
 for (const controls of document.querySelectorAll(".controls")) controls.hidden = false;
-$("still").hidden = true;
-theme(root.dataset.theme);
+by("still").hidden = true;
+followTheme("auto");
 await load(data);
 const wanted = /step=(\d+)/.exec(location.hash);
 if (wanted) place = Math.max(0, steps.findLastIndex(s => s <= Number(wanted[1])));
 else if (films.length && !live) place = steps.length - 1;
 show();
 if (live) follow("-1");
-$("slider").addEventListener("input", () => { pause(); go(Number($("slider").value)); });
-$("play").addEventListener("click", play);
-$("speed").addEventListener("change", () => { if (timer) { pause(); play(); } });
-$("theme").addEventListener("click", () => theme(dark() ? "light" : "dark"));
-const help = open => { $("help").hidden = !open; $("keys").setAttribute("aria-expanded", open); };
-$("keys").addEventListener("click", () => help($("help").hidden));
+by("slider").addEventListener("input", () => { pause(); go(Number(by("slider").value)); });
+by("play").addEventListener("click", play);
+by("speed").addEventListener("change", () => { if (timer) { pause(); play(); } });
+by("theme").addEventListener("click", otherTheme);
+by("keys").addEventListener("click", () => unfold("keys", "help"));
 for (const [id, to] of [["first", () => 0], ["back", () => place - 1], ["next", () => place + 1], ["last", () => steps.length - 1]])
-  $(id).addEventListener("click", () => { pause(); go(to()); });
+  by(id).addEventListener("click", () => { pause(); go(to()); });
+addEventListener("resize", fill);
 addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "SELECT") return;
   const moves = { ArrowLeft: () => place - 1, ArrowRight: () => place + 1, Home: () => 0, End: () => steps.length - 1 };
   if (moves[event.key]) { pause(); go(moves[event.key]()); }
   else if (event.key === " " && event.target.tagName !== "BUTTON") play();
-  else if (event.key === "t") theme(dark() ? "light" : "dark");
-  else if (event.key === "?") help($("help").hidden);
-  else if (event.key === "Escape") { help(false); enlarge(null); }
+  else if (event.key === "t") otherTheme();
+  else if (event.key === "?") unfold("keys", "help");
+  else if (event.key === "Escape") { unfold("keys", "help", false); enlarge(null); }
   else if (/^[1-9]$/.test(event.key)) { const panel = document.querySelectorAll(".panel")[event.key - 1]; if (panel) enlarge(panel); }
   else return;
   event.preventDefault();
