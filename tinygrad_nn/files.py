@@ -127,7 +127,12 @@ def _try_to_write(target: Path, pieces: Iterable[bytes | memoryview]) -> bool:
     old = _status(target)
     # Never open to more than the old file is, not even while it is written.
     mode = 0o666 if old is None else stat.S_IMODE(old.st_mode)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+    except OSError as error:
+        # The file that someone knows of is this one.
+        error.filename = os.fspath(target)
+        raise
     try:
         with open(descriptor, "wb") as file:
             _lock(file)

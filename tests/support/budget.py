@@ -30,8 +30,8 @@ LINES = {
     # late). Found from outside: zero cotangents at infinities and NaN, lengths of zero in every order, counts and
     # sums that float16 does not have, scattered sums in double precision (110), calls that NumPy takes or refuses
     # (35).
-    # What rules say to readers, where their source is no formula (50).
-    "ops": 5575,
+    # What rules say to readers, where their source is no formula (50). Scalars of scalars, as of NumPy's ufuncs (5).
+    "ops": 5580,
     # 500 was meant. Random generators that a function can reach are found and put back (95), calls are run again
     # instead of saved (130), parts are timed (50), values know the line of the user (20).
     "graph": 825,
@@ -57,8 +57,9 @@ LINES = {
     # printed however deep they are nested, frozen parameters stay parameters (10). How a model is
     # built, told and built again, a hostile file among what it is told by (235). What losses are given is looked at in
     # a file of its own, with its imports (20), and wrong calls are answered (10). An array does not take the place of
-    # a parameter (10). Inputs in another form, images, rows, symbols, are told what to write (35).
-    "nn": 2015,
+    # a parameter (10). Inputs in another form, images, rows, symbols, are told what to write (35), and dtypes
+    # that parameters cannot have (10).
+    "nn": 2030,
     # Meetings in which failures are told (100), the message of a step (100), what a network costs, and the command
     # that tells (120), ranks of threads (75), what is asked of a communicator and the end of all ranks (50).
     "parallel": 450,
@@ -88,7 +89,8 @@ LINES = {
     # is diagnosed, seventeen mistakes of some twenty lines (340), and shown side by side (90); calls that are mistaken
     # are told plainly (115). What a record or a module lacks is told, and what could not be compared (130). The
     # command tells a line an op, and reports are readable lines (55), the table of ops has mathematics (15).
-    "testing": 3055,
+    # Inputs that are no arrays, or another number of them, and factors of squares and cubes (45).
+    "testing": 3105,
     # 300 was meant. How images lie is followed through layers, or through an example, up to those that know each
     # feature (90). Files of Keras (135), and how its layers lie (125).
     "interop": 650,
@@ -107,7 +109,8 @@ LINES = {
     # model (40). Sentences in several languages (20). Seven hundred names of PyTorch, Keras and NumPy with what to
     # write (350), and one answer to wrong calls (150) and to names that are not there (100). Options of
     # programs, and how these end (30). Forty more names, of programs of PyTorch that were carried over (40).
-    "errors context hints files states settings languages commands checkpoint": 1680,
+    # Activations by position are answered with a layer, and files are called by their own name (20).
+    "errors context hints files states settings languages commands checkpoint": 1700,
     # Labels and classes are taken as people have them (75), boundaries have a legend (45), histories two panels (15).
     # Gradients that are checked are drawn (40), rates that were tried (25).
     # A landscape of a loss and the paths in it (255), of models and of functions of two numbers.

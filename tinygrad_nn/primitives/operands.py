@@ -37,7 +37,7 @@ def as_array(data: Any, dtype: Any = None) -> Array:
     bools stay int64 and bool.
 
     Raises:
-        DtypeError: complex, object, string, date or masked data.
+        DtypeError: complex, object, string, date or masked data; a dtype that is none.
         ShapeError: nested lists of unequal length.
     """
     if isinstance(data, np.ma.MaskedArray):
@@ -58,7 +58,7 @@ def as_array(data: Any, dtype: Any = None) -> Array:
     supported(array.dtype)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    return array if dtype is None else array.astype(dtype, copy=False)
+    return array if dtype is None else array.astype(supported(dtype), copy=False)
 
 
 _UNSUPPORTED = "not supported; tensors hold floats, integers and bools"

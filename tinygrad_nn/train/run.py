@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 from tinygrad_nn.checkpoint import Restorable
-from tinygrad_nn.errors import ArgumentError, SettingError
+from tinygrad_nn.errors import ArgumentError, CheckpointError, SettingError
 from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.hints.words import closest, word
 from tinygrad_nn.optim import Distributed, Optimizer
@@ -86,7 +86,17 @@ class Callback(Signposts):
         return {}
 
     def load_state_dict(self, state: State) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore what `state_dict` returned.
+
+        Raises:
+            CheckpointError: there is something to restore, and nothing that takes it.
+        """
+        who = type(self).__name__
+        if not isinstance(state, Mapping) or state:
+            raise CheckpointError(
+                f"the state does not fit this {who}, which remembers nothing; nothing was changed\n"
+                "  hint   a callback with a state_dict of its own has a load_state_dict too"
+            )
 
 
 class EachEpoch(Callback):
