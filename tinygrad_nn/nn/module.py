@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import MethodType
-from typing import Any, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, ParamSpec, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -21,13 +21,16 @@ from tinygrad_nn.errors import ArgumentError, DtypeError, SettingError, ShapeErr
 from tinygrad_nn.hints.calls import answered, is_refused, wrong_call
 from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.nn.drawing import Drawing
-from tinygrad_nn.nn.summary import Row, Summary, counted_parameters, shape_of_rows, spell_shape
+from tinygrad_nn.nn.summary import Row, Summary, counted_parameters, is_function, name_of_function, shape_of_rows, spell_shape
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.states import check_state, meant_for_others
 
 Inputs = ParamSpec("Inputs")
 Output = TypeVar("Output", covariant=True)
 M = TypeVar("M", bound="Module")
+
+Part: TypeAlias = "Module | Callable[..., object]"
+"""What a module is made of: modules, and functions, which have no parameters."""
 
 # What Scope(...) comes to, in a third of the time.
 _new_scope = tuple.__new__
@@ -99,24 +102,37 @@ class Module(Signposts, Drawing):
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield the modules directly inside, with their names."""
-        for name, value in flat(self.attributes()):
+        for name, value in self._parts():
             if isinstance(value, Module):
+                yield name, value
+
+    def _parts(self) -> Iterator[tuple[str, Part]]:
+        """Yield the modules and plain functions directly inside, with their names."""
+        for name, value in flat(self.attributes()):
+            if isinstance(value, Module) or (is_function(value) and name != "forward"):
                 yield name, value
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
         """Yield this module (its name is empty) and all inside, each once, outermost first."""
+        for path, part in self._named_parts():
+            if isinstance(part, Module):
+                yield path, part
+
+    def _named_parts(self) -> Iterator[tuple[str, Part]]:
+        """Yield modules as `named_modules` does, and plain functions as often as they are there."""
         for tracer in current().tracers:
             tracer.on_module(self)
         seen: set[int] = set()
-        stack: list[tuple[str, Module]] = [("", self)]
+        stack: list[tuple[str, Part]] = [("", self)]
         while stack:
-            path, module = stack.pop()
-            if id(module) in seen:
+            path, part = stack.pop()
+            if id(part) in seen:
                 continue
-            seen.add(id(module))
-            yield path, module
-            prefix = f"{path}." if path else ""
-            stack.extend(reversed([(prefix + name, child) for name, child in module.named_children()]))
+            yield path, part
+            if isinstance(part, Module):
+                seen.add(id(part))
+                prefix = f"{path}." if path else ""
+                stack.extend(reversed([(prefix + name, inner) for name, inner in part._parts()]))
 
     def _named_values(self) -> Iterator[tuple[str, Tensor | Array]]:
         """Yield every leaf tensor and array inside, each once, in the order of definition."""
@@ -279,17 +295,19 @@ class Module(Signposts, Drawing):
         lines: list[str] = []
         # What is open to be closed later; a stack, because models may be nested deeper than Python calls.
         opened: dict[int, None] = {}
-        stack: list[tuple[str, str, Module | None]] = [("", "", self)]
+        stack: list[tuple[str, str, Part | None]] = [("", "", self)]
         while stack:
             indent, head, module = stack.pop()
             if module is None:
                 opened.popitem()
                 lines.append(f"{indent})")
+            elif not isinstance(module, Module):
+                lines.append(f"{indent}{head}{name_of_function(module)}")
             elif id(module) in opened:
                 lines.append(f"{indent}{head}{type(module).__name__}(...)")
             elif module is not self and type(module).__repr__ is not Module.__repr__:
                 lines.append(f"{indent}{head}{module!r}".replace("\n", f"\n{indent}"))
-            elif children := list(module.named_children()):
+            elif children := list(module._parts()):
                 opened[id(module)] = None
                 lines.append(f"{indent}{head}{type(module).__name__}(")
                 stack.append((indent, "", None))
@@ -423,9 +441,12 @@ def _recording(module: Module, calls: list[tuple[Module, list[object]]]) -> Call
 def _rows(model: Module, outputs: Mapping[int, list[str]]) -> Iterator[Row]:
     """Yield the rows of the summary: what each module inside puts out, and how many parameters it has of its own."""
     counted: set[int] = set()
-    for path, module in model.named_modules():
+    for path, module in model._named_parts():
+        if not isinstance(module, Module):
+            yield Row(printable(path), name_of_function(module), "", "")
+            continue
         children = [child for _, child in module.named_children()]
-        if module is model and children:
+        if module is model and any(module._parts()):
             continue
         direct = _own_parameters(module)
         if direct and children:
