@@ -9,7 +9,8 @@ from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
 from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.nn.dense import Dense
 from tinygrad_nn.nn.init import Initializer, Seed, drawn, glorot_uniform
-from tinygrad_nn.nn.module import Module, cast_input
+from tinygrad_nn.nn.inputs import cast_input
+from tinygrad_nn.nn.module import Module
 from tinygrad_nn.ops.attention import attention
 from tinygrad_nn.ops.shape import expand_dims, swapaxes
 from tinygrad_nn.primitives import ArrayOrTensor

@@ -7,7 +7,8 @@ from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor, apply, wrap
 from tinygrad_nn.nn.init import of_parameters
-from tinygrad_nn.nn.module import Module, cast_input
+from tinygrad_nn.nn.inputs import cast_input
+from tinygrad_nn.nn.module import Module
 from tinygrad_nn.ops.batch_norm import (
     batch_norm,
     batch_rows,

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from types import MethodType
 from typing import Any, ParamSpec, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.context import DEFAULT, SCOPE, STATE, Plan, Scope, Temporarily, current, no_grad
-from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.conversions import plain
-from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
+from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
 from tinygrad_nn.engine.trees import flat
 from tinygrad_nn.errors import ArgumentError, DtypeError, SettingError, ShapeError, printable
 from tinygrad_nn.hints.calls import answered, is_refused, wrong_call
 from tinygrad_nn.hints.lookups import Signposts
+from tinygrad_nn.nn.copies import with_others
 from tinygrad_nn.nn.drawing import Drawing
-from tinygrad_nn.nn.summary import Row, Summary, counted_parameters, is_function, name_of_function, shape_of_rows, spell_shape
+from tinygrad_nn.nn.summary import (
+    Row,
+    Summary,
+    counted_parameters,
+    is_function,
+    name_of_function,
+    shape_of_rows,
+    spell_shape,
+)
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.states import check_state, meant_for_others
 
@@ -202,7 +208,8 @@ class Module(Signposts, Drawing):
                 raise ShapeError(f"{who}: {name} has shape {own[name].shape}, the new one {x.shape}")
             if x.dtype != own[name].dtype:
                 raise DtypeError(f"{who}: {name} has dtype {own[name].dtype}, the new one {x.dtype}")
-        copied = with_others(self, {id(own[name]): x for name, x in new.items()})
+        modules = [module for _, module in self.named_modules()]
+        copied = with_others(self, modules, {id(own[name]): x for name, x in new.items()})
         reached = {id(x) for _, x in copied.named_parameters()}
         for name, x in new.items():
             if id(x) not in reached:
@@ -317,52 +324,6 @@ class Module(Signposts, Drawing):
             else:
                 lines.append(f"{indent}{head}{type(module).__name__}({module.extra_repr()})")
         return "\n".join(lines)
-
-
-def with_others(module: M, others: Mapping[int, Tensor]) -> M:
-    """Return a copy of a module and of those inside, with other tensors in place of some, which are known by id."""
-    copies: dict[int, Any] = dict(others)
-    modules = [inner for _, inner in module.named_modules()]
-    copies |= {id(inner): object.__new__(type(inner)) for inner in modules}
-
-    def again(x: trees.Tree) -> trees.Tree:
-        if id(x) in copies:
-            return copies[id(x)]
-        if isinstance(x, (list, dict)):
-            twin = copies[id(x)] = copy.copy(x)
-            for key, item in x.items() if isinstance(x, dict) else enumerate(x):
-                twin[key] = again(item)
-            return twin
-        if isinstance(x, MethodType):
-            return MethodType(x.__func__, again(x.__self__))
-        return trees.rebuilt(x, map(again, x)) if trees.is_sequence(x) else x
-
-    given = frozenset(others.values())
-    for inner in modules:
-        attributes = {name: again(x) for name, x in vars(inner).items()}
-        vars(copies[id(inner)]).update(attributes, _given=inner._given | given)
-    twin: M = copies[id(module)]
-    return twin
-
-
-_REAL = "fiub"
-
-
-def cast_input(x: Operand, dtype: np.dtype) -> Tensor:
-    """Return `x` as a tensor; plain arrays, and integers in any form, come in the dtype of a layer's parameters."""
-    if type(x) is Tensor:
-        if x._data.dtype == dtype or (x._data.dtype.kind == "f" and not stands_for_plain(x)):
-            return x
-        return x.astype(dtype) if x._data.dtype.kind in _REAL else x
-    if type(x) is np.ndarray and x.dtype is dtype:
-        return wrap(x, None)
-    x = as_tensor(x)
-    return wrap(x._data.astype(dtype), None) if x.dtype.kind in _REAL and x.dtype != dtype else x
-
-
-def stands_for_plain(x: Tensor) -> bool:
-    """Tell whether a tensor stands for a plain array among the arguments of a function that is being captured."""
-    return any(tracer.is_plain(x) for tracer in current().tracers)
 
 
 def in_mode(model: object, *, training: bool) -> Temporarily:

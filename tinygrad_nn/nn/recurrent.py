@@ -11,7 +11,8 @@ from numpy.typing import DTypeLike
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
 from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.nn.init import Initializer, Seed, drawn, glorot_uniform, orthogonal, zeros
-from tinygrad_nn.nn.module import Module, cast_input
+from tinygrad_nn.nn.inputs import cast_input
+from tinygrad_nn.nn.module import Module
 from tinygrad_nn.ops import recurrent
 from tinygrad_nn.primitives import ArrayOrTensor, Function
 from tinygrad_nn.settings import positive_integer

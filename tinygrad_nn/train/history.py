@@ -15,6 +15,7 @@ from tinygrad_nn.errors import SettingError
 from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.languages import rjust, width
 from tinygrad_nn.states import State, StateDict, check_entries, is_number
+from tinygrad_nn.train.unpacking import refuse_unpacking
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,6 +87,10 @@ class History(Signposts):
         return self.history[name]
 
     def __iter__(self) -> Iterator[str]:
+        refuse_unpacking(
+            f"History: its columns go by name; this would take the names {', '.join(map(repr, self.history))}",
+            'history = fit(...); history["loss"]',
+        )
         return iter(self.history)
 
     def __contains__(self, name: object) -> bool:
