@@ -210,7 +210,7 @@ class Optimizer(Signposts):
         """Warn if the second step has the gradient of the first one in its own; a sum of several passes is no such."""
         if self._begun and leaf.kept is leaf.own_grad:
             warn_of_usage(
-                f"{type(self).__name__}.step: the gradient of the step before was never cleared; this one has it in it\n"
+                f"{type(self).__name__}.step: the gradient of the last step was never cleared, this one has it in it\n"
                 "  hint   optimizer.zero_grad() before loss.backward()"
             )
         leaf.spent, leaf.kept = (None if self._begun else leaf.own_grad), None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar, get_args
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import SettingError, printable
 from tinygrad_nn.hints.calls import unknown_keyword
+from tinygrad_nn.languages import Language, checked_language
 from tinygrad_nn.primitives import Array
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class DrawOptions(TypedDict, total=False):
     max_nodes: int | None
     theme: Theme
     title: str | None
+    lang: Language
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class Options:
     max_nodes: int | None = 300
     theme: Theme = "auto"
     title: str | None = None
+    lang: Language = "en"
 
     def __post_init__(self) -> None:
         choices = (("direction", self.direction, Direction), ("theme", self.theme, Theme))
@@ -56,6 +59,7 @@ class Options:
                 raise SettingError(
                     f"{name} is one of {', '.join(map(repr, get_args(allowed)))}, got {choice!r}"
                 )
+        self.lang = checked_language("graph", self.lang)
         self.title = self.title and printable(self.title)
         if self.max_nodes is not None and self.max_nodes < 1:
             raise SettingError(f"max_nodes is a positive number or None, got {self.max_nodes!r}")
