@@ -6,8 +6,9 @@ import re
 import pytest
 
 from tests.support.training import trained
+from tests.support.words import english, said_by
 from tests.train.film.test_film import DIGITS, IMAGES, Doctor, filmed
-from tinygrad_nn import nn
+from tinygrad_nn import nn, train
 from tinygrad_nn.train import Film
 
 INK = """
@@ -147,3 +148,14 @@ def test_two_films_run_on_one_slider(window, tmp_path):
     assert window.run("return document.querySelectorAll('#panel-plane canvas').length") == 2
     assert json.loads(window.run("return document.getElementById('data').textContent"))["films"]
     assert window.console() == []
+
+
+def test_all_that_a_film_says_in_japanese_is_japanese_but_names(window, tmp_path):
+    film = Film(every=6, lang="ja")
+    trained(epochs=2, size=50, validation=0.2, callbacks=[film, train.Doctor(lang="ja")])
+    page = opened(window, film, tmp_path / "film.html")
+    said = set(said_by(page))
+    for key in ["Home", "ArrowRight", "ArrowRight", *"?123456789", "Escape"]:
+        page.press(key)
+        said |= set(said_by(page))
+    assert english(said, ["Dense weight bias Tanh ReLU tanh sigmoid loss val_loss acc val_acc Sequential"]) == {}
