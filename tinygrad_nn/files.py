@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO
 
-from tinygrad_nn.errors import UsageWarning
+from tinygrad_nn.errors import ArgumentError, UsageWarning
 
 StrPath = str | os.PathLike[str]
 
@@ -81,6 +81,24 @@ def _say_open_to_others(folder: Path, culprit: Path) -> None:
         UsageWarning,
         stacklevel=2,
     )
+
+
+def as_path(who: str, path: object) -> StrPath:
+    """Return the name of a file.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ArgumentError(f"{who}: path is the name of a file, got {path!r:.60}")
+    return path
+
+
+def expect_folder(path: StrPath) -> None:
+    """Raise before a long computation what writing its file after it would: there is no such folder."""
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", os.fspath(folder))
 
 
 def write_atomically(path: StrPath, pieces: Iterable[bytes | memoryview]) -> None:

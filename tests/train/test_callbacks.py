@@ -121,8 +121,8 @@ def test_learning_rates_by_epoch_and_on_a_plateau():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: EarlyStopping(patience=-1), "EarlyStopping: patience=-1 and min_delta=0.0 are not negative"),
-        (lambda: EarlyStopping(min_delta=-0.1), "min_delta=-0.1"),
+        (lambda: EarlyStopping(patience=-1), r"EarlyStopping: patience is a number .*got -1"),
+        (lambda: EarlyStopping(min_delta=-0.1), "min_delta is a number .*got -0.1"),
         (lambda: EarlyStopping(mode="down"), 'mode is "min", "max" or None, got \'down\''),
         (lambda: ReduceOnPlateau(factor=1.0), "ReduceOnPlateau: factor lies between 0 and 1, got 1.0"),
         (lambda: ReduceOnPlateau(factor=0.0), "got 0.0"),

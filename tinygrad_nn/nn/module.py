@@ -29,6 +29,7 @@ from tinygrad_nn.nn.summary import (
     spell_shape,
 )
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.primitives.operands import supported
 from tinygrad_nn.states import check_state, meant_for_others
 
 Inputs = ParamSpec("Inputs")
@@ -237,6 +238,13 @@ class Module(Signposts, Drawing):
         Raises:
             CheckpointError: lists every missing and unexpected name and every wrong shape and dtype at once.
         """
+        if not isinstance(state, Mapping):
+            name = type(self).__name__
+            module = isinstance(state, Module)
+            hint = "model.load_state_dict(other.state_dict())" if module else "tn.load(path, model=model)"
+            raise ArgumentError(
+                f"{name}: a state is arrays by name, got {type(state).__name__}\n  hint   {hint}"
+            )
         targets = dict(self._named_values())
         # They may be our own.
         copies = {name: plain(value).copy() for name, value in state.items()}
@@ -281,7 +289,8 @@ class Module(Signposts, Drawing):
         """
         outputs: dict[int, list[str]] = {}
         if input_shape is not None:
-            for _, module, output in outputs_of_calls(self, np.zeros(shape_of_rows(input_shape), dtype)):
+            example = np.zeros(shape_of_rows(input_shape), supported(dtype, "summary: "))
+            for _, module, output in outputs_of_calls(self, example):
                 outputs.setdefault(id(module), []).append(spell_shape(output.shape))
         parameters = self.parameters()
         return Summary(

@@ -259,6 +259,10 @@ def predict(model: Model, *inputs: Operand, comm: Communicator | None = None) ->
         >>> predict(model, np.ones((5000, 2))).shape, model.training
         ((5000, 3), True)
     """
+    if not callable(model):
+        raise ArgumentError(
+            f"predict: the model is a module or a function, got {type(model).__name__}\n  hint   predict(model, X)"
+        )
     with company_of(None, comm) as company:
         arrays = [arrays_of(part) for part in inputs]
         mine = part_of(rows_of("predict", arrays), company.rank, company.size)

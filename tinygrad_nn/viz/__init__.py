@@ -81,7 +81,8 @@ def draw(
         return Picture(target.graph, chosen, {}, None, target)
     if not callable(target):
         raise GraphError(
-            f"draw: {type(target).__name__} is neither a tensor, a function, a module, an error nor times"
+            f"draw: {type(target).__name__} is neither a tensor, a function, a module, an error nor times\n"
+            "  hint   viz.draw(model, x), or what was computed: loss.graph()"
         )
     name = type(target).__name__ if isinstance(target, Module) else getattr(target, "__name__", "function")
     if not inputs:

@@ -158,4 +158,6 @@ def test_all_that_a_film_says_in_japanese_is_japanese_but_names(window, tmp_path
     for key in ["Home", "ArrowRight", "ArrowRight", *"?123456789", "Escape"]:
         page.press(key)
         said |= set(said_by(page))
-    assert english(said, ["Dense weight bias Tanh ReLU tanh sigmoid loss val_loss acc val_acc Sequential"]) == {}
+    assert (
+        english(said, ["Dense weight bias Tanh ReLU tanh sigmoid loss val_loss acc val_acc Sequential"]) == {}
+    )
