@@ -113,7 +113,7 @@ PHRASES: Phrases = {
     "from": {"en": "from", "ja": "入力元"},
     "to": {"en": "to", "ja": "出力先"},
     "weight": {"en": "weight w", "ja": "重み w"},
-    "others": {"en": "{n:,} smaller terms", "ja": "ほか{n:,}項(小さい順)"},
+    "others": {"en": "{n:,} more terms, none larger", "ja": "ほか{n:,}項(いずれもこれ以下)"},
     "bias b": {"en": "bias b", "ja": "バイアス b"},
     "came from": {"en": "what came in", "ja": "入ってきた値"},
     "went back": {"en": "what came back", "ja": "戻ってきた勾配"},
