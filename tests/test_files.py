@@ -46,6 +46,14 @@ def in_a_child(work):
     return os.waitpid(start_in_a_child(work), 0)[1]
 
 
+def test_a_file_that_cannot_be_written_is_called_by_its_own_name(tmp_path):
+    target = tmp_path / "nowhere" / "model.safetensors"
+    with pytest.raises(FileNotFoundError) as caught:
+        tn.save(target, model=nn.Dense(2, 3, rng=0))
+    assert caught.value.filename == str(target)
+    assert "partial" not in str(caught.value)
+
+
 CALLS = ["os.open", "os.fsync", "os.replace", "fcntl.flock", "secrets.token_hex"]
 FAULTS = [
     OSError(errno.ENOSPC, "no space"),

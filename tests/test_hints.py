@@ -33,6 +33,22 @@ def fit(**changes):
 
 
 NEWCOMERS = {
+    "an activation by position": (
+        lambda: tn.nn.Dense(784, 16, "sigmoid"),
+        r"at most 2 arguments(.|\n)*hint   nn\.Sigmoid\(\) behind it",
+    ),
+    "an activation that is a layer": (
+        lambda: tn.nn.Conv2d(1, 8, 3, tn.nn.ReLU()),
+        r"hint   nn\.ReLU\(\) behind it",
+    ),
+    "an activation that is a function": (
+        lambda: tn.nn.Dense(784, 16, tn.leaky_relu),
+        r"hint   nn\.LeakyReLU\(\) behind it",
+    ),
+    "a word where a number goes": (
+        lambda: tn.nn.Conv2d(1, 8, 3, "same"),
+        r"settings go by name, as Conv2d\(1, 8, 3, stride=\.\.\.\)",
+    ),
     "the name of a loss": (lambda: fit(loss="cross_entropy"), "the loss is a function"),
     "the name of an optimizer": (lambda: fit(optimizer="adam"), r"SGD\(model\.parameters\(\), lr=\.\.\.\)"),
     "the class of an optimizer": (lambda: fit(optimizer=tn.optim.SGD), "the optimizer is made of"),

@@ -7,6 +7,7 @@ from string import Formatter
 import pytest
 
 import tinygrad_nn
+from tests.support.words import english
 from tinygrad_nn.errors import SettingError
 from tinygrad_nn.languages import LANGUAGES, checked_language, cut, ljust, phrase, rjust, width
 
@@ -28,6 +29,17 @@ def test_every_sentence_is_there_in_every_language_with_the_same_fields(module):
     for name, texts in import_module(module).PHRASES.items():
         assert set(texts) == set(LANGUAGES), name
         assert len({tuple(fields(text)) for text in texts.values()}) == 1, name
+
+
+CODE = "Doctor callbacks=[doctor] max_nodes=None fold_repeats=False tanh sigmoid DecompressionStream who"
+"""Names of the library and of browsers, and a field of a field."""
+
+
+@pytest.mark.parametrize("module", TABLES)
+def test_no_sentence_in_japanese_has_an_english_word_but_names(module):
+    texts = [texts["ja"] for texts in import_module(module).PHRASES.values()]
+    literal = ["".join(part for part, *_ in Formatter().parse(text)) for text in texts]
+    assert english(literal, [CODE]) == {}
 
 
 def test_a_sentence_has_its_fields_filled_in():

@@ -19,7 +19,7 @@ import safetensors.numpy as codec
 
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.engine.trees import flat
-from tinygrad_nn.errors import CheckpointError, DtypeError, SettingError
+from tinygrad_nn.errors import ArgumentError, CheckpointError, DtypeError, SettingError
 from tinygrad_nn.files import StrPath, write_atomically
 from tinygrad_nn.nn.architecture import built, described
 from tinygrad_nn.nn.module import Module
@@ -80,6 +80,10 @@ def save(path: StrPath, **parts: object) -> None:
         ...     tn.load(f"{folder}/model.safetensors", model=tn.nn.Dense(2, 3))
         {'epoch': 3}
     """
+    if not parts:
+        raise ArgumentError(
+            "save: there is nothing to save\n  hint   tn.save(path, model=model, optimizer=optimizer)"
+        )
     if reserved := _RESERVED & parts.keys():
         raise SettingError(f"save: no part can be called {', '.join(sorted(reserved))}")
     arrays: Arrays = {}

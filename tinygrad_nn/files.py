@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO
 
-from tinygrad_nn.errors import UsageWarning
+from tinygrad_nn.errors import ArgumentError, UsageWarning
 
 StrPath = str | os.PathLike[str]
 
@@ -83,6 +83,24 @@ def _say_open_to_others(folder: Path, culprit: Path) -> None:
     )
 
 
+def as_path(who: str, path: object) -> StrPath:
+    """Return the name of a file.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ArgumentError(f"{who}: path is the name of a file, got {path!r:.60}")
+    return path
+
+
+def expect_folder(path: StrPath) -> None:
+    """Raise before a long computation what writing its file after it would: there is no such folder."""
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", os.fspath(folder))
+
+
 def write_atomically(path: StrPath, pieces: Iterable[bytes | memoryview]) -> None:
     """Write a file beside `path`, flush it to the disk, and let it take the place of `path`.
 
@@ -127,7 +145,12 @@ def _try_to_write(target: Path, pieces: Iterable[bytes | memoryview]) -> bool:
     old = _status(target)
     # Never open to more than the old file is, not even while it is written.
     mode = 0o666 if old is None else stat.S_IMODE(old.st_mode)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+    except OSError as error:
+        # The file that someone knows of is this one.
+        error.filename = os.fspath(target)
+        raise
     try:
         with open(descriptor, "wb") as file:
             _lock(file)

@@ -24,6 +24,26 @@ def test_an_error_names_op_shapes_names_module_and_hint():
     ]
 
 
+@pytest.mark.parametrize(
+    ("shape", "hint"),
+    [
+        ((5, 1, 28, 28), "nn.Flatten() before it, or x.reshape(len(x), -1)"),
+        ((5, 28, 28), "nn.Flatten() before it, or x.reshape(len(x), -1)"),
+        ((5, 28, 28, 1), "nn.Flatten() before it, or x.reshape(len(x), -1)"),
+        ((28, 28), "x.reshape(1, -1) for a batch of one"),
+        ((5, 7, 28, 28), "x.reshape(*x.shape[:2], -1)"),
+        ((5, 13, 13, 8), "nn.Flatten() before it, and then a layer of 1352 features"),
+        ((784, 5), "x.T: rows are samples, and columns features"),
+        ((5, 28), "this layer expects 784 features per row, got 28"),
+        ((5, 7, 28), "this layer expects 784 features per row, got 28"),
+    ],
+)
+def test_inputs_that_are_no_rows_are_told_how_to_become_rows(shape, hint):
+    with pytest.raises(ShapeError) as caught:
+        tn.nn.Dense(784, 2, rng=0)(np.zeros(shape, np.float32))
+    assert f"\n  hint   {hint}" in str(caught.value)
+
+
 @pytest.mark.case("H073", "H080")
 @pytest.mark.parametrize(
     ("call", "error", "text"),

@@ -11,6 +11,12 @@ from tests.support.leaves import leaf, vector
 from tinygrad_nn.errors import DtypeError, GraphError, ShapeError
 
 
+def test_a_dtype_that_is_none_is_refused():
+    for data in ([1.0], np.ones(2), 1.0):
+        with pytest.raises(DtypeError, match=r"'float99' is no dtype\n  hint   np\.float32"):
+            tn.tensor(data, dtype="float99")
+
+
 @pytest.mark.case("H137")
 @pytest.mark.parametrize(
     ("data", "dtype"),

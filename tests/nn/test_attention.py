@@ -87,6 +87,10 @@ def test_what_does_not_fit_the_layer_is_refused():
         layer()(X, X[..., :4])
     with pytest.raises(ShapeError, match=r"takes \(N, T, 6\), the query has shape \(6,\)"):
         layer()(X[0, 0])
+    with pytest.raises(ShapeError, match=r"shape \(2, 5\)\n  hint   nn\.Embedding\(symbols, 6\) before it"):
+        layer()(np.zeros((2, 5), int))
+    with pytest.raises(ShapeError, match=r"hint   features are on the last axis: np\.moveaxis\(x, 1, -1\)"):
+        layer()(np.zeros((2, 6, 5)))
     with pytest.raises(ShapeError, match=r"a mask of shape \(2, 5\) .*\n  hint   mask\[:, None, :\]"):
         layer()(X, mask=np.ones((2, 5), bool))
     with pytest.raises(DtypeError, match=r"mask.astype\(bool\)"):

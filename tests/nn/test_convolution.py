@@ -122,3 +122,34 @@ def test_what_does_not_fit_is_refused_with_what_to_write(name):
     call, text = WRONG[name]
     with pytest.raises((ShapeError, SettingError), match=f"(?s){text}"):
         call()
+
+
+ONE_IMAGE = "x[None, ..., None] for a batch of one with one channel"
+
+
+@pytest.mark.parametrize(
+    ("channels", "shape", "hint"),
+    [
+        (1, (5, 28, 28), "x[..., None] for one channel"),
+        (1, (28, 28, 1), "x[None] for a batch of one"),
+        (3, (28, 28, 3), "x[None] for a batch of one"),
+        (3, (3, 28, 28), "np.moveaxis(x, 0, -1)[None]: channels come last here"),
+        (1, (28, 28), f"x.reshape(len(x), height, width, 1) for rows, {ONE_IMAGE}"),
+        (1, (5, 784), f"x.reshape(len(x), 28, 28, 1) for rows, {ONE_IMAGE}"),
+        (3, (5, 3072), "x.reshape(len(x), 32, 32, 3) for rows"),
+        (3, (5, 3, 28, 28), "np.moveaxis(x, 1, -1): channels come last here"),
+    ],
+)
+def test_images_in_another_form_are_told_what_to_write(channels, shape, hint):
+    with pytest.raises(ShapeError) as caught:
+        nn.Conv2d(channels, 4, 3, rng=0)(np.zeros(shape, np.float32))
+    assert str(caught.value).endswith(f"\n  hint   {hint}")
+
+
+def test_a_layer_that_pools_tells_images_without_channels_what_to_write():
+    with pytest.raises(
+        ShapeError, match=r"hint   x\[None\] for a batch of one, x\[\.\.\., None\] for one channel$"
+    ):
+        nn.MaxPool2d(2)(np.zeros((5, 28, 28)))
+    with pytest.raises(ShapeError, match=r"got shape \(5, 784, 1, 1, 1\)$"):
+        nn.MaxPool2d(2)(np.zeros((5, 784, 1, 1, 1)))

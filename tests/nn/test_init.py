@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import nn
-from tinygrad_nn.errors import SettingError, ShapeError
+from tinygrad_nn.errors import DtypeError, SettingError, ShapeError
 from tinygrad_nn.nn import init
 
 SHAPE = (80, 120)
@@ -185,6 +185,28 @@ def test_first_values_have_the_shape_and_the_dtype_of_their_parameter(layer):
         LAYERS[layer](init=lambda *_: np.ones(7))
     made = LAYERS[layer](init=lambda shape, *_: np.ones(shape))
     assert {p.dtype.name for p in made.parameters()} == {"float32"}
+
+
+OF_FLOATS = LAYERS | {
+    "BatchNorm": lambda **how: nn.BatchNorm(4, **how),
+    "GroupNorm": lambda **how: nn.GroupNorm(2, 4, **how),
+    "LayerNorm": lambda **how: nn.LayerNorm(4, **how),
+    "RMSNorm": lambda **how: nn.RMSNorm(4, **how),
+}
+
+
+@pytest.mark.parametrize("layer", OF_FLOATS)
+@pytest.mark.parametrize(
+    ("dtype", "text"),
+    [
+        ("float99", r"'float99' is no dtype\n  hint   np\.float32"),
+        (int, r"parameters are floats, got dtype int64\n  hint   dtype=np\.float32"),
+        (complex, "complex numbers are not supported"),
+    ],
+)
+def test_a_dtype_that_parameters_cannot_have_is_refused(layer, dtype, text):
+    with pytest.raises(DtypeError, match=rf"^{layer}: {text}"):
+        OF_FLOATS[layer](dtype=dtype)
 
 
 def test_a_normal_distribution_that_is_given_its_mean_first_is_refused():

@@ -31,6 +31,8 @@ def test_representations_of_norms_say_what_is_not_usual():
 
 @pytest.mark.parametrize("kind", [nn.LayerNorm, nn.RMSNorm])
 def test_norms_refuse_other_widths(kind):
+    with pytest.raises(ShapeError, match=r"hint   np\.moveaxis\(x, 1, -1\): features come last here"):
+        nn.LayerNorm(4)(np.ones((2, 4, 3)))
     with pytest.raises(ShapeError, match=r"\(2, 3\) takes a weight of shape \(3,\), got \(4,\)"):
         kind(4)(np.ones((2, 3)))
     for features in (0, 2.0, True, (4,)):

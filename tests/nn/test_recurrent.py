@@ -171,7 +171,12 @@ def test_a_layer_behind_it_is_told_that_there_are_two_results():
             r"x has shape \(4, 3, 6\), .*\n  hint   .*np.moveaxis\(x, 1, -1\)",
         ),
         (lambda layer: layer(X[..., :2]), r"LSTM: x has shape \(4, 6, 2\), expected \(N, T, 3\)"),
-        (lambda layer: layer(np.ones((4, 6), int)), r"hint   np.eye\(3, dtype=np.float32\)\[x\]"),
+        (
+            lambda layer: layer(np.ones((4, 6), int)),
+            r"hint   nn\.Embedding\(symbols, 3\) .* np.eye\(3, dtype=np.float32\)\[x\]$",
+        ),
+        (lambda layer: layer(np.ones((4, 12))), r"hint   x\.reshape\(len\(x\), -1, 3\)"),
+        (lambda layer: layer(np.ones((4, 6, 3, 1))), r"hint   x\.reshape\(\*x\.shape\[:2\], -1\)"),
         (lambda layer: layer(X, np.zeros((1, 4, 5))), r"LSTM: the state is a tuple \(h, c\), got ndarray"),
         (
             lambda layer: layer(X, (np.zeros((1, 4, 5)),)),

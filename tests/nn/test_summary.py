@@ -1,6 +1,7 @@
 """model.summary: nothing left out, nothing counted twice."""
 
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -157,3 +158,36 @@ def test_columns_stand_under_each_other_where_names_are_of_full_width():
     ).splitlines()
     places = {width(line[: line.index("(N")]) for line in table if "(N" in line}
     assert len(places) == 1
+
+
+def test_plain_functions_are_rows_without_parameters():
+    model = nn.Sequential(
+        nn.Dense(2, 3, rng=0), np.tanh, nn.Sequential(tn.relu, partial(np.clip, a_min=0)), lambda x: x
+    )
+    assert [row[:2] for row in model.summary((2,)).rows] == [
+        ("0", "Dense(2 -> 3)"),
+        ("1", "tanh"),
+        ("2", "Sequential"),
+        ("2.0", "relu"),
+        ("2.1", "clip"),
+        ("3", "lambda"),
+    ]
+    assert [row.parameters for row in model.summary().rows] == ["9", "", "", "", "", ""]
+    assert repr(model).splitlines()[1:4] == ["  0: Dense(2 -> 3)", "  1: tanh", "  2: Sequential("]
+    assert repr(nn.Residual(np.tanh)) == "Residual(\n  module: tanh\n)"
+
+
+def test_a_function_that_a_module_holds_is_shown_and_its_class_or_forward_is_not():
+    class Block(nn.Module):
+        def __init__(self):
+            self.activation, self.kind = np.tanh, nn.Dense
+            self.dense = nn.Dense(2, 2, rng=0)
+
+    block = Block()
+    block.forward = lambda x: x
+    assert repr(block) == "Block(\n  activation: tanh\n  dense: Dense(2 -> 2)\n)"
+
+
+def test_one_function_is_shown_as_often_as_it_is_there():
+    rows = nn.Sequential(np.tanh, np.tanh).summary().rows
+    assert [row.name for row in rows] == ["0", "1"]

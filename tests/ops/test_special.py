@@ -28,6 +28,33 @@ def test_erf_is_right_to_two_and_a_half_units_in_the_last_place():
         np.testing.assert_array_equal(tn.erf(-values), -y)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "erf",
+        "erfc",
+        "erfcx",
+        "erfinv",
+        "ndtr",
+        "log_ndtr",
+        "logit",
+        "gammaln",
+        "digamma",
+        "i1",
+        "sigmoid",
+        "relu",
+        "leaky_relu",
+        "elu",
+        "gelu",
+        "silu",
+        "softplus",
+    ],
+)
+def test_of_a_number_there_is_a_scalar_as_of_numpys_ufuncs(name):
+    for x in (0.5, np.float32(0.5), np.array(0.5)):
+        assert isinstance(getattr(tn, name)(x), np.floating), type(x)
+
+
 def test_erf_at_zero_infinity_and_nan_and_of_other_types():
     y = tn.erf(np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 6.0]))
     np.testing.assert_array_equal(y, [0, 0, 1, -1, np.nan, 1])

@@ -12,7 +12,8 @@ import pytest
 import tinygrad_nn as tn
 from tests.support.interrupts import interrupted_everywhere
 from tests.support.leaves import leaf, weights
-from tinygrad_nn.errors import BadRule, CheckpointError, GraphError
+from tinygrad_nn import nn, optim
+from tinygrad_nn.errors import BadRule, CheckpointError, GraphError, UsageWarning
 from tinygrad_nn.optim import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop, optimizer, schedules
 from tinygrad_nn.testing import check_optimizer
 from tinygrad_nn.testing.bad_states import same_states
@@ -553,3 +554,58 @@ def test_an_optimizer_shows_its_settings_in_a_line():
     assert repr(pickle.loads(pickle.dumps(rate))) == repr(rate)
     groups = SGD([{"parameters": [w], "lr": 0.1}, {"parameters": [b]}], lr=0.01)
     assert repr(groups) == "SGD(2 parameters, lr=1.0, rates=[0.1, 0.01]; step 0)"
+
+
+def _regression():
+    model = nn.Dense(2, 1, rng=0)
+    return model, lambda: (model(np.ones((3, 2), np.float32)) ** 2).mean()
+
+
+def test_a_forgotten_zero_grad_is_named_once():
+    model, loss = _regression()
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    loss().backward()
+    optimizer.step()
+    loss().backward()
+    loss().backward()
+    with pytest.warns(
+        UsageWarning, match=r"^SGD\.step: .* never cleared.*\n  hint   optimizer\.zero_grad\(\) before"
+    ) as caught:
+        optimizer.step()
+    assert caught[0].filename == __file__
+    loss().backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize(
+    "clear", ["zero_grad of the optimizer", "zero_grad of the model", "None", "zeros in place", "before use"]
+)
+def test_gradients_that_are_summed_up_on_purpose_or_cleared_in_any_way_are_not_named(clear):
+    model, loss = _regression()
+    optimizer = optim.Adam(model.parameters(), lr=0.1)
+    for _ in range(3):
+        for _ in range(2):
+            loss().backward()
+        optimizer.step()
+        if clear == "zero_grad of the optimizer":
+            optimizer.zero_grad()
+        elif clear == "zero_grad of the model":
+            model.zero_grad()
+        elif clear == "None":
+            for p in model.parameters():
+                p.grad = None
+        elif clear == "zeros in place":
+            for p in model.parameters():
+                p.grad[:] = 0
+        else:
+            # As a discriminator, through which the generator is trained after its step.
+            loss().backward()
+            optimizer.zero_grad()
+
+
+def test_a_gradient_that_is_used_twice_or_by_two_optimizers_is_not_named():
+    model, loss = _regression()
+    first, second = optim.SGD(model.parameters(), lr=0.1), optim.SGD(model.parameters(), lr=0.1)
+    loss().backward()
+    for each in (first, second, first, second):
+        each.step()

@@ -245,6 +245,31 @@ MISTAKEN = {
         lambda: gradcheck((slopes, cubes), X),
         "returns one number.*the function comes first",
     ),
+    "inputs in a dict": (
+        lambda: gradcheck(lambda d: (d["w"] * d["b"]).sum(), {"w": X, "b": X}),
+        r"input 0 is a dict, no array\n  hint   gradcheck\(lambda w, b: f\({'w': w, 'b': b}\), w, b\)",
+    ),
+    "numerically, a dict": (
+        lambda: numerical_gradient(lambda d: (d["w"] * d["b"]).sum(), {"w": X, "b": X}),
+        "numerical_gradient: input 0 is a dict, no array",
+    ),
+    "no input": (lambda: gradcheck(cubes, None), "input 0 is None, no array"),
+    "numbers in a list for two inputs": (
+        lambda: gradcheck(lambda a, b: a * b, [1.0, 2.0]),
+        r"<lambda> does not take 1 input: missing .* 'b'\n  hint   gradcheck\(f, a, b\)",
+    ),
+    "one input for two": (
+        lambda: gradcheck((lambda a, b: a * b, lambda a, b: (b, a)), X),
+        r"does not take 1 input: missing .* 'b'\n  hint   gradcheck\(f, a, b\)",
+    ),
+    "integers in a list": (
+        lambda: gradcheck(lambda x: (x * x).sum(), [1, 2]),
+        r"has dtype int64; .*\n  hint   np\.array\(x, dtype=np\.float64\)",
+    ),
+    "rows of unequal length": (
+        lambda: gradcheck(lambda x: (x * x).sum(), [[1.0, 2.0], [3.0]]),
+        "gradcheck: lists in lists are no rectangular array",
+    ),
     "inputs in a list": (
         lambda: gradcheck(lambda a, b: (a * b).sum(), [X, X[0]]),
         "input 0 is a list of arrays",

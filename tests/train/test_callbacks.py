@@ -7,9 +7,19 @@ import pytest
 from tests.support.training import X, Y, network, trained, weights
 from tinygrad_nn import optim
 from tinygrad_nn.data import batches
-from tinygrad_nn.errors import ArgumentError
+from tinygrad_nn.errors import ArgumentError, CheckpointError
 from tinygrad_nn.nn.losses import cross_entropy
-from tinygrad_nn.train import Callback, Checkpoint, EarlyStopping, LearningRate, ReduceOnPlateau, fit
+from tinygrad_nn.train import (
+    EMA,
+    Callback,
+    Checkpoint,
+    Doctor,
+    EarlyStopping,
+    Film,
+    LearningRate,
+    ReduceOnPlateau,
+    fit,
+)
 
 
 def test_a_function_is_called_after_every_epoch_and_may_stop():
@@ -111,8 +121,8 @@ def test_learning_rates_by_epoch_and_on_a_plateau():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: EarlyStopping(patience=-1), "EarlyStopping: patience=-1 and min_delta=0.0 are not negative"),
-        (lambda: EarlyStopping(min_delta=-0.1), "min_delta=-0.1"),
+        (lambda: EarlyStopping(patience=-1), r"EarlyStopping: patience is a number .*got -1"),
+        (lambda: EarlyStopping(min_delta=-0.1), "min_delta is a number .*got -0.1"),
         (lambda: EarlyStopping(mode="down"), 'mode is "min", "max" or None, got \'down\''),
         (lambda: ReduceOnPlateau(factor=1.0), "ReduceOnPlateau: factor lies between 0 and 1, got 1.0"),
         (lambda: ReduceOnPlateau(factor=0.0), "got 0.0"),
@@ -201,6 +211,29 @@ def test_a_plateau_cannot_reduce_a_rate_that_follows_a_schedule():
             progress=False,
         )
     assert weights(model) == before
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: EarlyStopping("loss"),
+        lambda: ReduceOnPlateau("loss"),
+        lambda: EMA(network()),
+        lambda: Checkpoint("run.safetensors"),
+        Doctor,
+        lambda: Film("film.html"),
+    ],
+)
+@pytest.mark.parametrize("state", [{"step": 1}, None, [1, 2]])
+def test_a_state_that_is_not_of_a_callback_is_refused_in_its_name(make, state):
+    callback = make()
+    with pytest.raises(CheckpointError, match=f"does not fit this {type(callback).__name__}"):
+        callback.load_state_dict(state)
+
+
+def test_a_callback_without_a_state_takes_the_one_that_it_gave():
+    callback = Callback()
+    callback.load_state_dict(callback.state_dict())
 
 
 def test_a_callback_shows_its_settings_in_a_line():

@@ -63,7 +63,7 @@ def test_a_number_that_is_a_sum_is_written_out_and_a_long_one_begins_with_its_la
     text = (w * x).sum().explain()
     assert "w gets g · x, summed over axis 0 = 1 · 1 + 1 · (−2) + 1 · 3 = 2, and x gets g · w" in text
     w, x = named(w=2.0, x=np.arange(9, dtype=np.float32))
-    assert "= 1 · 8 + 1 · 7 + 1 · 6 + … (6 smaller terms) = 36, and" in (w * x).sum().explain()
+    assert "= 1 · 8 + 1 · 7 + 1 · 6 + … (6 more terms, none larger) = 36, and" in (w * x).sum().explain()
 
 
 def test_of_matrices_the_largest_entry_is_told_as_its_sum_of_products():

@@ -19,7 +19,7 @@ from tinygrad_nn.viz.sources import source
 )
 def test_arrays_without_statistics_are_described_all_the_same(array, text, alert):
     fact = describe(array)
-    assert (fact.text, fact.alert) == (text, alert)
+    assert (fact.text(), fact.alert()) == (text, alert)
 
 
 def test_rules_whose_text_is_gone_say_so():
@@ -34,7 +34,7 @@ def test_a_value_that_changed_since_and_a_result_without_ops_are_noted():
     w = tn.tensor([1.0, 2.0], requires_grad=True, name="w")
     total = (w * w).sum()
     w.data = np.array([5.0, 5.0], np.float32)
-    assert total.graph().facts.notes[0] == "w (2,) has changed since; values here are the new ones"
+    assert total.graph().facts.told("en")[0] == "w (2,) has changed since; values here are the new ones"
     assert "no gradients" in total.graph().text()
     with tn.no_grad():
         detached = w * 2
@@ -42,6 +42,6 @@ def test_a_value_that_changed_since_and_a_result_without_ops_are_noted():
 
 
 def test_a_result_that_is_no_scalar_says_that_it_has_no_gradients():
-    assert network().graph(X).facts.notes == [
+    assert network().graph(X).facts.told("en") == [
         "no gradients: the result has shape (8, 3), and a loss is one number"
     ]

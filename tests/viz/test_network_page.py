@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.browser import PHONE, SMALL
+from tests.support.words import english, said_by
 from tinygrad_nn import nn, viz
 from tinygrad_nn.viz.entries import number
 from tinygrad_nn.viz.network.painting import short
@@ -249,3 +250,19 @@ def test_layers_stand_nearer_to_each_other_in_a_narrow_window(window, tmp_path, 
     page.run("resized()")
     assert page.run("return home[2] === natural[2]")
     assert page.console() == []
+
+
+def test_all_that_the_view_says_in_japanese_is_japanese_but_names(window, tmp_path):
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Dense(2, 4, rng=0), nn.Tanh(), nn.Dense(4, 2, rng=1))
+    x, y = rng.normal(size=(3, 2)).astype(np.float32), np.array([0, 1, 0])
+    view = viz.neurons(model, x, y, nn.losses.cross_entropy, lang="ja")
+    opened(window, view, tmp_path / "page.html")
+    said = set(said_by(window))
+    for key in [*["ArrowRight"] * 6, "n", "p", "?", "Escape", "t"]:
+        window.press(key)
+        said |= set(said_by(window))
+    names = ["Dense tanh cross_entropy"]
+    assert english(said, names) == {}
+    assert english(re.findall(r"<(?:text|title|desc)[^>]*>([^<]*)", view.svg()), names) == {}
+    assert english([str(view)], names) == {}

@@ -64,6 +64,11 @@ def column(data: ArrayLike | Stored | Column) -> Column:
     """
     if isinstance(data, StoredRows):
         return data
+    if isinstance(data, dict):
+        raise DtypeError(
+            "batches: a dict is no array, and its arrays are several\n"
+            "  hint   tn.data.batches(*data.values(), size=32), the targets last"
+        )
     if _is_stored(data) and data.shape:
         rows: Column = StoredRows(data)
     else:

@@ -52,6 +52,9 @@ class Batches(Signposts):
         if drop_last and self._size > self._rows:
             raise SettingError(f"size={size} and drop_last=True leave no batch of {self._rows} rows")
         self._rng = np.random.default_rng(rng)
+        for name, value in (("shuffle", shuffle), ("drop_last", drop_last)):
+            if not isinstance(value, (bool, np.bool)):
+                raise SettingError(f"batches: {name} is True or False, got {value!r:.60}")
         self._shuffle, self._drop_last = shuffle, drop_last
         self._stop = self._rows - self._rows % self._size if drop_last else self._rows
         self._taken = 0

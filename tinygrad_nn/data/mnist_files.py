@@ -80,7 +80,8 @@ def mnist(folder: StrPath | None = None, *, flatten: bool = True) -> Mnist:
     and (10000, 784), or with `flatten=False` (60000, 28, 28, 1) and (10000, 28, 28, 1), rows, columns and one channel,
     as convolutions take them; labels are int64, shapes (60000,) and (10000,). The files store pixels as uint8, in
     which 0 - 1 is 255; they are converted, pixel / 255, before anyone can calculate with them.
-    `x_train, y_train, x_test, y_test = tn.data.mnist()` takes the four apart.
+    `x_train, y_train, x_test, y_test = tn.data.mnist()` takes the four apart, which are four in a row, not two pairs as
+    Keras's `load_data()` has them.
 
     The four files, gzip-compressed or not, are looked for in `folder`; without one, in the folder that the
     environment variable TINYGRAD_NN_DATA names. They may be called train-images.idx3-ubyte and so on, and each may

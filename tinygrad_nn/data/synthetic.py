@@ -1,12 +1,9 @@
 """Data sets that are computed, not loaded."""
 
-import math
-import operator
-
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_nn.errors import SettingError
+from tinygrad_nn.settings import check_number, positive_integer
 
 
 def moons(
@@ -24,19 +21,16 @@ def moons(
         X, float64 (n, 2), and y, int64 (n,).
 
     Raises:
-        ValueError: n < 1, or a noise that is negative or not finite.
+        SettingError: n is no positive integer, or noise negative, not finite or no number.
 
     Example:
         >>> X, y = moons()
         >>> X[0].round(8).tolist(), y[:10].tolist()
         ([0.74346118, 0.46465633], [0, 1, 1, 0, 1, 1, 0, 1, 0, 1])
     """
-    n = operator.index(n)
-    if n < 1:
-        raise SettingError(f"moons needs at least one point, got n={n}")
-    scale = 0.0 if noise is None else float(noise)
-    if not 0 <= scale < math.inf:
-        raise SettingError(f"moons needs a finite noise >= 0, got noise={noise}")
+    n = positive_integer("moons", "n", n)
+    scale = 0.0 if noise is None else noise
+    check_number("moons", "noise", scale)
     random = np.random.RandomState(seed)
     outer, inner = (np.linspace(0, np.pi, count) for count in (n // 2, n - n // 2))
     X = np.empty((n, 2))

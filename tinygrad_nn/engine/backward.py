@@ -278,7 +278,12 @@ def commit(gradients: Mapping[Any, Array]) -> None:
         for leaf, g in gradients.items():
             old = leaf.own_grad
             before.append((leaf, old))
-            after.append(g if old is None else np.add(old, g))
+            if old is None:
+                after.append(g)
+            else:
+                after.append(np.add(old, g))
+                if (leaf.spent is old or leaf.kept is old) and old.any():
+                    leaf.kept = after[-1]
         try:
             for (leaf, _), g in zip(before, after, strict=True):
                 leaf.own_grad = g if type(g) is np.ndarray else np.asarray(g)

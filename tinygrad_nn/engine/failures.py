@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from pathlib import Path
@@ -126,10 +127,27 @@ def _hint(op: Record, shapes: list[Shape], operands: Any, params: Params, error:
     left, right = shapes
     scope = context.SCOPE.get()
     if scope is not None and getattr(scope.module, "weight", None) is operands[1] and len(right) == 2:
-        return f"this layer expects {right[0]} features per row, got {left[-1]}"
+        told = f"this layer expects {right[0]} features per row, got {left[-1]}"
+        return "\n         ".join([*_as_rows(left, right[0]), told])
     if len(left) == len(right) == 2 and left[1] == right[1]:
         return f"{left} @ {right[::-1]} works: x @ w.T"
     return ""
+
+
+def _as_rows(shape: Shape, features: int) -> list[str]:
+    """Return what to write where an input has all the features of its rows, or may have, but not on its last axis."""
+    for first in range(len(shape) - 1):
+        if math.prod(shape[first:]) == features:
+            return [
+                ("x.reshape(1, -1) for a batch of one", "nn.Flatten() before it, or x.reshape(len(x), -1)")[
+                    first
+                ]
+                if first < 2
+                else f"x.reshape(*x.shape[:{first}], -1)"
+            ]
+    if len(shape) > 3:
+        return [f"nn.Flatten() before it, and then a layer of {math.prod(shape[1:])} features"]
+    return ["x.T: rows are samples, and columns features"] if len(shape) == 2 and shape[0] == features else []
 
 
 def _name(x: Any) -> str:

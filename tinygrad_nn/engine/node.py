@@ -24,10 +24,22 @@ class Leaf:
     code sees, `own_grad` what there is. Training steps, which look up once whether somebody traces, use the latter.
 
     `number` is the time of its last change. A node that is older than one of its leaves saw another value. A
-    `parameter` has required grad at some time; one that does no longer is frozen.
+    `parameter` has required grad at some time; one that does no longer is frozen. `spent` is the gradient that the
+    first step of an optimizer has used, until the second, and `kept` the sum of it and of later ones.
     """
 
-    __slots__ = ("_data", "dtype", "name", "number", "own_grad", "parameter", "requires_grad", "shape")
+    __slots__ = (
+        "_data",
+        "dtype",
+        "kept",
+        "name",
+        "number",
+        "own_grad",
+        "parameter",
+        "requires_grad",
+        "shape",
+        "spent",
+    )
     op = None
     memory: object = object()
     """Another object each time that some leaf got memory of another dtype, or that cannot be written; optimizers keep
@@ -38,6 +50,8 @@ class Leaf:
         self.requires_grad = self.parameter = requires_grad
         self.name = name
         self.own_grad: Array | None = None
+        self.spent: Array | None = None
+        self.kept: Array | None = None
         self.number = tick()
         for watcher in current().watchers:
             watcher.on_leaf(self)

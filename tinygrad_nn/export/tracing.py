@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from tinygrad_nn.errors import ArgumentError, ExportError, printable
 from tinygrad_nn.graph.ir import Call, Graph, Value, call_text, path
 from tinygrad_nn.nn.module import in_mode
 from tinygrad_nn.primitives.operands import Function
+from tinygrad_nn.settings import is_integer
 
 
 class Traced(NamedTuple):
@@ -53,6 +55,15 @@ def traced(
     if not callable(function):
         raise ArgumentError(f"{who}: expected a model or another function, got {type(function).__name__}")
     title = printable(getattr(function, "__name__", type(function).__name__))
+    if isinstance(example, (str, os.PathLike)):
+        raise ArgumentError(
+            f"{who}: the example comes before the path\n  hint   {who}(model, x, {str(example)!r})"
+        )
+    if isinstance(example, tuple) and example and all(map(is_integer, example)):
+        raise ArgumentError(
+            f"{who}: the example is an array, or several in a tuple, got the numbers {example}\n"
+            f"  hint   np.zeros({example}, np.float32), if that is its shape"
+        )
     examples = example if type(example) is tuple else (example,)
     with in_mode(function, training=False):
         graph = trace(function, *examples)

@@ -105,7 +105,9 @@ def _told(
         problems.append(
             f"at most {len(first)} argument{'s' * (len(first) != 1)} by position, got {len(args)}"
         )
-        if len(surplus) <= len(later):
+        if activation := next(filter(None, map(_activation, surplus)), ""):
+            hints.append(f"nn.{activation}() behind it, a layer of its own")
+        elif len(surplus) <= len(later):
             by_name = [_by_name(p, x) for p, x in zip(later, surplus, strict=False)]
             line = f"settings go by name, as {who}({', '.join([*call, *by_name])})"
             hints.append(usual if usual and "=..." in line else line)
@@ -130,8 +132,25 @@ def _by_name(parameter: inspect.Parameter, value: object) -> str:
     """Spell a parameter that a call lacks, with a value that may have been meant for it."""
     if parameter.kind is not parameter.KEYWORD_ONLY:
         return parameter.name
-    meant = isinstance(value, bool) == isinstance(parameter.default, bool)
+    usual = parameter.default
+    meant = isinstance(value, bool) == isinstance(usual, bool)
+    meant &= not isinstance(value, str) or isinstance(usual, (str, type(None)))
     return f"{parameter.name}={_value(value) if meant else '...'}"
+
+
+_ACTIVATIONS = {
+    name.lower(): name for name in ("ReLU", "Sigmoid", "Tanh", "Softmax", "GELU", "SiLU", "ELU", "LeakyReLU")
+}
+"""Layers by the words that Keras has for them."""
+
+
+def _activation(value: object) -> str:
+    """Return the layer of an activation that a call was given by position, as a word, a layer or a class."""
+    kind = type(value).__name__
+    # Ops and functions of NumPy have names, layers are of a class that has.
+    name = value if isinstance(value, str) else getattr(value, "__name__", getattr(value, "name", kind))
+    words = (str(word).lower().replace("_", "") for word in (name, kind))
+    return next((_ACTIVATIONS[word] for word in words if word in _ACTIVATIONS), "")
 
 
 def _text(who: str, problem: str, takes: Iterable[str], hints: Iterable[str]) -> str:

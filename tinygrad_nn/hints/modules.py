@@ -230,6 +230,7 @@ MODULES: dict[str, dict[str, str]] = {
         "ReduceLROnPlateau": "tn.train.ReduceOnPlateau('val_loss')",
     },
     "train": {
+        "confusion confusion_matrix": "tn.plot.confusion(labels, predictions)",
         "GradientDescentOptimizer": _DESCENT,
         "AdamOptimizer": "optim.Adam(model.parameters(), lr=0.001): from tinygrad_nn import optim",
         "Saver": "tn.save(path, model=model, optimizer=optimizer)",
@@ -245,8 +246,7 @@ MODULES: dict[str, dict[str, str]] = {
         "StochasticWeightAveraging SWA": "tn.train.EMA(model, decay=0.999)",
         "score": "tn.train.evaluate(model, nn.losses.mse, (X, y), metrics=['mae'])",
         "f1_score precision recall": "metrics={'f1': function_of_predictions_and_targets}",
-        "save": "tn.save(path, model=model)",
-        "load": "tn.load(path, model=model)",
+        "save load": "tn.save(path, model=model), tn.load(path, model=model)",
     },
     "data": {
         "DataLoader": _BATCHES,
@@ -272,7 +272,7 @@ MODULES: dict[str, dict[str, str]] = {
         "confusion_matrix": "tn.plot.confusion(labels, predictions)",
         "plot_decision_boundary plot_decision_regions boundary": "tn.plot.decision_boundary(model, X, y)",
         "imshow image": "tn.plot.images(pictures)",
-        "show": "import matplotlib.pyplot as plt; plt.show()",
+        "show savefig": "import matplotlib.pyplot as plt; plt.show(), or plt.savefig(path)",
     },
     "testing": {
         "gradient_check grad_check check_grad check_grads": "tn.testing.gradcheck(f, x)",

@@ -9,6 +9,7 @@ OBJECTS: dict[str, dict[str, str]] = {
         "eval run": "t itself, which has its value already; t.data, or t.item() for one number",
         "gradient": "t.grad after loss.backward()",
         "view view_as resize_": "t.reshape(shape)",
+        "flat": "t.reshape(-1)",
         "unsqueeze unsqueeze_": "np.expand_dims(t, axis)",
         "squeeze_": "t.squeeze(axis)",
         "permute": "t.transpose(axes)",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinygrad_nn.engine.tensor import Operand, Tensor
+from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
 from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.nn.dense import Dense
 from tinygrad_nn.nn.init import Initializer, Seed, drawn, glorot_uniform
-from tinygrad_nn.nn.module import Module, cast_input
+from tinygrad_nn.nn.inputs import cast_input
+from tinygrad_nn.nn.module import Module
 from tinygrad_nn.ops.attention import attention
 from tinygrad_nn.ops.shape import expand_dims, swapaxes
 from tinygrad_nn.primitives import ArrayOrTensor
@@ -94,11 +95,17 @@ class MultiheadAttention(Module):
 
     def _heads(self, x: Operand, part: int) -> Tensor:
         """Return queries, keys or values, of shape (N, num_heads, T, embed_dim / num_heads)."""
+        ids = as_tensor(x).dtype.kind in "iu"
         x = cast_input(x, self.in_proj_weight.dtype)
         if x.ndim < 2 or x.shape[-1] != self.embed_dim:
             name = ("query", "key", "value")[part]
+            hint = ""
+            if ids:
+                hint = f"\n  hint   nn.Embedding(symbols, {self.embed_dim}) before it, for numbers of symbols"
+            elif self.embed_dim in x.shape[1:]:
+                hint = f"\n  hint   features are on the last axis: np.moveaxis(x, {x.shape.index(self.embed_dim)}, -1)"
             raise ShapeError(
-                f"MultiheadAttention: takes (N, T, {self.embed_dim}), the {name} has shape {x.shape}"
+                f"MultiheadAttention: takes (N, T, {self.embed_dim}), the {name} has shape {x.shape}{hint}"
             )
         columns = slice(part * self.embed_dim, (part + 1) * self.embed_dim)
         y = x @ self.in_proj_weight[:, columns]

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor, apply, wrap
-from tinygrad_nn.nn.module import Module, cast_input
+from tinygrad_nn.nn.init import of_parameters
+from tinygrad_nn.nn.inputs import cast_input
+from tinygrad_nn.nn.module import Module
 from tinygrad_nn.ops.batch_norm import (
     batch_norm,
     batch_rows,
@@ -28,6 +30,7 @@ class _Channels(Module):
         self.features = positive_integer(who, "features", channels)
         check_number(who, "eps", eps)
         self.eps = float(eps)
+        dtype = of_parameters(type(self).__name__, dtype)
         self.weight = Tensor(np.ones(self.features, dtype), requires_grad=True)
         self.bias = Tensor(np.zeros(self.features, dtype), requires_grad=True)
 

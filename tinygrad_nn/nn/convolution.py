@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.errors import SettingError
 from tinygrad_nn.nn.init import Initializer, Seed, drawn, glorot_uniform, zeros
-from tinygrad_nn.nn.module import cast_input
+from tinygrad_nn.nn.inputs import cast_input
 from tinygrad_nn.nn.windows import OverAxes
 from tinygrad_nn.ops.convolution import conv, conv_transpose, longer_by
 from tinygrad_nn.ops.windows import Padding, PerAxis, window_of

@@ -7,7 +7,8 @@ from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor
 from tinygrad_nn.nn.init import Initializer, Seed, drawn, glorot_uniform, zeros
-from tinygrad_nn.nn.module import Module, cast_input
+from tinygrad_nn.nn.inputs import cast_input
+from tinygrad_nn.nn.module import Module
 from tinygrad_nn.settings import positive_integer
 
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinygrad_nn.errors import SettingError, ShapeError
+from tinygrad_nn.errors import DtypeError, SettingError, ShapeError
 from tinygrad_nn.hints.lookups import face
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.primitives.operands import supported
 
 __all__ = [
     "constant",
@@ -48,9 +49,11 @@ def drawn(
     """Return the first values of a parameter.
 
     Raises:
+        DtypeError: the dtype is none of floats.
         SettingError: what is to draw them is no initialiser.
         ShapeError: it returns another shape.
     """
+    dtype = of_parameters(who.partition(":")[0], dtype)
     name = init if isinstance(init, str) else getattr(init, "__name__", "")
     if not callable(init) or (init.__module__ == __name__ and name in __all__):
         hint = f"nn.init.{name}()" if name in __all__ else "nn.init.glorot_uniform(), or lambda *_: array"
@@ -67,6 +70,18 @@ def drawn(
     if values.shape != shape:
         raise ShapeError(f"{who} returns shape {values.shape}, expected {shape}")
     return values
+
+
+def of_parameters(who: str, dtype: DTypeLike) -> np.dtype:
+    """Return the dtype of a layer's parameters, which are floats.
+
+    Raises:
+        DtypeError: it is none, or not one of floats.
+    """
+    known = supported(dtype, f"{who}: ")
+    if known.kind != "f":
+        raise DtypeError(f"{who}: parameters are floats, got dtype {known}\n  hint   dtype=np.float32")
+    return known
 
 
 def constant(value: float) -> Initializer:

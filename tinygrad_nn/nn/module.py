@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from types import MethodType
-from typing import Any, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, ParamSpec, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.context import DEFAULT, SCOPE, STATE, Plan, Scope, Temporarily, current, no_grad
-from tinygrad_nn.engine import trees
 from tinygrad_nn.engine.conversions import plain
-from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor, wrap
+from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
 from tinygrad_nn.engine.trees import flat
 from tinygrad_nn.errors import ArgumentError, DtypeError, SettingError, ShapeError, printable
 from tinygrad_nn.hints.calls import answered, is_refused, wrong_call
 from tinygrad_nn.hints.lookups import Signposts
+from tinygrad_nn.nn.copies import with_others
 from tinygrad_nn.nn.drawing import Drawing
-from tinygrad_nn.nn.summary import Row, Summary, counted_parameters, shape_of_rows, spell_shape
+from tinygrad_nn.nn.summary import (
+    Row,
+    Summary,
+    counted_parameters,
+    is_function,
+    name_of_function,
+    shape_of_rows,
+    spell_shape,
+)
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.primitives.operands import supported
 from tinygrad_nn.states import check_state, meant_for_others
 
 Inputs = ParamSpec("Inputs")
 Output = TypeVar("Output", covariant=True)
 M = TypeVar("M", bound="Module")
+
+Part: TypeAlias = "Module | Callable[..., object]"
+"""What a module is made of: modules, and functions, which have no parameters."""
 
 # What Scope(...) comes to, in a third of the time.
 _new_scope = tuple.__new__
@@ -99,24 +109,37 @@ class Module(Signposts, Drawing):
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield the modules directly inside, with their names."""
-        for name, value in flat(self.attributes()):
+        for name, value in self._parts():
             if isinstance(value, Module):
+                yield name, value
+
+    def _parts(self) -> Iterator[tuple[str, Part]]:
+        """Yield the modules and plain functions directly inside, with their names."""
+        for name, value in flat(self.attributes()):
+            if isinstance(value, Module) or (is_function(value) and name != "forward"):
                 yield name, value
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
         """Yield this module (its name is empty) and all inside, each once, outermost first."""
+        for path, part in self._named_parts():
+            if isinstance(part, Module):
+                yield path, part
+
+    def _named_parts(self) -> Iterator[tuple[str, Part]]:
+        """Yield modules as `named_modules` does, and plain functions as often as they are there."""
         for tracer in current().tracers:
             tracer.on_module(self)
         seen: set[int] = set()
-        stack: list[tuple[str, Module]] = [("", self)]
+        stack: list[tuple[str, Part]] = [("", self)]
         while stack:
-            path, module = stack.pop()
-            if id(module) in seen:
+            path, part = stack.pop()
+            if id(part) in seen:
                 continue
-            seen.add(id(module))
-            yield path, module
-            prefix = f"{path}." if path else ""
-            stack.extend(reversed([(prefix + name, child) for name, child in module.named_children()]))
+            yield path, part
+            if isinstance(part, Module):
+                seen.add(id(part))
+                prefix = f"{path}." if path else ""
+                stack.extend(reversed([(prefix + name, inner) for name, inner in part._parts()]))
 
     def _named_values(self) -> Iterator[tuple[str, Tensor | Array]]:
         """Yield every leaf tensor and array inside, each once, in the order of definition."""
@@ -186,7 +209,8 @@ class Module(Signposts, Drawing):
                 raise ShapeError(f"{who}: {name} has shape {own[name].shape}, the new one {x.shape}")
             if x.dtype != own[name].dtype:
                 raise DtypeError(f"{who}: {name} has dtype {own[name].dtype}, the new one {x.dtype}")
-        copied = with_others(self, {id(own[name]): x for name, x in new.items()})
+        modules = [module for _, module in self.named_modules()]
+        copied = with_others(self, modules, {id(own[name]): x for name, x in new.items()})
         reached = {id(x) for _, x in copied.named_parameters()}
         for name, x in new.items():
             if id(x) not in reached:
@@ -214,6 +238,13 @@ class Module(Signposts, Drawing):
         Raises:
             CheckpointError: lists every missing and unexpected name and every wrong shape and dtype at once.
         """
+        if not isinstance(state, Mapping):
+            name = type(self).__name__
+            module = isinstance(state, Module)
+            hint = "model.load_state_dict(other.state_dict())" if module else "tn.load(path, model=model)"
+            raise ArgumentError(
+                f"{name}: a state is arrays by name, got {type(state).__name__}\n  hint   {hint}"
+            )
         targets = dict(self._named_values())
         # They may be our own.
         copies = {name: plain(value).copy() for name, value in state.items()}
@@ -258,7 +289,8 @@ class Module(Signposts, Drawing):
         """
         outputs: dict[int, list[str]] = {}
         if input_shape is not None:
-            for _, module, output in outputs_of_calls(self, np.zeros(shape_of_rows(input_shape), dtype)):
+            example = np.zeros(shape_of_rows(input_shape), supported(dtype, "summary: "))
+            for _, module, output in outputs_of_calls(self, example):
                 outputs.setdefault(id(module), []).append(spell_shape(output.shape))
         parameters = self.parameters()
         return Summary(
@@ -279,17 +311,19 @@ class Module(Signposts, Drawing):
         lines: list[str] = []
         # What is open to be closed later; a stack, because models may be nested deeper than Python calls.
         opened: dict[int, None] = {}
-        stack: list[tuple[str, str, Module | None]] = [("", "", self)]
+        stack: list[tuple[str, str, Part | None]] = [("", "", self)]
         while stack:
             indent, head, module = stack.pop()
             if module is None:
                 opened.popitem()
                 lines.append(f"{indent})")
+            elif not isinstance(module, Module):
+                lines.append(f"{indent}{head}{name_of_function(module)}")
             elif id(module) in opened:
                 lines.append(f"{indent}{head}{type(module).__name__}(...)")
             elif module is not self and type(module).__repr__ is not Module.__repr__:
                 lines.append(f"{indent}{head}{module!r}".replace("\n", f"\n{indent}"))
-            elif children := list(module.named_children()):
+            elif children := list(module._parts()):
                 opened[id(module)] = None
                 lines.append(f"{indent}{head}{type(module).__name__}(")
                 stack.append((indent, "", None))
@@ -299,52 +333,6 @@ class Module(Signposts, Drawing):
             else:
                 lines.append(f"{indent}{head}{type(module).__name__}({module.extra_repr()})")
         return "\n".join(lines)
-
-
-def with_others(module: M, others: Mapping[int, Tensor]) -> M:
-    """Return a copy of a module and of those inside, with other tensors in place of some, which are known by id."""
-    copies: dict[int, Any] = dict(others)
-    modules = [inner for _, inner in module.named_modules()]
-    copies |= {id(inner): object.__new__(type(inner)) for inner in modules}
-
-    def again(x: trees.Tree) -> trees.Tree:
-        if id(x) in copies:
-            return copies[id(x)]
-        if isinstance(x, (list, dict)):
-            twin = copies[id(x)] = copy.copy(x)
-            for key, item in x.items() if isinstance(x, dict) else enumerate(x):
-                twin[key] = again(item)
-            return twin
-        if isinstance(x, MethodType):
-            return MethodType(x.__func__, again(x.__self__))
-        return trees.rebuilt(x, map(again, x)) if trees.is_sequence(x) else x
-
-    given = frozenset(others.values())
-    for inner in modules:
-        attributes = {name: again(x) for name, x in vars(inner).items()}
-        vars(copies[id(inner)]).update(attributes, _given=inner._given | given)
-    twin: M = copies[id(module)]
-    return twin
-
-
-_REAL = "fiub"
-
-
-def cast_input(x: Operand, dtype: np.dtype) -> Tensor:
-    """Return `x` as a tensor; plain arrays, and integers in any form, come in the dtype of a layer's parameters."""
-    if type(x) is Tensor:
-        if x._data.dtype == dtype or (x._data.dtype.kind == "f" and not stands_for_plain(x)):
-            return x
-        return x.astype(dtype) if x._data.dtype.kind in _REAL else x
-    if type(x) is np.ndarray and x.dtype is dtype:
-        return wrap(x, None)
-    x = as_tensor(x)
-    return wrap(x._data.astype(dtype), None) if x.dtype.kind in _REAL and x.dtype != dtype else x
-
-
-def stands_for_plain(x: Tensor) -> bool:
-    """Tell whether a tensor stands for a plain array among the arguments of a function that is being captured."""
-    return any(tracer.is_plain(x) for tracer in current().tracers)
 
 
 def in_mode(model: object, *, training: bool) -> Temporarily:
@@ -423,9 +411,12 @@ def _recording(module: Module, calls: list[tuple[Module, list[object]]]) -> Call
 def _rows(model: Module, outputs: Mapping[int, list[str]]) -> Iterator[Row]:
     """Yield the rows of the summary: what each module inside puts out, and how many parameters it has of its own."""
     counted: set[int] = set()
-    for path, module in model.named_modules():
+    for path, module in model._named_parts():
+        if not isinstance(module, Module):
+            yield Row(printable(path), name_of_function(module), "", "")
+            continue
         children = [child for _, child in module.named_children()]
-        if module is model and children:
+        if module is model and any(module._parts()):
             continue
         direct = _own_parameters(module)
         if direct and children:

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_nn.engine.tensor import Operand, Tensor
-from tinygrad_nn.nn.module import Module, cast_input
+from tinygrad_nn.nn.init import of_parameters
+from tinygrad_nn.nn.inputs import cast_input
+from tinygrad_nn.nn.module import Module
 from tinygrad_nn.ops.normalisation import layer_norm, rms_norm
 from tinygrad_nn.settings import check_number, positive_integer
 
@@ -35,6 +37,7 @@ class LayerNorm(Module):
         self.features = positive_integer("LayerNorm", "features", features)
         check_number("LayerNorm", "eps", eps)
         self.eps = eps
+        dtype = of_parameters(type(self).__name__, dtype)
         self.weight = Tensor(np.ones(self.features, dtype), requires_grad=True)
         self.bias = Tensor(np.zeros(self.features, dtype), requires_grad=True) if bias else None
 
@@ -69,6 +72,7 @@ class RMSNorm(Module):
         if eps is not None:
             check_number("RMSNorm", "eps", eps)
         self.eps = eps
+        dtype = of_parameters(type(self).__name__, dtype)
         self.weight = Tensor(np.ones(self.features, dtype), requires_grad=True)
 
     def forward(self, x: Operand) -> Tensor:

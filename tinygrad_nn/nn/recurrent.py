@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import DTypeLike
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
 from tinygrad_nn.errors import SettingError, ShapeError
 from tinygrad_nn.nn.init import Initializer, Seed, drawn, glorot_uniform, orthogonal, zeros
-from tinygrad_nn.nn.module import Module, cast_input
+from tinygrad_nn.nn.inputs import cast_input
+from tinygrad_nn.nn.module import Module
 from tinygrad_nn.ops import recurrent
 from tinygrad_nn.primitives import ArrayOrTensor, Function
 from tinygrad_nn.settings import positive_integer
@@ -114,13 +116,23 @@ class _Recurrent(Module):
             return
         hint = ""
         if x.dtype.kind in "iu" and x.ndim == 2:
-            hint = f"\n  hint   np.eye({self.input_size}, dtype=np.float32)[x] makes vectors of numbers of symbols"
+            hint = (
+                f"nn.Embedding(symbols, {self.input_size}) before it, for numbers of symbols; or vectors of them, "
+                f"np.eye({self.input_size}, dtype=np.float32)[x]"
+            )
         elif x.ndim == 2:
-            hint = "\n  hint   x[None] for one sample, x[..., None] for one number a step"
+            hint = "x[None] for one sample"
+            if self.input_size == 1:
+                hint = "x[..., None] for one number a step, x[None] for one sample"
+            elif x.shape[1] % self.input_size == 0 and x.shape[1] > self.input_size:
+                hint = f"x.reshape(len(x), -1, {self.input_size}), for rows of whole sequences"
+        elif x.ndim > 3 and math.prod(x.shape[2:]) == self.input_size:
+            hint = "x.reshape(*x.shape[:2], -1)"
         elif x.ndim == 3 and x.shape[1] == self.input_size:
-            hint = "\n  hint   features are on the last axis: np.moveaxis(x, 1, -1)"
+            hint = "features are on the last axis: np.moveaxis(x, 1, -1)"
         raise ShapeError(
-            f"{type(self).__name__}: x has shape {x.shape}, expected (N, T, {self.input_size}), batch first{hint}"
+            f"{type(self).__name__}: x has shape {x.shape}, expected (N, T, {self.input_size}), batch first"
+            + (f"\n  hint   {hint}" if hint else "")
         )
 
     def _checked(self, state: Sequence[Operand], shape: tuple[int, ...], x: Tensor) -> list[Tensor]:

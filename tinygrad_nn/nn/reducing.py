@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand, Tensor, as_tensor
 from tinygrad_nn.errors import ArgumentError, DtypeError, SettingError, ShapeError
-from tinygrad_nn.nn.module import stands_for_plain
+from tinygrad_nn.nn.inputs import stands_for_plain
 from tinygrad_nn.ops.arithmetic import product
 from tinygrad_nn.ops.reduction import in_single
 from tinygrad_nn.ops.shape import broadcast_to

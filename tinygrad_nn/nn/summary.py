@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
-from tinygrad_nn.errors import SettingError
+from tinygrad_nn.errors import SettingError, printable
 from tinygrad_nn.languages import ljust, rjust, width
 from tinygrad_nn.settings import is_integer
 
@@ -62,6 +62,23 @@ class Summary:
         body = "".join(f"<tr>{_cells(row, 'td')}</tr>" for row in self.rows)
         head = f"<thead><tr>{_cells(Row._fields, 'th')}</tr></thead>"
         return f"<table><caption>{html.escape(self._footer())}</caption>{head}<tbody>{body}</tbody></table>"
+
+
+def is_function(x: object) -> TypeGuard[Callable[..., object]]:
+    """Tell whether something among the attributes of a module is a function; classes are none."""
+    return callable(x) and not isinstance(x, type)
+
+
+def name_of_function(function: Callable[..., object]) -> str:
+    """Return what a function is called in a table of layers: tanh of np.tanh.
+
+    Example:
+        >>> name_of_function(len), name_of_function(lambda x: x)
+        ('len', 'lambda')
+    """
+    inner = getattr(function, "func", function)
+    name = getattr(inner, "__name__", getattr(inner, "name", type(inner).__name__))
+    return printable(str(name).strip("<>"))
 
 
 def counted_parameters(new: int, *, shared: bool) -> str:

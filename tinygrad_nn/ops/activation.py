@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn.errors import SettingError
-from tinygrad_nn.ops.arithmetic import all_finite, floating, in_one_dtype, product, quotient
+from tinygrad_nn.ops.arithmetic import all_finite, as_of_a_ufunc, floating, in_one_dtype, product, quotient
 from tinygrad_nn.ops.reduction import logsumexp, sum_, wide_sum
 from tinygrad_nn.ops.samples import cases, each, wide
 from tinygrad_nn.ops.special import erf
@@ -96,7 +96,7 @@ def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
         >>> leaky_relu(np.array([-2.0, 0.0, 3.0]), negative_slope=0.1)
         array([-0.2,  0. ,  3. ])
     """
-    return np.where(x > 0, x, x * float(negative_slope))
+    return as_of_a_ufunc(np.where(x > 0, x, x * float(negative_slope)))
 
 
 @kernel(
@@ -113,7 +113,7 @@ def elu(x: Array, *, alpha: float = 1.0) -> Array:
         >>> elu(np.array([-1000.0, -1.0, 2.0])).round(4)
         array([-1.    , -0.6321,  2.    ])
     """
-    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)) * float(alpha))
+    return as_of_a_ufunc(np.where(x > 0, x, np.expm1(np.minimum(x, 0)) * float(alpha)))
 
 
 # Beyond, sigmoid is 0 to the last bit, and 0 times infinity would be NaN.

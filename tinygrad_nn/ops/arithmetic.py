@@ -20,6 +20,11 @@ def in_one_dtype(a: Array, b: Array) -> tuple[Array, Array]:
     return np.asarray(a, dtype), np.asarray(b, dtype)
 
 
+def as_of_a_ufunc(y: Array) -> Array:
+    """Return a result as NumPy's ufuncs do: one without axes as a scalar."""
+    return y if y.ndim else y[()]
+
+
 def floating(x: Array) -> Array:
     """Return x, integers and bools in double precision: small ones would overflow, and -x of unsigned ones wraps."""
     x = np.asarray(x)

@@ -128,8 +128,10 @@ def _check_features(who: str, eps: float, x: Array, **arrays: Array | None) -> N
     check_number(who, "eps", eps)
     for name, array in arrays.items():
         if array is not None and np.shape(array) != np.shape(x)[-1:]:
+            last = np.shape(array) == np.shape(x)[1:2]
             raise ShapeError(
                 f"{who}: x of shape {np.shape(x)} takes a {name} of shape {np.shape(x)[-1:]}, got {np.shape(array)}"
+                + "\n  hint   np.moveaxis(x, 1, -1): features come last here" * last
             )
 
 

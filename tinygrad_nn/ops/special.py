@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_nn.ops.arithmetic import product, quotient
+from tinygrad_nn.ops.arithmetic import as_of_a_ufunc, product, quotient
 from tinygrad_nn.ops.samples import cases, each
 from tinygrad_nn.primitives import Array, kernel
 
@@ -77,7 +77,7 @@ def in_double(function: Callable[..., Array]) -> Callable[..., Array]:
     def call(x: Array, **params: Any) -> Array:
         with np.errstate(all="ignore"):
             y = function(np.asarray(x, np.float64), **params)
-            return y.astype(np.result_type(x, 0.0), copy=False)
+            return as_of_a_ufunc(y.astype(np.result_type(x, 0.0), copy=False))
 
     return call
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinygrad_nn import context
+from tinygrad_nn.engine.failures import warn_of_usage
 from tinygrad_nn.engine.node import Leaf, tick
 from tinygrad_nn.errors import BadRule, GraphError, SettingError
 from tinygrad_nn.hints.lookups import Signposts
@@ -102,6 +103,7 @@ class Optimizer(Signposts):
         self._operands: list[list[Array]] = []
         self._lay_out()
         self._looked: object = None
+        self._begun = 0
 
     def __repr__(self) -> str:
         settings = {"lr": self.lr} | ({"rates": self._own.tolist()} if len(self._own) else {}) | self._options
@@ -193,6 +195,8 @@ class Optimizer(Signposts):
                 break
         else:
             raise no_gradient(f"{type(self).__name__}.step", len(self.parameters))
+        if self._begun < 2 and not tracers:
+            self._look_for_what_was_kept(parameter._node)
         for watcher in watchers:
             watcher.before_step(self.parameters)
         # Every tracer is told, so not any() of a generator.
@@ -201,6 +205,16 @@ class Optimizer(Signposts):
         self._update(traced=bool(tracers))
         for watcher in watchers:
             watcher.after_step(self.rule)
+
+    def _look_for_what_was_kept(self, leaf: Leaf) -> None:
+        """Warn if the second step has the gradient of the first one in its own; a sum of several passes is no such."""
+        if self._begun and leaf.kept is leaf.own_grad:
+            warn_of_usage(
+                f"{type(self).__name__}.step: the gradient of the last step was never cleared, this one has it in it\n"
+                "  hint   optimizer.zero_grad() before loss.backward()"
+            )
+        leaf.spent, leaf.kept = (None if self._begun else leaf.own_grad), None
+        self._begun += 1
 
     # Raised in the middle of an update, an error of floating-point numbers would leave it half done.
     @np.errstate(all="ignore")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.primitives import Array
 
 if TYPE_CHECKING:
@@ -44,7 +45,13 @@ def axes_for(ax: Axes | None, size: tuple[float, float] = (6.4, 4.4)) -> Axes:
     need_matplotlib()
     import matplotlib.pyplot as plt
 
-    return plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
+    if ax is None:
+        return plt.subplots(figsize=size, layout="constrained")[1]
+    if not hasattr(ax, "plot"):
+        raise ArgumentError(
+            f"ax is what to draw on, got {type(ax).__name__}\n  hint   _, ax = plt.subplots()"
+        )
+    return ax
 
 
 def second_panel(ax: Axes) -> Axes:

@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_nn.context import no_grad
 from tinygrad_nn.engine.conversions import plain
 from tinygrad_nn.engine.tensor import Operand
-from tinygrad_nn.errors import ShapeError
+from tinygrad_nn.errors import ArgumentError, ShapeError
 from tinygrad_nn.nn.module import in_mode
 from tinygrad_nn.plot.canvas import COLORS, GREY, INK, RED, axes_for, legend_at_side, need_matplotlib, quiet
 from tinygrad_nn.plot.labels import Labels, labels_of, names_of, places_of, predictions_of
@@ -63,6 +63,11 @@ def decision_boundary(
         ['upper', 'lower']
     """
     need_matplotlib()
+    if not callable(model):
+        raise ArgumentError(
+            f"decision_boundary: the model is a module or a function, got {type(model).__name__}\n"
+            "  hint   plot.decision_boundary(model, X, y)"
+        )
     X = _points_of("decision_boundary", X)
     labels = None if y is None else _labels_for("decision_boundary", X, y)
     first, last = X.min(axis=0), X.max(axis=0)

@@ -25,7 +25,8 @@ def labels_of(who: str, labels: Labels) -> Array:
     y = plain(labels)
     if y.ndim == 2 and y.shape[1] > 1:
         if not (np.all((y == 0) | (y == 1)) and np.all(y.sum(axis=1) == 1)):
-            raise ShapeError(f"{who}: labels of shape {y.shape} are not one-hot, expected (N,)")
+            swapped = "\n  hint   plot.confusion(labels, predictions)" * (who == "confusion")
+            raise ShapeError(f"{who}: labels of shape {y.shape} are not one-hot, expected (N,){swapped}")
         return np.asarray(y.argmax(axis=1))
     if y.ndim == 2:
         y = y[:, 0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from tinygrad_nn.engine.tensor import Operand, Tensor
+from tinygrad_nn.errors import ArgumentError
 from tinygrad_nn.nn.module import Module, outputs_of_calls
 from tinygrad_nn.plot.canvas import (
     BLUE,
@@ -62,6 +63,11 @@ def history(record: HistoryLike, *columns: str, ax: Axes | None = None) -> Axes:
         >>> ax.get_xlabel(), ax.get_ylabel()
         ('epoch', 'loss')
     """
+    if not hasattr(record, "mode"):
+        raise ArgumentError(
+            f"history: what fit returned is drawn, got {type(record).__name__}\n"
+            '  hint   plot.history(tn.train.History({"loss": [0.9, 0.4]}))'
+        )
     if not len(record):
         raise ValueError("there is no epoch to draw yet")
     names = list(columns) or [name for name in record if name != "seconds"]
@@ -210,6 +216,11 @@ def gradient_flow(model: Module, *, ax: Axes | None = None) -> Axes:
         >>> [label.get_text() for label in gradient_flow(model, ax=Figure().subplots()).get_yticklabels()]
         ['0.weight', '0.bias', '2.weight', '2.bias']
     """
+    if not isinstance(model, Module):
+        raise ArgumentError(
+            f"gradient_flow: a module is needed, whose parameters have gradients, got {type(model).__name__}\n"
+            "  hint   loss.backward(), and then plot.gradient_flow(model)"
+        )
     parameters = list(model.named_parameters())
     ax = axes_for(ax, (6.4, 1.2 + 0.36 * max(len(parameters), 2)))
     marks: dict[str, Artist] = {}

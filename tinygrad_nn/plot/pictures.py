@@ -103,7 +103,7 @@ def _pictures(who: str, pictures: Array, shape: tuple[int, int] | None) -> Array
     if pictures.ndim != 2 or math.prod(shape) != pictures.shape[1]:
         raise ShapeError(
             f"{who}: {pictures.shape} is neither (N, height, width) nor rows of square images\n"
-            "  hint   shape=(height, width)"
+            f"  hint   {'pictures[None], for one of them, or ' * (pictures.ndim == 2)}shape=(height, width)"
         )
     return pictures.reshape(-1, *shape)
 
@@ -133,9 +133,13 @@ def weights(
         >>> ax.images[0].get_array().shape  # two rows of five images of 8 x 8, with gaps
         (17, 44)
     """
+    given = matrix
     matrix = plain(getattr(matrix, "weight", matrix))
     if matrix.ndim != 2:
-        raise ShapeError(f"weights: a matrix (pixels, units) is needed, got {matrix.shape}")
+        hint = "\n  hint   plot.weights(model[0]), or of a matrix" * (
+            not matrix.ndim or isinstance(given, Module)
+        )
+        raise ShapeError(f"weights: a matrix (pixels, units) is needed, got {matrix.shape}{hint}")
     tiles = _pictures("weights", matrix.T, shape)
     count, height, width = tiles.shape
     columns = columns or math.ceil(math.sqrt(count * 1.4))

@@ -37,7 +37,7 @@ def as_array(data: Any, dtype: Any = None) -> Array:
     bools stay int64 and bool.
 
     Raises:
-        DtypeError: complex, object, string, date or masked data.
+        DtypeError: complex, object, string, date or masked data; a dtype that is none.
         ShapeError: nested lists of unequal length.
     """
     if type(data) is np.ndarray and dtype is None and data.dtype.kind in _KINDS and data.dtype.isnative:
@@ -60,7 +60,7 @@ def as_array(data: Any, dtype: Any = None) -> Array:
     supported(array.dtype)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    return array if dtype is None else array.astype(dtype, copy=False)
+    return array if dtype is None else array.astype(supported(dtype), copy=False)
 
 
 _UNSUPPORTED = "not supported; tensors hold floats, integers and bools"

@@ -53,6 +53,11 @@ def opposite(case: Case) -> str | None:
     )
 
 
+def _is_n(count: int, case: Case) -> bool:
+    """Tell whether a factor is a number of rows or the like; squares and cubes bring 2 and 3 as factors too."""
+    return count in case.lengths or count > 3
+
+
 def _meaning(count: int, case: Case) -> str:
     return f" (N = {count} is {case.lengths[count]})" if count in case.lengths else ""
 
@@ -61,9 +66,9 @@ def times(case: Case) -> str | None:
     """N times the derivative."""
     found = _whole_ratio(case)
     count = count_in(found) if found else None
-    if not found or not count:
+    if not found or not count or not _is_n(count, case):
         return None
-    why = f"the 1/{count} of a mean is missing{', or the 1/2 of a square' * (count == 2)}"
+    why = f"the 1/{count} of a mean is missing{', or the 1/2 of half a square' * (count == 2)}"
     return f"{found:.4g} times the derivative everywhere: {why}{_meaning(count, case)}{_and_sign(found)}"
 
 
@@ -71,7 +76,7 @@ def divided(case: Case) -> str | None:
     """1/N of the derivative."""
     found = _whole_ratio(case)
     count = count_in(1 / found) if found else None
-    if not found or not count:
+    if not found or not count or not _is_n(count, case):
         return None
     why = f"it is divided by {count}{_meaning(count, case)} where the function is not, or a factor {count} is missing"
     power = ", as of a square" if count == 2 else ", as of a power"
@@ -83,9 +88,25 @@ def _and_sign(found: float) -> str:
     return "; and the sign is the opposite" if found < 0 else ""
 
 
+def _factor_of_a_power(found: float) -> str:
+    """Say which factor of a square or a cube is missing, or too many, if it is one."""
+    for factor, whose, half in ((2, "square", ", or the 1/2 of half a square missing"), (3, "cube", "")):
+        if is_near(abs(found), factor):
+            what = f"{found:.4g} times the derivative everywhere: a factor {factor} is too many{half}"
+        elif is_near(abs(1 / found), factor):
+            sign = "-" if found < 0 else ""
+            what = f"{sign}1/{factor} of the derivative everywhere: a factor {factor} is missing, as of a {whose}"
+        else:
+            continue
+        return f"{what}{_and_sign(found)}"
+    return ""
+
+
 def constant(case: Case) -> str | None:
     """Another number times the derivative."""
     found = _whole_ratio(case)
+    if found and (text := _factor_of_a_power(found)):
+        return text
     # Of one number there is always a ratio.
     if not found or np.count_nonzero(np.abs(case.numerical) > case.tolerance) < 2:
         return None

@@ -36,6 +36,7 @@ from tinygrad_nn.testing.subjects import (
     Pair,
     Subject,
     check_callables,
+    check_count,
     with_parameters,
 )
 from tinygrad_nn.testing.verdict import Verdict, entry, judge, mismatch, reproduction, spell
@@ -141,6 +142,9 @@ def gradcheck(
         fn = with_parameters(fn, list(parameters.values()))
     if not xs:
         raise ValueError("gradcheck: there is nothing to differentiate; pass the inputs after the function")
+    for function in fn if isinstance(fn, tuple) else (fn,):
+        # Of a model its parameters came to the inputs, and to the function that calls it.
+        check_count(function, xs)
     if isinstance(fn, tuple) and order > 1:
         raise ValueError("gradcheck: a (function, gradient) pair has one order only")
     entries = sum(x.size for x in xs)

@@ -154,16 +154,30 @@ def as_float64(who: str, inputs: Iterable[Input], start: int = 0) -> list[Array]
             raise ArgumentError(
                 f"{who}: input {position} is a function\n  hint   {who}(function, x): the function, and then its inputs"
             )
+        if isinstance(x, (dict, str, type(None))):
+            name = "f({'w': w, 'b': b}), w, b" if isinstance(x, dict) else "f(a, b), a, b"
+            raise ArgumentError(
+                f"{who}: input {position} is {'None' if x is None else f'a {type(x).__name__}'}, no array\n"
+                f"  hint   {who}(lambda {name.partition('), ')[2]}: {name}): inputs are arrays, one after the other"
+            )
         if isinstance(x, (list, tuple)) and any(isinstance(part, (Tensor, np.ndarray)) for part in x):
             raise ArgumentError(
                 f"{who}: input {position} is a {type(x).__name__} of arrays\n  hint   {who}(function, *inputs)"
             )
-    arrays = [np.array(x._data if isinstance(x, Tensor) else x) for x in inputs]
+    try:
+        arrays = [np.array(x._data if isinstance(x, Tensor) else x) for x in inputs]
+    except ValueError as error:
+        raise ShapeError(f"{who}: lists in lists are no rectangular array: {error}") from None
     for position, array in enumerate(arrays, start):
         if array.dtype != np.float64:
+            cast = (
+                "np.array(x, dtype=np.float64)"
+                if isinstance(inputs[position - start], (list, tuple, int))
+                else "x.astype(np.float64)"
+            )
             raise DtypeError(
                 f"{who}: input {position} has dtype {array.dtype}; numerical derivatives need float64\n"
-                "  hint   x.astype(np.float64); labels and indices belong inside the function"
+                f"  hint   {cast}; labels and indices belong inside the function"
             )
     return arrays
 

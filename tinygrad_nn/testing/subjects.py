@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import numpy as np
@@ -259,3 +261,22 @@ def check_callables(fn: object, inputs: Sequence[object]) -> None:
         raise ArgumentError(
             f"gradcheck: an input is a function; a function and its gradient are one argument\n  hint   {pair}"
         )
+
+
+def check_count(function: Callable[..., object], inputs: Sequence[object]) -> None:
+    """Refuse inputs of another number than a function takes; some of C do not say what they take.
+
+    Raises:
+        ArgumentError: says what it takes, and the line to write.
+    """
+    with suppress(ValueError):
+        takes = inspect.signature(function)
+        try:
+            takes.bind(*inputs)
+        except TypeError as error:
+            name = getattr(function, "__name__", type(function).__name__)
+            needs = [p.name for p in takes.parameters.values() if p.default is p.empty]
+            raise ArgumentError(
+                f"gradcheck: {name} does not take {_count(len(inputs), 'input')}: {error}\n"
+                f"  hint   gradcheck(f, {', '.join(needs)})"
+            ) from None

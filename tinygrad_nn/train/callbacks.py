@@ -6,10 +6,12 @@ import math
 import os
 
 from tinygrad_nn import checkpoint
-from tinygrad_nn.errors import SettingError
+from tinygrad_nn.errors import ArgumentError, SettingError
+from tinygrad_nn.files import as_path, expect_folder
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.settings import check_number, check_share
 from tinygrad_nn.states import State, StateDict, are_arrays, check_entries, is_count, is_number
 from tinygrad_nn.train.history import Mode, better, number
 from tinygrad_nn.train.run import Callback, Run
@@ -46,10 +48,8 @@ class EarlyStopping(Callback):
         min_delta: float = 0.0,
         mode: Mode | None = None,
     ) -> None:
-        if patience < 0 or min_delta < 0:
-            raise SettingError(
-                f"EarlyStopping: patience={patience} and min_delta={min_delta} are not negative"
-            )
+        check_number("EarlyStopping", "patience", patience)
+        check_number("EarlyStopping", "min_delta", min_delta)
         self.monitor, self.patience, self.min_delta = monitor, patience, min_delta
         self._sign = 1.0 if better(monitor, mode) == "min" else -1.0
         self.on_start(None)
@@ -98,6 +98,11 @@ class LearningRate(Callback):
     """
 
     def __init__(self, schedule: Schedule) -> None:
+        if not callable(schedule):
+            raise ArgumentError(
+                f"LearningRate: the schedule is a function of the epoch, got {schedule!r:.60}\n"
+                "  hint   LearningRate(lambda epoch: 0.1 * 0.5**epoch); a rate that stays is lr= of the optimizer"
+            )
         self._schedule = schedule
 
     def on_start(self, run: Run) -> None:
@@ -140,8 +145,11 @@ class ReduceOnPlateau(Callback):
         lowest: float = 0.0,
         mode: Mode | None = None,
     ) -> None:
+        check_share("ReduceOnPlateau", "factor is what the rate is multiplied with", factor)
         if not 0 < factor < 1:
             raise SettingError(f"ReduceOnPlateau: factor lies between 0 and 1, got {factor}")
+        check_number("ReduceOnPlateau", "patience", patience)
+        check_number("ReduceOnPlateau", "lowest", lowest)
         self.monitor, self.factor, self.patience, self.lowest = monitor, factor, patience, lowest
         self._sign = 1.0 if better(monitor, mode) == "min" else -1.0
         self._least, self._waited = math.inf, 0
@@ -192,6 +200,7 @@ class Checkpoint(Callback):
         ValueError: `every` below 1.
         CheckpointError: at the start, if the file is damaged or belongs to another model; nothing is changed
             then.
+        FileNotFoundError: at the start, if there is no such folder.
 
     Example:
         >>> import tempfile, numpy as np, tinygrad_nn as tn
@@ -214,11 +223,13 @@ class Checkpoint(Callback):
     ) -> None:
         if every is not None and every < 1:
             raise SettingError(f"Checkpoint: every is a number of steps from 1, got {every}")
-        self.path, self.every, self._parts = path, every, parts
+        self.path, self.every, self._parts = as_path("Checkpoint", path), every, parts
         self._steps = 0
 
     def on_start(self, run: Run) -> None:
         self._steps = 0
+        if not run.rank:
+            expect_folder(self.path)
         blob = run.company.first(lambda: checkpoint.read(self.path) if os.path.lexists(self.path) else None)
         if blob is not None:
             parts = {**run.parts(), **self._parts}

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tinygrad_nn import plot
-from tinygrad_nn.errors import SettingError
+from tinygrad_nn.errors import ArgumentError, SettingError
 from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.languages import rjust, width
 from tinygrad_nn.states import State, StateDict, check_entries, is_number
+from tinygrad_nn.train.unpacking import refuse_unpacking
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,6 +63,10 @@ class History(Signposts):
     """
 
     def __init__(self, history: Mapping[str, list[float]] | None = None) -> None:
+        if history is not None and not isinstance(history, Mapping):
+            raise ArgumentError(
+                f'History: columns go by name, got {type(history).__name__}\n  hint   History({{"loss": [0.5, 0.4]}})'
+            )
         self.history: dict[str, list[float]] = {
             name: list(column) for name, column in (history or {}).items()
         }
@@ -82,10 +87,16 @@ class History(Signposts):
 
     def __getitem__(self, name: str) -> list[float]:
         if name not in self.history:
-            raise KeyError(f"no column {name!r}; there are {', '.join(self.history) or 'none'}")
+            what = "validation=(X, y)" if str(name).startswith("val_") else "metrics=[...]"
+            there = ", ".join(self.history)
+            raise KeyError(f"no column {name!r}; there are {there or 'none'}, and more with {what} of fit")
         return self.history[name]
 
     def __iter__(self) -> Iterator[str]:
+        refuse_unpacking(
+            f"History: its columns go by name; this would take the names {', '.join(map(repr, self.history))}",
+            'history = fit(...); history["loss"]',
+        )
         return iter(self.history)
 
     def __contains__(self, name: object) -> bool:

@@ -28,6 +28,7 @@ from tinygrad_nn.train.progress import Progress
 from tinygrad_nn.train.run import Callback, Run
 from tinygrad_nn.train.steps import Step, counts, measured_part, step_of
 from tinygrad_nn.train.together import company_of
+from tinygrad_nn.train.unpacking import ByName
 
 Data = tuple[Tree, ...] | Mapping[str, object] | Iterable[Batch]
 """Whole arrays `(X, y)` or `(X, y, sample_weight)`, or batches of them; with keys, the same by name."""
@@ -176,7 +177,7 @@ def evaluate(
     metrics: Metrics | None = None,
     keys: Keys = None,
     comm: Communicator | None = None,
-) -> dict[str, float]:
+) -> ByName:
     """Return the mean loss and the metrics over all rows, in evaluation mode and without a graph.
 
     Args:
@@ -193,6 +194,9 @@ def evaluate(
         ArgumentError: data that are neither arrays nor batches; a metric with the name of another column.
         RankError: another rank has failed, or has other data.
 
+    Returns:
+        A dict, loss first; `loss, mae = evaluate(...).values()` takes it apart.
+
     Example:
         >>> import tinygrad_nn as tn
         >>> X, y = np.array([[1.0], [2.0]]), np.array([[3.0], [4.0]])
@@ -203,7 +207,7 @@ def evaluate(
     with company_of(None, comm) as company:
         named = metrics_by_name("evaluate", metrics)
         batches = _batches_of("evaluate", data, keys)
-        return _evaluated(company, model, loss, batches, named, _keys_of(data, keys))
+        return ByName(_evaluated(company, model, loss, batches, named, _keys_of(data, keys)))
 
 
 def _evaluated(
@@ -255,6 +259,10 @@ def predict(model: Model, *inputs: Operand, comm: Communicator | None = None) ->
         >>> predict(model, np.ones((5000, 2))).shape, model.training
         ((5000, 3), True)
     """
+    if not callable(model):
+        raise ArgumentError(
+            f"predict: the model is a module or a function, got {type(model).__name__}\n  hint   predict(model, X)"
+        )
     with company_of(None, comm) as company:
         arrays = [arrays_of(part) for part in inputs]
         mine = part_of(rows_of("predict", arrays), company.rank, company.size)

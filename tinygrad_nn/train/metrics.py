@@ -119,6 +119,8 @@ def _scores_and_labels(who: str, predictions: Operand, labels: Operand) -> tuple
     columns = scores.ndim < 2 or scores.shape[-1] == 1
     if columns or classes.shape not in (scores.shape[:-1], scores.shape):
         hint = "\n  hint   binary_accuracy for one logit a row" if columns else ""
+        if columns and scores.dtype.kind in "iu":
+            hint = "\n  hint   scores of all classes, as the model returns them, before argmax"
         raise ShapeError(
             f"{who}: predictions {scores.shape} and labels {classes.shape}, expected (N, C) and (N,), or (N, ..., C) "
             f"and (N, ...){hint}"
@@ -230,8 +232,21 @@ def measured(
     numbers = {"loss": loss.item()}
     if metrics:
         predictions = arrays_of(predictions)
-        numbers |= {name: float(metric(predictions, targets, **weights)) for name, metric in metrics.items()}
+        for name, metric in metrics.items():
+            numbers[name] = _number(name, metric(predictions, targets, **weights))
     return numbers, rows
+
+
+def _number(name: str, value: SupportsFloat) -> float:
+    """Return what a metric has returned, which is one number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        what = f"shape {value.shape}" if isinstance(value, (np.ndarray, Tensor)) else f"{value!r:.60}"
+        raise ArgumentError(
+            f"the metric {name!r} returned {what}, expected one number for the rows of a batch\n"
+            "  hint   return float(np.mean(...))"
+        ) from None
 
 
 class Means:

@@ -49,6 +49,11 @@ class Reader:
         if self._keys is not None or isinstance(arrays, Mapping):
             arrays = by_keys(self._who, batch, self._keys)
         *inputs, last = arrays
+        if not inputs:
+            raise ArgumentError(
+                f"{self._who}: a batch has one array, and what the model takes and the targets are two\n"
+                "  hint   tn.data.batches(X, y, size=32); of a model that is to give back what it takes (X, X, size=32)"
+            )
         if len(inputs) <= self._takes:
             return inputs, last, {}
         if len(inputs) > self._takes + 1:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 from tinygrad_nn.checkpoint import Restorable
-from tinygrad_nn.errors import ArgumentError, SettingError
+from tinygrad_nn.errors import ArgumentError, CheckpointError, SettingError
 from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.hints.words import closest, word
 from tinygrad_nn.optim import Distributed, Optimizer
+from tinygrad_nn.primitives.signature import parameters_of
 from tinygrad_nn.settings import is_integer
 from tinygrad_nn.states import State, StateDict, check_entries, is_count, is_number, is_stateful
 from tinygrad_nn.train.company import Company
@@ -86,13 +87,33 @@ class Callback(Signposts):
         return {}
 
     def load_state_dict(self, state: State) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore what `state_dict` returned.
+
+        Raises:
+            CheckpointError: there is something to restore, and nothing that takes it.
+        """
+        who = type(self).__name__
+        if not isinstance(state, Mapping) or state:
+            raise CheckpointError(
+                f"the state does not fit this {who}, which remembers nothing; nothing was changed\n"
+                "  hint   a callback with a state_dict of its own has a load_state_dict too"
+            )
 
 
 class EachEpoch(Callback):
     """Calls a plain function of the run after every epoch."""
 
     def __init__(self, function: Callable[[Run], object]) -> None:
+        if (takes := parameters_of(function)) is not None:
+            given = [p for p in takes if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+            several = any(p.kind is p.VAR_POSITIONAL for p in takes)
+            needed = sum(p.default is p.empty for p in given)
+            if needed > 1 or not (given or several):
+                name = getattr(function, "__name__", type(function).__name__)
+                raise ArgumentError(
+                    f"fit: a function among the callbacks takes the run, and {name} takes {needed or 'no'} arguments\n"
+                    "  hint   lambda run: print(run.history)"
+                )
         self._function = function
 
     def on_epoch(self, run: Run) -> None:

@@ -22,7 +22,8 @@ from tinygrad_nn.graph.builder import captured, from_error
 from tinygrad_nn.graph.generators import put_back
 from tinygrad_nn.graph.recorder import Recorder, record, tensors
 from tinygrad_nn.hints.lookups import face
-from tinygrad_nn.nn.module import Module, cast_input
+from tinygrad_nn.nn.inputs import cast_input
+from tinygrad_nn.nn.module import Module
 from tinygrad_nn.primitives.operands import as_array
 
 __all__ = ["DrawOptions", "NeuronOptions", "Neurons", "Picture", "draw", "neurons"]
@@ -80,7 +81,8 @@ def draw(
         return Picture(target.graph, chosen, {}, None, target)
     if not callable(target):
         raise GraphError(
-            f"draw: {type(target).__name__} is neither a tensor, a function, a module, an error nor times"
+            f"draw: {type(target).__name__} is neither a tensor, a function, a module, an error nor times\n"
+            "  hint   viz.draw(model, x), or what was computed: loss.graph()"
         )
     name = type(target).__name__ if isinstance(target, Module) else getattr(target, "__name__", "function")
     if not inputs:

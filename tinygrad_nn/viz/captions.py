@@ -95,6 +95,11 @@ class Handing:
 
     def sentence(self, lang: Language) -> str:
         """Return what the operand gets: a formula, and the calculation where there is one number only."""
+        told = self.entries(lang) if self.single else []
+        return self.formula("".join(f" = {entry.line()}" for entry in told), lang)
+
+    def formula(self, result: str, lang: Language) -> str:
+        """Return what the operand gets: a formula, and a result that stands behind it."""
         axes, spread = self._broadcast()
         called_so = letters(self._value, self._occasion.place, self.labels, lang)
         formula = formula_text(self._occasion, called_so, lang)
@@ -102,9 +107,7 @@ class Handing:
             formula = phrase(PHRASES, "of summed", lang, formula=formula, axes=axes)
         elif spread:
             formula = phrase(PHRASES, "of spread", lang, formula=formula, shape=self._shape)
-        if self.single:
-            formula += "".join(f" = {entry.line()}" for entry in self.entries(lang))
-        return phrase(PHRASES, "one", lang, who=self.name, formula=formula)
+        return phrase(PHRASES, "one", lang, who=self.name, formula=formula + result)
 
     def _broadcast(self) -> tuple[str, bool]:
         """Return the axes that the gradient is summed over, and whether it is spread."""
@@ -162,15 +165,22 @@ def chosen(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
 
 def caption(value: Call, handings: Sequence[Handing], lang: Language) -> str:
     """Return in words how an op hands its gradient on to its operands, with numbers where these are single ones."""
+    return _joined(value, handings, [handing.sentence(lang) for handing in handings], lang)
+
+
+def open_caption(value: Call, handings: Sequence[Handing], lang: Language) -> str:
+    """Return the same with {0}, {1}, ... in the place of single numbers, which are tried."""
+    results = [f" = {{{k}}}" if handing.single else "" for k, handing in enumerate(handings)]
+    sentences = [handing.formula(text, lang) for handing, text in zip(handings, results, strict=True)]
+    return _joined(value, handings, sentences, lang)
+
+
+def _joined(value: Call, handings: Sequence[Handing], sentences: list[str], lang: Language) -> str:
     plain = all(handing.plain for handing in handings)
-    parts = [handing.words(lang) if plain else handing.sentence(lang) for handing in handings]
-    return phrase(
-        PHRASES,
-        "reaches" if plain else "gets",
-        lang,
-        op=printable(value.op.name),
-        parts=phrase(PHRASES, "and", lang).join(parts),
-    )
+    parts = [handing.words(lang) for handing in handings] if plain else sentences
+    name = "reaches" if plain else "gets"
+    together = phrase(PHRASES, "and", lang).join(parts)
+    return phrase(PHRASES, name, lang, op=printable(value.op.name), parts=together)
 
 
 def legend(value: Call, handings: Sequence[Handing], lang: Language) -> str:

@@ -10,6 +10,7 @@ from tinygrad_nn.viz.lines import file_names, place
 from tinygrad_nn.viz.module_calls import Frame
 from tinygrad_nn.viz.options import Options
 from tinygrad_nn.viz.scene import Scene
+from tinygrad_nn.viz.wording import said
 
 _MERMAID = {
     "input": "[{}]",
@@ -39,19 +40,20 @@ def details(graph: Graph, facts: Facts, lang: Language = "en") -> list[dict[str,
             entries.append({"shape": []})
             continue
         gradient = facts.gradients.get(value.index, Fact())
+        arrived, alert = gradient.text(lang), gradient.alert(lang)
         entry: dict[str, object] = {
             "name": labels[value.index],
-            "kind": value.kind,
+            "kind": said(f"kind {value.kind}", lang) if lang != "en" else value.kind,
             "call": call_text(value, labels) if isinstance(value, Call) else "",
-            "phase": "" if value.phase == "forward" else value.phase,
+            "phase": "" if value.phase == "forward" else said(value.phase, lang),
             "shape": list(value.shape),
             "dtype": str(value.dtype),
             "module": path(value.scope),
             "line": place(value, files),
             "operands": told_operands(value) if isinstance(value, Call) else [],
-            "value": facts.values.get(value.index, Fact()).text,
-            "alert": facts.alert(value.index),
-            "gradient": gradient.text + (f" ({gradient.alert})" if gradient.alert else ""),
+            "value": facts.values.get(value.index, Fact()).text(lang),
+            "alert": facts.alert(value.index, lang),
+            "gradient": f"{arrived} ({alert})" if alert else arrived,
             "rules": rules(graph, value, labels, lang),
             "of": "" if value.of is None else labels[value.of],
         }
@@ -78,9 +80,9 @@ def _arrival(arrival: Arrival, several: bool, lang: Language) -> dict[str, objec
     """Return a gradient that arrived, with calculations of several of its entries, or of the largest one."""
     told: dict[str, object] = {
         "to": arrival.operand,
-        "before": arrival.before.text,
-        "added": arrival.added.text,
-        "total": arrival.total.text,
+        "before": arrival.before.text(lang),
+        "added": arrival.added.text(lang),
+        "total": arrival.total.text(lang),
     }
     largest = arrival.handing.largest(lang)
     if largest is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -17,22 +18,57 @@ from tinygrad_nn.graph.ir import Call, Data, Graph, call_text
 from tinygrad_nn.graph.times import Times
 from tinygrad_nn.languages import Language
 from tinygrad_nn.primitives import Array
-from tinygrad_nn.viz.captions import Handing, caption, legend
+from tinygrad_nn.viz.captions import Handing, caption, legend, open_caption
 from tinygrad_nn.viz.entries import Occasion, number
 from tinygrad_nn.viz.looks import Look, look
+from tinygrad_nn.viz.wording import said
 
 # Elements that an array may have to be shown whole, and all arrays together to be kept for trying other numbers.
 _SMALL, _FEW = 4, 1_000
 
 
+Note = Callable[[Language], str]
+"""What a reader has to know, in any language."""
+
+
 @dataclass(slots=True)
 class Fact:
-    """An array in words: `text` always, `short` if it is small, `alert` if not finite; its Euclidean norm."""
+    """An array in words, in any language.
 
-    text: str = ""
+    Attributes:
+        short: all of it, where it is small.
+        name: the sentence for one that is not, and `fields`, what stands in it.
+        zeros: the share of zeros in percent.
+        bad: how many elements are NaN and infinite, by name; of `size`.
+        norm: its Euclidean norm.
+    """
+
     short: str = ""
-    alert: str = ""
+    name: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    zeros: str = ""
+    bad: Mapping[str, int] = field(default_factory=dict)
+    size: int = 0
     norm: float = 0.0
+
+    def text(self, lang: Language = "en") -> str:
+        """Return what it is: all of it, or statistics of its finite part."""
+        text = said(self.name, lang, **self.fields) if self.name else self.short
+        return said("zeros", lang, text=text, share=self.zeros) if self.zeros else text
+
+    def alert(self, lang: Language = "en", *, counted: bool = True) -> str:
+        """Return what is not finite in it, and how much of it."""
+        told = []
+        for name, n in self.bad.items():
+            what = said(name, lang)
+            told.append(
+                said("some of", lang, what=what, n=n, size=self.size) if counted and self.size > 1 else what
+            )
+        return ", ".join(told)
+
+    def label(self, lang: Language) -> str:
+        """Return a line for a box."""
+        return said("empty", lang) if self.name == "empty" else self.short
 
 
 @dataclass(slots=True)
@@ -76,6 +112,10 @@ class WalkStep:
         """Return what the step says."""
         return self.text or caption(self.call, [arrival.handing for arrival in self.arrivals], lang)
 
+    def open_caption(self, lang: Language) -> str:
+        """Return what the step says with room for other numbers."""
+        return self.text or open_caption(self.call, [arrival.handing for arrival in self.arrivals], lang)
+
 
 @dataclass(slots=True)
 class Facts:
@@ -95,42 +135,47 @@ class Facts:
     gradients: dict[int, Fact] = field(default_factory=dict)
     origins: set[int] = field(default_factory=set)
     steps: list[WalkStep] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     arrays: list[Data | None] | None = None
     times: Times | None = None
     looks: dict[int, Look] = field(default_factory=dict)
     gradient_looks: dict[int, Look] = field(default_factory=dict)
 
-    def alert(self, index: int) -> str:
+    def alert(self, index: int, lang: Language = "en") -> str:
         """Return what is not finite in a value, and whether that starts there."""
-        return self.values.get(index, Fact()).alert + (" starts here" if index in self.origins else "")
+        alert = self.values.get(index, Fact()).alert(lang)
+        return said("starts", lang, alert=alert) if index in self.origins else alert
+
+    def told(self, lang: Language) -> list[str]:
+        """Return the notes in a language."""
+        return [note(lang) for note in self.notes]
 
 
 def describe(array: Array | float) -> Fact:
     """Return an array in words: all of it when it is small, statistics of its finite part otherwise."""
     a = np.asarray(array)
     if not a.size:
-        return Fact("empty", "empty")
-    alert = _alert(a) if a.dtype.kind == "f" and not np.isfinite(a).all() else ""
+        return Fact(name="empty")
+    bad = _not_finite(a) if a.dtype.kind == "f" and not np.isfinite(a).all() else {}
     if a.size <= _SMALL:
-        text = _text(a.tolist())
-        return Fact(text, text, alert, math.hypot(*map(float, a.ravel())))
-    part = a[np.isfinite(a)] if alert else a
+        return Fact(_text(a.tolist()), bad=bad, size=a.size, norm=math.hypot(*map(float, a.ravel())))
+    part = a[np.isfinite(a)] if bad else a
     if not part.size:
-        return Fact("no finite value", "", alert)
+        return Fact(name="none finite", bad=bad, size=a.size)
     wide = part.astype(np.float64).ravel()
     mean = np.add.reduce(wide) / wide.size
     std = math.sqrt(np.add.reduce(np.square(wide - mean)) / wide.size)
     low, high = part.min().item(), part.max().item()
-    text = f"mean {number(mean)} · std {number(std)} · min {number(low)} · max {number(high)}"
+    fields = {"mean": number(mean), "std": number(std), "low": number(low), "high": number(high)}
     zeros = part.size - np.count_nonzero(part)
+    share = f"{100 * zeros / a.size:.3g}" if zeros else ""
     norm = math.sqrt(wide.size * (mean * mean + std * std))
-    return Fact(text + (f" · {100 * zeros / a.size:.3g}% zero" if zeros else ""), "", alert, norm)
+    return Fact("", "statistics", fields, share, bad, a.size, norm)
 
 
-def _alert(a: Array) -> str:
-    counts = {"NaN": np.isnan(a).sum(), "infinity": np.isinf(a).sum()}
-    return ", ".join(f"{name} in {n} of {a.size}" if a.size > 1 else name for name, n in counts.items() if n)
+def _not_finite(a: Array) -> dict[str, int]:
+    counts = {"NaN": int(np.isnan(a).sum()), "infinity": int(np.isinf(a).sum())}
+    return {name: n for name, n in counts.items() if n}
 
 
 def _text(items: object) -> str:
@@ -142,7 +187,12 @@ def outline(graph: Graph) -> Facts:
     labels = graph.labels()
     calls = [call for call in graph.ops if call.kind == "op"]
     steps = [WalkStep(call.phase, call, assignment(call, labels)) for call in calls]
-    return Facts(notes=list(graph.notes), steps=steps)
+    return Facts(notes=[partial(_as_it_is, note) for note in graph.notes], steps=steps)
+
+
+def _as_it_is(note: str, lang: Language) -> str:
+    """Return what a graph has said, errors of it among that, in its words."""
+    return note
 
 
 def assignment(call: Call, labels: list[str]) -> str:
@@ -159,7 +209,7 @@ def gather(graph: Graph, nodes: Mapping[Source, int], root: Source | None) -> Fa
         facts.arrays = [None if array is None else np.array(array) for array in arrays]
     facts.values = {k: describe(array) for k, array in enumerate(arrays) if array is not None}
     facts.looks = _looks(graph, {k: np.asarray(array) for k, array in enumerate(arrays) if array is not None})
-    alerted = {k for k, fact in facts.values.items() if fact.alert}
+    alerted = {k for k, fact in facts.values.items() if fact.bad}
     facts.origins = alerted - {call.index for call in graph.ops if not alerted.isdisjoint(call.operands)}
     # There may be nothing to differentiate, or the graph has its backward pass already.
     if type(root) is not Node or any(value.phase == "backward" for value in graph.values):
@@ -167,7 +217,7 @@ def gather(graph: Graph, nodes: Mapping[Source, int], root: Source | None) -> Fa
     if np.prod(root.shape) == 1:
         _differentiate(graph, nodes, root, facts, arrays)
     else:
-        facts.notes.append(f"no gradients: the result has shape {root.shape}, and a loss is one number")
+        facts.notes.append(partial(said, "no loss", shape=root.shape))
     return facts
 
 
@@ -190,7 +240,7 @@ def _differentiate(
         with context.watching(follower):
             backward(root, seed, retain=True)
     except TinygradError as error:
-        facts.notes.append(f"no gradients: {printable(str(error).splitlines()[0])}")
+        facts.notes.append(partial(said, "no gradients", why=printable(str(error).splitlines()[0])))
         return
     facts.steps += follower.steps
     facts.gradients = {nodes[node]: fact for node, fact in follower.facts.items()}

@@ -19,7 +19,7 @@ PHRASES: Phrases = {
     "where": {"en": "{0} where {1}, else {2}", "ja": "{1} のとき {0}、ほかは {2}"},
     "and": {"en": "{0} and {1}", "ja": "{0} かつ {1}"},
     "or": {"en": "{0} or {1}", "ja": "{0} または {1}"},
-    "more": {"en": "… ({0} smaller terms)", "ja": "…（小さい {0} 項）"},
+    "more": {"en": "… ({0} more terms, none larger)", "ja": "…（ほか {0} 項、いずれもこれ以下）"},
     "isfinite": {"en": "{0} is finite", "ja": "{0} が有限"},
     "reshape": {"en": "{0} in the shape it had", "ja": "{0} を元の形に戻したもの"},
     "transpose": {"en": "{0} with its axes put back", "ja": "{0} の軸を元の順に戻したもの"},

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar, get_args
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import SettingError, printable
 from tinygrad_nn.hints.calls import unknown_keyword
+from tinygrad_nn.languages import Language, checked_language
 from tinygrad_nn.primitives import Array
+from tinygrad_nn.settings import is_integer
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -32,6 +34,7 @@ class DrawOptions(TypedDict, total=False):
     max_nodes: int | None
     theme: Theme
     title: str | None
+    lang: Language
 
 
 @dataclass(slots=True)
@@ -48,6 +51,7 @@ class Options:
     max_nodes: int | None = 300
     theme: Theme = "auto"
     title: str | None = None
+    lang: Language = "en"
 
     def __post_init__(self) -> None:
         choices = (("direction", self.direction, Direction), ("theme", self.theme, Theme))
@@ -56,8 +60,15 @@ class Options:
                 raise SettingError(
                     f"{name} is one of {', '.join(map(repr, get_args(allowed)))}, got {choice!r}"
                 )
+        self.lang = checked_language("graph", self.lang)
+        if not isinstance(self.names, (Mapping, type(None))):
+            raise SettingError(
+                f"names are tensors and arrays by name, got {self.names!r:.60}\n  hint   names={{'x': x}}"
+            )
+        if self.depth is not None and not is_integer(self.depth):
+            raise SettingError(f"depth is an integer or None, got {self.depth!r:.60}")
         self.title = self.title and printable(self.title)
-        if self.max_nodes is not None and self.max_nodes < 1:
+        if self.max_nodes is not None and not (is_integer(self.max_nodes) and self.max_nodes > 0):
             raise SettingError(f"max_nodes is a positive number or None, got {self.max_nodes!r}")
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from html import escape
 
 from tinygrad_nn.graph.ir import Graph
-from tinygrad_nn.languages import Language
 from tinygrad_nn.viz import export, svg, whatif
 from tinygrad_nn.viz.document import document, variables
 from tinygrad_nn.viz.dot import extent
@@ -22,6 +21,7 @@ from tinygrad_nn.viz.scene import Scene, build
 from tinygrad_nn.viz.story import words
 from tinygrad_nn.viz.theme import DARK, LEGEND, LIGHT, css
 from tinygrad_nn.viz.units import Unit, closed, frame_units, units
+from tinygrad_nn.viz.wording import CONTROLS, PAGE, SCRIPT, said
 
 # Boxes of the picture with everything opened: beyond that, laying it out takes long, and nobody reads it; and those up
 # to which it is laid out both ways, for windows that are high.
@@ -40,9 +40,10 @@ ASSETS = "viz/assets"
 """Where the files of pages are in the package."""
 
 
-def page(graph: Graph, facts: Facts, options: Options, summary: str, lang: Language) -> str:
+def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
     """Return the whole page; it loads nothing, and its policy forbids that it could."""
-    title = options.title or "Computation graph"
+    lang = options.lang
+    title = options.title or said("title", lang)
     scenes = levels(graph, facts, options)
     whole = max((scene for _, scene in scenes), key=lambda scene: len(scene.items))
     by_depth = [scene for _, scene in levels(graph, facts, replace(options, fold_repeats=False))]
@@ -53,6 +54,7 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str, lang: Langu
     # The page opens on the level that is closest to the picture that was asked for.
     wanted = len(build(graph, facts, options).items)
     distances = [abs(len(scene.items) - wanted) for _, scene in scenes]
+    spoken = {**SCRIPT, **{name: CONTROLS[name] for name in ("play", "pause", "dark", "light", "overview")}}
     data = {
         "outputs": list(graph.outputs),
         "values": export.details(graph, facts, lang),
@@ -60,7 +62,7 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str, lang: Langu
         "looks": _looks(facts.looks),
         "gradient_looks": _looks(facts.gradient_looks),
         "code": listings(graph),
-        "words": words(lang),
+        "words": {name: texts[lang] for name, texts in spoken.items()} | words(lang),
         "levels": [
             {"name": name, "closed": closed(whole, modules, scene), "notes": scene.notes}
             for name, scene in scenes
@@ -89,6 +91,7 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str, lang: Langu
         "LEGEND": _legend(whole),
         "TEXT": escape(graph.text(options.max_nodes)),
     }
+    fields |= {name: escape(texts[lang]) for name, texts in {**CONTROLS, **PAGE}.items()}
     colours = css("page", ".drawn") + "\n" + variables(LIGHT, DARK)
     return document(ASSETS, "page.html", fields, styles=styles, css=colours, scripts=scripts, data=data)
 
@@ -96,8 +99,10 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str, lang: Langu
 def _legend(whole: Scene) -> str:
     """Return the legend of a picture as HTML, with that of closed modules, which is hidden while there are none."""
     there = whole.legend()
-    kinds = {kind: text for kind, text in LEGEND.items() if kind in there or kind == "module"}
-    return "\n".join(svg.swatch(kind, text, shown=kind in there) for kind, text in kinds.items())
+    kinds = [kind for kind in LEGEND if kind in there or kind == "module"]
+    return "\n".join(
+        svg.swatch(kind, said(f"kind {kind}", whole.lang), shown=kind in there) for kind in kinds
+    )
 
 
 def _places(whole: Scene, modules: list[Unit], ways: Mapping[Direction, Layout]) -> dict[str, object]:
@@ -163,16 +168,17 @@ def levels(graph: Graph, facts: Facts, options: Options) -> list[tuple[str, Scen
     most = None if options.max_nodes is None else max(_MOST, options.max_nodes)
     plain = replace(options, grads=True, max_nodes=most)
     depths = range(ModuleCalls(graph).deepest)
-    choices = [(f"modules, depth {depth}", replace(plain, depth=depth)) for depth in depths]
-    choices.append(("all ops", replace(plain, depth=None)))
+    lang = options.lang
+    choices = [(said("modules", lang, depth=depth), replace(plain, depth=depth)) for depth in depths]
+    choices.append((said("all ops", lang), replace(plain, depth=None)))
     if options.fold_repeats:
-        choices.append(("all ops, repeats opened", replace(plain, depth=None, fold_repeats=False)))
+        choices.append((said("repeats", lang), replace(plain, depth=None, fold_repeats=False)))
     scenes: list[tuple[str, Scene]] = []
     for name, choice in choices:
         scene = build(graph, facts, choice)
         if not options.grads:
             for item in scene.items.values():
-                item.gradient = item.gradient if item.value and item.gradient != "no grad" else ""
+                item.gradient = item.gradient if item.value and item.gradient != said("no grad", lang) else ""
         if not scenes or _lines(scene) != _lines(scenes[-1][1]):
             scenes.append((name, scene))
     return scenes

@@ -32,12 +32,13 @@ from tinygrad_nn.graph.ir import Graph
 from tinygrad_nn.graph.times import Times
 from tinygrad_nn.hints.calls import answered
 from tinygrad_nn.hints.lookups import Signposts
-from tinygrad_nn.languages import checked_language
+from tinygrad_nn.languages import Language, checked_language
 from tinygrad_nn.viz import dot, export, page, render, svg
 from tinygrad_nn.viz.facts import Facts, gather, outline
 from tinygrad_nn.viz.options import Options, Theme
 from tinygrad_nn.viz.scene import Scene, build
 from tinygrad_nn.viz.story import walkthrough
+from tinygrad_nn.viz.wording import said
 
 if TYPE_CHECKING:
     import graphviz
@@ -69,6 +70,7 @@ class Picture(Signposts):
         theme           "light", "dark", or "auto", which follows the reader's system
         names           what to call tensors and arrays: {"x": x}
         title           what to write above the picture
+        lang            the language of the picture, its page and what explains it, "en" or "ja"
 
     Example:
         >>> import tinygrad_nn as tn
@@ -99,16 +101,22 @@ class Picture(Signposts):
 
     def text(self) -> str:
         """Return one line an op: what it is called, the call, the shape, and the module it happened in."""
-        notes = [f"note: {note}" for note in self.facts.notes if note not in self.graph.notes]
+        lang = self.options.lang
+        notes = [
+            said("note", lang, note=note) for note in self.facts.told(lang) if note not in self.graph.notes
+        ]
         return "\n".join([self.graph.text(self.options.max_nodes), *notes])
 
-    def explain(self, lang: str = "en") -> str:
+    def explain(self, lang: str | None = None) -> str:
         """Return the computation as a story: every value, then every gradient and the rule that made it.
 
         Args:
-            lang: "en" or "ja".
+            lang: "en" or "ja"; that of the picture by default.
         """
-        return Story(walkthrough(self.graph, self.facts, checked_language("explain", lang)))
+        return Story(walkthrough(self.graph, self.facts, self._language("explain", lang)))
+
+    def _language(self, who: str, lang: str | None) -> Language:
+        return self.options.lang if lang is None else checked_language(who, lang)
 
     @property
     def digraph(self) -> graphviz.Digraph:
@@ -139,17 +147,19 @@ class Picture(Signposts):
 
     def summary(self) -> str:
         """Return in one sentence what the picture shows."""
+        return self._summary(self.options.lang)
+
+    def _summary(self, lang: Language) -> str:
         parameters = [value for value in self.graph.values if value.kind == "parameter"]
-        count = sum(math.prod(value.shape) for value in parameters)
-        ops = f"{len(self.graph.ops):,} op{'s' if len(self.graph.ops) > 1 else ''}"
-        if not parameters:
-            return f"A computation of {ops}."
-        if len(parameters) == 1:
-            return f"A computation of {ops} with one parameter."
-        return f"A computation of {ops} with {len(parameters)} parameters of {count:,} numbers."
+        numbers = f"{sum(math.prod(value.shape) for value in parameters):,}"
+        several = len(self.graph.ops) > 1
+        ops = said("several ops" if several else "one op", lang, n=f"{len(self.graph.ops):,}")
+        name = ("summary", "summary of one", "summary of several")[min(len(parameters), 2)]
+        fields = {"ops": ops, "n": len(parameters), "numbers": numbers}
+        return said(name, lang, **fields)
 
     @answered
-    def html(self, path: str | Path | None = None, *, steps: bool = True, lang: str = "en") -> str:
+    def html(self, path: str | Path | None = None, *, steps: bool = True, lang: str | None = None) -> str:
         """Return the interactive page: one file that needs no network; write it to `path` if one is given.
 
         It has the lines of your program that made the graph, where these are known: see `record_lines`.
@@ -157,13 +167,14 @@ class Picture(Signposts):
         Args:
             path: where to write the page.
             steps: whether it has the player that walks through the computation, forward and backward.
-            lang: the language of captions, "en" or "ja".
+            lang: the language of the page, "en" or "ja"; that of the picture by default.
 
         Raises:
             RendererNotFound: neither the program `dot` nor the extra `viz` is installed.
         """
         facts = self.facts if steps else replace(self.facts, steps=[])
-        text = page.page(self.graph, facts, self.options, self.summary(), checked_language("html", lang))
+        options = replace(self.options, lang=self._language("html", lang))
+        text = page.page(self.graph, facts, options, self._summary(options.lang))
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
         return text

@@ -13,12 +13,14 @@ import numpy as np
 
 from tinygrad_nn.errors import printable
 from tinygrad_nn.graph.ir import Call, Graph, Value, setting_text, told_operands
+from tinygrad_nn.languages import Language
 from tinygrad_nn.viz.entries import number
 from tinygrad_nn.viz.facts import Facts
 from tinygrad_nn.viz.module_calls import Frame, ModuleCalls
 from tinygrad_nn.viz.options import Options
 from tinygrad_nn.viz.shares import HOT, Shares
 from tinygrad_nn.viz.theme import LEGEND
+from tinygrad_nn.viz.wording import said
 
 # Characters of a call that go into the title of a box, and below it.
 _SHORT, _LONG = 8, 32
@@ -116,6 +118,7 @@ class Scene:
     groups: dict[Frame, Group] = field(default_factory=dict)
     place: dict[int, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    lang: Language = "en"
 
     def contents(self) -> Contents:
         """Return for each frame, and for the whole picture, the boxes and frames that stand directly in it."""
@@ -129,7 +132,7 @@ class Scene:
     def legend(self) -> dict[str, str]:
         """Return the kinds of boxes and arrows that are on the picture, with what they mean."""
         present = {item.drawn_as for item in self.items.values()} | {link.kind for link in self.links}
-        return {kind: text for kind, text in LEGEND.items() if kind in present}
+        return {kind: said(f"kind {kind}", self.lang) for kind in LEGEND if kind in present}
 
 
 def build(graph: Graph, facts: Facts, options: Options) -> Scene:
@@ -144,15 +147,15 @@ def build(graph: Graph, facts: Facts, options: Options) -> Scene:
         depth = min(depth, deepest) - 1
         scene = builder.scene(depth)
         if not too_much(scene, limit) or not depth:
-            scene.notes.append(f"modules below depth {depth} are folded; max_nodes=None opens them")
+            scene.notes.append(said("folded", options.lang, depth=depth))
     if limit is not None and too_much(scene, limit):
         whole, left = scene, min(limit, len(scene.items))
         scene = _cut(whole, graph, left)
         while crossed(scene) > _MOST_CROSSED and left:
             left = left * 3 // 4
             scene = _cut(whole, graph, left)
-    shares = [] if facts.times is None else [Shares(facts.times).note()]
-    scene.notes = [*shares, *facts.notes, *scene.notes]
+    shares = [] if facts.times is None else [Shares(facts.times, options.lang).note()]
+    scene.notes = [*shares, *facts.told(options.lang), *scene.notes]
     return scene
 
 
@@ -187,8 +190,10 @@ class _SceneBuilder:
     def __init__(self, graph: Graph, facts: Facts, options: Options) -> None:
         self.graph, self.facts, self.options = graph, facts, options
         self.calls = ModuleCalls(graph)
-        self.labels = graph.labels()
+        self.labels, self.lang = graph.labels(), options.lang
         told = {k for call in graph.ops for k in told_operands(call)} | {*graph.outputs}
+        # Of boxes that stand for repeated modules, how many.
+        self.repeated: dict[str, int] = {}
         # What nobody is told of, and numbers that are written into the label of the op that uses them.
         self.hidden = {value.index for value in graph.values if value.kind == "state"} - told
         if options.fold_constants:
@@ -197,7 +202,7 @@ class _SceneBuilder:
             self.hidden |= used & scalars
 
     def scene(self, depth: int) -> Scene:
-        scene = Scene()
+        scene = Scene(lang=self.lang)
         titles = self.calls.titles()
         folds = self._folds(titles, depth)
         for value in self.graph.values:
@@ -225,7 +230,7 @@ class _SceneBuilder:
             scene.items[scene.place[k]].marks.append("output")
         self._connect(scene)
         if self.facts.times is not None:
-            self._time(scene, Shares(self.facts.times))
+            self._time(scene, Shares(self.facts.times, self.lang))
         return scene
 
     def _time(self, scene: Scene, shares: Shares) -> None:
@@ -241,9 +246,11 @@ class _SceneBuilder:
     def _folds(self, titles: dict[Frame, str], depth: int) -> dict[Frame, tuple[str, ...]]:
         """Return for frames that are folded the id of their box and its first lines."""
         folds: dict[Frame, tuple[str, ...]] = {}
+        self.repeated = {}
         for run in self.calls.repeats() if self.options.fold_repeats else ():
             name = titles[run[0]] if len(run) == 1 else f"{titles[run[0]]} … {titles[run[-1]]}"
-            box = (f"m{len(folds)}", name, f"{len(run)} more of the same")
+            box = (f"m{len(folds)}", name, said("same", self.lang, n=len(run)))
+            self.repeated[box[0]] = len(run)
             folds |= dict.fromkeys(run, box)
         for path in self.calls.paths:
             if len(path) > depth:
@@ -253,7 +260,8 @@ class _SceneBuilder:
     def _item(self, value: Value) -> Item:
         lines = self._call(value) if isinstance(value, Call) else [self.labels[value.index]]
         in_place = isinstance(value, Call) and value.op.writes
-        lines.append("failed" if value.kind == "error" else "in place" if in_place else shape(value))
+        what = "failed" if value.kind == "error" else "in place" if in_place else ""
+        lines.append(said(what, self.lang) if what else shape(value, self.lang))
         item = Item(f"n{value.index}", value.kind, lines, [value.index])
         if value.phase != "forward" and isinstance(value, Call):
             item.marks.append(value.phase)
@@ -261,9 +269,10 @@ class _SceneBuilder:
             item.alert = self.graph.notes[0].partition(": ")[2]
         if value.index in self.facts.values:
             fact = self.facts.values[value.index]
-            item.value, item.tooltip, item.alert = fact.short, fact.text, self.facts.alert(value.index)
+            item.value, item.tooltip = fact.label(self.lang), fact.text(self.lang)
+            item.alert = self.facts.alert(value.index, self.lang)
         if self.options.grads and self.facts.gradients:
-            item.gradient = gradient(value, self.facts)
+            item.gradient = gradient(value, self.facts, self.lang)
         return item
 
     def _call(self, value: Call) -> list[str]:
@@ -286,24 +295,24 @@ class _SceneBuilder:
 
     def _summarize(self, item: Item, scene: Scene) -> None:
         """Write on the box of folded modules what is inside."""
-        if len(item.lines) > 1:
-            count = item.lines[1].split()[0]
-            note = f"{item.lines[0]}: {count} modules that repeat those before them are one box; "
-            scene.notes.append(note + "fold_repeats=False opens them")
+        if item.id in self.repeated:
+            scene.notes.append(said("repeated", self.lang, box=item.lines[0], n=self.repeated[item.id]))
         inside = [self.graph.values[k] for k in item.values]
         ops = [value for value in inside if isinstance(value, Call)]
         parameters = [value for value in inside if value.kind == "parameter"]
         counts = ((len(ops), "op"), (len(parameters), "parameter"))
-        item.lines.append(" · ".join(f"{n} {what}{'s' if n > 1 else ''}" for n, what in counts if n))
-        item.lines.append(shape(ops[-1]))
-        alerts = [self.facts.values[k].alert for k in item.values if k in self.facts.values]
-        first = next(filter(None, alerts), "")
-        if first:
-            starts = " starts in here" if self.facts.origins & set(item.values) else " in here"
-            item.alert = first.split(" in ")[0] + starts
+        item.lines.append(
+            " · ".join(said(f"{what}{'s' if n > 1 else ''}", self.lang, n=n) for n, what in counts if n)
+        )
+        item.lines.append(shape(ops[-1], self.lang))
+        known = [self.facts.values[k] for k in item.values if k in self.facts.values]
+        if alerted := next((fact for fact in known if fact.bad), None):
+            where = "starts inside" if self.facts.origins & set(item.values) else "alert inside"
+            first = said(next(iter(alerted.bad)), self.lang)
+            item.alert = said(where, self.lang, alert=first)
         if self.options.grads and self.facts.gradients and parameters:
             reached = sum(value.index in self.facts.gradients for value in parameters)
-            item.gradient = f"{reached} of {len(parameters)} gradients"
+            item.gradient = said("gradients", self.lang, n=reached, all=len(parameters))
 
     def _connect(self, scene: Scene) -> None:
         edges: dict[tuple[str, str, int], int] = {}
@@ -325,23 +334,22 @@ class _SceneBuilder:
         scene.links += flows.values()
 
 
-def gradient(value: Value, facts: Facts) -> str:
+def gradient(value: Value, facts: Facts, lang: Language) -> str:
     """Return the gradient of a value as a label says it; none and zero are spelled out."""
     fact = facts.gradients.get(value.index)
     if fact is None:
-        return "no grad"
-    if fact.alert:
-        return f"grad {fact.alert}"
-    if not fact.norm:
-        return "grad zero"
-    return f"grad {fact.short}" if fact.short else f"grad norm {number(fact.norm)}"
+        return said("no grad", lang)
+    if not fact.norm and not fact.bad:
+        return said("grad zero", lang)
+    what = fact.alert(lang) or fact.short or said("norm", lang, norm=number(fact.norm))
+    return said("grad", lang, what=what)
 
 
-def shape(value: Value) -> str:
+def shape(value: Value, lang: Language) -> str:
     """Return a shape as a label says it, with the dtype where it is not float32."""
     # A number alone would be taken for the value.
     several = " × ".join(map(str, value.shape)) if len(value.shape) > 1 else str(value.shape)
-    text = several if value.shape else "scalar"
+    text = several if value.shape else said("scalar", lang)
     return text if value.dtype == np.float32 else f"{text} {value.dtype}"
 
 
@@ -360,8 +368,8 @@ def _cut(scene: Scene, graph: Graph, limit: int) -> Scene:
         frontier = list(further)[: limit - len(near)]
         near |= dict.fromkeys(frontier)
     count = f"{len(scene.items) - len(near):,}"
-    note = f"the {count} nodes farthest from the output are left out; max_nodes=None shows them all"
-    more = Item("more", "more", ["…", f"{count} more nodes"], [])
+    note = said("left out", scene.lang, n=count)
+    more = Item("more", "more", ["…", said("more nodes", scene.lang, n=count)], [])
     place = {name: name if name in near else more.id for name in scene.items}
     items = {more.id: more} | {name: item for name, item in scene.items.items() if name in near}
     ends = [(place[link.tail], place[link.head], link.kind) for link in scene.links]
@@ -373,6 +381,5 @@ def _cut(scene: Scene, graph: Graph, limit: int) -> Scene:
     along = {(link.head, link.tail): k for k, link in enumerate(data.values())}
     flows = {(tail, head) for tail, head, kind in ends if kind and tail != head}
     links = [*data.values(), *(Link(*pair, "gradient", along[pair]) for pair in sorted(flows))]
-    return Scene(
-        items, links, scene.groups, {k: place[name] for k, name in scene.place.items()}, [*scene.notes, note]
-    )
+    places = {k: place[name] for k, name in scene.place.items()}
+    return Scene(items, links, scene.groups, places, [*scene.notes, note], scene.lang)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from tinygrad_nn.graph.ir import PHASES
 from tinygrad_nn.graph.times import Parts, Times, duration
+from tinygrad_nn.languages import Language
+from tinygrad_nn.viz.wording import said
 
 HOT = 0.1
 """Boxes that take this share or more, forward and backward, are filled."""
@@ -14,8 +16,8 @@ HOT = 0.1
 class Shares:
     """The shares of a computation, by the values that a box or a frame stands for."""
 
-    def __init__(self, times: Times) -> None:
-        self._times = times
+    def __init__(self, times: Times, lang: Language = "en") -> None:
+        self._times, self._lang = times, lang
         self._with: dict[str, dict[int, list[tuple[int, ...]]]] = {}
         for phase, parts in self._phases():
             of = self._with[phase] = {}
@@ -40,8 +42,8 @@ class Shares:
             inside = self._inside(phase, parts, own)
             touching = self._sum(parts, {made for k in own for made in self._with[phase].get(k, ())})
             if touching:
-                share = percent(inside) if inside else f"part of {percent(touching)}"
-                texts.append(share if phase == "forward" else f"{phase} {share}")
+                share = percent(inside) if inside else said("part of", self._lang, share=percent(touching))
+                texts.append(share if phase == "forward" else f"{said(phase, self._lang)} {share}")
         return " · ".join(texts)
 
     def _inside(self, phase: str, parts: Parts, own: set[int]) -> float:
@@ -57,8 +59,9 @@ class Shares:
         took = self._times.phases
         phases = {phase: took[phase] / self._times.seconds for phase in PHASES if phase in took}
         phases["between ops"] = max(1 - sum(phases.values()), 0.0)
-        said = ", ".join(f"{phase} {percent(share)}" for phase, share in phases.items())
-        return f"{duration(self._times.seconds)} a call: {said}; filled from {percent(HOT)} on"
+        shares = ", ".join(f"{said(phase, self._lang)} {percent(share)}" for phase, share in phases.items())
+        time = duration(self._times.seconds)
+        return said("a call", self._lang, time=time, shares=shares, hot=percent(HOT))
 
 
 def percent(share: float) -> str:

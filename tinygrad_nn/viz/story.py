@@ -8,6 +8,7 @@ from tinygrad_nn.graph.ir import Call, Graph
 from tinygrad_nn.languages import Language, Phrases, phrase
 from tinygrad_nn.viz.facts import Facts, assignment
 from tinygrad_nn.viz.lines import file_names, place, text_of
+from tinygrad_nn.viz.wording import said
 
 PHRASES: Phrases = {
     "forward": {"en": "forward", "ja": "順伝播"},
@@ -28,13 +29,12 @@ PHRASES: Phrases = {
     },
     "begin": {
         "en": "Press → or Play to walk through the computation.",
-        "ja": "→ か Play で計算を一つずつたどれます。",
+        "ja": "→ キーか「再生」で、計算を一つずつたどれます。",
     },
     "begin both": {
         "en": "Press → or Play to walk through the computation, forward and then backward.",
-        "ja": "→ か Play で、順伝播から誤差逆伝播まで一つずつたどれます。",
+        "ja": "→ キーか「再生」で、順伝播から誤差逆伝播まで一つずつたどれます。",
     },
-    "note": {"en": "note: {note}", "ja": "注：{note}"},
 }
 
 
@@ -46,7 +46,7 @@ def walkthrough(graph: Graph, facts: Facts, lang: Language) -> str:
         if value.index in facts.values and isinstance(value.data, np.ndarray | None):
             line = assignment(value, labels) if isinstance(value, Call) else labels[value.index]
             source = f"{place(value, files)}: {text_of(value.line)}" if value.line is not None else ""
-            parts = (facts.values[value.index].text, facts.alert(value.index), source)
+            parts = (facts.values[value.index].text(lang), facts.alert(value.index, lang), source)
             rows.append((line, str(value.shape), "   ".join(filter(None, parts))))
     widths = [max((len(row[k]) for row in rows), default=0) for k in (0, 1)]
     lines = [
@@ -60,12 +60,13 @@ def walkthrough(graph: Graph, facts: Facts, lang: Language) -> str:
         lines.append(f"  {labels[step.index]}   {step.caption(lang)}")
         for arrival in step.arrivals:
             name = labels[arrival.operand]
-            terms = f"{arrival.before.text}  +  {arrival.added.text}  =  " if arrival.before.text else ""
-            lines.append(f"      {name} {graph.values[arrival.operand].shape}: {terms}{arrival.total.text}")
+            before, added, total = (x.text(lang) for x in (arrival.before, arrival.added, arrival.total))
+            terms = f"{before}  +  {added}  =  " if before else ""
+            lines.append(f"      {name} {graph.values[arrival.operand].shape}: {terms}{total}")
             if largest := arrival.handing.largest(lang):
                 at = f"{name}[{', '.join(map(str, largest.index))}]"
                 lines.append("        " + phrase(PHRASES, "entry", lang, at=at, calculation=largest.line()))
-    return "\n".join([*lines, *(phrase(PHRASES, "note", lang, note=note) for note in facts.notes)])
+    return "\n".join([*lines, *(said("note", lang, note=note) for note in facts.told(lang))])
 
 
 def words(lang: Language) -> dict[str, object]:

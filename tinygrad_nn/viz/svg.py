@@ -9,6 +9,7 @@ from tinygrad_nn.viz.layout import Box, Layout, Point, fitted, strip
 from tinygrad_nn.viz.options import Options
 from tinygrad_nn.viz.scene import Item, Scene
 from tinygrad_nn.viz.theme import KINDS, LINE, css, font, width
+from tinygrad_nn.viz.wording import said
 
 _MARGIN, _GAP = 14.0, 6.0
 
@@ -110,7 +111,7 @@ def svg(scene: Scene, options: Options, prefix: str, summary: str) -> str:
         widest = max(widest, width(note, LINE))
     wide = max(positions.width, widest) + 2 * _MARGIN
     high = end + head + 2 * _MARGIN - 6
-    name = options.title or "Computation graph"
+    name = options.title or said("title", options.lang)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" id="{prefix}" role="img" '
         f'aria-labelledby="{prefix}title {prefix}desc" width="{wide:.0f}" height="{high:.0f}" '

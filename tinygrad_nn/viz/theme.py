@@ -69,7 +69,14 @@ _NARROW, _WIDE = frozenset("iljI.,:;'|!()[]{} ·tfr-/"), frozenset("mwMW@%×=+�
 @lru_cache(4096)
 def width(text: str, size: float, weight: float = 1.0) -> float:
     """Return how wide a text is at most, in points: measured for the widest common font, DejaVu Sans."""
-    return size * weight * sum(0.4 if c in _NARROW else 0.95 if c in _WIDE else 0.65 for c in text)
+    return size * weight * sum(_share(c) for c in text)
+
+
+def _share(character: str) -> float:
+    # From here on stand the letters of East Asia, which are squares.
+    if character >= "\u2e80":
+        return 1.0
+    return 0.4 if character in _NARROW else 0.95 if character in _WIDE else 0.65
 
 
 def font(role: str) -> tuple[float, float]:

@@ -23,8 +23,9 @@ PHRASES: Phrases = {
     "put back": {"en": "Put back", "ja": "元に戻す"},
     "changed": {"en": "What if: {names}", "ja": "変更中:{names}"},
     "captured": {
-        "en": "Values and gradients follow in the whole graph.",
-        "ja": "グラフ全体の値と勾配が変わります。",
+        "en": "Values and gradients follow in the whole graph, and formulas with their results; numbers stand in "
+        "formulas again when all is put back.",
+        "ja": "グラフ全体の値と勾配、式の結果が変わります。式の途中の数値は、元に戻すとまた表示されます。",
     },
     "missing": {
         "en": "Nothing can be changed here: the page has no word for {names}.",
@@ -77,7 +78,9 @@ def program(graph: Graph, facts: Facts, lang: Language = "en") -> dict[str, obje
         if not isinstance(value, Call)
     }
     movable = [k for k, numbers in leaves.items() if _is_movable(graph.values[k], len(numbers))]
-    return {"words": words, "leaves": leaves, "movable": movable, "calls": calls, "output": graph.outputs[0]}
+    captions = [step.open_caption(lang) if step.arrivals else "" for step in facts.steps]
+    told = {"words": words, "captions": captions}
+    return told | {"leaves": leaves, "movable": movable, "calls": calls, "output": graph.outputs[0]}
 
 
 def _is_movable(value: Value, size: int) -> bool:

@@ -406,3 +406,15 @@ def test_in_an_epoch_of_mnist_it_looks_at_one_row_in_forty_at_most():
     assert doctor.report.steps == 600
     assert doctor.report.findings == ()
     assert 0 < sum(GIVEN) - 60_000 <= 60_000 / 40
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_a_doctor_is_shown_by_its_report_or_that_there_is_none_yet(lang):
+    doctor = Doctor(lang=lang)
+    assert repr(doctor) == PHRASES["not.yet"][lang]
+    assert doctor._repr_html_() is None
+    model = network()
+    sgd = optim.SGD(model.parameters(), lr=1e-7)
+    fit(model, cross_entropy, sgd, batches(X, Y, size=50, rng=0), callbacks=[doctor], progress=False)
+    assert repr(doctor) == str(doctor) == repr(doctor.report)
+    assert doctor._repr_html_() == doctor.report._repr_html_()

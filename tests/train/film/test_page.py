@@ -8,8 +8,9 @@ import pytest
 
 from tests.support.browser import DESK, PHONE, SMALL
 from tests.support.training import trained
+from tests.support.words import english, said_by
 from tests.train.film.test_film import DIGITS, IMAGES, Doctor, Fickle, filmed
-from tinygrad_nn import nn
+from tinygrad_nn import nn, train
 from tinygrad_nn.train import Film
 from tinygrad_nn.train.film.phrases import PHRASES
 from tinygrad_nn.viz.network.words import PHRASES as NEURONS
@@ -257,3 +258,16 @@ def test_sentences_name_no_colour_that_one_theme_alone_has():
         for text in texts.values():
             assert not re.search(r"(?i)\b(dark|pale|black|white)", text), name
             assert not re.search("暗|黒|白|薄", text), name
+
+
+def test_all_that_a_film_says_in_japanese_is_japanese_but_names(window, tmp_path):
+    film = Film(every=6, lang="ja")
+    trained(epochs=2, size=50, validation=0.2, callbacks=[film, train.Doctor(lang="ja")])
+    page = opened(window, film, tmp_path / "film.html")
+    said = set(said_by(page))
+    for key in ["Home", "ArrowRight", "ArrowRight", *"?123456789", "Escape"]:
+        page.press(key)
+        said |= set(said_by(page))
+    assert (
+        english(said, ["Dense weight bias Tanh ReLU tanh sigmoid loss val_loss acc val_acc Sequential"]) == {}
+    )

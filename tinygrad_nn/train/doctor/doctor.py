@@ -62,6 +62,13 @@ class Doctor(Callback):
         """What is wrong so far; during a training, after it, and after an exception too."""
         return report_of(self._evidence, self._lang)
 
+    def __repr__(self) -> str:
+        return phrase(PHRASES, "not.yet", self._lang) if self._evidence is None else repr(self.report)
+
+    def _repr_html_(self) -> str | None:
+        # Of None a notebook shows the text.
+        return None if self._evidence is None else self.report._repr_html_()
+
     def on_start(self, run: Run) -> None:
         optimizer = run.optimizer
         self._evidence = Evidence(run.model, run.loss, optimizer, run.parts_of, fit=True)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from tinygrad_nn.languages import Phrases
 
 PHRASES: Phrases = {
+    "not.yet": {
+        "en": "Doctor(no report yet: nothing was trained with callbacks=[doctor])",
+        "ja": "Doctor(報告はまだありません。callbacks=[doctor] を付けて学習すると作られます)",
+    },
     "healthy.before": {
         "en": "nothing is wrong before the first step",
         "ja": "学習開始前の検査では、問題は見つかりませんでした",

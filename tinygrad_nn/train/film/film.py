@@ -10,7 +10,7 @@ from pathlib import Path
 from tinygrad_nn.data.minibatches import Batches, Stream
 from tinygrad_nn.engine.tensor import Tensor
 from tinygrad_nn.errors import ArgumentError
-from tinygrad_nn.files import StrPath, write_atomically
+from tinygrad_nn.files import StrPath, as_path, expect_folder, write_atomically
 from tinygrad_nn.languages import checked_language
 from tinygrad_nn.nn.module import Module
 from tinygrad_nn.primitives import Array
@@ -97,6 +97,8 @@ class Film(Callback):
     def on_start(self, run: Run) -> None:
         if run.rank:
             return
+        if self.path is not None:
+            expect_folder(self.path)
         model = run.model
         name = type(model).__name__ if isinstance(model, Module) else getattr(model, "__name__", "function")
         per_epoch = run.steps_per_epoch
@@ -284,7 +286,7 @@ def _first_batch(data: Data) -> Batch:
 
 
 def _checked_path(who: str, path: StrPath) -> Path:
-    found = Path(path)
+    found = Path(as_path(who, path))
     if found.suffix not in (".html", ".gif"):
         raise ArgumentError(f"{who}: a film is a page, .html, or a moving picture, .gif, got {found.name!r}")
     return found

@@ -96,7 +96,9 @@ def _still(recording: Recording) -> str:
         f'<div class="figures">{"".join(figures)}</div>',
     ]
     parts += (
-        [f"<h3>{escape(PHRASES['history'][lang])}</h3>", still.table(recording)] if recording.epochs else []
+        [f"<h3>{escape(PHRASES['history'][lang])}</h3>", still.table(recording, PHRASES["epoch"][lang])]
+        if recording.epochs
+        else []
     )
     parts += [f"<h3>{escape(PHRASES['findings'][lang])}</h3><ul>{found}</ul>"] if found else []
     return "\n".join(parts)

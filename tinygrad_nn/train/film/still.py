@@ -188,13 +188,13 @@ def curve(values: Sequence[float], label: str) -> str:
     )
 
 
-def table(recording: Recording) -> str:
-    """Return the history as a table, of many epochs some."""
+def table(recording: Recording, epoch: str) -> str:
+    """Return the history as a table, of many epochs some, with the word for these."""
     rows = recording.epochs
     if not rows:
         return ""
     names = [name for name in rows[-1][1] if name != "seconds"]
-    head = "".join(f"<th>{escape(name)}</th>" for name in ("epoch", *names))
+    head = "".join(f"<th>{escape(name)}</th>" for name in (epoch, *names))
     body = "".join(
         f"<tr><th>{k + 1}</th>" + "".join(f"<td>{number(rows[k][1][name])}</td>" for name in names) + "</tr>"
         for k in places_of(len(rows), 20)

@@ -1,6 +1,7 @@
 // What a step says besides its caption: its letters, the line of the user, entries of gradients as calculations
 
 const words = data.words;
+const say = (name, fields) => words[name].replace(/\{(\w+)\}/g, (_, key) => fields[key]);
 
 function tell(now) {
   by("letters").textContent = now ? now.letters : "";

@@ -7,21 +7,21 @@ function find(text) {
     data.place[k] && `${value.name} ${value.call || ""} ${value.module || ""}`.toLowerCase().includes(wanted) ? [k] : []) : [];
   hit = -1;
   hits.forEach(k => item(at(k))?.classList.add("hit"));
-  by("hits").textContent = wanted ? `${hits.length} found` : "";
+  by("hits").textContent = wanted ? say("found", { n: hits.length }) : "";
 }
 
 function nextHit() {
   if (!hits.length) return;
   hit = (hit + 1) % hits.length;
   choose(hits[hit], true);
-  by("hits").textContent = `${hit + 1} of ${hits.length}`;
+  by("hits").textContent = say("hit", { k: hit + 1, n: hits.length });
 }
 
 // How it looks: theme, size, where the panel is
 
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
-  by("theme").textContent = theme === "dark" ? "Light" : "Dark";
+  by("theme").textContent = theme === "dark" ? words.light : words.dark;
   if (chosen !== null) choose(chosen);
 }
 
@@ -69,7 +69,7 @@ data.steps.forEach((one, k) => {
   by("outline").append(line);
 });
 
-const own = element("option", "as opened");
+const own = element("option", words["as opened"]);
 own.value = "-1";
 own.hidden = true;
 by("detail").append(own);

@@ -12,7 +12,7 @@ function looks(look) {
   const all = element("div", undefined, "looks");
   for (const image of look.images || []) {
     const grey = level => Array(3).fill(255 * level / 63);
-    all.append(grid(levels(image).map(grey), look.wide, 4, "one of its images"));
+    all.append(grid(levels(image).map(grey), look.wide, 4, words.image));
   }
   const [low, middle, high] = ["input", "ground", "update"].map(colour), bad = colour("alert");
   // Blue below zero, orange above, and what is not finite in the colour of alerts.
@@ -21,14 +21,14 @@ function looks(look) {
     const share = (level - 31.5) / 31.5, end = share < 0 ? low : high;
     return middle.map((from, k) => from + (end[k] - from) * Math.abs(share));
   };
-  const about = `heat map from ${look.ends[0]}, blue, over 0 to ${look.ends[1]}, orange`;
+  const about = say("heat map", { low: look.ends[0], high: look.ends[1] });
   const size = look.columns > 14 ? 6 : 9;
   const map = figure(grid(levels(look.cells).map(between), look.columns, size, about), look.ends);
   // Which colour is which number.
   map.lastChild.before(element("span", undefined, "scale"));
   all.append(map);
   const bars = levels(look.bars), path = bars.map((bar, k) => `M${k * 5} 42v${-Math.ceil(bar * 40 / 63)}h4v${Math.ceil(bar * 40 / 63)}z`).join("");
-  const histogram = shape("svg", { viewBox: `0 0 ${bars.length * 5} 42`, class: "bars", role: "img", "aria-label": `histogram from ${look.span.join(" to ")}` });
+  const histogram = shape("svg", { viewBox: `0 0 ${bars.length * 5} 42`, class: "bars", role: "img", "aria-label": say("histogram", { low: look.span[0], high: look.span[1] }) });
   histogram.append(shape("path", { d: path }));
   all.append(figure(histogram, look.span));
   return [all];

@@ -25,23 +25,23 @@ function linkTo(index) {
 function valueDetails(index) {
   const value = data.values[index], parts = [];
   const head = element("h2", value.name);
-  head.append(element("span", data.outputs.includes(index) ? `${value.kind}, output` : value.kind, "kind"));
+  head.append(element("span", data.outputs.includes(index) ? say("is output", value) : value.kind, "kind"));
   parts.push(head);
   const table = element("table");
-  row(table, "Call", value.call && [element("code", value.call)]);
-  row(table, "Shape", value.shape.length ? `(${value.shape.join(", ")}${value.shape.length === 1 ? "," : ""})` : "() scalar");
-  row(table, "Dtype", value.dtype);
-  row(table, "Module", value.module);
-  row(table, "Phase", value.phase && value.phase + (value.of ? `, gradient of ${value.of}` : ""));
-  row(table, "Value", value.value && [value.value, ...looks(data.looks[index])]);
-  row(table, "Alert", value.alert, "alert-text");
-  row(table, "Gradient", value.gradient || (data.steps.some(s => s.arrivals.length) ? "no gradient" : ""), "grad");
+  row(table, words.call, value.call && [element("code", value.call)]);
+  row(table, words.shape, value.shape.length ? `(${value.shape.join(", ")}${value.shape.length === 1 ? "," : ""})` : `() ${words.scalar}`);
+  row(table, words.dtype, value.dtype);
+  row(table, words.module, value.module);
+  row(table, words.phase, value.of ? say("gradient of", { phase: value.phase, who: value.of }) : value.phase);
+  row(table, words.value, value.value && [value.value, ...looks(data.looks[index])]);
+  row(table, words.alert, value.alert, "alert-text");
+  row(table, words.gradient, value.gradient || (data.steps.some(s => s.arrivals.length) ? words["no gradient"] : ""), "grad");
   row(table, "", looks(data.gradient_looks[index]));
   const users = data.values.flatMap((other, k) => (other.operands || []).includes(index) ? [k] : []);
   for (const [operand, rule, place] of value.rules || [])
-    row(table, `Rule for ${operand}`, [element("pre", rule, "rule"), element("span", place, "from")]);
-  row(table, "Made from", value.operands && value.operands.map(linkTo));
-  row(table, "Used by", users.length ? users.map(linkTo) : "");
+    row(table, say("rule", { who: operand }), [element("pre", rule, "rule"), element("span", place, "from")]);
+  row(table, words["made from"], value.operands && value.operands.map(linkTo));
+  row(table, words["used by"], users.length ? users.map(linkTo) : "");
   parts.push(table);
   return parts;
 }
@@ -49,10 +49,10 @@ function valueDetails(index) {
 function choose(index, show) {
   chosen = index;
   document.querySelectorAll(".chosen").forEach(node => node.classList.remove("chosen"));
-  const close = element("button", "Overview");
+  const close = element("button", words.overview);
   close.type = "button";
   close.id = "close";
-  close.title = "Back to the overview (Esc)";
+  close.title = words.back;
   close.addEventListener("click", overview);
   const parts = typeof index === "string" ? moduleDetails(index) : valueDetails(index);
   const id = typeof index === "string" ? index : at(index);
@@ -66,11 +66,11 @@ function choose(index, show) {
 
 function moduleDetails(id) {
   const { lines: [title, ...lines], values } = data.folded[id], table = element("table");
-  row(table, "Module", lines.join(" · "));
+  row(table, words.module, lines.join(" · "));
   const most = 30, rest = values.length - most;
-  row(table, "Inside", [...values.slice(0, most).map(linkTo), ...(rest > 0 ? [`and ${rest} more`] : [])]);
+  row(table, words.inside, [...values.slice(0, most).map(linkTo), ...(rest > 0 ? [say("and more", { n: rest })] : [])]);
   if (!data.units[id]) return [element("h2", title), table];
-  const shut = closed.has(id), change = element("button", shut ? "Open" : "Close");
+  const shut = closed.has(id), change = element("button", shut ? words.open : words.close);
   change.type = "button";
   change.id = "open";
   change.addEventListener("click", () => toggle(id, !shut));
@@ -106,7 +106,7 @@ function paint() {
     node.classList.toggle("now", id === active);
     node.classList.toggle("graded", graded.has(id) || (backward && id === at(data.outputs[0])));
     const sum = graded.get(id);
-    write(node, step && sum && !sum.includes("·") ? `grad ${sum}` : "");
+    write(node, step && sum && !sum.includes("·") ? say("grad", { what: sum }) : "");
   });
   data.links.forEach(([from, to, kind], k) => {
     const edge = item(`e${k}`), [tail, head] = [from, to].map(standsFor);
@@ -181,12 +181,12 @@ function goto(next) {
 function pause() {
   clearInterval(timer);
   timer = 0;
-  by("play").textContent = "Play";
+  by("play").textContent = words.play;
 }
 
 function play() {
   if (timer) return pause();
   if (step >= data.steps.length) goto(0);
-  by("play").textContent = "Pause";
+  by("play").textContent = words.pause;
   timer = setInterval(() => goto(step + 1), 1400 / Number(by("speed").value));
 }

@@ -13,14 +13,15 @@ function described(numbers, shape) {
     return nested(0, shape);
   }
   const finite = numbers.filter(Number.isFinite);
-  if (!finite.length) return "no finite value";
+  if (!finite.length) return words["none finite"];
   const middle = mean(finite), none = finite.filter(x => x === 0).length;
-  const text = `mean ${number(middle)} · std ${number(Math.sqrt(spread(finite)))} · min ${number(Math.min(...finite))} · max ${number(Math.max(...finite))}`;
-  return none ? `${text} · ${Number((100 * none / numbers.length).toPrecision(3))}% zero` : text;
+  const fields = { mean: number(middle), std: number(Math.sqrt(spread(finite))), low: number(Math.min(...finite)), high: number(Math.max(...finite)) };
+  const text = say("statistics", fields);
+  return none ? say("zeros", { text, share: Number((100 * none / numbers.length).toPrecision(3)) }) : text;
 }
 
-const brief = (numbers, shape) => (numbers.length <= 4 ? described(numbers, shape) : `norm ${number(norm(numbers))}`);
-const gradientLabel = (numbers, shape) => `grad ${numbers.some(x => x !== 0) ? brief(numbers, shape) : "zero"}`;
+const brief = (numbers, shape) => (numbers.length <= 4 ? described(numbers, shape) : say("norm", { norm: number(norm(numbers)) }));
+const gradientLabel = (numbers, shape) => (numbers.some(x => x !== 0) ? say("grad", { what: brief(numbers, shape) }) : words["grad zero"]);
 
 // An array as looks.js draws it
 function seen(numbers, shape) {
@@ -69,9 +70,7 @@ function tryOut() {
       const arrivals = now.arrived[one.value], before = captured.arrived[one.value];
       if (!one.arrivals.length || !arrivals) return;
       const kept = arrivals.every((arrival, j) => same(arrival.added, before[j].added));
-      one.caption = kept ? steps[n].caption : `${data.values[one.value].call.split("(")[0]}: ${arrivals
-        .map((arrival, j) => `${data.values[one.arrivals[j].to].name} ← ${brief(arrival.added, data.values[one.arrivals[j].to].shape)}`).join(", ")}`;
-      one.letters = kept ? steps[n].letters : "";
+      one.caption = kept ? steps[n].caption : trial.captions[n].replace(/\{(\d+)\}/g, (_, j) => brief(arrivals[j].added, []).replaceAll("-", "−"));
       one.arrivals.forEach((arrival, j) => {
         arrival.entries = same(arrivals[j].added, before[j].added) ? steps[n].arrivals[j].entries : undefined;
         for (const key of ["before", "added", "total"])

@@ -13,7 +13,8 @@ from tinygrad_nn.engine.tensor import Tensor, tensor
 from tinygrad_nn.errors import GraphError, SettingError, ShapeError, printable
 from tinygrad_nn.graph.generators import put_back
 from tinygrad_nn.graph.recorder import Recorder, record
-from tinygrad_nn.nn.module import Module, cast_input
+from tinygrad_nn.nn.inputs import cast_input
+from tinygrad_nn.nn.module import Module
 from tinygrad_nn.primitives.operands import as_array
 from tinygrad_nn.viz.network.layers import Chain, Column, chain
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tinygrad_nn.languages import Phrases
+from tinygrad_nn.viz.wording import CONTROLS
 
 PHRASES: Phrases = {
+    **CONTROLS,
     "title": {"en": "Network of neurons", "ja": "ニューロンのネットワーク"},
     "layer": {"en": "layer {n}", "ja": "{n}層目"},
     "result": {"en": "result", "ja": "結果"},
@@ -97,37 +99,10 @@ PHRASES: Phrases = {
     "of": {"en": "of", "ja": "/"},
     "previous example": {"en": "The example before (p)", "ja": "前の例 (p)"},
     "next example": {"en": "The next example (n)", "ja": "次の例 (n)"},
-    "zoom out": {"en": "Zoom out", "ja": "縮小"},
-    "zoom in": {"en": "Zoom in", "ja": "拡大"},
-    "fit": {"en": "Fit", "ja": "全体"},
-    "dark": {"en": "Dark", "ja": "暗く"},
-    "light": {"en": "Light", "ja": "明るく"},
-    "keys": {"en": "Keys", "ja": "キー"},
-    "play": {"en": "Play", "ja": "再生"},
-    "pause": {"en": "Pause", "ja": "停止"},
-    "start": {"en": "To the start", "ja": "最初へ"},
-    "step back": {"en": "One step back", "ja": "1つ戻る"},
-    "step on": {"en": "One step on", "ja": "1つ進む"},
-    "end": {"en": "To the end", "ja": "最後へ"},
-    "step": {"en": "Step", "ja": "ステップ"},
-    "steps": {"en": "Steps", "ja": "ステップ"},
-    "details": {"en": "Details", "ja": "詳細"},
-    "overview": {"en": "Overview", "ja": "概要"},
     "as text": {"en": "The network as text", "ja": "テキスト表示"},
-    "key step": {"en": "one step back, one step on", "ja": "1つ戻る、1つ進む"},
-    "key play": {"en": "play, pause", "ja": "再生、停止"},
-    "key ends": {"en": "to the start, to the end", "ja": "最初へ、最後へ"},
     "key neuron": {"en": "the neuron above, below", "ja": "上、下のニューロン"},
     "key example": {"en": "the example before, the next", "ja": "前の例、次の例"},
     "key zoom": {"en": "zoom out, zoom in, fit", "ja": "縮小、拡大、全体"},
-    "key theme": {"en": "light or dark, large text, full screen", "ja": "明暗、大きな文字、全画面"},
-    "menu": {"en": "Menu", "ja": "メニュー"},
-    "large text": {"en": "Large text", "ja": "大きな文字"},
-    "full screen": {"en": "Full screen", "ja": "全画面"},
-    "save svg": {"en": "Save as SVG", "ja": "SVGで保存"},
-    "save png": {"en": "Save as PNG", "ja": "PNGで保存"},
-    "speed": {"en": "Speed", "ja": "速さ"},
-    "key overview": {"en": "back to the overview", "ja": "概要に戻る"},
     "mouse": {
         "en": "Drag to pan, turn the wheel or pinch to zoom, click a neuron for its numbers. The address ends in the "
         "step that is shown: copy it as a link.",
@@ -138,7 +113,7 @@ PHRASES: Phrases = {
     "from": {"en": "from", "ja": "入力元"},
     "to": {"en": "to", "ja": "出力先"},
     "weight": {"en": "weight w", "ja": "重み w"},
-    "others": {"en": "{n:,} smaller terms", "ja": "ほか{n:,}項(小さい順)"},
+    "others": {"en": "{n:,} more terms, none larger", "ja": "ほか{n:,}項(いずれもこれ以下)"},
     "bias b": {"en": "bias b", "ja": "バイアス b"},
     "came from": {"en": "what came in", "ja": "入ってきた値"},
     "went back": {"en": "what came back", "ja": "戻ってきた勾配"},
