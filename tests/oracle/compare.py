@@ -60,6 +60,10 @@ OURS_ALONE = {
         "a part of a recurrent network, which is compared",
     ),
     "minus_one_hot": "a part of the gradient of cross_entropy, which is compared",
+    "gelu_tanh_slope": "the gradient of gelu_tanh, which is compared",
+    "softmax_back": "the gradient of softmax, which is compared",
+    "standardized_back": "the gradient of layer_norm, which is compared",
+    "means_of_rows": "a mean over two axes, which is compared",
     **dict.fromkeys(NORMS.split(), "test_norms_torch.py compares it, or what is made of it"),
     **dict.fromkeys(
         [

@@ -19,10 +19,6 @@ mean_of_some var_of_some std_of_some nanmedian nanquantile nanpercentile nanprod
 nancumsum nancumprod
 """
 NOT_IN_TORCH = {
-    "gelu_tanh_slope": "the slope of GELU; its values are those of PyTorch's gradient of gelu",
-    "softmax_back": "the gradient of softmax, which is compared as such",
-    "means_of_rows": "means of blocks of rows, a mean over two axes in PyTorch",
-    "standardized_back": "the gradient of normalised rows, compared as that of layer norm",
     "cbrt": "PyTorch has no cbrt",
     "fabs": "the same op as absolute here",
     "conjugate": "the identity on real numbers",
