@@ -9,11 +9,13 @@ import tinygrad_nn as tn
 from tests.support.browser import DESK, PHONE, SMALL
 from tests.viz.test_layout import blocks, chain
 from tests.viz.test_window import (
+    PICTURES,
     SMALLEST,
     neuron,
     perceptron,
     training_step,
 )
+from tinygrad_nn import nn
 
 SIZES = (DESK, SMALL, PHONE)
 INSIDE = (
@@ -105,9 +107,12 @@ def test_the_player_takes_two_rows_at_most_with_room_to_slide(opened, size):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_toolbar_is_one_row_in_which_words_are_whole(opened, size):
-    page = opened(perceptron(), size)
+    page = opened(blocks(12, title="Twelve residual blocks"), size)
     assert page.run("return document.querySelector('header').clientHeight") < 56
-    assert page.run("const h = document.querySelector('h1'); return h.scrollWidth <= h.clientWidth")
+    assert page.run(
+        "const h = document.querySelector('h1');"
+        "return h.scrollWidth <= h.clientWidth && h.scrollHeight <= h.clientHeight"
+    )
     page.run("by('more').click()")
     fits = (
         "const paper = element('canvas').getContext('2d'), style = getComputedStyle(by('find'));"
@@ -223,6 +228,53 @@ def test_a_picture_with_few_cuts_is_preferred(opened):
     assert (
         page.run("return Math.max(...Object.values(best([462, 528]).placed.groups).map(g => g.length))") == 1
     )
+
+
+def test_a_tap_on_a_phone_brings_the_details(opened):
+    page = opened(neuron(), PHONE)
+    page.run(
+        "svg.setPointerCapture = () => {};"
+        "const {left, top, width, height} = item('n0').getBoundingClientRect();"
+        "const at = {clientX: left + width / 2, clientY: top + height / 2, pointerId: 1, bubbles: true};"
+        "for (const kind of ['pointerdown', 'pointerup']) item('n0').dispatchEvent(new PointerEvent(kind, at));"
+    )
+    head, panel = page.run(
+        "return [document.querySelector('#node h2'), by('panel')].map(e => e.getBoundingClientRect().top)"
+    )
+    assert 0 <= head - panel < 150
+
+
+CROSSED = """
+const found = [], frames = [...svg.querySelectorAll('rect.group')].map(one => one.getBoundingClientRect());
+for (const node of shown()) {
+  const a = node.querySelector('.shape').getBoundingClientRect();
+  for (const b of frames) {
+    const inside = b.left <= a.left && a.right <= b.right && b.top <= a.top && a.bottom <= b.bottom;
+    const apart = a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+    if (!inside && !apart) found.push(node.textContent);
+  }
+}
+return found;
+"""
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ["perceptron", "step", "blocks", "residual"])
+def test_no_box_stands_across_a_frame(opened, name, size):
+    page = opened(residual() if name == "residual" else PICTURES[name](), size)
+    for level in range(page.run("return data.levels.length")):
+        page.run(f"showLevel({level})")
+        assert page.run(CROSSED) == []
+    for unit in page.run("return Object.keys(data.units)")[:8]:
+        page.run(f"showLevel(data.levels.length - 1); toggle('{unit}', true)")
+        assert page.run(CROSSED) == []
+
+
+def residual():
+    model = nn.Sequential(
+        *[nn.Residual(nn.Sequential(nn.Dense(16, 16, rng=k), nn.Tanh())) for k in range(12)]
+    )
+    return model.graph(np.ones((4, 16), np.float32))
 
 
 def test_code_and_its_numbers_stand_on_one_line(opened):

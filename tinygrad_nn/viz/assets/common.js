@@ -13,6 +13,11 @@ function fullScreen() {
   else document.documentElement.requestFullscreen?.();
 }
 
+// In a narrow window details stand below the steps, out of sight of who has asked for them
+function bringDetails() {
+  if (matchMedia("(max-width:760px)").matches) by("details").scrollIntoView({ block: "start" });
+}
+
 const large = () => document.documentElement.classList.contains("large");
 
 function remember() {

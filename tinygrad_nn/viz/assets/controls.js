@@ -130,7 +130,10 @@ function released(event) {
     held = { x: rest.clientX, y: rest.clientY, view: [...view], moved: true, target: null };
     return;
   }
-  if (held && !held.moved && event.type === "pointerup") held.target ? pick(held.target) : overview();
+  if (held && !held.moved && event.type === "pointerup") {
+    held.target ? pick(held.target) : overview();
+    if (held.target) bringDetails();
+  }
   held = null;
   canvas.classList.remove("held");
 }
