@@ -40,6 +40,28 @@ def test_a_long_graph_is_as_wide_as_the_window_and_goes_on_below(opened, size):
     assert page.run("return by('map').getBoundingClientRect().width") >= 36
 
 
+def test_all_of_a_long_graph_is_as_large_as_it_can_be_and_fit_goes_back_to_reading(opened):
+    page = opened(chain(200).graph())
+    scale = "return svg.clientWidth / view[2]"
+    reading = page.run(scale)
+    page.press("a")
+    assert page.run(INSIDE + "return shown().filter(node => !inside(node)).length") == 0
+    assert page.run("return Math.max(home[2] / view[2], home[3] / view[3])") == pytest.approx(1, abs=0.01)
+    # Rows of the reading view would be a ribbon.
+    ribbon = page.run("const {placed, scale} = best(room()); return scale")
+    assert page.run(scale) > 1.3 * ribbon
+    page.press("f")
+    assert page.run(scale) == reading
+
+
+def test_the_key_that_finds_opens_the_menu_only_where_the_field_is_in_it(opened):
+    for size, hidden in ((DESK, True), (PHONE, False)):
+        page = opened(perceptron(), size)
+        page.press("/")
+        assert page.run("return by('menu').hidden") is hidden
+        assert page.run("return document.activeElement.id") == "find"
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("draw", [neuron, perceptron])
 def test_small_graphs_can_be_read_without_moving_them(opened, draw, size):
@@ -84,6 +106,20 @@ def test_numbers_of_entries_are_not_broken(opened, size):
     assert max(heights) < 28
     assert page.run("return document.documentElement.scrollWidth <= innerWidth")
     assert page.run("return by('story').scrollWidth <= by('story').clientWidth")
+
+
+def test_rows_of_entries_say_where_they_begin(opened):
+    page = opened(perceptron())
+    page.run("goto(data.steps.length)")
+    rows = page.run(
+        "return [...document.querySelectorAll('.entries tr')].map(row =>"
+        " [row.querySelector('th').textContent, ...[...row.querySelectorAll('button')].map(b => b.title)])"
+    )
+    assert all(head == first for head, first, *_ in rows)
+    assert [row[0] for row in rows][:2] == ["[0, 0]", "[1, 0]"]
+    # The largest entry stands in a row of its own.
+    assert len(rows) == 3
+    assert len(rows[2]) == 2
 
 
 def test_where_one_entry_is_told_nobody_is_asked_to_choose(opened):

@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 
+import numpy as np
 import pytest
 
 from tests.support.browser import DESK, PHONE, SMALL
@@ -257,3 +258,23 @@ def test_sentences_name_no_colour_that_one_theme_alone_has():
         for text in texts.values():
             assert not re.search(r"(?i)\b(dark|pale|black|white)", text), name
             assert not re.search("暗|黒|白|薄", text), name
+
+
+def test_the_dot_on_a_curve_is_at_the_number_that_is_told(window, tmp_path):
+    film = Film(every=4)
+    trained(epochs=4, size=20, callbacks=[film])
+    window.resize(*DESK)
+    page = opened(window, film, tmp_path / "moons.html")
+    heights = page.run(
+        "const seen = [], draw = CanvasRenderingContext2D.prototype.arc;"
+        "CanvasRenderingContext2D.prototype.arc = function (x, y, r, ...rest) {"
+        " if (r === 4 && this.canvas.closest('#panel-curves')) seen.push(y); draw.call(this, x, y, r, ...rest); };"
+        "const found = []; by('first').click();"
+        "for (let k = 1; k < steps.length; k++) { seen.length = 0; by('next').click(); found.push(seen[0]); }"
+        "CanvasRenderingContext2D.prototype.arc = draw; return found"
+    )
+    told = [film.recording.steps["loss"][frame.step - 1] for frame in film.recording.frames[1:]]
+    assert len(told) == len(heights) > 5
+    # A loss of 31 steps and more is drawn smoothed.
+    assert len(film.recording.steps["loss"]) > 30
+    assert np.corrcoef(told, heights)[0, 1] < -0.9999

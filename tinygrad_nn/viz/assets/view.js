@@ -4,7 +4,7 @@ const item = id => by(`v-${id}`);
 const name = index => data.values[index].name;
 const at = index => standsFor(data.place[index]);
 const closed = new Set();
-let home = null, view = null, whole = true;
+let home = null, view = null, whole = true, overall = false;
 
 function showLevel(next) {
   level = next;
@@ -68,11 +68,11 @@ function inWhole(direction, room) {
   return laid(direction, long, evenly(long, fitting(long, flowing, largest()).count), room);
 }
 
-// A page of paper shows all of it
-const onPaper = () => Object.keys(data.strips).map(direction => inWhole(direction, [700, 900])).reduce((one, other) =>
+// All of it, however small
+const largestIn = room => Object.keys(data.strips).map(direction => inWhole(direction, room)).reduce((one, other) =>
   (other.scale > WORTH * one.scale ? other : one));
 
-function arrange(way = best(room())) {
+function arrange(way = overall ? largestIn(room()) : best(room())) {
   const { width, height, boxes, groups, paths } = way.placed;
   home = [-14, -14, width + 28, height + 28];
   svg.querySelectorAll(".node").forEach(node => {
@@ -143,8 +143,14 @@ function fit(least = 0) {
   whole = true;
 }
 
-// So large that it can be read: what does not go into the window then, the map shows
-const begin = () => fit(readable());
+// So large that it can be read, unless all was asked for: what does not go into the window then, the map shows
+const begin = () => fit(overall ? 0 : readable());
+
+function showAll(wanted) {
+  overall = wanted;
+  whole = true;
+  arrange();
+}
 
 function zoom(factor, clientX, clientY) {
   const { left, top, width, height } = by("canvas").getBoundingClientRect();
