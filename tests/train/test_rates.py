@@ -52,7 +52,6 @@ def test_the_suggestion_trains_about_as_well_as_the_best_of_a_grid(name):
 
 def everything(model, optimizer, data):
     """Return all that a run could change, as text."""
-    np.set_printoptions(threshold=10**6, precision=17)
     state = data.state_dict() if hasattr(data, "state_dict") else None
     lr = optimizer.lr if callable(optimizer.lr) else float(optimizer.lr)
     modes = [module.training for _, module in model.named_modules()]
@@ -60,7 +59,8 @@ def everything(model, optimizer, data):
     arrays = {name: array.tolist() for name, array in model.state_dict().items()}
     globally = np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
     slots = {name: array.tolist() for name, array in optimizer.state_dict().items()}
-    return repr((state, lr, modes, gradients, arrays, globally, slots))
+    with np.printoptions(threshold=10**6, precision=17):
+        return repr((state, lr, modes, gradients, arrays, globally, slots))
 
 
 DATA = {
