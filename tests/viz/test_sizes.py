@@ -15,7 +15,7 @@ from tests.viz.test_window import (
     perceptron,
     training_step,
 )
-from tinygrad_nn import nn
+from tinygrad_nn import nn, viz
 
 SIZES = (DESK, SMALL, PHONE)
 INSIDE = (
@@ -70,8 +70,21 @@ def test_small_graphs_can_be_read_without_moving_them(opened, draw, size):
     assert page.run(INSIDE + "return shown().filter(node => !inside(node)).length") == 0
 
 
-@pytest.mark.parametrize("size", [DESK, PHONE])
-@pytest.mark.parametrize("draw", [training_step, lambda: chain(200).graph()])
+def wide_update():
+    model = nn.Sequential(nn.Dense(4, 8, rng=0), nn.Tanh(), nn.Dense(8, 3, rng=1))
+    adam = tn.optim.Adam(model.parameters(), lr=0.01)
+
+    def step(x, labels):
+        loss = nn.losses.cross_entropy(model(x), labels)
+        loss.backward()
+        adam.step()
+        return loss
+
+    return viz.draw(step, np.ones((16, 4), np.float32), np.arange(16) % 3)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("draw", [training_step, wide_update, lambda: chain(200).graph()])
 def test_the_op_of_a_step_is_in_the_window_and_not_behind_the_map(opened, draw, size):
     page = opened(draw(), size)
     assert not page.run("return by('map').hasAttribute('hidden')")
@@ -237,25 +250,35 @@ def test_a_page_of_paper_is_filled_by_a_graph_of_any_length(opened):
         assert page.run("return home[2] * readable() <= by('canvas').clientWidth + 20")
 
 
-def test_without_script_a_phone_shows_texts_that_can_be_read(window, tmp_path):
-    text = re.sub(r"<script>.*?</script>", "", perceptron().html(), flags=re.DOTALL)
-    (tmp_path / "plain.html").write_text(text, encoding="utf-8")
+def without_script(window, path, page):
+    path.write_text(re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL), encoding="utf-8")
     window.open_blank()
     window.resize(*PHONE)
     window.show_as("screen")
-    window.open(tmp_path / "plain.html")
-    assert (
-        window.run(
-            "const svg = document.querySelector('.level'); return 11 * svg.clientWidth / svg.viewBox.baseVal.width"
-        )
-        >= 9
+    window.open(path)
+
+
+def digits():
+    model = nn.Sequential(nn.Dense(784, 128, rng=0), nn.ReLU(), nn.Dense(128, 10, rng=1))
+    return viz.neurons(model, np.ones((2, 784), np.float32), np.arange(2), nn.losses.cross_entropy)
+
+
+@pytest.mark.parametrize("draw", [perceptron, digits])
+def test_without_script_a_phone_shows_texts_that_can_be_read(window, tmp_path, draw):
+    without_script(window, tmp_path / "plain.html", draw().html())
+    size = (
+        "const svg = document.querySelector('.level'), scale = svg.clientWidth / svg.viewBox.baseVal.width;"
+        "return Math.min(...[...svg.querySelectorAll('text')]"
+        ".map(text => scale * parseFloat(getComputedStyle(text).fontSize)))"
     )
-    # The legend has arrows of gradients, and so has the picture.
-    assert (
-        window.run("return getComputedStyle(document.querySelector('.level .edge.gradient')).visibility")
-        == "visible"
-    )
-    assert window.run("return document.documentElement.scrollWidth") == PHONE[0]
+    assert window.run(size) >= 9
+    assert window.run("return document.documentElement.scrollWidth") <= PHONE[0]
+
+
+def test_without_script_arrows_of_gradients_are_in_the_picture_as_in_its_legend(window, tmp_path):
+    without_script(window, tmp_path / "plain.html", perceptron().html())
+    shown = "return getComputedStyle(document.querySelector('.level .edge.gradient')).visibility"
+    assert window.run(shown) == "visible"
 
 
 def test_a_picture_with_few_cuts_is_preferred(opened):

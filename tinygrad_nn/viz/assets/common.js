@@ -1,6 +1,9 @@
 // What pages with a step player share: shapes, links to steps, paper
 
 const svg = document.querySelector(".level"), SVG = svg.namespaceURI;
+// They are those of the picture without script.
+svg.removeAttribute("width");
+svg.removeAttribute("height");
 
 function shape(tag, attributes) {
   const made = document.createElementNS(SVG, tag);

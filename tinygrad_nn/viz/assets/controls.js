@@ -46,9 +46,6 @@ followTheme(data.theme);
 // What is filled in once
 
 document.documentElement.classList.add("live");
-// They are those of the picture without script.
-svg.removeAttribute("width");
-svg.removeAttribute("height");
 data.levels.forEach((one, k) => {
   const option = element("option", one.name);
   option.value = String(k);
