@@ -46,13 +46,13 @@ LINES = {
     # from their source (140), written with signs and words in two languages (190), computed entry by entry (230), and
     # told (230). Values are called as the user's variables are (65), and have the user's line beside them (75).
     # Long pictures in rows (220), PNG and PDF of our own SVG (25), modules that open and close in the page (120), small
-    # pictures of arrays (80).
+    # pictures of arrays (85).
     # The view of neurons (1,220): a graph as layers (235), their derivatives (95), what is shown of them and where
-    # (165), as SVG and images (230), painted step by step (75), a page with its numbers (165), options (115), and
+    # (165), as SVG and images (230), painted step by step (75), a page with its numbers (170), options (115), and
     # sentences in two languages (145). Small graphs as programs for the page's script, to try other numbers (150).
     # What all pages are, and PNG files in them, those of films too (75).
     # Pictures, their page and statistics in two languages (170), and values in words that are kept as numbers (60).
-    "viz": 4590,
+    "viz": 4600,
     # 700 was meant. Layers: those over one to three axes (270), recurrent ones (150), BatchNorm and GroupNorm (80),
     # MultiheadAttention (80), LayerNorm and RMSNorm (50), Embedding (30), Dropout (20), Identity and Residual (20).
     # Losses take sequences and weights of classes and rows (150). Copies have other parameters (60), models are

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.support.networks import loss
+from tinygrad_nn import nn
 from tinygrad_nn.viz.looks import look
 
 LEVELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -121,3 +122,17 @@ def test_facts_have_looks_of_values_and_gradients_but_not_of_few_numbers():
     shapes = {k: value.shape for k, value in enumerate(loss().graph().graph.values)}
     assert set(facts.looks) == {k for k, shape in shapes.items() if np.prod(shape) > 4}
     assert set(facts.gradient_looks) == set(facts.looks) & set(facts.gradients)
+
+
+def test_cells_that_repeat_are_in_a_page_once_and_are_drawn_each(opened):
+    images = np.zeros((2, 784), np.float32)
+    images[:, 300:400] = np.linspace(0.1, 1, 100)
+    model = nn.Dense(784, 3, rng=0)
+    page = opened(model(images).sum().graph(names={"x": images}))
+    text = page.run("return data.looks[0].images[0]")
+    assert len(text) < 200
+    pixels = page.run(
+        "choose(0); const c = document.querySelector('#node canvas');"
+        "return [...c.getContext('2d').getImageData(0, 0, 28, 28).data].filter((_, k) => k % 4 === 0)"
+    )
+    assert np.allclose(np.array(pixels) / 255, images[0], atol=0.02)

@@ -219,8 +219,13 @@ def test_the_picture_is_saved_as_it_is_shown_and_a_step_has_an_address(window, t
 def test_numbers_can_be_read_at_the_start_on_every_window(window, tmp_path, width, height):
     window._send("POST", f"{window._session}/window/rect", {"width": width, "height": height})
     page = opened(window, digits(), tmp_path / "view.html")
-    sizes = page.run("return [...svg.querySelectorAll('.value')].map(text => 11 * svg.getScreenCTM().a)")
+    sizes = page.run(
+        "const size = text => parseFloat(getComputedStyle(text).fontSize) * svg.getScreenCTM().a;"
+        "return [...svg.querySelectorAll('text')].map(size)"
+    )
     assert min(sizes) >= 9
+    title = page.run("const h = document.querySelector('h1'); return [h.scrollHeight, h.clientHeight]")
+    assert title[0] <= title[1]
     assert page.run("return document.documentElement.scrollWidth <= innerWidth")
 
 

@@ -9,11 +9,13 @@ import tinygrad_nn as tn
 from tests.support.browser import DESK, PHONE, SMALL
 from tests.viz.test_layout import blocks, chain
 from tests.viz.test_window import (
+    PICTURES,
     SMALLEST,
     neuron,
     perceptron,
     training_step,
 )
+from tinygrad_nn import nn, viz
 
 SIZES = (DESK, SMALL, PHONE)
 INSIDE = (
@@ -38,6 +40,28 @@ def test_a_long_graph_is_as_wide_as_the_window_and_goes_on_below(opened, size):
     assert page.run("return by('map').getBoundingClientRect().width") >= 36
 
 
+def test_all_of_a_long_graph_is_as_large_as_it_can_be_and_fit_goes_back_to_reading(opened):
+    page = opened(chain(200).graph())
+    scale = "return svg.clientWidth / view[2]"
+    reading = page.run(scale)
+    page.press("a")
+    assert page.run(INSIDE + "return shown().filter(node => !inside(node)).length") == 0
+    assert page.run("return Math.max(home[2] / view[2], home[3] / view[3])") == pytest.approx(1, abs=0.01)
+    # Rows of the reading view would be a ribbon.
+    ribbon = page.run("const {placed, scale} = best(room()); return scale")
+    assert page.run(scale) > 1.3 * ribbon
+    page.press("f")
+    assert page.run(scale) == reading
+
+
+def test_the_key_that_finds_opens_the_menu_only_where_the_field_is_in_it(opened):
+    for size, hidden in ((DESK, True), (PHONE, False)):
+        page = opened(perceptron(), size)
+        page.press("/")
+        assert page.run("return by('menu').hidden") is hidden
+        assert page.run("return document.activeElement.id") == "find"
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("draw", [neuron, perceptron])
 def test_small_graphs_can_be_read_without_moving_them(opened, draw, size):
@@ -46,8 +70,21 @@ def test_small_graphs_can_be_read_without_moving_them(opened, draw, size):
     assert page.run(INSIDE + "return shown().filter(node => !inside(node)).length") == 0
 
 
-@pytest.mark.parametrize("size", [DESK, PHONE])
-@pytest.mark.parametrize("draw", [training_step, lambda: chain(200).graph()])
+def wide_update():
+    model = nn.Sequential(nn.Dense(4, 8, rng=0), nn.Tanh(), nn.Dense(8, 3, rng=1))
+    adam = tn.optim.Adam(model.parameters(), lr=0.01)
+
+    def step(x, labels):
+        loss = nn.losses.cross_entropy(model(x), labels)
+        loss.backward()
+        adam.step()
+        return loss
+
+    return viz.draw(step, np.ones((16, 4), np.float32), np.arange(16) % 3)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("draw", [training_step, wide_update, lambda: chain(200).graph()])
 def test_the_op_of_a_step_is_in_the_window_and_not_behind_the_map(opened, draw, size):
     page = opened(draw(), size)
     assert not page.run("return by('map').hasAttribute('hidden')")
@@ -84,6 +121,20 @@ def test_numbers_of_entries_are_not_broken(opened, size):
     assert page.run("return by('story').scrollWidth <= by('story').clientWidth")
 
 
+def test_rows_of_entries_say_where_they_begin(opened):
+    page = opened(perceptron())
+    page.run("goto(data.steps.length)")
+    rows = page.run(
+        "return [...document.querySelectorAll('.entries tr')].map(row =>"
+        " [row.querySelector('th').textContent, ...[...row.querySelectorAll('button')].map(b => b.title)])"
+    )
+    assert all(head == first for head, first, *_ in rows)
+    assert [row[0] for row in rows][:2] == ["[0, 0]", "[1, 0]"]
+    # The largest entry stands in a row of its own.
+    assert len(rows) == 3
+    assert len(rows[2]) == 2
+
+
 def test_where_one_entry_is_told_nobody_is_asked_to_choose(opened):
     page = opened(chain(70).graph())
     page.run("goto(data.steps.length)")
@@ -105,9 +156,12 @@ def test_the_player_takes_two_rows_at_most_with_room_to_slide(opened, size):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_toolbar_is_one_row_in_which_words_are_whole(opened, size):
-    page = opened(perceptron(), size)
+    page = opened(blocks(12, title="Twelve residual blocks"), size)
     assert page.run("return document.querySelector('header').clientHeight") < 56
-    assert page.run("const h = document.querySelector('h1'); return h.scrollWidth <= h.clientWidth")
+    assert page.run(
+        "const h = document.querySelector('h1');"
+        "return h.scrollWidth <= h.clientWidth && h.scrollHeight <= h.clientHeight"
+    )
     page.run("by('more').click()")
     fits = (
         "const paper = element('canvas').getContext('2d'), style = getComputedStyle(by('find'));"
@@ -196,25 +250,35 @@ def test_a_page_of_paper_is_filled_by_a_graph_of_any_length(opened):
         assert page.run("return home[2] * readable() <= by('canvas').clientWidth + 20")
 
 
-def test_without_script_a_phone_shows_texts_that_can_be_read(window, tmp_path):
-    text = re.sub(r"<script>.*?</script>", "", perceptron().html(), flags=re.DOTALL)
-    (tmp_path / "plain.html").write_text(text, encoding="utf-8")
+def without_script(window, path, page):
+    path.write_text(re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL), encoding="utf-8")
     window.open_blank()
     window.resize(*PHONE)
     window.show_as("screen")
-    window.open(tmp_path / "plain.html")
-    assert (
-        window.run(
-            "const svg = document.querySelector('.level'); return 11 * svg.clientWidth / svg.viewBox.baseVal.width"
-        )
-        >= 9
+    window.open(path)
+
+
+def digits():
+    model = nn.Sequential(nn.Dense(784, 128, rng=0), nn.ReLU(), nn.Dense(128, 10, rng=1))
+    return viz.neurons(model, np.ones((2, 784), np.float32), np.arange(2), nn.losses.cross_entropy)
+
+
+@pytest.mark.parametrize("draw", [perceptron, digits])
+def test_without_script_a_phone_shows_texts_that_can_be_read(window, tmp_path, draw):
+    without_script(window, tmp_path / "plain.html", draw().html())
+    size = (
+        "const svg = document.querySelector('.level'), scale = svg.clientWidth / svg.viewBox.baseVal.width;"
+        "return Math.min(...[...svg.querySelectorAll('text')]"
+        ".map(text => scale * parseFloat(getComputedStyle(text).fontSize)))"
     )
-    # The legend has arrows of gradients, and so has the picture.
-    assert (
-        window.run("return getComputedStyle(document.querySelector('.level .edge.gradient')).visibility")
-        == "visible"
-    )
-    assert window.run("return document.documentElement.scrollWidth") == PHONE[0]
+    assert window.run(size) >= 9
+    assert window.run("return document.documentElement.scrollWidth") <= PHONE[0]
+
+
+def test_without_script_arrows_of_gradients_are_in_the_picture_as_in_its_legend(window, tmp_path):
+    without_script(window, tmp_path / "plain.html", perceptron().html())
+    shown = "return getComputedStyle(document.querySelector('.level .edge.gradient')).visibility"
+    assert window.run(shown) == "visible"
 
 
 def test_a_picture_with_few_cuts_is_preferred(opened):
@@ -223,6 +287,53 @@ def test_a_picture_with_few_cuts_is_preferred(opened):
     assert (
         page.run("return Math.max(...Object.values(best([462, 528]).placed.groups).map(g => g.length))") == 1
     )
+
+
+def test_a_tap_on_a_phone_brings_the_details(opened):
+    page = opened(neuron(), PHONE)
+    page.run(
+        "svg.setPointerCapture = () => {};"
+        "const {left, top, width, height} = item('n0').getBoundingClientRect();"
+        "const at = {clientX: left + width / 2, clientY: top + height / 2, pointerId: 1, bubbles: true};"
+        "for (const kind of ['pointerdown', 'pointerup']) item('n0').dispatchEvent(new PointerEvent(kind, at));"
+    )
+    head, panel = page.run(
+        "return [document.querySelector('#node h2'), by('panel')].map(e => e.getBoundingClientRect().top)"
+    )
+    assert 0 <= head - panel < 150
+
+
+CROSSED = """
+const found = [], frames = [...svg.querySelectorAll('rect.group')].map(one => one.getBoundingClientRect());
+for (const node of shown()) {
+  const a = node.querySelector('.shape').getBoundingClientRect();
+  for (const b of frames) {
+    const inside = b.left <= a.left && a.right <= b.right && b.top <= a.top && a.bottom <= b.bottom;
+    const apart = a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+    if (!inside && !apart) found.push(node.textContent);
+  }
+}
+return found;
+"""
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ["perceptron", "step", "blocks", "residual"])
+def test_no_box_stands_across_a_frame(opened, name, size):
+    page = opened(residual() if name == "residual" else PICTURES[name](), size)
+    for level in range(page.run("return data.levels.length")):
+        page.run(f"showLevel({level})")
+        assert page.run(CROSSED) == []
+    for unit in page.run("return Object.keys(data.units)")[:8]:
+        page.run(f"showLevel(data.levels.length - 1); toggle('{unit}', true)")
+        assert page.run(CROSSED) == []
+
+
+def residual():
+    model = nn.Sequential(
+        *[nn.Residual(nn.Sequential(nn.Dense(16, 16, rng=k), nn.Tanh())) for k in range(12)]
+    )
+    return model.graph(np.ones((4, 16), np.float32))
 
 
 def test_code_and_its_numbers_stand_on_one_line(opened):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from html import escape
@@ -141,15 +142,20 @@ def _looks(looks: Mapping[int, Look]) -> dict[int, dict[str, object]]:
     """Return small pictures of arrays for the script, with numbers as texts."""
     return {
         k: {
-            "cells": seen.cells,
+            "cells": _in_runs(seen.cells),
             "columns": seen.columns,
             "ends": [number(-seen.most), number(seen.most)],
             "bars": seen.bars,
             "span": [number(seen.low), number(seen.high)],
         }
-        | ({"images": seen.images, "wide": seen.wide} if seen.images else {})
+        | ({"images": [_in_runs(image) for image in seen.images], "wide": seen.wide} if seen.images else {})
         for k, seen in looks.items()
     }
+
+
+def _in_runs(cells: str) -> str:
+    """Return levels with a count for those that repeat, as "A{28}": much of an image is of one colour."""
+    return re.sub(r"(.)\1{4,}", lambda run: f"{run[1]}{{{len(run[0])}}}", cells)
 
 
 def _rounded(long: Layout, links: int) -> dict[str, object]:

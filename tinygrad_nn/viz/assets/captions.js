@@ -18,17 +18,20 @@ function tell(now) {
 
 function calculations(one) {
   if (!one.entries) return [];
-  const all = element("div", undefined, "entries"), line = element("p"), table = element("table"), rows = new Map();
+  const all = element("div", undefined, "entries"), line = element("p"), table = element("table");
+  let row = null, due = "";
   const cells = one.entries.map(([place, text, calculation]) => {
-    const cell = element("button", text), row = place.split(", ").slice(0, -1).join(", ");
+    const cell = element("button", text), index = place.split(", ");
     cell.type = "button";
     cell.title = `[${place}]`;
     cell.addEventListener("click", () => {
       cells.forEach(other => { other.tabIndex = other === cell ? 0 : -1; other.setAttribute("aria-pressed", String(other === cell)); });
       line.textContent = `${name(one.to)}[${place}]: ${calculation ? `${calculation} = ` : ""}${text}`;
     });
-    if (!rows.has(row)) rows.set(row, table.insertRow());
-    rows.get(row).insertCell().append(cell);
+    // A row goes on as long as entries follow each other, and says where it begins.
+    if (!row || place !== due) (row = table.insertRow()).append(element("th", `[${place}]`));
+    row.insertCell().append(cell);
+    due = [...index.slice(0, -1), Number(index.at(-1)) + 1].join(", ");
     return cell;
   });
   all.addEventListener("keydown", event => {

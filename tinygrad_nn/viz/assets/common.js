@@ -1,6 +1,9 @@
 // What pages with a step player share: shapes, links to steps, paper
 
 const svg = document.querySelector(".level"), SVG = svg.namespaceURI;
+// They are those of the picture without script.
+svg.removeAttribute("width");
+svg.removeAttribute("height");
 
 function shape(tag, attributes) {
   const made = document.createElementNS(SVG, tag);
@@ -11,6 +14,11 @@ function shape(tag, attributes) {
 function fullScreen() {
   if (document.fullscreenElement) document.exitFullscreen();
   else document.documentElement.requestFullscreen?.();
+}
+
+// In a narrow window details stand below the steps, out of sight of who has asked for them
+function bringDetails() {
+  if (matchMedia("(max-width:760px)").matches) by("details").scrollIntoView({ block: "start" });
 }
 
 const large = () => document.documentElement.classList.contains("large");

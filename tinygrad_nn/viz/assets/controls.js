@@ -46,9 +46,6 @@ followTheme(data.theme);
 // What is filled in once
 
 document.documentElement.classList.add("live");
-// They are those of the picture without script.
-svg.removeAttribute("width");
-svg.removeAttribute("height");
 data.levels.forEach((one, k) => {
   const option = element("option", one.name);
   option.value = String(k);
@@ -130,7 +127,10 @@ function released(event) {
     held = { x: rest.clientX, y: rest.clientY, view: [...view], moved: true, target: null };
     return;
   }
-  if (held && !held.moved && event.type === "pointerup") held.target ? pick(held.target) : overview();
+  if (held && !held.moved && event.type === "pointerup") {
+    held.target ? pick(held.target) : overview();
+    if (held.target) bringDetails();
+  }
   held = null;
   canvas.classList.remove("held");
 }
@@ -146,7 +146,7 @@ by("map").addEventListener("pointermove", event => { if (event.buttons) moveTo(e
 // Buttons and keys
 
 const clicks = {
-  smaller: () => zoom(0.8), larger: () => zoom(1.25), fit: begin, all: () => fit(), first: () => goto(0), back: () => goto(step - 1), play,
+  smaller: () => zoom(0.8), larger: () => zoom(1.25), fit: () => showAll(false), all: () => showAll(true), first: () => goto(0), back: () => goto(step - 1), play,
   next: () => goto(step + 1), last: () => goto(data.steps.length), full: fullScreen,
   theme: otherTheme,
   large: () => setLarge(!large()),
@@ -161,14 +161,14 @@ by("slider").addEventListener("input", event => { pause(); goto(Number(event.tar
 by("find").addEventListener("input", event => find(event.target.value));
 by("find").addEventListener("keydown", event => { if (event.key === "Enter") nextHit(); });
 addEventListener("resize", resized);
-addEventListener("beforeprint", () => { arrange(onPaper()); svg.setAttribute("viewBox", home.join(" ")); });
+addEventListener("beforeprint", () => { arrange(largestIn([700, 900])); svg.setAttribute("viewBox", home.join(" ")); });
 addEventListener("afterprint", () => arrange());
 
 const strokes = {
   ArrowRight: () => { pause(); goto(step + 1); }, ArrowLeft: () => { pause(); goto(step - 1); }, " ": play,
   Home: () => { pause(); goto(0); }, End: () => { pause(); goto(data.steps.length); },
-  "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), f: begin, a: () => fit(), t: clicks.theme, l: clicks.large, x: fullScreen, "?": clicks.keys,
-  d: () => showLevel((level + 1) % data.levels.length), "/": () => { unfold("more", "menu", true); by("find").focus(); },
+  "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), f: clicks.fit, a: clicks.all, t: clicks.theme, l: clicks.large, x: fullScreen, "?": clicks.keys,
+  d: () => showLevel((level + 1) % data.levels.length), "/": () => { if (!by("find").offsetWidth) unfold("more", "menu", true); by("find").focus(); },
   Escape: () => { unfold("more", "menu", false); if (!by("help").hidden) clicks.keys(); else overview(); },
 };
 const arrows = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };

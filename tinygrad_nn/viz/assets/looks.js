@@ -1,7 +1,7 @@
 // Arrays as small pictures, from texts with a character for each cell; see viz/looks.py
 
 const LEVELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const levels = text => [...text].map(sign => LEVELS.indexOf(sign));
+const levels = text => [...text.replace(/(.)\{(\d+)\}/g, (_, sign, count) => sign.repeat(count))].map(sign => LEVELS.indexOf(sign));
 const colour = name => {
   const text = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   return [1, 3, 5].map(k => parseInt(text.slice(k, k + 2), 16));

@@ -345,7 +345,7 @@ for (const end of ["pointerup", "pointercancel"])
     fingers.delete(event.pointerId);
     if (moved || end === "pointercancel") return;
     const found = pressed && pressed.id.match(/p(\d+)n(\d+)$/);
-    if (found) choose(Number(found[1]), Number(found[2]));
+    if (found) { choose(Number(found[1]), Number(found[2])); bringDetails(); }
     else overview();
   });
 canvas.addEventListener("wheel", event => {

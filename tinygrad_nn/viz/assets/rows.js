@@ -49,7 +49,11 @@ function folded(long, direction) {
     // The box stands where the first arrow comes in, so that this one runs straight.
     const enters = Object.entries(long.paths).find(([k, path]) => path[0][0] < x0 && path.at(-1)[0] > x0 &&
       standsFor(data.links[k][1]) === unit && standsFor(data.links[k][0]) !== unit);
-    const y = enters ? splitPath(enters[1], [-1e9, x0, 1e9])[0].at(-1)[1] : (y0 + y1) / 2;
+    const straight = enters ? splitPath(enters[1], [-1e9, x0, 1e9])[0].at(-1)[1] : (y0 + y1) / 2;
+    // It stays inside of the frames that are around it.
+    const frames = Object.entries(long.groups).filter(([id, [box]]) => !gone.has(id) && holds(box, hull[unit])).map(([, [box]]) => box);
+    const low = Math.max(-Infinity, ...frames.map(box => box[1] + 12 + h / 2)), high = Math.min(Infinity, ...frames.map(box => box[3] - 12 - h / 2));
+    const y = low > high ? (y0 + y1) / 2 : Math.min(Math.max(straight, low), high);
     result.boxes[unit] = [(x0 + x1) / 2, y, w, h];
   }
   // Both axes lose what only closed modules took: all of their room that nothing stands in.

@@ -4,7 +4,7 @@ const item = id => by(`v-${id}`);
 const name = index => data.values[index].name;
 const at = index => standsFor(data.place[index]);
 const closed = new Set();
-let home = null, view = null, whole = true;
+let home = null, view = null, whole = true, overall = false;
 
 function showLevel(next) {
   level = next;
@@ -68,11 +68,11 @@ function inWhole(direction, room) {
   return laid(direction, long, evenly(long, fitting(long, flowing, largest()).count), room);
 }
 
-// A page of paper shows all of it
-const onPaper = () => Object.keys(data.strips).map(direction => inWhole(direction, [700, 900])).reduce((one, other) =>
+// All of it, however small
+const largestIn = room => Object.keys(data.strips).map(direction => inWhole(direction, room)).reduce((one, other) =>
   (other.scale > WORTH * one.scale ? other : one));
 
-function arrange(way = best(room())) {
+function arrange(way = overall ? largestIn(room()) : best(room())) {
   const { width, height, boxes, groups, paths } = way.placed;
   home = [-14, -14, width + 28, height + 28];
   svg.querySelectorAll(".node").forEach(node => {
@@ -143,8 +143,14 @@ function fit(least = 0) {
   whole = true;
 }
 
-// So large that it can be read: what does not go into the window then, the map shows
-const begin = () => fit(readable());
+// So large that it can be read, unless all was asked for: what does not go into the window then, the map shows
+const begin = () => fit(overall ? 0 : readable());
+
+function showAll(wanted) {
+  overall = wanted;
+  whole = true;
+  arrange();
+}
 
 function zoom(factor, clientX, clientY) {
   const { left, top, width, height } = by("canvas").getBoundingClientRect();
@@ -162,15 +168,15 @@ function reveal(id) {
   if (!node || node.hasAttribute("hidden")) return;
   const box = node.getBBox(), { e, f } = node.transform.baseVal[0].matrix, map = by("map").getBoundingClientRect();
   const lows = [box.x + e, box.y + f], highs = [lows[0] + box.width, lows[1] + box.height];
-  const unit = view[2] / by("canvas").clientWidth, corner = [view[2] - (map.width + 10) * unit, view[3] - (map.height + 10) * unit];
-  const under = map.width > 0 && [0, 1].every(k => highs[k] > view[k] + corner[k]);
+  const middle = k => (lows[k] + highs[k] - view[k + 2]) / 2;
   const next = [0, 1].map(k => {
-    const inside = lows[k] >= view[k] && highs[k] <= view[k] + view[k + 2];
-    if (inside && !(under && k)) return view[k];
-    const middle = (lows[k] + highs[k] - view[k + 2]) / 2, end = home[k] + home[k + 2] - view[k + 2];
-    // No further than the graph goes, unless the map would stand before it.
-    return under || end < home[k] ? middle : Math.min(Math.max(middle, home[k]), end);
+    if (lows[k] >= view[k] && highs[k] <= view[k] + view[k + 2]) return view[k];
+    const end = home[k] + home[k + 2] - view[k + 2];
+    return end < home[k] ? middle(k) : Math.min(Math.max(middle(k), home[k]), end);
   });
+  // Further than the graph goes, where the map would stand before it.
+  const unit = view[2] / by("canvas").clientWidth, corner = [map.width, map.height].map((size, k) => next[k] + view[k + 2] - (size + 10) * unit);
+  if (map.width && highs[0] > corner[0] && highs[1] > corner[1]) next[1] = middle(1);
   setView([...next, view[2], view[3]]);
 }
 

@@ -29,7 +29,7 @@ def styles(theme: str, prefix: str) -> str:
     shared = [
         css(theme, prefix),
         f"{head}.wires path{{fill:none}}{head}.wires .neg,{head}.neg>.fill{{stroke-dasharray:4 3}}",
-        f"{head}.value{{font-size:{LINE}px}}{head}.index{{font-size:9.5px;text-anchor:start}}",
+        f"{head}.value{{font-size:{LINE}px}}{head}.index{{text-anchor:start}}",
         f"{head}.wires.later{{opacity:.28}}{head}.later .value{{visibility:hidden}}",
         f"{head}.fill{{stroke-width:1.3}}{head}.now .fill{{stroke-width:2.2}}",
     ]

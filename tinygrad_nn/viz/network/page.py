@@ -34,11 +34,13 @@ _SCRIPTED = (
 def page(sheet: Sheet, summary: str, text: str) -> str:
     """Return the whole page; it loads nothing, and its policy forbids that it could."""
     left, top, wide, high = drawing.frame(sheet)
-    box = f"{left - 14:.0f} {top - 14:.0f} {wide + 28:.0f} {high + 28:.0f}"
+    w, h = round(wide) + 28, round(high) + 28
+    box = f"{left - 14:.0f} {top - 14:.0f} {w} {h}"
     lang = sheet.choices.lang
     name = sheet.choices.title or sheet.say("title")
     picture = (
-        f'<svg class="level drawn" id="v-" viewBox="{box}" data-box="{box}" role="group" aria-label="{escape(name)}">\n'
+        f'<svg class="level drawn" id="v-" width="{w}" height="{h}" viewBox="{box}" data-box="{box}" role="group" '
+        f'aria-label="{escape(name)}">\n'
         f"{drawing.drawing(sheet, 'v-', 0, 0)}\n</svg>"
     )
     back = sheet.walk.loss is not None

@@ -356,8 +356,9 @@ function drawCurves(canvas, film, k, note) {
     for (const s of series) if (s.name) {
       let j = -1;
       while (j + 1 < s.xs.length && s.xs[j + 1] <= now) j++;
-      if (j >= 0 && s.ys[j] !== null) dot(g, across(s.xs[j]), up(f(s.ys[j])), 4, css(s.colour), css(ground()), 1.5);
       const raw = isRate || s.dots ? s.ys[j] : (film.curves.columns[s.name] || [])[j];
+      // Where the number is that is told, which smoothing moves.
+      if (j >= 0 && raw !== null) dot(g, across(s.xs[j]), up(f(raw)), 4, css(s.colour), css(ground()), 1.5);
       chip(note, css(s.colour), `${s.name} ${j >= 0 ? short(raw) : "–"}`);
     }
     top = bottom + gap;
