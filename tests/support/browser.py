@@ -85,9 +85,11 @@ class Browser:
         return self._send("POST", f"{self._session}/goog/cdp/execute", body)
 
     def resize(self, width: int, height: int) -> None:
-        """Give the page so many pixels; it is told."""
+        """Give the page so many pixels; it is told, and has answered."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._command("Emulation.setDeviceMetricsOverride", **size)
+        # Events of a new size come with the next picture.
+        self.wait_for("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def show_as(self, medium: str) -> None:
         """Show the page as it is on a "screen", or in "print"."""
