@@ -30,8 +30,9 @@ def opened(window, picture, path):
     return window
 
 
-def test_the_page_of_an_mlp_is_small_and_self_contained():
-    text = mlp().html()
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_the_page_of_an_mlp_is_small_and_self_contained(lang):
+    text = mlp().html(lang=lang)
     assert len(text.encode()) < 100_000
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text)
     assert "default-src 'none'" in text

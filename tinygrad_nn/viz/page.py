@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from html import escape
+from typing import Any
 
 from tinygrad_nn.graph.ir import Graph
 from tinygrad_nn.viz import export, svg, whatif
@@ -33,6 +34,7 @@ _SCRIPTS = [
     f"{name}.js" for name in ["common", "page", "captions", "looks", "rows", "view", "saving", "controls"]
 ]
 _WHATIF = ("numbers.js", "words.js", "whatif.js")
+_Told = dict[str, Any]
 _STYLES = ("page.css", "captions.css")
 # Room in points for what is seen without the script.
 _ROOM = (1000.0, 800.0)
@@ -58,8 +60,7 @@ def page(graph: Graph, facts: Facts, options: Options, summary: str) -> str:
     spoken = {**SCRIPT, **{name: CONTROLS[name] for name in ("play", "pause", "dark", "light", "overview")}}
     data = {
         "outputs": list(graph.outputs),
-        "values": export.details(graph, facts, lang),
-        "steps": export.steps(facts, lang),
+        **_told_once(export.details(graph, facts, lang), export.steps(facts, lang)),
         "looks": _looks(facts.looks),
         "gradient_looks": _looks(facts.gradient_looks),
         "code": listings(graph),
@@ -136,6 +137,23 @@ def _places(whole: Scene, modules: list[Unit], ways: Mapping[Direction, Layout])
             if item.kind == "module"
         },
     }
+
+
+def _told_once(values: list[_Told], steps: list[_Told]) -> dict[str, object]:
+    """Return values and steps without what a script knows.
+
+    Where nothing was there before, what arrives is what is there now, and the last sum is the gradient of the value.
+    """
+    last: dict[int, str] = {}
+    for step in steps:
+        for arrival in step["arrivals"]:
+            if not arrival["before"]:
+                del arrival["before"], arrival["added"]
+            last[arrival["to"]] = arrival["total"]
+    for index, total in last.items():
+        if values[index].get("gradient") == total:
+            del values[index]["gradient"]
+    return {"values": values, "steps": steps}
 
 
 def _looks(looks: Mapping[int, Look]) -> dict[int, dict[str, object]]:

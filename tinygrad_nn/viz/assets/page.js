@@ -2,6 +2,9 @@
 
 let level = -1, step = 0, chosen = null, timer = 0, hits = [], hit = -1;
 
+// Told once: the last sum that arrives is the gradient
+data.steps.flatMap(one => one.arrivals).reverse().forEach(a => { data.values[a.to].gradient ??= a.total; });
+
 // Details of a value, or of the values that a folded module stands for
 
 function row(table, head, content, className) {
@@ -143,7 +146,7 @@ function arrivals(now) {
     const line = body.insertRow();
     line.insertCell().append(linkTo(one.to));
     line.insertCell().textContent = one.before || "–";
-    line.insertCell().textContent = one.before ? `+ ${one.added}` : one.added;
+    line.insertCell().textContent = one.before ? `+ ${one.added}` : one.total;
     const sum = line.insertCell();
     sum.className = "sum";
     sum.textContent = one.before ? `= ${one.total}` : one.total;
