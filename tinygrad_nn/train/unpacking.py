@@ -22,9 +22,7 @@ def refuse_unpacking(who: str, names: Iterable[str], line: str) -> None:
     caller = sys._getframe(2)
     if caller.f_code.co_code[caller.f_lasti] in _UNPACKING:
         told = ", ".join(map(repr, names))
-        raise ArgumentError(
-            f"{who}: its numbers go by name, and this would take the names {told}\n  hint   {line}"
-        )
+        raise ArgumentError(f"{who}: its numbers go by name, this would take {told}\n  hint   {line}")
 
 
 class Numbers(dict[str, T]):
@@ -37,7 +35,7 @@ class Numbers(dict[str, T]):
         >>> loss, accuracy = measured.values()
         >>> loss, accuracy = measured
         Traceback (most recent call last):
-        tinygrad_nn.errors.ArgumentError: evaluate: its numbers go by name, and this would take the names 'loss', 'accuracy'
+        tinygrad_nn.errors.ArgumentError: evaluate: its numbers go by name, this would take 'loss', 'accuracy'
           hint   loss, accuracy = evaluate(...).values()
     """
 
