@@ -45,6 +45,42 @@ NEWCOMERS = {
         lambda: tn.nn.Dense(784, 16, tn.leaky_relu),
         r"hint   nn\.LeakyReLU\(\) behind it",
     ),
+    "gradients of a model are clipped": (
+        lambda: optim.clip_grad_norm(nn.Dense(2, 3, rng=0), 1.0),
+        r"got a model\n  hint   clip_grad_norm\(model\.parameters\(\), max_norm\)",
+    ),
+    "a norm in words": (
+        lambda: optim.clip_grad_norm(nn.Dense(2, 3, rng=0).parameters(), "a"),
+        "max_norm is positive, got 'a'",
+    ),
+    "steps in words": (
+        lambda: optim.schedules.cosine(0.1, "many"),
+        "steps is positive and finite, got 'many'",
+    ),
+    "an array among parameters": (
+        lambda: optim.Adam([np.ones(3)], lr=0.1),
+        r"hint   tn\.tensor\(data, requires_grad=True\)",
+    ),
+    "a state of an optimizer that is none": (
+        lambda: optim.SGD(nn.Dense(2, 3, rng=0).parameters(), lr=0.1).load_state_dict(None),
+        "does not fit this SGD: it is None; nothing was changed",
+    ),
+    "labels before predictions": (
+        lambda: nn.losses.cross_entropy(np.array([0, 1]), np.ones((2, 2))),
+        r"hint   cross_entropy\(predictions, labels\), in this order",
+    ),
+    "labels that are names": (
+        lambda: nn.losses.cross_entropy(np.ones((2, 2), np.float32), np.array(["a", "b"])),
+        r"hint   np\.unique\(labels, return_inverse=True\)\[1\] gives names numbers",
+    ),
+    "nothing for an input": (
+        lambda: nn.Dense(2, 3, rng=0)(None),
+        r"\n  hint   a function without return gives None",
+    ),
+    "a layer that is not there": (
+        lambda: nn.Sequential(nn.Dense(2, 3, rng=0), None),
+        r"hint   leave it out, or nn\.Identity\(\)",
+    ),
     "a word where a number goes": (
         lambda: tn.nn.Conv2d(1, 8, 3, "same"),
         r"settings go by name, as Conv2d\(1, 8, 3, stride=\.\.\.\)",

@@ -92,6 +92,15 @@ def are_arrays(x: object) -> bool:
     return isinstance(x, Mapping) and all(isinstance(array, np.ndarray) for array in x.values())
 
 
+def expect_mapping(who: str, state: object, hint: str = "") -> State:
+    """Return a state; raise `CheckpointError` for one that has nothing by name."""
+    if not isinstance(state, Mapping):
+        raise CheckpointError(
+            f"the state does not fit this {who}: it is {state!r:.60}; nothing was changed{hint}"
+        )
+    return state
+
+
 def check_entries(who: str, state: object, **entries: Entry) -> None:
     """Raise `CheckpointError` unless a state of plain data has these entries, each as its test wants it.
 
@@ -101,13 +110,12 @@ def check_entries(who: str, state: object, **entries: Entry) -> None:
         tinygrad_nn.errors.CheckpointError: the state does not fit this Means; nothing was changed
           wrong       rows: -1
     """
-    if not isinstance(state, Mapping):
-        raise CheckpointError(f"the state does not fit this {who}: it is {state!r:.60}; nothing was changed")
-    problems = [f"missing     {name}" for name in entries if name not in state]
+    given = expect_mapping(who, state)
+    problems = [f"missing     {name}" for name in entries if name not in given]
     problems += [
-        f"wrong       {name}: {state[name]!r:.60}"
+        f"wrong       {name}: {given[name]!r:.60}"
         for name, fits in entries.items()
-        if name in state and not fits(state[name])
+        if name in given and not fits(given[name])
     ]
     if problems:
         text = "\n  ".join([f"the state does not fit this {who}; nothing was changed", *problems])

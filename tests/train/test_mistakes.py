@@ -132,11 +132,11 @@ MISTAKES = {
     ),
     "weights from a path": (
         lambda: network().load_state_dict("model.safetensors"),
-        r"a state is arrays by name, got str\n  hint   tn\.load\(path, model=model\)",
+        r"it is 'model\.safetensors'; nothing was changed\n  hint   tn\.load\(path, model=model\)",
     ),
     "weights from a model": (
         lambda: network().load_state_dict(network()),
-        r"a state is arrays by name, got Sequential\n  hint   model\.load_state_dict\(other\.state_dict\(\)\)",
+        r"does not fit this Sequential.*(.|\n)*hint   model\.load_state_dict\(other\.state_dict\(\)\)",
     ),
     "nothing to save": (
         lambda: tn.save("model.safetensors"),

@@ -51,6 +51,9 @@ def test_a_history_is_not_taken_apart_into_the_names_of_its_columns():
         ArgumentError, match=r"'loss', 'seconds'\n  hint   history = fit\(\.\.\.\); history\[\"loss\"\]"
     ):
         _loss, _seconds = history
-    assert list(history) == list(history) == ["loss", "seconds"]
+    with pytest.raises(ArgumentError, match="History: its numbers go by name"):
+        _loss, _seconds = history.history
+    assert list(history) == list(history.history) == ["loss", "seconds"]
+    assert history.history == {"loss": history["loss"], "seconds": history["seconds"]}
     assert np.isfinite(history["loss"]).all()
     assert History({"loss": [1.0]})["loss"] == [1.0]

@@ -8,6 +8,7 @@ import pytest
 import tinygrad_nn as tn
 from tests.support.networks import X, Y, network
 from tests.support.steps import training_step
+from tests.support.words import english
 from tinygrad_nn import viz
 from tinygrad_nn.graph.times import Times
 from tinygrad_nn.viz.shares import percent
@@ -99,3 +100,14 @@ def test_a_profile_is_drawn():
 @pytest.mark.parametrize(("share", "text"), [(1, "100 %"), (0.0995, "10 %"), (0.0994, "9.9 %"), (0, "0.0 %")])
 def test_small_shares_have_a_digit_after_the_point(share, text):
     assert percent(np.float64(share)) == text
+
+
+def test_shares_are_told_in_japanese():
+    whole = graph()
+    tanh = index(whole, "tanh")
+    rules = tuple(v.index for v in whole.ops if v.of == tanh)
+    picture = viz.draw(Times.of(whole, 10.0, {(tanh,): 0.5, rules: 2.0}), lang="ja")
+    texts = {item.lines[0]: item.time for item in picture.scene.items.values()}
+    assert texts["%3 tanh"] == "5.0 % · 逆伝播 20 %"
+    assert "順伝播 5.0 %, 逆伝播 20 %, 演算の間 75 %" in picture.scene.notes[0]
+    assert english(picture.scene.notes, ["s"]) == {}

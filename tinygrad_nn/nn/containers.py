@@ -36,6 +36,7 @@ class Sequential(Module):
                 several, named = isinstance(module, (list, tuple)), isinstance(module, dict)
                 hint = "\n  hint   Sequential(*modules) for a list of them" * several
                 hint += "\n  hint   Sequential(*modules.values()), whose names are numbers" * named
+                hint += "\n  hint   leave it out, or nn.Identity()" * (module is None)
                 what = type(module).__name__
                 raise ArgumentError(f"Sequential: item {k} is {what}, expected modules or functions{hint}")
         self.modules = list(modules)

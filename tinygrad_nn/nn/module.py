@@ -30,7 +30,7 @@ from tinygrad_nn.nn.summary import (
 )
 from tinygrad_nn.primitives import Array
 from tinygrad_nn.primitives.operands import supported
-from tinygrad_nn.states import check_state, meant_for_others
+from tinygrad_nn.states import check_state, expect_mapping, meant_for_others
 
 Inputs = ParamSpec("Inputs")
 Output = TypeVar("Output", covariant=True)
@@ -238,13 +238,12 @@ class Module(Signposts, Drawing):
         Raises:
             CheckpointError: lists every missing and unexpected name and every wrong shape and dtype at once.
         """
-        if not isinstance(state, Mapping):
-            name = type(self).__name__
-            module = isinstance(state, Module)
-            hint = "model.load_state_dict(other.state_dict())" if module else "tn.load(path, model=model)"
-            raise ArgumentError(
-                f"{name}: a state is arrays by name, got {type(state).__name__}\n  hint   {hint}"
-            )
+        meant = (
+            "model.load_state_dict(other.state_dict())"
+            if isinstance(state, Module)
+            else "tn.load(path, model=model)"
+        )
+        expect_mapping(type(self).__name__, state, f"\n  hint   {meant}")
         targets = dict(self._named_values())
         # They may be our own.
         copies = {name: plain(value).copy() for name, value in state.items()}

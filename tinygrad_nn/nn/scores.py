@@ -94,8 +94,10 @@ def expect_log_probabilities(x: Tensor) -> None:
 def scores_of(who: str, x: Operand) -> Tensor:
     scores = x if type(x) is Tensor else as_tensor(x)
     if scores._data.ndim < 2:
+        labels = scores.dtype.kind in "iu"
         raise ShapeError(
             f"{who}: predictions have shape {scores.shape}, expected (N, classes) or (N, ..., classes)"
+            + f"\n  hint   {who}(predictions, labels), in this order" * labels
         )
     return scores
 

@@ -54,7 +54,11 @@ def clip_grad_norm(
         >>> clip_grad_norm([w], 1.0), w.grad
         (5.0, array([0.6, 0.8], dtype=float32))
     """
-    if not max_norm > 0:
+    if hasattr(parameters, "named_parameters"):
+        raise SettingError(
+            "clip_grad_norm: got a model\n  hint   clip_grad_norm(model.parameters(), max_norm)"
+        )
+    if not isinstance(max_norm, (int, float, np.number)) or not max_norm > 0:
         raise SettingError(f"clip_grad_norm: max_norm is positive, got {max_norm!r}")
     several: dict[Any, None] = dict.fromkeys([parameters] if hasattr(parameters, "grad") else parameters)
     gradients = [p._node.grad for p in several if p.grad is not None]

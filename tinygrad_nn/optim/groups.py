@@ -128,6 +128,8 @@ def _leaves(who: str, where: str, leaves: list[Any]) -> list[Parameter]:
                 hint = "\n  hint   model.parameters(), without their names"
             elif isinstance(leaf, (list, tuple)):
                 hint = f"\n  hint   [*some, *others] in one list, or groups {_FORM}"
+            elif hasattr(leaf, "shape"):
+                hint = "\n  hint   tn.tensor(data, requires_grad=True)"
             raise SettingError(
                 f"{who}: {where}parameter {k} is not a leaf tensor that requires grad: {type(leaf).__name__}{hint}"
             )

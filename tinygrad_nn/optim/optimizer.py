@@ -25,7 +25,7 @@ from tinygrad_nn.optim.groups import Parameters, check_rate, groups_of
 from tinygrad_nn.optim.schedules import Schedule
 from tinygrad_nn.primitives import Array, Primitive
 from tinygrad_nn.settings import check_number
-from tinygrad_nn.states import check_state
+from tinygrad_nn.states import check_state, expect_mapping
 
 _BLOCK, _LARGE = 2**18, 2**21
 """Bytes of a block, and of a parameter from which on blocks pay."""
@@ -287,6 +287,7 @@ class Optimizer(Signposts):
             CheckpointError: lists missing and unexpected names and wrong shapes and dtypes; a rate is unexpected where
                 this one follows a schedule, and missing where that one did.
         """
+        expect_mapping(type(self).__name__, state)
         targets = self._arrays()
         arrays = {name: np.asarray(value) for name, value in state.items()}
         steps = arrays.get("steps", self.steps)

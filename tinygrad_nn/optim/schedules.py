@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from tinygrad_nn.errors import SettingError
@@ -28,7 +29,7 @@ class _Rate(partial[float]):
 
 def _positive(who: str, **values: float) -> None:
     for name, value in values.items():
-        if not value > 0 or math.isinf(value):
+        if not isinstance(value, Real) or not 0 < value < math.inf:
             raise SettingError(f"{who}: {name} is positive and finite, got {value!r}")
 
 

@@ -56,7 +56,8 @@ def as_array(data: Any, dtype: Any = None) -> Array:
         if dtype is None and array.dtype == np.float64 and not _holds_arrays(data):
             dtype = DEFAULT_DTYPE
     if array.dtype.kind == "O":
-        raise DtypeError(f"{type(data).__name__} with dtype object is {_UNSUPPORTED}\n{_CONVERT}")
+        hint = "  hint   a function without return gives None" if data is None else _CONVERT
+        raise DtypeError(f"{type(data).__name__} with dtype object is {_UNSUPPORTED}\n{hint}")
     supported(array.dtype)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
@@ -80,6 +81,11 @@ def supported(dtype: Any, asked_by: str = "") -> np.dtype[Any]:
     if known.kind == "c":
         raise DtypeError(
             f"{asked_by}complex numbers are {_UNSUPPORTED}\n  hint   two real tensors, of z.real and of z.imag"
+        )
+    if known.kind in "SU":
+        raise DtypeError(
+            f"{asked_by}dtype {known}, text, is {_UNSUPPORTED}\n"
+            "  hint   np.unique(labels, return_inverse=True)[1] gives names numbers; data.astype(np.float32) reads them"
         )
     if known.kind not in _KINDS:
         raise DtypeError(f"{asked_by}dtype {known} is {_UNSUPPORTED}\n{_CONVERT}")

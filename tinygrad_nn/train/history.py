@@ -15,7 +15,7 @@ from tinygrad_nn.errors import ArgumentError, SettingError
 from tinygrad_nn.hints.lookups import Signposts
 from tinygrad_nn.languages import rjust, width
 from tinygrad_nn.states import State, StateDict, check_entries, is_number
-from tinygrad_nn.train.unpacking import refuse_unpacking
+from tinygrad_nn.train.unpacking import Columns, refuse_unpacking
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,9 +67,7 @@ class History(Signposts):
             raise ArgumentError(
                 f'History: columns go by name, got {type(history).__name__}\n  hint   History({{"loss": [0.5, 0.4]}})'
             )
-        self.history: dict[str, list[float]] = {
-            name: list(column) for name, column in (history or {}).items()
-        }
+        self.history = Columns({name: list(column) for name, column in (history or {}).items()})
         self.stopped: str | None = None
 
     def append(self, row: Mapping[str, float]) -> None:
@@ -93,10 +91,7 @@ class History(Signposts):
         return self.history[name]
 
     def __iter__(self) -> Iterator[str]:
-        refuse_unpacking(
-            f"History: its columns go by name; this would take the names {', '.join(map(repr, self.history))}",
-            'history = fit(...); history["loss"]',
-        )
+        refuse_unpacking("History", self.history, 'history = fit(...); history["loss"]')
         return iter(self.history)
 
     def __contains__(self, name: object) -> bool:
@@ -153,7 +148,7 @@ class History(Signposts):
             CheckpointError: these are no columns of numbers, all of one length; nothing is changed then.
         """
         check_entries("History", state, history=_are_columns)
-        self.history = {name: list(column) for name, column in state["history"].items()}
+        self.history = Columns({name: list(column) for name, column in state["history"].items()})
 
     def _rows(self) -> list[list[float]]:
         return [[epoch, *row] for epoch, row in enumerate(zip(*self.history.values(), strict=True), 1)]

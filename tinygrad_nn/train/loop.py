@@ -28,7 +28,7 @@ from tinygrad_nn.train.progress import Progress
 from tinygrad_nn.train.run import Callback, Run
 from tinygrad_nn.train.steps import Step, counts, measured_part, step_of
 from tinygrad_nn.train.together import company_of
-from tinygrad_nn.train.unpacking import ByName
+from tinygrad_nn.train.unpacking import Numbers
 
 Data = tuple[Tree, ...] | Mapping[str, object] | Iterable[Batch]
 """Whole arrays `(X, y)` or `(X, y, sample_weight)`, or batches of them; with keys, the same by name."""
@@ -177,7 +177,7 @@ def evaluate(
     metrics: Metrics | None = None,
     keys: Keys = None,
     comm: Communicator | None = None,
-) -> ByName:
+) -> Numbers[float]:
     """Return the mean loss and the metrics over all rows, in evaluation mode and without a graph.
 
     Args:
@@ -207,7 +207,7 @@ def evaluate(
     with company_of(None, comm) as company:
         named = metrics_by_name("evaluate", metrics)
         batches = _batches_of("evaluate", data, keys)
-        return ByName(_evaluated(company, model, loss, batches, named, _keys_of(data, keys)))
+        return Numbers(_evaluated(company, model, loss, batches, named, _keys_of(data, keys)))
 
 
 def _evaluated(
