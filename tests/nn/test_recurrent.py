@@ -127,7 +127,7 @@ def test_a_model_with_it_is_summed_up_drawn_and_told_of_in_words(kind):
 def test_a_compiled_training_step_is_the_eager_one(kind, backend):
     losses = []
     for compiled in (False, True):
-        model = Last(kind(3, 5, 2, True, rng=0, dtype=np.float64))
+        model = Last(kind(3, 5, bidirectional=True, rng=0, dtype=np.float64))
         optimizer = optim.Adam(model.parameters(), lr=0.01)
         step = training_step(model, optimizer)
         run = tn.compile(step, backend) if compiled else step

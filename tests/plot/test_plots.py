@@ -119,6 +119,13 @@ def test_the_boundary_is_where_the_model_says():
         tn.plot.decision_boundary(half_plane, X[:, :1])
 
 
+def test_a_boundary_does_not_take_the_time_of_a_colour_for_each_place(monkeypatch):
+    made, to_rgba = [], matplotlib.colors.to_rgba
+    monkeypatch.setattr(matplotlib.colors, "to_rgba", lambda *a, **k: made.append(1) or to_rgba(*a, **k))
+    tn.plot.decision_boundary(network(), X, Y, resolution=100)
+    assert len(made) < 1000
+
+
 def regions(model, **options):
     """Return the class of each column of a picture, and how strong its colour is."""
     ax = tn.plot.decision_boundary(model, X, resolution=40, **options)

@@ -96,7 +96,9 @@ def decision_boundary(
     mesh = ax.pcolormesh(
         across, up, chosen, cmap=light, vmin=0, vmax=len(names) - 1, shading="nearest", rasterized=True
     )
-    # An array of them is what the stubs do not know of.
+    # It is not seen, but an array: a colour with a name would be looked up anew for the strength of each place.
+    # Arrays of both are what the stubs do not know of.
+    mesh.set(facecolor=np.ones((1, 4)))
     mesh.set(alpha=strength)
     for k in np.unique(chosen):
         if (chosen != k).any():
