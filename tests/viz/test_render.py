@@ -237,12 +237,13 @@ def test_names_that_no_terminal_and_no_xml_takes_are_shown_as_escapes(name, wher
         y.name = name if where == "result" else None
         options = {"title": name} if where == "title" else {"names": {name: x}} if where == "names" else {}
         picture = (y + 1).sum().graph(**options)
-    texts = [picture.text(), picture.explain(), picture.mermaid(), picture.dot, picture.svg(), picture.html()]
+    svg = picture.svg()
+    texts = [picture.text(), picture.explain(), picture.mermaid(), picture.dot, svg, picture.html()]
     texts += json_strings(json.loads(picture.json()))
     for text in texts:
         text.encode()
         assert not {*name} - {"a", "b", "[", "2", "J"} & {*text} - {"\n", "\t"}, text
-    ET.fromstring(picture.svg())
+    ET.fromstring(svg)
     for line in picture.mermaid().splitlines()[1:]:
         assert line.startswith("  "), line
 

@@ -19,7 +19,7 @@ from tinygrad_nn.compiler.kernels import general
 from tinygrad_nn.compiler.loops import mathematics
 from tinygrad_nn.compiler.loops.fused import FusedLoop, is_column_sum, is_elementwise
 from tinygrad_nn.compiler.numpy_backend import task_of
-from tinygrad_nn.compiler.works.general import Update
+from tinygrad_nn.compiler.works.general import KINDS, Update
 from tinygrad_nn.graph.ir import Call
 from tinygrad_nn.primitives import Array
 
@@ -262,7 +262,7 @@ class Parameters:
         addresses = np.array([array.ctypes.data for array in self._fixed.values()], np.int64)
         table = self._add("addresses", self._outside.bind(name, addresses), addresses)
         return [
-            f"{name} = array_at({table}, {k}, {array.size}, np.{array.dtype.name}{'_' * (array.dtype == bool)})"
+            f"{name} = array_at({table}, {k}, {array.size}, {_kind(array.dtype)})"
             for k, (name, array) in enumerate(self._fixed.items())
         ]
 
@@ -284,7 +284,7 @@ class Parameters:
         table = self._add(id(rows), self._outside.bind("updates", rows), rows)
         self.found += [self._outside.name(update.arrays[0]) for update in updates]
         size = f"{table}[k + {width - 1}]"
-        given = [f"array_at({table}, k + {i}, {size}, np.{dtype.name})" for i, dtype in enumerate(dtypes)]
+        given = [f"array_at({table}, k + {i}, {size}, {_kind(dtype)})" for i, dtype in enumerate(dtypes)]
         return [f"for k in range(0, {table}.size, {width}):", f"    {first.text(self, given)}"]
 
     def array(self, index: int) -> str:
@@ -309,6 +309,11 @@ class Parameters:
     def local(self, index: int) -> int:
         """Return a small number for a value, the same in every function of the same text."""
         return self._locals.setdefault(index, len(self._locals))
+
+
+def _kind(dtype: np.dtype) -> str:
+    """Return what the text of a function calls a dtype; the shorter of two names is compiled sooner."""
+    return KINDS.get(dtype.name, f"np.{dtype.name}{'_' * (dtype.kind == 'b')}")
 
 
 _FUNCTIONS: dict[str, Any] = {}

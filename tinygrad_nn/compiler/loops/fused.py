@@ -290,17 +290,20 @@ class _Text:
         total, part = names.scratch(np.empty(length)), names.scratch(np.empty(length, root.dtype))
         each, block = f"j in range({line})", length * _LINES_OF_A_SUM
         body.append(f"{part}[j] += {result}")
+        one = not group and self._size <= block
         inner = [
             *_loop(each, [f"{part}[j] = 0"]),
-            *lines("b", f"min(b + {block}, {last})"),
-            *_loop(each, [f"{total}[j] += {part}[j]"]),
+            *(lines("0", size) if one else lines("b", f"min(b + {block}, {last})")),
+            *_loop(each, [f"{total}[j] {'=' if one else '+='} {part}[j]"]),
         ]
+        blocks = by_group(inner if one else _loop(f"b in range({first}, {last}, {block})", inner))
+        more = _loop(f"j in range({width}, {line})", [f"{total}[j % {width}] += {total}[j]"])
         outs = [f"{names.array(k)}[j] = {KINDS[root.dtype.name]}({total}[j])" for k in sums]
         return [
             *self._reads("single"),
-            *_loop(each, [f"{total}[j] = 0"]),
-            *by_group(_loop(f"b in range({first}, {last}, {block})", inner)),
-            *_loop(f"j in range({width}, {line})", [f"{total}[j % {width}] += {total}[j]"]),
+            *([] if one else _loop(each, [f"{total}[j] = 0"])),
+            *blocks,
+            *(more if several > 1 else []),
             *_loop(f"j in range({width})", outs),
         ]
 
