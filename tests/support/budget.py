@@ -41,7 +41,7 @@ LINES = {
     # what a step read is guarded, modules among its arguments too (110), ops write into given memory with NumPy alone
     # (190), a profiler (280) is told what each line of a replay does (25). Small products are written in LLVM's
     # instructions, and Numba's passes chosen, so that there is less to compile (5).
-    "compiler": 5285,
+    "compiler": 5290,
     # 1,300 was meant. The work of a layout is bounded, a notebook is shown why there is no picture (40), rules
     # are told in the names and numbers of the user (50), shares of the time are drawn (65). Rules are mathematics: read
     # from their source (140), written with signs and words in two languages (190), computed entry by entry (230), and
