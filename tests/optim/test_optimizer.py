@@ -577,6 +577,16 @@ def test_a_forgotten_zero_grad_is_named_once():
     optimizer.step()
 
 
+def test_a_forgotten_zero_grad_is_named_where_a_parameter_is_one_number():
+    w = tn.tensor(2.0, requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.1)
+    (w * w).backward()
+    optimizer.step()
+    (w * w).backward()
+    with pytest.warns(UsageWarning, match="never cleared"):
+        optimizer.step()
+
+
 @pytest.mark.parametrize(
     "clear", ["zero_grad of the optimizer", "zero_grad of the model", "None", "zeros in place", "before use"]
 )

@@ -262,6 +262,14 @@ MISTAKEN = {
         lambda: gradcheck((lambda a, b: a * b, lambda a, b: (b, a)), X),
         r"does not take 1 input: missing .* 'b'\n  hint   gradcheck\(f, a, b\)",
     ),
+    "a setting that is not given": (
+        lambda: gradcheck(lambda a, *, k: (a * k).sum(), X),
+        r"missing a required .*argument: 'k'\n  hint   gradcheck\(lambda a: f\(a, k=\.\.\.\), a\)",
+    ),
+    "a setting beside any number of inputs": (
+        lambda: gradcheck(lambda *several, k: several[0].sum(), X),
+        r"hint   gradcheck\(lambda \*several: f\(\*several, k=\.\.\.\), \*several\)",
+    ),
     "integers in a list": (
         lambda: gradcheck(lambda x: (x * x).sum(), [1, 2]),
         r"has dtype int64; .*\n  hint   np\.array\(x, dtype=np\.float64\)",

@@ -5,7 +5,7 @@ import pytest
 
 import tinygrad_nn as tn
 from tests.support.training import X, Y, network
-from tinygrad_nn import data, export, optim, plot, train, viz
+from tinygrad_nn import data, export, nn, optim, plot, train, viz
 from tinygrad_nn.nn.losses import cross_entropy
 
 
@@ -121,7 +121,18 @@ MISTAKES = {
         lambda: plot.gradient_flow(X),
         r"a module is needed.*got ndarray\n  hint   loss\.backward\(\), and then plot\.gradient_flow\(model\)",
     ),
-    "the weights of a model": (lambda: plot.weights(network()), r"hint   plot\.weights\(model\[0\]\)"),
+    "the weights of a model": (
+        lambda: plot.weights(network()),
+        r"got Sequential\n  hint   plot\.weights\(model\[0\]\)",
+    ),
+    "the weights of a model that begins with images": (
+        lambda: plot.weights(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Sequential(nn.Flatten(), nn.Dense(8, 2)))),
+        r"hint   plot\.weights\(model\[1\]\[1\]\)",
+    ),
+    "the weights of a convolution": (
+        lambda: plot.weights(nn.Conv2d(1, 2, 3)),
+        r"needed, got \(3, 3, 1, 2\)$",
+    ),
     "the path before the example": (
         lambda: export.numpy(network(), "model.py", X),
         r"the example comes before the path\n  hint   export\.numpy\(model, x, 'model\.py'\)",

@@ -1,8 +1,12 @@
 """What goes by name is not unpacked into its names, and is a dict in all else."""
 
+import _thread
 import copy
 import json
 import pickle
+from collections import deque
+from itertools import chain
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -31,6 +35,23 @@ def test_numbers_by_name_are_not_taken_apart_into_their_names(measured):
         [loss for loss, _ in [measured]]
     loss, accuracy = measured.values()
     assert (loss, accuracy) == (measured["loss"], measured["accuracy"])
+
+
+def test_the_line_to_write_can_be_written_whatever_the_numbers_are_called():
+    measure = {"top-5": lambda predictions, targets: 1.0}
+    with pytest.raises(
+        ArgumentError, match=r"'top-5'\n  hint   loss, metric1 = evaluate\(\.\.\.\)\.values\(\)"
+    ):
+        _loss, _top = evaluate(network(), cross_entropy, (X, Y), metrics=measure)
+    with pytest.raises(ArgumentError, match=r"hint   loss = evaluate\(\.\.\.\)\['loss'\]; more .*metrics="):
+        _loss, _accuracy = evaluate(network(), cross_entropy, (X, Y))
+
+
+def test_names_can_be_asked_for_where_no_line_of_python_asks(measured):
+    names = SimpleQueue()
+    # A thread that has no function of Python asks for them.
+    _thread.start_new_thread(deque, (map(names.put, chain.from_iterable([measured])),))
+    assert [names.get(timeout=30) for _ in measured] == ["loss", "accuracy"]
 
 
 def test_numbers_by_name_are_a_dict_in_all_else(measured):

@@ -164,6 +164,17 @@ SET = (
 )
 
 
+def test_names_in_captions_stay_as_they_are_while_numbers_are_tried(window, tmp_path):
+    a, b = (tn.tensor(x, dtype=np.float64, requires_grad=True) for x in (2.0, 3.0))
+    page = page_of(window, (a * b).graph(names={"{0}": a, "$&{7}": b}), tmp_path / "page.html")
+    page.press("End")
+    page.run(SET, "$&{7}", 5)
+    caption = page.run("return document.getElementById('caption').textContent")
+    assert caption == "backwardmultiply: {0} gets g · $&{7} = 5, and $&{7} gets g · {0} = 2"
+    assert "What if: $&{7}" in page.run("return document.querySelector('.trying').innerText")
+    assert page.console() == []
+
+
 def test_values_and_gradients_follow_in_the_whole_page(window, tmp_path):
     page = page_of(window, lesson(), tmp_path / "page.html")
     before = page.run(TEXTS.format("value")), page.run(TEXTS.format("gradient"))

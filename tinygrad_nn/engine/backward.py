@@ -281,7 +281,8 @@ def commit(gradients: Mapping[Any, Array]) -> None:
             if old is None:
                 after.append(g)
             else:
-                after.append(np.add(old, g))
+                # Of 0-d arrays NumPy makes scalars.
+                after.append(np.asarray(np.add(old, g)))
                 if (leaf.spent is old or leaf.kept is old) and old.any():
                     leaf.kept = after[-1]
         try:

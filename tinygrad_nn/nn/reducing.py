@@ -118,7 +118,7 @@ def numbers(who: str, name: str, dtype: np.dtype, weights: Operand) -> Tensor | 
         return in_dtype(dtype, weights)
     except DtypeError:
         raise DtypeError(
-            f"{who}: {name} are numbers, got {weights!r:.60}\n  hint   an array, of one number for each"
+            f"{who}: {name} are numbers, got {weights!r:.60}\n  hint   a plain array, of one number for each"
         ) from None
 
 

@@ -108,6 +108,12 @@ def _pictures(who: str, pictures: Array, shape: tuple[int, int] | None) -> Array
     return pictures.reshape(-1, *shape)
 
 
+def _expression(name: str) -> str:
+    """Return how to write a parameter of a model, or the layer whose weight it is: model.body[0] of body.0.weight."""
+    parts = name.removesuffix(".weight").split(".")
+    return "model" + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in parts)
+
+
 def weights(
     matrix: Operand | Module,
     *,
@@ -133,13 +139,14 @@ def weights(
         >>> ax.images[0].get_array().shape  # two rows of five images of 8 x 8, with gaps
         (17, 44)
     """
-    given = matrix
-    matrix = plain(getattr(matrix, "weight", matrix))
+    weight = getattr(matrix, "weight", matrix)
+    if isinstance(weight, Module):
+        inside = [name for name, x in weight.named_parameters() if x.ndim == 2]
+        hint = f"\n  hint   plot.weights({_expression(inside[0])})" if inside else ""
+        raise ShapeError(f"weights: a matrix (pixels, units) is needed, got {type(weight).__name__}{hint}")
+    matrix = plain(weight)
     if matrix.ndim != 2:
-        hint = "\n  hint   plot.weights(model[0]), or of a matrix" * (
-            not matrix.ndim or isinstance(given, Module)
-        )
-        raise ShapeError(f"weights: a matrix (pixels, units) is needed, got {matrix.shape}{hint}")
+        raise ShapeError(f"weights: a matrix (pixels, units) is needed, got {matrix.shape}")
     tiles = _pictures("weights", matrix.T, shape)
     count, height, width = tiles.shape
     columns = columns or math.ceil(math.sqrt(count * 1.4))

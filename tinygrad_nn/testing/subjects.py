@@ -275,8 +275,15 @@ def check_count(function: Callable[..., object], inputs: Sequence[object]) -> No
             takes.bind(*inputs)
         except TypeError as error:
             name = getattr(function, "__name__", type(function).__name__)
-            needs = [p.name for p in takes.parameters.values() if p.default is p.empty]
+            needs = [p for p in takes.parameters.values() if p.default is p.empty]
+            given = [f"*{p.name}" if p.kind is p.VAR_POSITIONAL else p.name for p in needs if _by_place(p)]
+            named = [f"{p.name}=..." for p in needs if p.kind is p.KEYWORD_ONLY]
+            f = f"lambda {', '.join(given)}: f({', '.join([*given, *named])})" if named else "f"
             raise ArgumentError(
                 f"gradcheck: {name} does not take {_count(len(inputs), 'input')}: {error}\n"
-                f"  hint   gradcheck(f, {', '.join(needs)})"
+                f"  hint   gradcheck({', '.join([f, *given])})"
             ) from None
+
+
+def _by_place(parameter: inspect.Parameter) -> bool:
+    return parameter.kind not in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD)

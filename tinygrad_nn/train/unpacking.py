@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from opcode import opmap
 from typing import TypeVar
 
@@ -19,10 +19,18 @@ def refuse_unpacking(who: str, names: Iterable[str], line: str) -> None:
 
     Python asks for an iterator in the same way in a for loop, whose bytecode is another.
     """
-    caller = sys._getframe(2)
-    if caller.f_code.co_code[caller.f_lasti] in _UNPACKING:
+    # There is none where C runs code on its own, at the start of a thread or at exit.
+    caller = sys._getframe(1).f_back
+    if caller is not None and caller.f_code.co_code[caller.f_lasti] in _UNPACKING:
         told = ", ".join(map(repr, names))
         raise ArgumentError(f"{who}: its numbers go by name, this would take {told}\n  hint   {line}")
+
+
+def _line(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f'loss = evaluate(...)[{names[0]!r}]; more numbers with metrics=["accuracy"]'
+    variables = [name if name.isidentifier() else f"metric{k}" for k, name in enumerate(names)]
+    return f"{', '.join(variables)} = evaluate(...).values()"
 
 
 class Numbers(dict[str, T]):
@@ -40,8 +48,7 @@ class Numbers(dict[str, T]):
     """
 
     def __iter__(self) -> Iterator[str]:
-        names = list(self.keys())
-        refuse_unpacking("evaluate", names, f"{', '.join(names)} = evaluate(...).values()")
+        refuse_unpacking("evaluate", self.keys(), _line(list(self.keys())))
         return super().__iter__()
 
 

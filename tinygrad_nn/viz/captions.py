@@ -169,8 +169,8 @@ def caption(value: Call, handings: Sequence[Handing], lang: Language) -> str:
 
 
 def open_caption(value: Call, handings: Sequence[Handing], lang: Language) -> str:
-    """Return the same with {0}, {1}, ... in the place of single numbers, which are tried."""
-    results = [f" = {{{k}}}" if handing.single else "" for k, handing in enumerate(handings)]
+    """Return the same with numbers of handings between NULs, which no name has, for single numbers, which are tried."""
+    results = [f" = \0{k}\0" if handing.single else "" for k, handing in enumerate(handings)]
     sentences = [handing.formula(text, lang) for handing, text in zip(handings, results, strict=True)]
     return _joined(value, handings, sentences, lang)
 

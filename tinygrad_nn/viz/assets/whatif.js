@@ -70,7 +70,7 @@ function tryOut() {
       const arrivals = now.arrived[one.value], before = captured.arrived[one.value];
       if (!one.arrivals.length || !arrivals) return;
       const kept = arrivals.every((arrival, j) => same(arrival.added, before[j].added));
-      one.caption = kept ? steps[n].caption : trial.captions[n].replace(/\{(\d+)\}/g, (_, j) => brief(arrivals[j].added, []).replaceAll("-", "−"));
+      one.caption = kept ? steps[n].caption : trial.captions[n].replace(/\0(\d+)\0/g, (_, j) => brief(arrivals[j].added, []).replaceAll("-", "−"));
       one.arrivals.forEach((arrival, j) => {
         arrival.entries = same(arrivals[j].added, before[j].added) ? steps[n].arrivals[j].entries : undefined;
         for (const key of ["before", "added", "total"])
@@ -79,7 +79,7 @@ function tryOut() {
     });
     [...by("outline").children].forEach((entry, n) => { entry.firstElementChild.lastChild.textContent = data.steps[n].caption; });
     const changed = movable.filter(moved);
-    names.textContent = changed.length ? words.changed.replace("{names}", changed.map(k => data.values[k].name).join(", ")) : "";
+    names.textContent = changed.length ? words.changed.replace("{names}", () => changed.map(k => data.values[k].name).join(", ")) : "";
     bar.toggleAttribute("hidden", !changed.length);
     paint();
   }
