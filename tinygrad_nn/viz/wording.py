@@ -63,7 +63,7 @@ PAGE: Phrases = {
     },
     "all": {"en": "All", "ja": "すべて"},
     "all title": {"en": "The whole graph, however small (a)", "ja": "どんなに小さくなっても全体を表示 (a)"},
-    "theme title": {"en": "Light or dark (t)", "ja": "明るい、暗い (t)"},
+    "theme title": {"en": "Light or dark (t)", "ja": "明るい表示と暗い表示の切り替え (t)"},
     "large title": {"en": "Large text, for a projector (l)", "ja": "大きな文字、プロジェクター用 (l)"},
     "start title": {"en": "Start (Home)", "ja": "最初 (Home)"},
     "end title": {"en": "End (End)", "ja": "最後 (End)"},
@@ -90,7 +90,7 @@ PAGE: Phrases = {
 SCRIPT: Phrases = {
     "found": {"en": "{n} found", "ja": "{n} 件"},
     "hit": {"en": "{k} of {n}", "ja": "{n} 件中 {k} 件目"},
-    "as opened": {"en": "as opened", "ja": "開いたまま"},
+    "as opened": {"en": "as opened", "ja": "手動で開閉"},
     # The panel of a value, and of a module.
     "call": {"en": "Call", "ja": "呼び出し"},
     "shape": {"en": "Shape", "ja": "形"},
@@ -103,7 +103,7 @@ SCRIPT: Phrases = {
     "no gradient": {"en": "no gradient", "ja": "勾配なし"},
     "rule": {"en": "Rule for {who}", "ja": "{who} の勾配の式"},
     "made from": {"en": "Made from", "ja": "入力元"},
-    "used by": {"en": "Used by", "ja": "使い先"},
+    "used by": {"en": "Used by", "ja": "出力先"},
     "is output": {"en": "{kind}, output", "ja": "{kind}、出力"},
     "gradient of": {"en": "{phase}, gradient of {who}", "ja": "{phase}、{who} の勾配"},
     "inside": {"en": "Inside", "ja": "中身"},
@@ -168,7 +168,7 @@ PHRASES: Phrases = {
     # Notes.
     "no loss": {
         "en": "no gradients: the result has shape {shape}, and a loss is one number",
-        "ja": "勾配はありません：結果の形は {shape} で、損失は一つの数です",
+        "ja": "勾配はありません：結果の形が {shape} で、スカラーの損失ではないためです",
     },
     "no gradients": {"en": "no gradients: {why}", "ja": "勾配はありません：{why}"},
     "folded": {
