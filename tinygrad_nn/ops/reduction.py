@@ -180,7 +180,7 @@ def column_sums(x: Array) -> Array:
     rows = x.shape[-2]
     if x.dtype.char == "d" or (rows <= 2 * BLOCK and x.dtype.char == "f"):
         vector = ones(rows, x.dtype.char)
-        # A ufunc takes twice as long to start; of rows that lie apart it has other last bits, also in replays.
+        # A ufunc takes twice as long to start; where rows have gaps, dot copies them, and sums in another order.
         return vector.dot(x) if x.ndim == 2 and x.flags.c_contiguous else vector @ x
     if x.dtype.char != "f":
         return np.add.reduce(x, -2, dtype=np.float64 if x.dtype.char == "e" else None).astype(x.dtype)

@@ -193,6 +193,13 @@ def test_large_tables_other_axes_and_nothing_are_left_to_numpy(shape, index, ids
     check(lambda g, ids: scatter(g, ids, index=index, shape=shape), [g, ids], 1e-12, works=0)
 
 
+@pytest.mark.parametrize("mask", [True, False])
+def test_what_a_mask_picks_from_a_number_is_added_to_it(backend, mask):
+    compiled = tn.compile(lambda g, mask: scatter(g, mask, index=(HOLE,), shape=()), backend)
+    for _ in range(2):
+        np.testing.assert_array_equal(compiled(np.full(int(mask), 3.0), np.array(mask)).data, 3.0 * mask)
+
+
 def test_slices_are_written_into_zeros(backend):
     g = np.arange(6.0).reshape(3, 2)
     compiled = tn.compile(lambda g: scatter(g, index=(slice(None), slice(1, 3)), shape=(3, 4)), backend)

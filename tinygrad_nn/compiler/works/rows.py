@@ -150,7 +150,8 @@ def added_rows(draft: Draft, call: Call, makes: tuple[int, ...]) -> Work | None:
 
     values, *indices = draft.operands(call)
     empty = 0 in (*draft.values[values].shape, *call.shape)
-    if len(indices) != 1 or call.params["index"] != (HOLE,) or empty:
+    # A mask picks from a number without axes, too.
+    if len(indices) != 1 or call.params["index"] != (HOLE,) or empty or not call.shape:
         return None
     integers, count = draft.values[indices[0]], call.shape[0]
     width = math.prod(call.shape[1:])
