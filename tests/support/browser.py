@@ -38,6 +38,7 @@ class Browser:
             "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
         }
         self._address = address
+        self._size: tuple[int, int] | None = None
         answer = self._send("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
         self._session = f"/session/{answer['sessionId']}"
 
@@ -86,6 +87,9 @@ class Browser:
 
     def resize(self, width: int, height: int) -> None:
         """Give the page so many pixels; it is told, and has answered."""
+        if (width, height) == self._size:
+            return
+        self._size = width, height
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._command("Emulation.setDeviceMetricsOverride", **size)
         # Events of a new size come with the next picture.
