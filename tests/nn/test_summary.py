@@ -162,7 +162,10 @@ def test_columns_stand_under_each_other_where_names_are_of_full_width():
 
 def test_plain_functions_are_rows_without_parameters():
     model = nn.Sequential(
-        nn.Dense(2, 3, rng=0), np.tanh, nn.Sequential(tn.relu, partial(np.clip, a_min=0)), lambda x: x
+        nn.Dense(2, 3, rng=0),
+        np.tanh,
+        nn.Sequential(tn.relu, partial(np.clip, a_min=0, a_max=None)),
+        lambda x: x,
     )
     assert [row[:2] for row in model.summary((2,)).rows] == [
         ("0", "Dense(2 -> 3)"),
