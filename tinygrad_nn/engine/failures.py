@@ -136,18 +136,17 @@ def _hint(op: Record, shapes: list[Shape], operands: Any, params: Params, error:
 
 def _as_rows(shape: Shape, features: int) -> list[str]:
     """Return what to write where an input has all the features of its rows, or may have, but not on its last axis."""
-    for first in range(len(shape) - 1):
-        if math.prod(shape[first:]) == features:
-            return [
-                ("x.reshape(1, -1) for a batch of one", "nn.Flatten() before it, or x.reshape(len(x), -1)")[
-                    first
-                ]
-                if first < 2
-                else f"x.reshape(*x.shape[:{first}], -1)"
-            ]
-    if len(shape) > 3:
+    axes = len(shape)
+    first = next((k for k in range(axes - 1) if math.prod(shape[k:]) == features), None)
+    if first == 0:
+        return ["x.reshape(1, -1) for a batch of one"]
+    if first == 1:
+        return ["nn.Flatten() before it, or x.reshape(len(x), -1)"]
+    if first is not None:
+        return [f"x.reshape(*x.shape[:{first}], -1)"]
+    if axes > 3:
         return [f"nn.Flatten() before it, and then a layer of {math.prod(shape[1:])} features"]
-    return ["x.T: rows are samples, and columns features"] if len(shape) == 2 and shape[0] == features else []
+    return ["x.T: rows are samples, and columns features"] if axes == 2 and shape[0] == features else []
 
 
 def _name(x: Any) -> str:
