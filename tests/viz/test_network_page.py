@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
+import tinygrad_nn as tn
 from tests.support.browser import PHONE, SMALL
 from tests.support.words import english, said_by
 from tinygrad_nn import nn, viz
@@ -271,3 +272,11 @@ def test_all_that_the_view_says_in_japanese_is_japanese_but_names(window, tmp_pa
     assert english(said, names) == {}
     assert english(re.findall(r"<(?:text|title|desc)[^>]*>([^<]*)", view.svg()), names) == {}
     assert english([str(view)], names) == {}
+
+
+def test_the_menu_says_what_its_buttons_do_as_that_of_graphs_does():
+    menus = []
+    for page in (small().html(), tn.tensor([1.0]).sum().graph().html()):
+        menus.append(re.findall(r'<button id="(?:theme|large|full|keys)"[^>]*title="([^"]*)"', page))
+    assert menus[0] == menus[1]
+    assert menus[0][0] == "Light or dark (t)"

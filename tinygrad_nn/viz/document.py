@@ -80,6 +80,7 @@ def document(
     policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
     inside = {**fields, "POLICY": policy, "STYLE": style, "SCRIPT": script, "DATA": encoded(data)}
     page = asset("viz/assets/frame.html").replace("@@BODY@@", asset(f"{folder}/{name}"))
+    page = page.replace("@@MENU@@", asset("viz/assets/menu.html"))
     parts = page.split("@@")
     return "".join(inside[part] if k % 2 else part for k, part in enumerate(parts))
 
